@@ -1,0 +1,264 @@
+"""The agent's side of a session, without I/O: feed() takes bytes and gives events, pull() gives bytes.
+
+docs/wire-protocol.md §4, §7 and §10. Nothing of a session is persisted but the newest hello's (boot counter, connection number), which the owner
+keeps and gives back through `last_hello`: so a recorded connection is refused for ever, also after a restart. Bad
+input is counted by cause in `rejected` and changes nothing else.
+"""
+
+from protocol import cbor, cobs, crypto, frames, messages
+from protocol import session_events as ev
+from protocol import session_states as st
+from protocol.errors import HelloError, ProtocolError, SealError
+from protocol.identity import node_id as party_id
+from protocol.identity import pair_message
+from protocol.outbox import add_range
+from protocol.seal import BootKeys, Downlink, unwrap_header_steps
+
+VERSION = 1
+BURST_BYTES = 200
+BURST_PAUSE_MS = 100
+SOLICIT_EVERY_MS = 2000
+MAX_TOKENS = 8
+ACK_RANGES = 12
+MAX_ENCODED = 4096
+
+
+class AgentSession:
+    """One link. `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None."""
+
+    def __init__(self, identity, lookup, last_hello, random):
+        self.identity = identity
+        self.state = st.WAITING
+        self.node_id = None
+        self.rejected = {}
+        self._lookup = lookup
+        self._last_hello = last_hello
+        self._random = random
+        self._cobs = cobs.Decoder(MAX_ENCODED)
+        self._cobs_faults = 0
+        self._events = []
+        self._control = []
+        self._acks = {}
+        self._boots = []
+        self._index = {}
+        self._down = None
+        self._welcome = None
+        self._newest = None
+        self._hello_body = None
+        self._tokens = []
+        self._pairing = None
+        self._started_ms = 0
+        self._now_ms = 0
+        self._burst = 0
+        self._burst_ms = 0
+        self._solicited_ms = -SOLICIT_EVERY_MS
+
+    # What the owner asks for
+
+    def solicit(self):
+        """Ask the node to say hello (a link has just opened)."""
+        self._solicited_ms = self._now_ms
+        self._control.append(messages.solicit(VERSION))
+
+    def request_pairing(self, nonce):
+        """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
+        self._pairing = nonce
+        self._control.append(messages.pair_request(VERSION, self.identity.ed_pub, self.identity.x_pub, nonce))
+
+    def ping(self):
+        """Ask for a time echo; gives the token that the TimeEcho will carry. Needs a welcomed node."""
+        if self._down is None:
+            raise st.TransitionError(self.state, "ping")
+        token = int.from_bytes(self._random(6), "big")
+        self._tokens = [*self._tokens[-(MAX_TOKENS - 1) :], token]
+        self._control.append(self._down.seal(frames.pack(frames.KIND_TIME_DOWN, self._elapsed_us(), {1: token})))
+        return token
+
+    def ack(self, boot_id, ranges):
+        """These frames are on disk: [(first, count), …]. Forgotten when the node no longer holds that boot."""
+        index = self._index.get(boot_id)
+        if index is not None:
+            into = self._acks.setdefault(index, [])
+            for first, count in ranges:
+                add_range(into, first, count)
+
+    def _elapsed_us(self):
+        return (self._now_ms - self._started_ms) * 1000
+
+    # Bytes out
+
+    def pull(self, now_ms):
+        """Framed bytes to write now, or b"": at most 200 until the node says something or 100 ms pass."""
+        self._now_ms = now_ms
+        if self._burst and now_ms - self._burst_ms >= BURST_PAUSE_MS:
+            self._burst = 0
+        out = b""
+        while True:
+            if not self._control and self._acks and self._down is not None:
+                self._control.append(self._sealed_ack())
+            if not self._control:
+                break
+            framed = cobs.encode(self._control[0])
+            if self._burst and self._burst + len(framed) > BURST_BYTES:
+                break
+            self._control.pop(0)
+            self._burst += len(framed)
+            self._burst_ms = now_ms
+            out += framed
+        return out
+
+    def _sealed_ack(self):
+        index = min(self._acks)
+        ranges = self._acks[index]
+        now, later = ranges[:ACK_RANGES], ranges[ACK_RANGES:]
+        if later:
+            self._acks[index] = later
+        else:
+            del self._acks[index]
+        return self._down.seal(frames.pack(frames.KIND_ACK, self._elapsed_us(), [index, now]))
+
+    # Bytes in
+
+    def feed(self, data, now_ms):
+        """Take bytes from the link; returns what they meant (session_events)."""
+        self._now_ms = now_ms
+        for message in self._cobs.feed(data):
+            self._burst = 0
+            try:
+                self._message(message)
+            except ProtocolError as e:
+                self._reject(e.cause, str(e))
+        faults = self._cobs.malformed + self._cobs.oversize
+        for _ in range(faults - self._cobs_faults):
+            self._reject("malformed", "COBS")
+        self._cobs_faults = faults
+        out = self._events
+        self._events = []
+        return out
+
+    def _reject(self, cause, detail):
+        self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        self._events.append(ev.Rejected(cause, detail))
+
+    def _refuse(self, code, cause, detail):
+        self._control.append(messages.refusal(VERSION, code))
+        self._reject(cause, detail)
+
+    def _message(self, message):
+        if message[0] == 0x82:
+            self._data(message)
+        elif message[0] >> 5 == 5:
+            kind, fields = messages.parse_clear(message)
+            if kind == messages.MSG_HELLO:
+                self._hello(fields)
+            elif kind == messages.MSG_PAIR_REPLY:
+                self._pair_reply(fields)
+            elif kind == messages.MSG_REFUSAL:
+                self._events.append(ev.Refused(fields["code"]))
+            else:
+                self._reject("malformed", "an agent takes no such clear message")
+        else:
+            self._reject("malformed", "neither a clear message nor data")
+
+    def _data(self, message):
+        if self.state == st.WAITING:
+            if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
+                self.solicit()
+            return self._reject("no_session", "data before a hello")
+        index, offset = cbor.loads_prefix(message, 1)
+        if not isinstance(index, int) or not 0 <= index < len(self._boots):
+            return self._reject("malformed", "boot index out of range")
+        boot = self._boots[index]
+        if boot is None:
+            return self._reject("no_key", "boot without a header for this agent")
+        seq, plaintext = boot.open(message[offset:])
+        self.state = st.step(st.AGENT, self.state, st.FRAME)
+        self._events.append(ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, len(message)))
+        kind, t_us, body = frames.unpack(plaintext)
+        if kind == frames.KIND_TIME and body[1] in self._tokens:
+            self._tokens.remove(body[1])
+            if self.state == st.PROVING:
+                self._events.append(ev.Live(self.node_id))
+            self.state = st.step(st.AGENT, self.state, st.ECHO)
+            self._events.append(ev.TimeEcho(boot.boot_id, body[1], body[2], t_us))
+        return None
+
+    def _hello(self, fields):
+        body = messages.parse_hello_body(fields["body"])
+        node_id = body["node_id"]
+        if body["version"] != VERSION:
+            return self._refuse(messages.REFUSE_VERSION, "version", "node speaks version %d" % body["version"])
+        known = self._lookup(node_id)
+        if known is None or body["keys"] is not None:
+            keys = body["keys"] or (None, None)
+            if keys[0] is not None and party_id(keys[0], keys[1]) != node_id:
+                return self._refuse(messages.REFUSE_MALFORMED, "malformed", "node id is not that of its keys")
+            self._events.append(ev.Announced(node_id, keys[0], keys[1]))
+            return self._refuse(messages.REFUSE_UNKNOWN, "unknown_node", "node %s is not paired" % node_id.hex())
+        newest = (int.from_bytes(body["boots"][0][0][:4], "big"), body["conn"])
+        last = self._last_hello(node_id)
+        if newest == self._newest and node_id == self.node_id and fields["body"] == self._hello_body:
+            self._control.append(self._welcome)
+            return None
+        if last is not None and newest <= tuple(last):
+            if newest == tuple(last) and self.state == st.WAITING:
+                return self.solicit()
+            return self._refuse(
+                messages.REFUSE_REPLAYED, "replayed_hello", "connection %s is not newer than %s" % (newest, tuple(last))
+            )
+        boots = self._open_boots(node_id, known[1], body["boots"], fields)
+        enc, down = crypto.run(
+            Downlink.sender_steps(
+                self.identity, node_id, known[1], body["boots"][0][0], body["nonce"], self._random(32)
+            )
+        )
+        self.state = st.step(st.AGENT, self.state, st.HELLO)
+        self.node_id = node_id
+        self._newest = newest
+        self._hello_body = fields["body"]
+        self._boots = boots
+        self._index = {boot.boot_id: i for i, boot in enumerate(boots) if boot is not None}
+        self._acks = {}
+        self._tokens = []
+        self._down = down
+        self._started_ms = self._now_ms
+        self._welcome = messages.welcome(VERSION, self.identity.id, enc, body["nonce"])
+        self._control = [self._welcome]
+        self._events.append(
+            ev.HelloAccepted(node_id, body["conn"], [(b[0], b[2], [tuple(r) for r in b[3]]) for b in body["boots"]])
+        )
+        return None
+
+    def _open_boots(self, node_id, node_x_pub, listed, fields):
+        boots = []
+        for i, (boot_id, headers, _, _) in enumerate(listed):
+            mine = [h for h in headers if h[0] == self.identity.id]
+            try:
+                if not mine:
+                    raise HelloError("no header for this agent in boot %s" % boot_id.hex())
+                key = crypto.run(
+                    unwrap_header_steps(mine[0][1], mine[0][2], boot_id, self.identity, node_id, node_x_pub)
+                )
+                boots.append(BootKeys(key, boot_id))
+            except (HelloError, SealError) as e:
+                if i == 0:
+                    self._control.append(messages.refusal(VERSION, messages.REFUSE_HEADER))
+                    raise
+                self._reject(e.cause, str(e))
+                boots.append(None)
+        if not crypto.equal(boots[0].hello_tag(fields["body"]), fields["tag"]):
+            self._control.append(messages.refusal(VERSION, messages.REFUSE_HEADER))
+            raise HelloError("tag does not fit the newest boot's key")
+        return boots
+
+    def _pair_reply(self, fields):
+        nonce = fields["nonce"]
+        if self._pairing is None or nonce != self._pairing:
+            return self._reject("out_of_turn", "pair reply that nobody asked for")
+        self._pairing = None
+        message = pair_message(
+            self.identity.ed_pub, self.identity.x_pub, fields["ed_pub"], fields["x_pub"], nonce
+        )
+        ok = crypto.run(crypto.ed25519_verify_steps(fields["ed_pub"], message, fields["signature"]))
+        self._events.append(ev.PairReply(fields["ed_pub"], fields["x_pub"], nonce, ok))
+        return None

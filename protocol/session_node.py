@@ -1,0 +1,263 @@
+"""The node's side of a session, without I/O: feed() takes bytes, pull() gives bytes, take_events() tells, steps() is slow work.
+
+docs/wire-protocol.md §4, §7 and §10. The owner calls tick() at least every 200 ms, drives the generators that steps() hands out in
+slices, and passes `now_ms` from one monotonic clock. Bad input is counted by cause in `rejected` and changes nothing else.
+"""
+
+from protocol import cobs, crypto, frames, messages
+from protocol import session_events as ev
+from protocol import session_states as st
+from protocol.errors import ProtocolError
+from protocol.identity import node_id as party_id
+from protocol.identity import pair_message
+from protocol.seal import Downlink, wrap_header_steps
+
+VERSION = 1
+HELLO_REPEATS_MS = (2000, 4000, 8000, 8000)
+SILENCE_MS = 30000
+OPENING_MS = 10000
+SOLICIT_EVERY_MS = 2000
+MAX_DOWNLINK = 512
+MAX_EARLY = 8
+
+
+class NodeSession:
+    """One node, one boot, one link. `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox."""
+
+    def __init__(self, identity, boot, box, random):
+        self.identity = identity
+        self.boot = boot
+        self.box = box
+        self.random = random
+        self.state = st.IDLE
+        self.agent_id = None
+        self.rejected = {}
+        self.conn = 0
+        self._agents = {}
+        self._headers = []
+        self._jobs = []
+        self._events = []
+        self._control = []
+        self._cobs = cobs.Decoder(MAX_DOWNLINK)
+        self._cobs_faults = 0
+        self._down = None
+        self._nonce = None
+        self._hello = None
+        self._hello_at = 0
+        self._repeat = 0
+        self._since_ms = 0
+        self._heard_ms = 0
+        self._solicited_ms = -SOLICIT_EVERY_MS
+        self._early = []
+        self._lead_in = True
+
+    # Pairing
+
+    def add_agent(self, ed_pub, x_pub):
+        """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done."""
+        agent_id = party_id(ed_pub, x_pub)
+        self._agents[agent_id] = x_pub
+        self._jobs.append(self._header_steps(agent_id, x_pub))
+
+    def _header_steps(self, agent_id, x_pub):
+        enc, wrapped = yield from wrap_header_steps(
+            self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
+        )
+        self._headers.append([agent_id, enc, wrapped])
+        self._close()
+
+    def accept_pairing(self, ed_pub, x_pub, nonce):
+        """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has stored the agent's keys."""
+        self._jobs.append(self._pair_steps(ed_pub, x_pub, nonce))
+        if party_id(ed_pub, x_pub) not in self._agents:
+            self.add_agent(ed_pub, x_pub)
+
+    def _pair_steps(self, ed_pub, x_pub, nonce):
+        mine = self.identity
+        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
+        signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
+        self._control.append(messages.pair_reply(VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
+
+    def refuse_pairing(self):
+        """Answer a PairAsked with a refusal: this node is paired already."""
+        self._control.append(messages.refusal(VERSION, messages.REFUSE_PAIRED))
+
+    # Slow work, events, time
+
+    def steps(self):
+        """The next generator of slow work, to be driven to its end in slices, or None."""
+        return self._jobs.pop(0) if self._jobs else None
+
+    def take_events(self):
+        """What happened since the last call (session_events)."""
+        out = self._events
+        self._events = []
+        return out
+
+    def tick(self, now_ms):
+        """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent."""
+        if self.state == st.IDLE:
+            if len(self._headers) == len(self._agents):
+                self._begin(now_ms)
+        elif self.state == st.GREETING:
+            if now_ms - self._hello_at >= HELLO_REPEATS_MS[self._repeat]:
+                self._repeat += 1
+                if self._repeat == len(HELLO_REPEATS_MS):
+                    self._begin(now_ms)
+                else:
+                    self._say_hello(now_ms)
+        elif self.state == st.OPENING:
+            if now_ms - self._since_ms >= OPENING_MS:
+                self._begin(now_ms)
+        elif now_ms - self._heard_ms >= SILENCE_MS and self.box.waiting():
+            self._begin(now_ms)
+
+    def _close(self):
+        self.state = st.step(st.NODE, self.state, st.CLOSE)
+
+    def _begin(self, now_ms):
+        self.state = st.step(st.NODE, self.state, st.BEGIN)
+        self.conn += 1
+        self._nonce = self.random(16)
+        self._down = None
+        self._early = []
+        self._repeat = 0
+        self.box.restart()
+        boots = [[self.boot.boot_id, self._headers, self.box.next_seq, self.box.ranges(messages.MAX_RANGES)]]
+        keys = None if self._agents else (self.identity.ed_pub, self.identity.x_pub)
+        body = messages.hello_body(VERSION, self.identity.id, self._nonce, self.conn, boots, keys)
+        self._hello = messages.hello(body, self.boot.hello_tag(body))
+        self._say_hello(now_ms)
+
+    def _say_hello(self, now_ms):
+        self._hello_at = now_ms
+        self._lead_in = True
+        self._control.append(self._hello)
+
+    # Bytes out
+
+    def pull(self, now_ms):
+        """The next framed message to write, or b"": control messages first, then frames in lane order while streaming."""
+        if self._control:
+            framed = cobs.encode(self._control.pop(0))
+            if self._lead_in:
+                self._lead_in = False
+                return b"\0" + framed
+            return framed
+        if self.state == st.STREAMING:
+            held = self.box.next_frame(now_ms)
+            if held is not None:
+                return cobs.encode(b"\x82\x00" + held.sealed)
+        return b""
+
+    # Bytes in
+
+    def feed(self, data, now_ms, stamp=None):
+        """Take bytes from the link; `stamp` comes back in TimeAsked (the owner's finer clock at reception)."""
+        for message in self._cobs.feed(data):
+            self._guarded(self._message, message, now_ms, stamp)
+        faults = self._cobs.malformed + self._cobs.oversize
+        for _ in range(faults - self._cobs_faults):
+            self._reject("malformed", "COBS")
+        self._cobs_faults = faults
+
+    def _guarded(self, handler, *args):
+        try:
+            handler(*args)
+        except ProtocolError as e:
+            self._reject(e.cause, str(e))
+
+    def _reject(self, cause, detail):
+        self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        self._events.append(ev.Rejected(cause, detail))
+
+    def _message(self, message, now_ms, stamp):
+        if message[0] >> 5 == 5:
+            self._clear(message, now_ms)
+        elif message[0] == 0x83:
+            if self._down is not None:
+                self._sealed(message, now_ms, stamp)
+            elif self.state == st.OPENING:
+                if len(self._early) < MAX_EARLY:
+                    self._early.append((message, stamp))
+            else:
+                raise st.TransitionError(self.state, "sealed message")
+        else:
+            self._reject("malformed", "neither a clear nor a sealed message")
+
+    def _clear(self, message, now_ms):
+        kind, fields = messages.parse_clear(message)
+        if kind == messages.MSG_WELCOME:
+            self._welcome(fields, now_ms)
+        elif kind == messages.MSG_SOLICIT:
+            if now_ms - self._solicited_ms >= SOLICIT_EVERY_MS and self.state != st.IDLE:
+                self._solicited_ms = now_ms
+                self._begin(now_ms)
+        elif kind == messages.MSG_PAIR_REQUEST:
+            self._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
+        elif kind == messages.MSG_REFUSAL:
+            self._events.append(ev.Refused(fields["code"]))
+        else:
+            self._reject("malformed", "a node takes no such clear message")
+
+    def _welcome(self, fields, now_ms):
+        if fields["version"] != VERSION:
+            return self._reject("version", "agent speaks version %d" % fields["version"])
+        if fields["nonce"] != self._nonce:
+            return self._reject("replayed_welcome", "not for this connection")
+        if fields["agent_id"] not in self._agents:
+            return self._reject("unknown_agent", "welcome from an agent that is not paired")
+        if self.state != st.GREETING:
+            return None
+        self.state = st.step(st.NODE, self.state, st.WELCOME)
+        self._since_ms = now_ms
+        self.agent_id = fields["agent_id"]
+        self._jobs.append(self._open_steps(fields["enc"], self._nonce, now_ms))
+        return None
+
+    def _open_steps(self, enc, nonce, now_ms):
+        try:
+            down = yield from Downlink.receiver_steps(
+                enc, self.identity, self.agent_id, self._agents[self.agent_id], self.boot.boot_id, nonce
+            )
+        except ProtocolError as e:
+            self._reject(e.cause, str(e))
+            down = None
+        if nonce != self._nonce or self.state != st.OPENING:
+            return
+        if down is None:
+            self.state = st.step(st.NODE, self.state, st.OPEN_FAILED)
+            return
+        self._down = down
+        early = self._early
+        self._early = []
+        for message, stamp in early:
+            self._guarded(self._sealed, message, now_ms, stamp)
+
+    def _sealed(self, message, now_ms, stamp):
+        kind, _, body = frames.unpack(self._down.open(message))
+        before = self.state
+        self.state = st.step(st.NODE, before, st.AUTHENTIC)
+        self._heard_ms = now_ms
+        if before == st.OPENING:
+            self._events.append(ev.Streaming(self.agent_id))
+        if kind == frames.KIND_ACK:
+            self._acked(body, now_ms)
+        elif kind == frames.KIND_TIME_DOWN:
+            self._events.append(ev.TimeAsked(body[1], stamp))
+        else:
+            self._events.append(ev.DownlinkIn(kind, body))
+
+    def _acked(self, body, now_ms):
+        index, ranges = body
+        if index != 0:
+            return self._reject("malformed", "ack of a boot that is not held")
+        freed = 0
+        for first, count in ranges:
+            if first + count > self.box.next_seq:
+                self._reject("malformed", "ack of a frame not yet made")
+            else:
+                freed += self.box.ack(first, count, now_ms)
+        if freed:
+            self._events.append(ev.Acked(freed))
+        return None

@@ -1,0 +1,77 @@
+"""The session's one transition table, for both roles (docs/wire-protocol.md §10).
+
+Theory of operation. A *node* is idle until its link may be up; it says hello and waits for a welcome (greeting), derives the
+downlink keys from it in slices (opening), and streams from the first sealed message that proves genuine. An *agent* waits for a hello,
+answers it and asks for a time echo (proving), and takes the connection for live when the echo comes back sealed: a
+recorded connection that is played again never gets that far. Inputs are facts ("a welcome came"), never wishes. A pair that the table
+does not hold is an error that names itself and leaves the state as it was.
+"""
+
+from protocol.errors import ProtocolError
+
+IDLE = "idle"
+GREETING = "greeting"
+OPENING = "opening"
+STREAMING = "streaming"
+
+WAITING = "waiting"
+PROVING = "proving"
+LIVE = "live"
+
+BEGIN = "begin"
+WELCOME = "welcome"
+OPEN_FAILED = "open_failed"
+AUTHENTIC = "authentic"
+HELLO = "hello"
+FRAME = "frame"
+ECHO = "echo"
+CLOSE = "close"
+
+NODE = {
+    (IDLE, BEGIN): GREETING,
+    (GREETING, BEGIN): GREETING,
+    (OPENING, BEGIN): GREETING,
+    (STREAMING, BEGIN): GREETING,
+    (GREETING, WELCOME): OPENING,
+    (OPENING, OPEN_FAILED): GREETING,
+    (OPENING, AUTHENTIC): STREAMING,
+    (STREAMING, AUTHENTIC): STREAMING,
+    (IDLE, CLOSE): IDLE,
+    (GREETING, CLOSE): IDLE,
+    (OPENING, CLOSE): IDLE,
+    (STREAMING, CLOSE): IDLE,
+}
+
+AGENT = {
+    (WAITING, HELLO): PROVING,
+    (PROVING, HELLO): PROVING,
+    (LIVE, HELLO): PROVING,
+    (PROVING, FRAME): PROVING,
+    (LIVE, FRAME): LIVE,
+    (PROVING, ECHO): LIVE,
+    (LIVE, ECHO): LIVE,
+    (WAITING, CLOSE): WAITING,
+    (PROVING, CLOSE): WAITING,
+    (LIVE, CLOSE): WAITING,
+}
+
+
+class TransitionError(ProtocolError):
+    """The peer did something that this state has no place for; `state` and `input` say what."""
+
+    code = 60
+    cause = "out_of_turn"
+    layer = "session"
+
+    def __init__(self, state, fact):
+        super().__init__(fact + " while " + state)
+        self.state = state
+        self.input = fact
+
+
+def step(table, state, fact):
+    """The state after `fact`; raises TransitionError and changes nothing where the table has no such pair."""
+    after = table.get((state, fact))
+    if after is None:
+        raise TransitionError(state, fact)
+    return after
