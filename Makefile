@@ -1,0 +1,69 @@
+# Every target makes .venv itself when it is absent, and makes it again when pyproject.toml changes.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test hil bench lint clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# `demo` needs less than the rest: two stamps, and the greater one contains the lesser.
+DEMO   := $(VENV)/.installed-demo
+DEV    := $(VENV)/.installed-dev
+
+# SECONDS is a variable of the shell too, which counts by itself: only the one given to make is passed on.
+DEMO_OPTIONS := $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS)) \
+  $(if $(RECORD),--record '$(RECORD)') $(if $(SUMMARY),--summary '$(SUMMARY)') \
+  $(if $(NODES),--nodes $(NODES)) $(if $(SPEED),--speed $(SPEED)) $(if $(SVG),--svg '$(SVG)')
+
+help:
+	@echo 'make demo   the whole path, live [SECONDS=30] [RECORD=mitdb/100] [SUMMARY=file.json] [NODES=2] [SPEED=4] [SVG=file.svg]'
+	@echo 'make test   every test that needs no hardware, the virtual rig included [ARGS="-k name"]'
+	@echo 'make hil    the tests on a rig; the virtual one unless told otherwise [ARGS="--port /dev/ttyUSB0"]'
+	@echo 'make bench  what things cost on this machine'
+	@echo 'make lint   ruff, import-linter, pyright'
+	@echo 'make clean  remove .venv and everything generated'
+
+# $(call install,extra)
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Vitalwire needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+	  echo '==> making $(VENV) with uv, [$(1)] (once; a minute or two)'; \
+	  test -x $(BIN)/python || uv venv --quiet --python '$(PYTHON)' $(VENV); \
+	  VIRTUAL_ENV=$(VENV) uv pip install -e '.[$(1)]'; \
+	else \
+	  echo '==> making $(VENV) with venv and pip, [$(1)] (once; a few minutes)'; \
+	  test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); \
+	  $(BIN)/python -m pip install --disable-pip-version-check -e '.[$(1)]'; \
+	fi
+endef
+
+$(DEMO): pyproject.toml
+	$(call install,demo)
+	@touch $@
+
+$(DEV): pyproject.toml
+	$(call install,dev)
+	@touch $(DEMO) $@
+
+demo: $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
+	@$(BIN)/vitalwire demo $(DEMO_OPTIONS)
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+hil: $(DEV)
+	$(BIN)/python -m pytest hil_tests $(ARGS)
+
+bench: $(DEV)
+	@$(BIN)/vitalwire bench
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""One folder a board: pins, parts and the few lines that construct its buses."""

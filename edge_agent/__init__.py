@@ -1,0 +1,1 @@
+"""The agent: opens, checks, stores, signs and forwards what nodes send."""

@@ -1,0 +1,1 @@
+"""The node: sampling, signal processing, outbox and links, on MicroPython."""

@@ -1,0 +1,1 @@
+"""What a person runs: the vitalwire command, the collector, the demo, and the engineer's tools."""
