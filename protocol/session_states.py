@@ -59,7 +59,6 @@ AGENT = {
 class TransitionError(ProtocolError):
     """The peer did something that this state has no place for; `state` and `input` say what."""
 
-    code = 60
     cause = "out_of_turn"
     layer = "session"
 
