@@ -1,0 +1,252 @@
+"""Clear messages: hello, welcome, pairing, refusal, solicit; and which of the three sorts a message is.
+
+Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields by name. Keys that are not
+known are ignored; another protocol version is a HelloError with cause "unknown_version", before anything else is looked at.
+"""
+
+from protocol import cbor
+from protocol.errors import CborError, HelloError
+from protocol.frames import is_ranges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = 1
+
+MSG_HELLO = 1
+MSG_WELCOME = 2
+MSG_PAIR_REQUEST = 3
+MSG_PAIR_REPLY = 4
+MSG_REFUSAL = 5
+MSG_SOLICIT = 6
+
+MSG_NAMES = {
+    MSG_HELLO: "hello",
+    MSG_WELCOME: "welcome",
+    MSG_PAIR_REQUEST: "pair request",
+    MSG_PAIR_REPLY: "pair reply",
+    MSG_REFUSAL: "refusal",
+    MSG_SOLICIT: "solicit",
+}
+
+REFUSE_VERSION = 1
+REFUSE_UNKNOWN = 2
+REFUSE_REPLAYED = 3
+REFUSE_BAD_TAG = 4
+REFUSE_PAIRED = 5
+REFUSE_MALFORMED = 6
+
+REFUSE_NAMES = {
+    REFUSE_VERSION: "unknown version",
+    REFUSE_UNKNOWN: "unknown node (not paired with this agent)",
+    REFUSE_REPLAYED: "replayed hello",
+    REFUSE_BAD_TAG: "bad tag or header",
+    REFUSE_PAIRED: "already paired",
+    REFUSE_MALFORMED: "malformed",
+}
+
+MAX_BOOTS = 16
+MAX_HEADERS = 8
+MAX_RANGES = 16
+
+SORT_CLEAR = 1
+SORT_DATA = 2
+SORT_DOWNLINK = 3
+
+_U32_END = 1 << 32
+
+
+def sort(message: bytes) -> int:
+    """SORT_CLEAR, SORT_DATA or SORT_DOWNLINK, by the first byte; 0: none of them."""
+    first = message[0] if message else 0
+    if first >> 5 == 5:
+        return SORT_CLEAR
+    return {0x82: SORT_DATA, 0x83: SORT_DOWNLINK}.get(first, 0)
+
+
+def data(boot_index: int, sealed: bytes) -> bytes:
+    """The message that carries a sealed frame of the boot at `boot_index` in the newest hello's list."""
+    return b"\x82" + cbor.head(0, boot_index) + sealed
+
+
+def split_data(message: bytes) -> "tuple[int, bytes]":
+    """(boot index, sealed frame) of a data message; HelloError when it is not one. The seal itself is not looked at."""
+    if sort(message) != SORT_DATA:
+        raise HelloError("not a data message", 0)
+    try:
+        major, boot_index, at = cbor.read_head(message, 1)
+    except CborError as e:
+        raise HelloError(e.detail, e.offset) from None
+    if major != 0 or boot_index >= MAX_BOOTS:
+        raise HelloError(f"the boot index is not an integer below {MAX_BOOTS}", 1)
+    return boot_index, message[at:]
+
+
+def hello_body(
+    version: int, node_id: bytes, nonce: bytes, conn: int, boots: "Any", keys: "Any" = None
+) -> bytes:
+    """The encoded hello body, which the tag covers. `boots`: newest first, `[boot id, headers, next, held ranges]` each;
+    `keys`: (ed25519 public, x25519 public) of a node that has no paired agent."""
+    body: "dict[int, Any]" = {1: version, 2: node_id, 3: nonce, 4: conn, 5: boots}
+    if keys is not None:
+        body[6] = keys
+    return cbor.dumps(body)
+
+
+def hello(body: bytes, tag: bytes) -> bytes:
+    """A hello around an encoded body and its 16-byte tag."""
+    return cbor.dumps({0: MSG_HELLO, 1: body, 2: tag})
+
+
+def welcome(version: int, agent_id: bytes, enc: bytes, nonce: bytes) -> bytes:
+    """A welcome to the hello with `nonce`; `enc` is the HPKE encapsulated key of the downlink."""
+    return cbor.dumps({0: MSG_WELCOME, 1: version, 2: agent_id, 3: enc, 4: nonce})
+
+
+def pair_request(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> bytes:
+    """An agent's wish to pair: its public keys and 16 fresh bytes for the node to sign."""
+    return cbor.dumps({0: MSG_PAIR_REQUEST, 1: version, 2: ed_pub, 3: x_pub, 4: nonce})
+
+
+def pair_reply(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, signature: bytes) -> bytes:
+    """A node's consent: its public keys, the request's nonce, and the signature over both parties' keys."""
+    return cbor.dumps({0: MSG_PAIR_REPLY, 1: version, 2: ed_pub, 3: x_pub, 4: nonce, 5: signature})
+
+
+def refusal(version: int, code: int) -> bytes:
+    """A hint to the other side why it gets no answer (REFUSE_…)."""
+    return cbor.dumps({0: MSG_REFUSAL, 1: version, 2: code})
+
+
+def solicit(version: int) -> bytes:
+    """An agent's wish for a hello on a new connection."""
+    return cbor.dumps({0: MSG_SOLICIT, 1: version})
+
+
+# type: (key, name, length in bytes; 0 = an unsigned integer)
+_FIELDS: "dict[int, tuple[tuple[int, str, int], ...]]" = {
+    MSG_WELCOME: ((1, "version", 0), (2, "agent_id", 8), (3, "enc", 32), (4, "nonce", 16)),
+    MSG_PAIR_REQUEST: ((1, "version", 0), (2, "ed_pub", 32), (3, "x_pub", 32), (4, "nonce", 16)),
+    MSG_PAIR_REPLY: (
+        (1, "version", 0),
+        (2, "ed_pub", 32),
+        (3, "x_pub", 32),
+        (4, "nonce", 16),
+        (5, "signature", 64),
+    ),
+    MSG_REFUSAL: ((1, "version", 0), (2, "code", 0)),
+    MSG_SOLICIT: ((1, "version", 0),),
+}
+
+_HELLO_BODY = ((1, "version", 0), (2, "node_id", 8), (3, "nonce", 16), (4, "conn", 0))
+
+
+def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
+    """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong.
+
+    hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id, enc, nonce. pair request:
+    version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal: version, code. solicit: version.
+    """
+    fields = _map(message)
+    kind = fields.get(0)
+    if not _is_uint(kind) or kind not in MSG_NAMES:
+        raise HelloError("key 0 is not the type of a clear message")
+    if kind != MSG_HELLO:
+        return kind, _named(MSG_NAMES[kind], fields, _FIELDS[kind])
+    body = fields.get(1)
+    if not isinstance(body, bytes):
+        raise HelloError("hello: key 1 (body) is not a byte string")
+    named = parse_hello_body(body)
+    tag = fields.get(2)
+    if not isinstance(tag, bytes) or len(tag) != 16:
+        raise HelloError("hello: key 2 (tag) is not 16 bytes")
+    named["body"] = body
+    named["tag"] = tag
+    return kind, named
+
+
+def parse_hello_body(body: bytes) -> "dict[str, Any]":
+    """version, node_id, nonce, conn, boots (`[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`,
+    newest first), keys ((ed25519, x25519) or None) of an encoded hello body."""
+    fields = _map(body)
+    named = _named("hello body", fields, _HELLO_BODY)
+    if named["conn"] == 0 or named["conn"] >= _U32_END:
+        raise HelloError("hello body: key 4 (conn) is not from 1 to 2^32 - 1")
+    boots = fields.get(5)
+    if not isinstance(boots, list) or not 1 <= len(boots) <= MAX_BOOTS:  # pyright: ignore[reportUnknownArgumentType]
+        raise HelloError(f"hello body: key 5 (boots) is not a list of 1 to {MAX_BOOTS}")
+    boot_list: "list[Any]" = boots
+    newer: "bytes | None" = None
+    for boot in boot_list:
+        _check_boot(boot)
+        if newer is not None and boot[0][:4] >= newer[:4]:
+            raise HelloError("hello body: the boots are not newest first")
+        newer = boot[0]
+    named["boots"] = boot_list
+    named["keys"] = None
+    if 6 in fields:
+        keys = fields[6]
+        if not _is_bytes_list(keys, (32, 32)):
+            raise HelloError("hello body: key 6 (keys) is not two public keys")
+        named["keys"] = (keys[0], keys[1])
+    return named
+
+
+def _check_boot(boot: "Any") -> None:
+    if not isinstance(boot, list) or len(boot) != 4:  # pyright: ignore[reportUnknownArgumentType]
+        raise HelloError("hello body: a boot is not [boot id, headers, next, held ranges]")
+    parts: "list[Any]" = boot
+    if not isinstance(parts[0], bytes) or len(parts[0]) != 12:
+        raise HelloError("hello body: a boot id is not 12 bytes")
+    headers: "Any" = parts[1]
+    if not isinstance(headers, list) or len(headers) > MAX_HEADERS:  # pyright: ignore[reportUnknownArgumentType]
+        raise HelloError(f"hello body: the headers of a boot are not a list of at most {MAX_HEADERS}")
+    header: "Any"
+    for header in headers:  # pyright: ignore[reportUnknownVariableType]
+        if not _is_bytes_list(header, (8, 32, 32)):
+            raise HelloError("hello body: a header is not [agent id, enc, wrapped key]")
+    if not _is_uint(parts[2]) or parts[2] > _U32_END:
+        raise HelloError("hello body: a next sequence number is not within 32 bits")
+    ranges: "list[Any]" = parts[3]
+    if not is_ranges(ranges, 2) or len(ranges) > MAX_RANGES:
+        raise HelloError(f"hello body: the held ranges are not at most {MAX_RANGES} ascending [first, count]")
+    if ranges and ranges[-1][0] + ranges[-1][1] > parts[2]:
+        raise HelloError("hello body: a held range goes beyond the next sequence number")
+
+
+def _map(encoded: bytes) -> "dict[Any, Any]":
+    try:
+        fields = cbor.loads(encoded)
+    except CborError as e:
+        raise HelloError(f"not CBOR: {e.detail}", e.offset) from None
+    if not isinstance(fields, dict):
+        raise HelloError("not a map", 0)
+    return fields  # pyright: ignore[reportUnknownVariableType]
+
+
+def _named(what: str, fields: "dict[Any, Any]", wanted: "tuple[tuple[int, str, int], ...]") -> "dict[str, Any]":
+    version = fields.get(1)
+    if _is_uint(version) and version != VERSION:
+        raise HelloError(f"{what}: protocol version {version}", None, "unknown_version", REFUSE_VERSION)
+    named: "dict[str, Any]" = {}
+    for key, name, length in wanted:
+        value = fields.get(key)
+        if length == 0:
+            if not _is_uint(value):
+                raise HelloError(f"{what}: key {key} ({name}) is not an unsigned integer")
+        elif not isinstance(value, bytes) or len(value) != length:
+            raise HelloError(f"{what}: key {key} ({name}) is not {length} bytes")
+        named[name] = value
+    return named
+
+
+def _is_uint(value: "Any") -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_bytes_list(value: "Any", lengths: "tuple[int, ...]") -> bool:
+    if not isinstance(value, list) or len(value) != len(lengths):  # pyright: ignore[reportUnknownArgumentType]
+        return False
+    items: "list[Any]" = value
+    return all(isinstance(item, bytes) and len(item) == size for item, size in zip(items, lengths))
