@@ -1,9 +1,12 @@
 """Deterministic CBOR (RFC 8949 §4.2.1), the subset that Vitalwire uses, strict in both directions.
 
-Carried: integers within 64 bits signed, byte strings, text, arrays, maps with integer, text or byte-string keys,
-true, false and null. Not carried: floats, tags (but see `loads`), undefined, indefinite lengths.
+Carried: integers within 64 bits signed, byte strings, text, arrays, maps with integer, text or
+byte-string keys, true, false and null. Not carried: floats, tags (but see `loads`), undefined, indefinite lengths.
 Decoding accepts exactly what encoding makes, so that one value has one encoding.
 """
+
+# Values to be encoded are of any type, so their element types are unknown.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 
 from protocol.errors import CborError, LocalError
 
@@ -18,7 +21,7 @@ _INT_END = 1 << 63
 
 
 def dumps(obj: "Any") -> bytes:
-    """The one encoding of `obj`. TypeError: a type not carried; LocalError: an integer or a depth out of range."""
+    """The one encoding of `obj`. TypeError: a type not carried; LocalError: out of range or too deep."""
     out = bytearray()
     _put(out, obj, 0)
     return bytes(out)
@@ -98,7 +101,7 @@ def _sorted_keys(mapping: "dict[Any, Any]") -> "list[tuple[Any, bytes]]":
 
 
 def loads(buf: "bytes | bytearray | memoryview", tag: "int | None" = None) -> "Any":
-    """The value of `buf`, which holds one item and nothing after it; arrays become lists. CborError names the offset.
+    """The value of `buf`, which holds one item and nothing more; arrays become lists. CborError has the offset.
 
     With `tag`, the outermost item must carry exactly that tag, which is taken off (COSE_Sign1: 18).
     """
@@ -117,7 +120,7 @@ def loads_prefix(buf: "bytes | bytearray | memoryview", offset: int = 0) -> "tup
 
 
 def read_head(buf: "bytes | bytearray | memoryview", pos: int) -> "tuple[int, int, int]":
-    """(major type 0..7, argument, offset after) of the item's initial bytes at `pos`; CborError unless shortest."""
+    """(major type 0..7, argument, offset after) of the initial bytes at `pos`; CborError unless shortest."""
     end = len(buf)
     if pos >= end:
         raise CborError("the item is cut off", pos)
@@ -209,7 +212,7 @@ def _map(
 
 
 def _check_utf8(raw: bytes, at: int) -> None:
-    """CborError unless `raw` is UTF-8 by RFC 3629; MicroPython's own check lets overlong forms and surrogates pass."""
+    """CborError unless `raw` is UTF-8 (RFC 3629); MicroPython's own check lets overlong forms pass."""
     i = 0
     while i < len(raw):
         first = raw[i]

@@ -45,7 +45,7 @@ def encode(msg: "Buffer") -> bytes:
 
 
 def decode(encoded: "Buffer") -> bytes:
-    """The message whose encoding, without its delimiter, is `encoded`; CobsError names the block that is wrong."""
+    """The message of which `encoded` is the encoding without its delimiter; CobsError has the wrong block."""
     size = len(encoded)
     out = bytearray()
     at = 0
@@ -64,9 +64,10 @@ def decode(encoded: "Buffer") -> bytes:
 
 
 class Decoder:
-    """Cuts a stream of bytes, fed in pieces of any size, into messages; drops and counts what is too long or not COBS.
+    """Cuts a stream of bytes, fed in pieces of any size, into messages.
 
-    `oversize` and `malformed` count dropped messages. Memory is bounded by `max_encoded` plus one piece.
+    What is too long or not COBS is dropped and counted in `oversize` and `malformed`. Memory is bounded by
+    `max_encoded` plus one piece.
     """
 
     def __init__(self, max_encoded: int = MAX_ENCODED):

@@ -8,15 +8,18 @@ Everything here except `LocalError` means that *the peer* (or the wire) erred: c
 class ProtocolError(Exception):
     """Base of every error of this package.
 
-    `code` is the refusal code for the wire (0: none), `cause` a short snake_case name to count by, `layer` where it was
-    found, `detail` a sentence for a person, `offset` the byte offset in the input of that layer, or None.
+    `code` is the refusal code for the wire (0: none), `cause` a short snake_case name to count by, `layer`
+    where it was found, `detail` a sentence for a person, `offset` the byte offset in the input of that
+    layer, or None.
     """
 
     code = 0
     cause = "protocol_error"
     layer = "protocol"
 
-    def __init__(self, detail: str, offset: "int | None" = None, cause: "str | None" = None, code: "int | None" = None):
+    def __init__(
+        self, detail: str, offset: "int | None" = None, cause: "str | None" = None, code: "int | None" = None
+    ):
         super().__init__(detail)
         self.detail = detail
         self.offset = offset
@@ -64,7 +67,7 @@ class CodecError(ProtocolError):
 
 
 class SealError(ProtocolError):
-    """A seal that does not open: wrong key, changed bytes, wrong header, or a replayed counter (see `cause`)."""
+    """A seal that does not open: wrong key, changed bytes, wrong header, or a replayed counter (`cause`)."""
 
     code = 4
     cause = "bad_tag"
@@ -72,7 +75,7 @@ class SealError(ProtocolError):
 
 
 class HelloError(ProtocolError):
-    """A clear message (hello, welcome, pairing, refusal, solicit) that cannot be accepted; `code` is the refusal."""
+    """A clear message (hello, welcome, pairing, …) that cannot be accepted; `code` is the refusal."""
 
     code = 6
     cause = "malformed_message"

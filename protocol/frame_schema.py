@@ -1,10 +1,11 @@
-"""What the body of each known kind of frame must hold: required keys, types and ranges (docs/wire-protocol.md §8).
+"""What the body of each known kind of frame must hold: keys, types, ranges (docs/wire-protocol.md §8).
 
-Tables, kept apart from frames.py because a node, which only makes these frames, has no room to spare for checking them.
-Numbers whose list of meanings may grow (reset cause, event code, source, …) are only held to a size.
+Tables, kept apart from frames.py because a node only makes these frames and has no memory to spare for
+checking them. Numbers whose list of meanings may grow (reset cause, event code, source, …) are only held to a size.
 """
 
 from protocol import frames as f
+from protocol.checks import is_bytes, is_bytes_list, is_list, is_map, is_ranges
 from protocol.errors import FrameError
 
 TYPE_CHECKING = False
@@ -102,10 +103,9 @@ def check(kind: int, body: "Any") -> None:
     if table is None:
         return
     name = f.KIND_NAMES[kind]
-    if not isinstance(body, dict):
+    if not is_map(body):
         raise FrameError(f"{name}: the body is not a map")
-    key: "Any"
-    for key in body:  # pyright: ignore[reportUnknownVariableType]
+    for key in body:
         if isinstance(key, bool) or not isinstance(key, int) or key < 0:
             raise FrameError(f"{name}: key {key!r} is not an unsigned integer")
     for key in sorted(table):
@@ -138,30 +138,29 @@ def _fits(value: "Any", kind_of: str, least: int, most: int) -> bool:
         return isinstance(value, bytes) and least <= len(value) <= most
     if kind_of == "text":
         return isinstance(value, str) and least <= len(value.encode()) <= most
-    if not isinstance(value, list):
-        return False
-    items: "list[Any]" = value
     if kind_of == "keys":
-        return len(items) == 2 and all(_fits(item, "bytes", 32, 32) for item in items)
-    if kind_of == "rr":
-        return len(items) <= most and all(_fits(item, "int", 1, U16) for item in items)
-    if kind_of == "channels":
-        return len(items) <= most and all(_is_channel(item) for item in items)
+        return is_bytes_list(value, (32, 32))
     if kind_of == "losses":
-        return len(items) > 0 and f.is_ranges(items, 3)
+        return is_ranges(value, 3) and len(value) > 0
+    if not is_list(value):
+        return False
+    if kind_of == "rr":
+        return len(value) <= most and all(_fits(item, "int", 1, U16) for item in value)
+    if kind_of == "channels":
+        return len(value) <= most and all(_is_channel(item) for item in value)
     return (
-        len(items) == 4
-        and _fits(items[0], "bytes", 12, 12)
-        and _fits(items[1], "int", 0, U32)
-        and isinstance(items[2], bool)
-        and _fits(items[3], "int", 0, U32)
+        len(value) == 4
+        and is_bytes(value[0], 12)
+        and _fits(value[1], "int", 0, U32)
+        and isinstance(value[2], bool)
+        and _fits(value[3], "int", 0, U32)
     )
 
 
 def _is_channel(item: "Any") -> bool:
     return (
-        isinstance(item, list)
-        and len(item) == 4  # pyright: ignore[reportUnknownArgumentType]
+        is_list(item)
+        and len(item) == 4
         and _fits(item[0], "int", 0, U8)
         and _fits(item[1], "text", 0, 32)
         and _fits(item[2], "int", 1, U32)

@@ -1,10 +1,12 @@
 """Frames: what is inside a seal. `[kind, t_us, body]` in CBOR, and the names of every number in it.
 
-Source: docs/wire-protocol.md §8; the same as a schema: protocol/vitalwire.cddl. Kinds and keys that are not known are carried,
-not refused. What each known kind must hold is checked by frame_schema.py, which a node never needs to load.
+Source: docs/wire-protocol.md §8; the same as a schema: protocol/vitalwire.cddl. Kinds and keys that are not
+known are carried, not refused. What each known kind must hold is checked by frame_schema.py, which a node never
+needs to load.
 """
 
 from protocol import cbor
+from protocol.checks import is_list, is_map, is_ranges, is_uint
 from protocol.errors import CborError, FrameError, LocalError
 
 TYPE_CHECKING = False
@@ -191,24 +193,22 @@ def pack(kind: int, t_us: int, body: "Any") -> bytes:
 
 
 def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
-    """(kind, t_us, body) of a plaintext. FrameError says which key is missing, of a wrong type or out of range."""
+    """(kind, t_us, body) of a plaintext. FrameError: which key is missing, of a wrong type or out of range."""
     try:
         frame = cbor.loads(plaintext)
     except CborError as e:
         raise FrameError(f"not CBOR: {e.detail}", e.offset) from None
-    if not isinstance(frame, list) or len(frame) != 3:  # pyright: ignore[reportUnknownArgumentType]
+    if not is_list(frame) or len(frame) != 3:
         raise FrameError("not an array of kind, t_us and body", 0)
-    kind: "Any" = frame[0]
-    t_us: "Any" = frame[1]
-    body: "Any" = frame[2]
-    if not _is_uint(kind):
+    kind, t_us, body = frame
+    if not is_uint(kind):
         raise FrameError("the kind is not an unsigned integer", 1)
-    if not _is_uint(t_us) or t_us >= T_END:
+    if not is_uint(t_us) or t_us >= T_END:
         raise FrameError("t_us is not an unsigned integer below 2^53")
     if kind == KIND_ACK:
-        check_ack(body)
+        _check_ack(body)
     elif kind == KIND_TIME_DOWN:
-        if not isinstance(body, dict) or not _is_uint(body.get(TIME_TOKEN)):  # pyright: ignore[reportUnknownMemberType]
+        if not is_map(body) or not is_uint(body.get(TIME_TOKEN)):
             raise FrameError("time_down: key 1 (token) is not an unsigned integer")
     elif kind in KIND_NAMES:
         from protocol import frame_schema
@@ -217,32 +217,11 @@ def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
     return kind, t_us, body
 
 
-def check_ack(body: "Any") -> None:
-    """FrameError unless `body` is `[boot index, [[first, count], …]]` with ascending ranges that do not touch 2^32."""
-    if not isinstance(body, list) or len(body) != 2 or not _is_uint(body[0]):  # pyright: ignore[reportUnknownArgumentType]
+def _check_ack(body: "Any") -> None:
+    if not is_list(body) or len(body) != 2 or not is_uint(body[0]):
         raise FrameError("ack: not an array of boot index and ranges")
     if not is_ranges(body[1], 2):
         raise FrameError("ack: the ranges are not ascending [first, count] within 32 bits")
-
-
-def is_ranges(ranges: "Any", width: int) -> bool:
-    """Whether it is a list of lists `[first, count, …]` of `width` unsigned integers, ascending, disjoint, below 2^32."""
-    if not isinstance(ranges, list):
-        return False
-    after = 0
-    item: "Any"
-    for item in ranges:  # pyright: ignore[reportUnknownVariableType]
-        if not isinstance(item, list) or len(item) != width:  # pyright: ignore[reportUnknownArgumentType]
-            return False
-        for number in item:  # pyright: ignore[reportUnknownVariableType]
-            if not _is_uint(number):
-                return False
-        first: int = item[0]
-        count: int = item[1]
-        if first < after or count == 0 or (first + count - 1) >> 32:
-            return False
-        after = first + count
-    return True
 
 
 def lane(kind: int, body: "Any") -> int:
@@ -252,7 +231,3 @@ def lane(kind: int, body: "Any") -> int:
     if kind == KIND_EVENT and body[EVENT_PRIORITY] != PRIORITY_INFO:
         return LANE_ALARM
     return LANE_VITALS
-
-
-def _is_uint(value: "Any") -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

@@ -1,12 +1,13 @@
 """Clear messages: hello, welcome, pairing, refusal, solicit; and which of the three sorts a message is.
 
-Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields by name. Keys that are not
-known are ignored; another protocol version is a HelloError with cause "unknown_version", before anything else is looked at.
+Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields by
+name. Keys that are not known are ignored; another protocol version is a HelloError with cause "unknown_version",
+before anything else is looked at.
 """
 
 from protocol import cbor
+from protocol.checks import is_bytes, is_bytes_list, is_list, is_map, is_ranges, is_uint
 from protocol.errors import CborError, HelloError
-from protocol.frames import is_ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def data(boot_index: int, sealed: bytes) -> bytes:
 
 
 def split_data(message: bytes) -> "tuple[int, bytes]":
-    """(boot index, sealed frame) of a data message; HelloError when it is not one. The seal itself is not looked at."""
+    """(boot index, sealed frame) of a data message, or HelloError. The seal itself is not looked at."""
     if sort(message) != SORT_DATA:
         raise HelloError("not a data message", 0)
     try:
@@ -86,8 +87,11 @@ def split_data(message: bytes) -> "tuple[int, bytes]":
 def hello_body(
     version: int, node_id: bytes, nonce: bytes, conn: int, boots: "Any", keys: "Any" = None
 ) -> bytes:
-    """The encoded hello body, which the tag covers. `boots`: newest first, `[boot id, headers, next, held ranges]` each;
-    `keys`: (ed25519 public, x25519 public) of a node that has no paired agent."""
+    """The encoded hello body, which the tag covers.
+
+    `boots`: newest first, `[boot id, headers, next, held ranges]` each; `keys`: (ed25519 public, x25519 public) of a
+    node that has no paired agent.
+    """
     body: "dict[int, Any]" = {1: version, 2: node_id, 3: nonce, 4: conn, 5: boots}
     if keys is not None:
         body[6] = keys
@@ -145,12 +149,13 @@ _HELLO_BODY = ((1, "version", 0), (2, "node_id", 8), (3, "nonce", 16), (4, "conn
 def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong.
 
-    hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id, enc, nonce. pair request:
-    version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal: version, code. solicit: version.
+    hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id, enc,
+    nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal: version, code.
+    solicit: version.
     """
     fields = _map(message)
     kind = fields.get(0)
-    if not _is_uint(kind) or kind not in MSG_NAMES:
+    if not is_uint(kind) or kind not in MSG_NAMES:
         raise HelloError("key 0 is not the type of a clear message")
     if kind != MSG_HELLO:
         return kind, _named(MSG_NAMES[kind], fields, _FIELDS[kind])
@@ -158,61 +163,58 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     if not isinstance(body, bytes):
         raise HelloError("hello: key 1 (body) is not a byte string")
     named = parse_hello_body(body)
-    tag = fields.get(2)
-    if not isinstance(tag, bytes) or len(tag) != 16:
+    if not is_bytes(fields.get(2), 16):
         raise HelloError("hello: key 2 (tag) is not 16 bytes")
     named["body"] = body
-    named["tag"] = tag
+    named["tag"] = fields[2]
     return kind, named
 
 
 def parse_hello_body(body: bytes) -> "dict[str, Any]":
-    """version, node_id, nonce, conn, boots (`[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`,
-    newest first), keys ((ed25519, x25519) or None) of an encoded hello body."""
+    """The fields of an encoded hello body: version, node_id, nonce, conn, boots and keys.
+
+    boots: `[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`, newest first; keys: (ed25519 public,
+    x25519 public) or None.
+    """
     fields = _map(body)
     named = _named("hello body", fields, _HELLO_BODY)
-    if named["conn"] == 0 or named["conn"] >= _U32_END:
+    if not 1 <= named["conn"] < _U32_END:
         raise HelloError("hello body: key 4 (conn) is not from 1 to 2^32 - 1")
     boots = fields.get(5)
-    if not isinstance(boots, list) or not 1 <= len(boots) <= MAX_BOOTS:  # pyright: ignore[reportUnknownArgumentType]
+    if not is_list(boots) or not 1 <= len(boots) <= MAX_BOOTS:
         raise HelloError(f"hello body: key 5 (boots) is not a list of 1 to {MAX_BOOTS}")
-    boot_list: "list[Any]" = boots
-    newer: "bytes | None" = None
-    for boot in boot_list:
-        _check_boot(boot)
-        if newer is not None and boot[0][:4] >= newer[:4]:
+    newer = None
+    for boot in boots:
+        boot_id = _check_boot(boot)
+        if newer is not None and boot_id[:4] >= newer[:4]:
             raise HelloError("hello body: the boots are not newest first")
-        newer = boot[0]
-    named["boots"] = boot_list
+        newer = boot_id
+    named["boots"] = boots
     named["keys"] = None
     if 6 in fields:
-        keys = fields[6]
-        if not _is_bytes_list(keys, (32, 32)):
+        if not is_bytes_list(fields[6], (32, 32)):
             raise HelloError("hello body: key 6 (keys) is not two public keys")
-        named["keys"] = (keys[0], keys[1])
+        named["keys"] = tuple(fields[6])
     return named
 
 
-def _check_boot(boot: "Any") -> None:
-    if not isinstance(boot, list) or len(boot) != 4:  # pyright: ignore[reportUnknownArgumentType]
+def _check_boot(boot: "Any") -> bytes:
+    if not is_list(boot) or len(boot) != 4:
         raise HelloError("hello body: a boot is not [boot id, headers, next, held ranges]")
-    parts: "list[Any]" = boot
-    if not isinstance(parts[0], bytes) or len(parts[0]) != 12:
+    boot_id, headers, next_seq, ranges = boot
+    if not is_bytes(boot_id, 12):
         raise HelloError("hello body: a boot id is not 12 bytes")
-    headers: "Any" = parts[1]
-    if not isinstance(headers, list) or len(headers) > MAX_HEADERS:  # pyright: ignore[reportUnknownArgumentType]
+    if not is_list(headers) or len(headers) > MAX_HEADERS:
         raise HelloError(f"hello body: the headers of a boot are not a list of at most {MAX_HEADERS}")
-    header: "Any"
-    for header in headers:  # pyright: ignore[reportUnknownVariableType]
-        if not _is_bytes_list(header, (8, 32, 32)):
-            raise HelloError("hello body: a header is not [agent id, enc, wrapped key]")
-    if not _is_uint(parts[2]) or parts[2] > _U32_END:
+    if not all(is_bytes_list(header, (8, 32, 32)) for header in headers):
+        raise HelloError("hello body: a header is not [agent id, enc, wrapped key]")
+    if not is_uint(next_seq) or next_seq > _U32_END:
         raise HelloError("hello body: a next sequence number is not within 32 bits")
-    ranges: "list[Any]" = parts[3]
     if not is_ranges(ranges, 2) or len(ranges) > MAX_RANGES:
         raise HelloError(f"hello body: the held ranges are not at most {MAX_RANGES} ascending [first, count]")
-    if ranges and ranges[-1][0] + ranges[-1][1] > parts[2]:
+    if ranges and ranges[-1][0] + ranges[-1][1] > next_seq:
         raise HelloError("hello body: a held range goes beyond the next sequence number")
+    return boot_id
 
 
 def _map(encoded: bytes) -> "dict[Any, Any]":
@@ -220,33 +222,24 @@ def _map(encoded: bytes) -> "dict[Any, Any]":
         fields = cbor.loads(encoded)
     except CborError as e:
         raise HelloError(f"not CBOR: {e.detail}", e.offset) from None
-    if not isinstance(fields, dict):
+    if not is_map(fields):
         raise HelloError("not a map", 0)
-    return fields  # pyright: ignore[reportUnknownVariableType]
+    return fields
 
 
-def _named(what: str, fields: "dict[Any, Any]", wanted: "tuple[tuple[int, str, int], ...]") -> "dict[str, Any]":
+def _named(
+    what: str, fields: "dict[Any, Any]", wanted: "tuple[tuple[int, str, int], ...]"
+) -> "dict[str, Any]":
     version = fields.get(1)
-    if _is_uint(version) and version != VERSION:
+    if is_uint(version) and version != VERSION:
         raise HelloError(f"{what}: protocol version {version}", None, "unknown_version", REFUSE_VERSION)
     named: "dict[str, Any]" = {}
     for key, name, length in wanted:
         value = fields.get(key)
         if length == 0:
-            if not _is_uint(value):
+            if not is_uint(value):
                 raise HelloError(f"{what}: key {key} ({name}) is not an unsigned integer")
-        elif not isinstance(value, bytes) or len(value) != length:
+        elif not is_bytes(value, length):
             raise HelloError(f"{what}: key {key} ({name}) is not {length} bytes")
         named[name] = value
     return named
-
-
-def _is_uint(value: "Any") -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_bytes_list(value: "Any", lengths: "tuple[int, ...]") -> bool:
-    if not isinstance(value, list) or len(value) != len(lengths):  # pyright: ignore[reportUnknownArgumentType]
-        return False
-    items: "list[Any]" = value
-    return all(isinstance(item, bytes) and len(item) == size for item, size in zip(items, lengths))
