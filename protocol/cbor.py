@@ -1,7 +1,7 @@
 """Deterministic CBOR (RFC 8949 §4.2.1), the subset that Vitalwire uses, strict in both directions.
 
-Carried: integers within 64 bits signed, byte strings, text, arrays, maps with integer, text or
-byte-string keys, true, false and null. Not carried: floats, tags (but see `loads`), undefined, indefinite lengths.
+Carried: integers within 64 bits signed, byte strings, text, arrays, maps with integer, text or byte-string
+keys, true, false and null. Not carried: floats, tags (but see `loads`), undefined, indefinite lengths.
 Decoding accepts exactly what encoding makes, so that one value has one encoding.
 """
 
@@ -101,7 +101,7 @@ def _sorted_keys(mapping: "dict[Any, Any]") -> "list[tuple[Any, bytes]]":
 
 
 def loads(buf: "bytes | bytearray | memoryview", tag: "int | None" = None) -> "Any":
-    """The value of `buf`, which holds one item and nothing more; arrays become lists. CborError has the offset.
+    """The value of `buf`, which is one item and nothing more; arrays become lists. CborError names the offset.
 
     With `tag`, the outermost item must carry exactly that tag, which is taken off (COSE_Sign1: 18).
     """

@@ -33,7 +33,7 @@ def is_bytes_list(value: "Any", sizes: "tuple[int, ...]") -> "TypeGuard[list[byt
 
 
 def is_ranges(value: "Any", width: int) -> "TypeGuard[list[list[int]]]":
-    """An array of arrays `[first, count, …]` of `width` unsigned integers: ascending, disjoint, numbers below 2^32."""
+    """An array of `[first, count, …]`, `width` unsigned integers each: ascending, disjoint, below 2^32."""
     if not is_list(value):
         return False
     after = 0

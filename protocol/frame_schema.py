@@ -1,7 +1,8 @@
 """What the body of each known kind of frame must hold: keys, types, ranges (docs/wire-protocol.md §8).
 
 Tables, kept apart from frames.py because a node only makes these frames and has no memory to spare for
-checking them. Numbers whose list of meanings may grow (reset cause, event code, source, …) are only held to a size.
+checking them. Numbers whose list of meanings may grow (reset cause, event code, source, …) are only held to
+a size.
 """
 
 from protocol import frames as f

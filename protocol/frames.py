@@ -1,8 +1,8 @@
 """Frames: what is inside a seal. `[kind, t_us, body]` in CBOR, and the names of every number in it.
 
 Source: docs/wire-protocol.md §8; the same as a schema: protocol/vitalwire.cddl. Kinds and keys that are not
-known are carried, not refused. What each known kind must hold is checked by frame_schema.py, which a node never
-needs to load.
+known are carried, not refused. What each known kind must hold is checked by frame_schema.py, which a node
+never needs to load.
 """
 
 from protocol import cbor
@@ -193,7 +193,7 @@ def pack(kind: int, t_us: int, body: "Any") -> bytes:
 
 
 def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
-    """(kind, t_us, body) of a plaintext. FrameError: which key is missing, of a wrong type or out of range."""
+    """(kind, t_us, body) of a plaintext. FrameError: which key is missing, or wrong in type or range."""
     try:
         frame = cbor.loads(plaintext)
     except CborError as e:

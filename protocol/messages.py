@@ -1,8 +1,8 @@
 """Clear messages: hello, welcome, pairing, refusal, solicit; and which of the three sorts a message is.
 
-Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields by
-name. Keys that are not known are ignored; another protocol version is a HelloError with cause "unknown_version",
-before anything else is looked at.
+Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields
+by name. Keys that are not known are ignored; another protocol version is a HelloError with cause
+"unknown_version", before anything else is looked at.
 """
 
 from protocol import cbor
@@ -89,8 +89,8 @@ def hello_body(
 ) -> bytes:
     """The encoded hello body, which the tag covers.
 
-    `boots`: newest first, `[boot id, headers, next, held ranges]` each; `keys`: (ed25519 public, x25519 public) of a
-    node that has no paired agent.
+    `boots`: newest first, `[boot id, headers, next, held ranges]` each; `keys`: (ed25519 public, x25519
+    public) of a node that has no paired agent.
     """
     body: "dict[int, Any]" = {1: version, 2: node_id, 3: nonce, 4: conn, 5: boots}
     if keys is not None:
@@ -149,9 +149,9 @@ _HELLO_BODY = ((1, "version", 0), (2, "node_id", 8), (3, "nonce", 16), (4, "conn
 def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong.
 
-    hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id, enc,
-    nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal: version, code.
-    solicit: version.
+    hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id,
+    enc, nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal:
+    version, code. solicit: version.
     """
     fields = _map(message)
     kind = fields.get(0)
@@ -173,8 +173,8 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
 def parse_hello_body(body: bytes) -> "dict[str, Any]":
     """The fields of an encoded hello body: version, node_id, nonce, conn, boots and keys.
 
-    boots: `[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`, newest first; keys: (ed25519 public,
-    x25519 public) or None.
+    boots: `[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`, newest first; keys:
+    (ed25519 public, x25519 public) or None.
     """
     fields = _map(body)
     named = _named("hello body", fields, _HELLO_BODY)
