@@ -1,8 +1,9 @@
 """The node's sealed, not yet acknowledged frames of one boot, and the order in which they go.
 
-Guarantees: a frame leaves only by an acknowledgement or by a recorded eviction. When the byte bound is reached, waveforms go first
-(oldest first), then vitals, then alarms; frames marked `keep` (boot, loss) are never evicted. `evictions()` gives the merged
-ranges that the next loss frame must state; they stay here until `evictions_sealed()`.
+Guarantees: a frame leaves only by an acknowledgement or by a recorded eviction. When the byte bound is
+reached, waveforms go first (oldest first), then vitals, then alarms; frames marked `keep` (boot, loss) are
+never evicted. `evictions()` gives the merged ranges that the next loss frame must state; they stay here
+until `evictions_sealed()`.
 """
 
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
@@ -20,7 +21,10 @@ RTO_MAX_MS = 30000
 
 
 class Held:
-    """One sealed frame. `order` is 0 while it is not in flight, else the running number of its last transmission."""
+    """One sealed frame.
+
+    `order` is 0 while it is not in flight, else the running number of its last transmission.
+    """
 
     __slots__ = ("hits", "keep", "lane", "order", "sealed", "sent_ms", "seq", "tries")
 
@@ -60,7 +64,8 @@ class Outbox:
         return len(self.frames)
 
     def add(self, seq, sealed, lane, keep=False):
-        """Hold a frame just sealed under number `seq` (the next one); evicts older ones when the bound is passed."""
+        """Hold a frame just sealed under number `seq` (the next one); evicts older ones when the bound is
+        passed."""
         self.frames.append(Held(seq, sealed, lane, keep))
         self.bytes += len(sealed)
         self.next_seq = seq + 1
@@ -88,7 +93,8 @@ class Outbox:
         self._evicted_ranges = []
 
     def ranges(self, limit):
-        """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there are more."""
+        """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there
+        are more."""
         out = []
         for held in self.frames:
             add_range(out, held.seq, 1)
@@ -154,7 +160,8 @@ class Outbox:
         self.rto_ms = min(max(self._srtt + 4 * self._rttvar, RTO_MIN_MS), RTO_MAX_MS)
 
     def next_frame(self, now_ms):
-        """The frame to put on the wire now, marked as in flight, or None (nothing to send, or the window is full)."""
+        """The frame to put on the wire now, marked as in flight, or None (nothing to send, or the window is
+        full)."""
         held = self._due(now_ms)
         if held is not None:
             self.resent += 1

@@ -1,11 +1,12 @@
 """The agent's side of a session, without I/O: feed() takes bytes and gives events, pull() gives bytes.
 
-docs/wire-protocol.md §4, §7 and §10. Nothing of a session is persisted but the newest hello's (boot counter, connection number), which the owner
-keeps and gives back through `last_hello`: so a recorded connection is refused for ever, also after a restart. Bad
-input is counted by cause in `rejected` and changes nothing else.
+docs/wire-protocol.md §4, §7 and §10. Nothing of a session is persisted but the newest hello's (boot
+counter, connection number), which the owner keeps and gives back through `last_hello`: so a recorded
+connection is refused for ever, also after a restart. Bad input is counted by cause in `rejected` and
+changes nothing else.
 """
 
-from protocol import cbor, cobs, crypto, frames, messages
+from protocol import cobs, crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.errors import HelloError, ProtocolError, SealError
@@ -14,7 +15,6 @@ from protocol.identity import pair_message
 from protocol.outbox import add_range
 from protocol.seal import BootKeys, Downlink, unwrap_header_steps
 
-VERSION = 1
 BURST_BYTES = 200
 BURST_PAUSE_MS = 100
 SOLICIT_EVERY_MS = 2000
@@ -24,7 +24,10 @@ MAX_ENCODED = 4096
 
 
 class AgentSession:
-    """One link. `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None."""
+    """One link.
+
+    `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None.
+    """
 
     def __init__(self, identity, lookup, last_hello, random):
         self.identity = identity
@@ -58,24 +61,34 @@ class AgentSession:
     def solicit(self):
         """Ask the node to say hello (a link has just opened)."""
         self._solicited_ms = self._now_ms
-        self._control.append(messages.solicit(VERSION))
+        self._control.append(messages.solicit(messages.VERSION))
 
     def request_pairing(self, nonce):
         """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
         self._pairing = nonce
-        self._control.append(messages.pair_request(VERSION, self.identity.ed_pub, self.identity.x_pub, nonce))
+        self._control.append(
+            messages.pair_request(messages.VERSION, self.identity.ed_pub, self.identity.x_pub, nonce)
+        )
 
     def ping(self):
-        """Ask for a time echo; gives the token that the TimeEcho will carry. Needs a welcomed node."""
+        """Ask for a time echo; gives the token that the TimeEcho will carry.
+
+        Needs a welcomed node.
+        """
         if self._down is None:
             raise st.TransitionError(self.state, "ping")
         token = int.from_bytes(self._random(6), "big")
         self._tokens = [*self._tokens[-(MAX_TOKENS - 1) :], token]
-        self._control.append(self._down.seal(frames.pack(frames.KIND_TIME_DOWN, self._elapsed_us(), {1: token})))
+        self._control.append(
+            self._down.seal(frames.pack(frames.KIND_TIME_DOWN, self._elapsed_us(), {1: token}))
+        )
         return token
 
     def ack(self, boot_id, ranges):
-        """These frames are on disk: [(first, count), …]. Forgotten when the node no longer holds that boot."""
+        """These frames are on disk: [(first, count), …].
+
+        Forgotten when the node no longer holds that boot.
+        """
         index = self._index.get(boot_id)
         if index is not None:
             into = self._acks.setdefault(index, [])
@@ -140,17 +153,18 @@ class AgentSession:
         self.rejected[cause] = self.rejected.get(cause, 0) + 1
         self._events.append(ev.Rejected(cause, detail))
 
-    def _refuse(self, code, cause, detail):
-        self._control.append(messages.refusal(VERSION, code))
-        self._reject(cause, detail)
-
     def _message(self, message):
-        if message[0] == 0x82:
+        sort = messages.sort(message)
+        if sort == messages.SORT_DATA:
             self._data(message)
-        elif message[0] >> 5 == 5:
+        elif sort == messages.SORT_CLEAR:
             kind, fields = messages.parse_clear(message)
             if kind == messages.MSG_HELLO:
-                self._hello(fields)
+                try:
+                    self._hello(fields)
+                except (HelloError, SealError) as e:
+                    self._control.append(messages.refusal(messages.VERSION, e.code))
+                    raise
             elif kind == messages.MSG_PAIR_REPLY:
                 self._pair_reply(fields)
             elif kind == messages.MSG_REFUSAL:
@@ -165,13 +179,13 @@ class AgentSession:
             if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
                 self.solicit()
             return self._reject("no_session", "data before a hello")
-        index, offset = cbor.loads_prefix(message, 1)
-        if not isinstance(index, int) or not 0 <= index < len(self._boots):
-            return self._reject("malformed", "boot index out of range")
+        index, sealed = messages.split_data(message)
+        if index >= len(self._boots):
+            return self._reject("malformed", "boot index beyond the hello's list")
         boot = self._boots[index]
         if boot is None:
             return self._reject("no_key", "boot without a header for this agent")
-        seq, plaintext = boot.open(message[offset:])
+        seq, plaintext = boot.open(sealed)
         self.state = st.step(st.AGENT, self.state, st.FRAME)
         self._events.append(ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, len(message)))
         kind, t_us, body = frames.unpack(plaintext)
@@ -183,72 +197,81 @@ class AgentSession:
             self._events.append(ev.TimeEcho(boot.boot_id, body[1], body[2], t_us))
         return None
 
-    def _hello(self, fields):
-        body = messages.parse_hello_body(fields["body"])
-        node_id = body["node_id"]
-        if body["version"] != VERSION:
-            return self._refuse(messages.REFUSE_VERSION, "version", "node speaks version %d" % body["version"])
+    def _hello(self, hello):
+        node_id = hello["node_id"]
         known = self._lookup(node_id)
-        if known is None or body["keys"] is not None:
-            keys = body["keys"] or (None, None)
-            if keys[0] is not None and party_id(keys[0], keys[1]) != node_id:
-                return self._refuse(messages.REFUSE_MALFORMED, "malformed", "node id is not that of its keys")
-            self._events.append(ev.Announced(node_id, keys[0], keys[1]))
-            return self._refuse(messages.REFUSE_UNKNOWN, "unknown_node", "node %s is not paired" % node_id.hex())
-        newest = (int.from_bytes(body["boots"][0][0][:4], "big"), body["conn"])
-        last = self._last_hello(node_id)
-        if newest == self._newest and node_id == self.node_id and fields["body"] == self._hello_body:
+        if known is None or hello["keys"] is not None:
+            ed_pub, x_pub = hello["keys"] or (None, None)
+            if ed_pub is not None and party_id(ed_pub, x_pub) != node_id:
+                raise HelloError("the node id is not that of its keys")
+            self._events.append(ev.Announced(node_id, ed_pub, x_pub))
+            raise HelloError(
+                "node %s is not paired with this agent" % node_id.hex(),
+                None,
+                "unknown_node",
+                messages.REFUSE_UNKNOWN,
+            )
+        newest = (int.from_bytes(hello["boots"][0][0][:4], "big"), hello["conn"])
+        if newest == self._newest and hello["body"] == self._hello_body:
             self._control.append(self._welcome)
             return None
+        last = self._last_hello(node_id)
         if last is not None and newest <= tuple(last):
             if newest == tuple(last) and self.state == st.WAITING:
                 return self.solicit()
-            return self._refuse(
-                messages.REFUSE_REPLAYED, "replayed_hello", "connection %s is not newer than %s" % (newest, tuple(last))
+            raise HelloError(
+                "connection %d of boot %d is not newer than one seen before" % (newest[1], newest[0]),
+                None,
+                "replayed_hello",
+                messages.REFUSE_REPLAYED,
             )
-        boots = self._open_boots(node_id, known[1], body["boots"], fields)
+        boots = self._open_boots(node_id, known[1], hello)
         enc, down = crypto.run(
             Downlink.sender_steps(
-                self.identity, node_id, known[1], body["boots"][0][0], body["nonce"], self._random(32)
+                self.identity, node_id, known[1], hello["boots"][0][0], hello["nonce"], self._random(32)
             )
         )
         self.state = st.step(st.AGENT, self.state, st.HELLO)
         self.node_id = node_id
         self._newest = newest
-        self._hello_body = fields["body"]
+        self._hello_body = hello["body"]
         self._boots = boots
         self._index = {boot.boot_id: i for i, boot in enumerate(boots) if boot is not None}
         self._acks = {}
         self._tokens = []
         self._down = down
         self._started_ms = self._now_ms
-        self._welcome = messages.welcome(VERSION, self.identity.id, enc, body["nonce"])
+        self._welcome = messages.welcome(messages.VERSION, self.identity.id, enc, hello["nonce"])
         self._control = [self._welcome]
         self._events.append(
-            ev.HelloAccepted(node_id, body["conn"], [(b[0], b[2], [tuple(r) for r in b[3]]) for b in body["boots"]])
+            ev.HelloAccepted(
+                node_id, hello["conn"], [(b[0], b[2], [tuple(r) for r in b[3]]) for b in hello["boots"]]
+            )
         )
         return None
 
-    def _open_boots(self, node_id, node_x_pub, listed, fields):
+    def _open_boots(self, node_id, node_x_pub, hello):
         boots = []
-        for i, (boot_id, headers, _, _) in enumerate(listed):
+        for boot_id, headers, _, _ in hello["boots"]:
             mine = [h for h in headers if h[0] == self.identity.id]
             try:
                 if not mine:
-                    raise HelloError("no header for this agent in boot %s" % boot_id.hex())
+                    raise HelloError(
+                        "boot %s has no header for this agent" % boot_id.hex(), None, "no_header", 4
+                    )
                 key = crypto.run(
                     unwrap_header_steps(mine[0][1], mine[0][2], boot_id, self.identity, node_id, node_x_pub)
                 )
                 boots.append(BootKeys(key, boot_id))
             except (HelloError, SealError) as e:
-                if i == 0:
-                    self._control.append(messages.refusal(VERSION, messages.REFUSE_HEADER))
+                if not boots:
                     raise
                 self._reject(e.cause, str(e))
                 boots.append(None)
-        if not crypto.equal(boots[0].hello_tag(fields["body"]), fields["tag"]):
-            self._control.append(messages.refusal(VERSION, messages.REFUSE_HEADER))
-            raise HelloError("tag does not fit the newest boot's key")
+        if not crypto.equal(boots[0].hello_tag(hello["body"]), hello["tag"]):
+            raise HelloError(
+                "the tag is not by the newest boot's key", None, "bad_tag", messages.REFUSE_BAD_TAG
+            )
         return boots
 
     def _pair_reply(self, fields):

@@ -2,7 +2,10 @@
 
 
 class HelloAccepted:
-    """A paired node's hello checked out. boots: [(boot_id, next_seq, [(first, count), …]), …], newest first."""
+    """A paired node's hello checked out.
+
+    boots: [(boot_id, next_seq, [(first, count), …]), …], newest first.
+    """
 
     def __init__(self, node_id, conn, boots):
         self.node_id = node_id
@@ -11,7 +14,10 @@ class HelloAccepted:
 
 
 class Announced:
-    """A node that is not paired with this agent said hello; nothing of it is verified. Keys are None when it showed none."""
+    """A node that is not paired with this agent said hello; nothing of it is verified.
+
+    Keys are None when it showed none.
+    """
 
     def __init__(self, node_id, ed_pub, x_pub):
         self.node_id = node_id
@@ -20,7 +26,8 @@ class Announced:
 
 
 class FrameIn:
-    """An authentic frame; `plaintext` is as the node made it, `wire_bytes` the length of its message before framing."""
+    """An authentic frame; `plaintext` is as the node made it, `wire_bytes` the length of its message before
+    framing."""
 
     def __init__(self, node_id, boot_id, seq, plaintext, wire_bytes):
         self.node_id = node_id
@@ -31,7 +38,8 @@ class FrameIn:
 
 
 class TimeEcho:
-    """The node answered a ping: it received `token` at `rx_us` and made the answer at `tx_us`, both on its own clock."""
+    """The node answered a ping: it received `token` at `rx_us` and made the answer at `tx_us`, both on its
+    own clock."""
 
     def __init__(self, boot_id, token, rx_us, tx_us):
         self.boot_id = boot_id

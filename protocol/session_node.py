@@ -1,7 +1,9 @@
-"""The node's side of a session, without I/O: feed() takes bytes, pull() gives bytes, take_events() tells, steps() is slow work.
+"""The node's side of a session, without I/O: feed() takes bytes, pull() gives bytes, take_events() tells,
+steps() is slow work.
 
-docs/wire-protocol.md §4, §7 and §10. The owner calls tick() at least every 200 ms, drives the generators that steps() hands out in
-slices, and passes `now_ms` from one monotonic clock. Bad input is counted by cause in `rejected` and changes nothing else.
+docs/wire-protocol.md §4, §7 and §10. The owner calls tick() at least every 200 ms, drives the generators
+that steps() hands out in slices, and passes `now_ms` from one monotonic clock. Bad input is counted by
+cause in `rejected` and changes nothing else.
 """
 
 from protocol import cobs, crypto, frames, messages
@@ -12,7 +14,6 @@ from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.seal import Downlink, wrap_header_steps
 
-VERSION = 1
 HELLO_REPEATS_MS = (2000, 4000, 8000, 8000)
 SILENCE_MS = 30000
 OPENING_MS = 10000
@@ -22,7 +23,10 @@ MAX_EARLY = 8
 
 
 class NodeSession:
-    """One node, one boot, one link. `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox."""
+    """One node, one boot, one link.
+
+    `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox.
+    """
 
     def __init__(self, identity, boot, box, random):
         self.identity = identity
@@ -67,7 +71,8 @@ class NodeSession:
         self._close()
 
     def accept_pairing(self, ed_pub, x_pub, nonce):
-        """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has stored the agent's keys."""
+        """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has
+        stored the agent's keys."""
         self._jobs.append(self._pair_steps(ed_pub, x_pub, nonce))
         if party_id(ed_pub, x_pub) not in self._agents:
             self.add_agent(ed_pub, x_pub)
@@ -76,11 +81,11 @@ class NodeSession:
         mine = self.identity
         message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
-        self._control.append(messages.pair_reply(VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
+        self._control.append(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
 
     def refuse_pairing(self):
         """Answer a PairAsked with a refusal: this node is paired already."""
-        self._control.append(messages.refusal(VERSION, messages.REFUSE_PAIRED))
+        self._control.append(messages.refusal(messages.VERSION, messages.REFUSE_PAIRED))
 
     # Slow work, events, time
 
@@ -125,7 +130,7 @@ class NodeSession:
         self.box.restart()
         boots = [[self.boot.boot_id, self._headers, self.box.next_seq, self.box.ranges(messages.MAX_RANGES)]]
         keys = None if self._agents else (self.identity.ed_pub, self.identity.x_pub)
-        body = messages.hello_body(VERSION, self.identity.id, self._nonce, self.conn, boots, keys)
+        body = messages.hello_body(messages.VERSION, self.identity.id, self._nonce, self.conn, boots, keys)
         self._hello = messages.hello(body, self.boot.hello_tag(body))
         self._say_hello(now_ms)
 
@@ -137,7 +142,8 @@ class NodeSession:
     # Bytes out
 
     def pull(self, now_ms):
-        """The next framed message to write, or b"": control messages first, then frames in lane order while streaming."""
+        """The next framed message to write, or b"": control messages first, then frames in lane order while
+        streaming."""
         if self._control:
             framed = cobs.encode(self._control.pop(0))
             if self._lead_in:
@@ -147,13 +153,14 @@ class NodeSession:
         if self.state == st.STREAMING:
             held = self.box.next_frame(now_ms)
             if held is not None:
-                return cobs.encode(b"\x82\x00" + held.sealed)
+                return cobs.encode(messages.data(0, held.sealed))
         return b""
 
     # Bytes in
 
     def feed(self, data, now_ms, stamp=None):
-        """Take bytes from the link; `stamp` comes back in TimeAsked (the owner's finer clock at reception)."""
+        """Take bytes from the link; `stamp` comes back in TimeAsked (the owner's finer clock at
+        reception)."""
         for message in self._cobs.feed(data):
             self._guarded(self._message, message, now_ms, stamp)
         faults = self._cobs.malformed + self._cobs.oversize
@@ -172,9 +179,10 @@ class NodeSession:
         self._events.append(ev.Rejected(cause, detail))
 
     def _message(self, message, now_ms, stamp):
-        if message[0] >> 5 == 5:
+        sort = messages.sort(message)
+        if sort == messages.SORT_CLEAR:
             self._clear(message, now_ms)
-        elif message[0] == 0x83:
+        elif sort == messages.SORT_DOWNLINK:
             if self._down is not None:
                 self._sealed(message, now_ms, stamp)
             elif self.state == st.OPENING:
@@ -201,8 +209,6 @@ class NodeSession:
             self._reject("malformed", "a node takes no such clear message")
 
     def _welcome(self, fields, now_ms):
-        if fields["version"] != VERSION:
-            return self._reject("version", "agent speaks version %d" % fields["version"])
         if fields["nonce"] != self._nonce:
             return self._reject("replayed_welcome", "not for this connection")
         if fields["agent_id"] not in self._agents:

@@ -1,10 +1,11 @@
 """The session's one transition table, for both roles (docs/wire-protocol.md §10).
 
-Theory of operation. A *node* is idle until its link may be up; it says hello and waits for a welcome (greeting), derives the
-downlink keys from it in slices (opening), and streams from the first sealed message that proves genuine. An *agent* waits for a hello,
-answers it and asks for a time echo (proving), and takes the connection for live when the echo comes back sealed: a
-recorded connection that is played again never gets that far. Inputs are facts ("a welcome came"), never wishes. A pair that the table
-does not hold is an error that names itself and leaves the state as it was.
+Theory of operation. A *node* is idle until its link may be up; it says hello and waits for a welcome
+(greeting), derives the downlink keys from it in slices (opening), and streams from the first sealed message
+that proves genuine. An *agent* waits for a hello, answers it and asks for a time echo (proving), and takes
+the connection for live when the echo comes back sealed: a recorded connection that is played again never
+gets that far. Inputs are facts ("a welcome came"), never wishes. A pair that the table does not hold is an
+error that names itself and leaves the state as it was.
 """
 
 from protocol.errors import ProtocolError
@@ -69,7 +70,8 @@ class TransitionError(ProtocolError):
 
 
 def step(table, state, fact):
-    """The state after `fact`; raises TransitionError and changes nothing where the table has no such pair."""
+    """The state after `fact`; raises TransitionError and changes nothing where the table has no such
+    pair."""
     after = table.get((state, fact))
     if after is None:
         raise TransitionError(state, fact)

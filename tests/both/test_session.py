@@ -1,4 +1,5 @@
-"""Node and agent sessions over pipes that lose, corrupt, repeat and split; both ends on the same interpreter."""
+"""Node and agent sessions over pipes that lose, corrupt, repeat and split; both ends on the same
+interpreter."""
 
 from protocol import crypto, frames, messages
 from protocol import session_events as ev
@@ -252,7 +253,9 @@ def test_a_forged_frame_is_counted_and_harms_nothing():
     forged = BootKeys(bytes(16), w.boot.boot_id)
     from protocol import cobs
 
-    w.take(w.agent.feed(cobs.encode(b"\x82\x00" + forged.seal(5, b"\x83\x05\x00\xa2\x01\x09\x02\x00")), w.now))
+    w.take(
+        w.agent.feed(cobs.encode(b"\x82\x00" + forged.seal(5, b"\x83\x05\x00\xa2\x01\x09\x02\x00")), w.now)
+    )
     assert w.agent.rejected == {"bad_tag": 1}
     w.make()
     w.run(500)
