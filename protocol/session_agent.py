@@ -78,7 +78,9 @@ class AgentSession:
         if self._down is None:
             raise st.TransitionError(self.state, "ping")
         token = int.from_bytes(self._random(6), "big")
-        self._tokens = [*self._tokens[-(MAX_TOKENS - 1) :], token]
+        self._tokens.append(token)
+        if len(self._tokens) > MAX_TOKENS:
+            self._tokens.pop(0)
         self._control.append(
             self._down.seal(frames.pack(frames.KIND_TIME_DOWN, self._elapsed_us(), {1: token}))
         )

@@ -90,7 +90,8 @@ class World:
 
     def take(self, events):
         for event in events:
-            self.events.append(event)
+            if not isinstance(event, ev.FrameIn):
+                self.events.append(event)
             if isinstance(event, ev.HelloAccepted):
                 self.last[event.node_id] = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
                 self.agent.ping()
@@ -160,10 +161,10 @@ def lossy(rate, state):
 
 def test_everything_arrives_once_the_pipe_heals():
     for seed in (1, 2, 3, 4):
-        w = World(max_bytes=100000)
+        w = World(max_bytes=20000)
         w.up = lossy(8, [seed])
         w.down = lossy(8, [seed + 100])
-        for _ in range(60):
+        for _ in range(40):
             w.make()
             w.run(500)
         w.up = w.down = lambda data: [data]
@@ -188,18 +189,20 @@ def test_an_agent_that_restarts_resumes_without_acked_frames_sent_again():
 
 
 def test_cut_at_every_point_of_the_greeting_recovers():
-    for cut in range(0, 300, 13):
+    for cut in range(0, 300, 7):
         w = World()
-        passed = [0]
+        room = [cut]
 
-        def pipe(data, passed=passed, cut=cut):
-            room = max(0, cut - passed[0]) if passed[0] < 2000 else len(data)
-            passed[0] += len(data)
-            return [data[:room]] if passed[0] < 2000 and room < len(data) else [data]
+        def pipe(data, w=w, room=room):
+            if w.now > 5000:
+                return [data]
+            passed = data[: room[0]]
+            room[0] -= len(passed)
+            return [passed]
 
         w.up = pipe
         w.make()
-        w.run(60000, 100)
+        w.run(40000, 100)
         assert w.agent.state == st.LIVE and len(w.box) == 0
 
 
@@ -226,8 +229,6 @@ def test_a_replayed_connection_is_refused_and_never_live():
         w.take(w.agent.feed(data, w.now))
     assert w.agent.state == st.WAITING
     assert not w.got(ev.HelloAccepted) and not w.got(ev.Live) and w.stored == before
-    older = World.__new__(World)
-    older.__dict__.update(w.__dict__)
     w.last[NODE.id] = (1, 7)
     w.start_agent()
     for data in recorded:
