@@ -1,0 +1,39 @@
+"""What `protocol.crypto` offers, on MicroPython: hashlib's SHA-256, cryptolib's AES, and pure integers for the curves."""
+
+import cryptolib  # type: ignore[import-not-found]
+from hashlib import sha256 as _sha256
+
+from protocol import ccm, ed25519, hkdf as _hkdf, hpke, x25519  # noqa: I001
+
+_ECB = 1
+_CBC = 2
+_ZERO_IV = bytes(16)
+
+
+def _aes_cbc(key: bytes, data: bytes) -> bytes:
+    return cryptolib.aes(key, _CBC, _ZERO_IV).encrypt(data)
+
+
+def _aes_ecb(key: bytes, data: bytes) -> bytes:
+    return cryptolib.aes(key, _ECB).encrypt(data)
+
+
+_ccm = ccm.Ccm(_aes_cbc, _aes_ecb)
+
+ccm_seal = _ccm.seal
+ccm_open = _ccm.open
+hmac_sha256 = _hkdf.hmac_sha256
+hkdf = _hkdf.hkdf
+x25519_public_steps = x25519.public_steps
+x25519_steps = x25519.shared_steps
+ed25519_public_steps = ed25519.public_steps
+ed25519_sign_steps = ed25519.sign_steps
+ed25519_verify_steps = ed25519.verify_steps
+hpke_auth_send_steps = hpke.auth_send_steps
+hpke_auth_receive_steps = hpke.auth_receive_steps
+hpke_export = hpke.export
+
+
+def sha256(data: bytes) -> bytes:
+    """SHA-256 of `data`, 32 bytes. FIPS 180-4."""
+    return _sha256(data).digest()
