@@ -38,7 +38,7 @@ _SLACK = 8
 
 
 def encode(samples: "Sequence[int]", n: int, bits: int = MAX_BITS) -> bytes:
-    """The first `n` of `samples` (signed, `bits` wide) as one block; LocalError when one does not fit its width."""
+    """The first `n` of `samples` (signed, `bits` wide) as one block; LocalError when one does not fit."""
     if not 0 < n <= MAX_SAMPLES or not 2 <= bits <= MAX_BITS:
         raise LocalError(f"a block of {n} samples of {bits} bits")
     most = 1 + ((n * bits + 7) >> 3)
@@ -142,8 +142,8 @@ def _predicted(samples: "Sequence[int]", n: int, bits: int, half: int, out: byte
         d2 = d1
         d1 = d
     if i < n:
-        for i in range(i, n):
-            if not -half <= samples[i] < half:
+        for rest in range(i, n):
+            if not -half <= samples[rest] < half:
                 return -1
         return most
     if free:
@@ -169,7 +169,7 @@ def _raw(samples: "Sequence[int]", n: int, bits: int, half: int, out: bytearray)
 
 
 def decode(data: "bytes | bytearray | memoryview", n: int) -> "array[int]":
-    """The `n` samples of a block, as array('i'); CodecError, with a byte offset, when no encoder makes it."""
+    """The `n` samples of a block, as array('i'); CodecError, with a byte offset, if no encoder makes it."""
     if not 0 < n <= MAX_SAMPLES:
         raise CodecError(f"{n} samples")
     if len(data) == 0:
