@@ -1,1 +1,1 @@
-"""Bytes, frames, keys, proofs and session state of Vitalwire: no clock, socket, file or log; MicroPython and CPython."""
+"""Bytes, frames, keys, proofs and session state of Vitalwire, on MicroPython and CPython. No input or output."""

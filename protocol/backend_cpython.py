@@ -1,4 +1,4 @@
-"""What `protocol.crypto` offers, on CPython: `cryptography` and `pyhpke`. Nothing here yields: it is fast enough not to.
+"""What `protocol.crypto` offers, on CPython: `cryptography` and `pyhpke`. Nothing here needs to yield.
 
 The curve functions refuse exactly what the pure ones refuse (see `ed25519.acceptable_public`), so that both
 ends agree on every input.
@@ -72,7 +72,7 @@ def x25519_public_steps(sk: bytes) -> Generator[None, None, bytes]:
 
 
 def x25519_steps(sk: bytes, pk: bytes) -> Generator[None, None, bytes]:
-    """The shared secret, 32 bytes; SealError when it is all zeros (a public key of small order). RFC 7748 §6.1."""
+    """The shared secret, 32 bytes; SealError (bad_key) when it is all zeros. RFC 7748 §6.1."""
     yield from ()
     try:
         return _x_private(sk).exchange(_x_public(pk))
@@ -93,7 +93,7 @@ def ed25519_sign_steps(seed: bytes, pub: bytes, msg: bytes) -> Generator[None, N
 
 
 def ed25519_verify_steps(pub: bytes, msg: bytes, sig: bytes) -> Generator[None, None, bool]:
-    """Whether `sig` is `pub`'s signature of `msg`. RFC 8032 §5.1.7, without the cofactor, strict encodings."""
+    """Whether `sig` is `pub`'s signature of `msg`. RFC 8032 §5.1.7 without the cofactor, strict encodings."""
     yield from ()
     if len(sig) != SIGNATURE_BYTES or not acceptable_public(pub):
         return False

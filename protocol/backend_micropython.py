@@ -1,9 +1,11 @@
-"""What `protocol.crypto` offers, on MicroPython: hashlib's SHA-256, cryptolib's AES, and pure integers for the curves."""
+"""What `protocol.crypto` offers, on MicroPython: hashlib, cryptolib, and pure integers for the curves."""
 
-import cryptolib  # type: ignore[import-not-found]
 from hashlib import sha256 as _sha256
 
-from protocol import ccm, ed25519, hkdf as _hkdf, hpke, x25519  # noqa: I001
+import cryptolib
+
+from protocol import ccm, ed25519, hpke, x25519
+from protocol import hkdf as _hkdf
 
 _ECB = 1
 _CBC = 2
@@ -11,11 +13,11 @@ _ZERO_IV = bytes(16)
 
 
 def _aes_cbc(key: bytes, data: bytes) -> bytes:
-    return cryptolib.aes(key, _CBC, _ZERO_IV).encrypt(data)
+    return cryptolib.aes(key, _CBC, _ZERO_IV).encrypt(data)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _aes_ecb(key: bytes, data: bytes) -> bytes:
-    return cryptolib.aes(key, _ECB).encrypt(data)
+    return cryptolib.aes(key, _ECB).encrypt(data)  # pyright: ignore[reportUnknownMemberType]
 
 
 _ccm = ccm.Ccm(_aes_cbc, _aes_ecb)

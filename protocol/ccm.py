@@ -1,12 +1,13 @@
 """AES-CCM (RFC 3610, NIST SP 800-38C) with a 13-byte nonce, from AES in CBC and in ECB mode.
 
-CCM is a CBC-MAC over the message and counter mode over the same message. The MAC is the last block of one CBC encryption
-with a zero IV; the key stream is one ECB encryption of the counter blocks. On MicroPython both are single calls of
-`cryptolib`, which has neither CTR nor CCM. The AES itself is handed in by the backend, so that this file is the same, and is tested,
-on both interpreters.
+CCM is a CBC-MAC over the message and counter mode over the same message. The MAC is the last block of one CBC
+encryption with a zero IV; the key stream is one ECB encryption of the counter blocks. On MicroPython both are
+single calls of `cryptolib`, which has neither CTR nor CCM. The AES itself is handed in by the backend, so
+that this file is the same, and is tested, on both interpreters.
 
-Limits: the nonce is 13 bytes, hence messages shorter than 65536 bytes (a 2-byte length field); additional data shorter than
-65280 bytes; tags of 4 to 16 bytes, even. Opening compares the tags in constant time and gives no plaintext when they differ.
+Limits: the nonce is 13 bytes, hence messages shorter than 65536 bytes (a 2-byte length field); additional
+data shorter than 65280 bytes; tags of 4 to 16 bytes, even. Opening compares the tags in constant time and
+gives no plaintext when they differ.
 """
 
 from protocol.errors import LocalError, SealError
@@ -21,14 +22,14 @@ MAX_AAD = 0xFEFF
 
 
 class Ccm:
-    """AES-CCM over `cbc(key, zero-IV, data) -> bytes` and `ecb(key, data) -> bytes`, whole blocks in and out."""
+    """AES-CCM over `cbc(key, data)`, which begins with an IV of zeros, and `ecb(key, data)`; whole blocks."""
 
     def __init__(self, cbc: "Callable[[bytes, bytes], bytes]", ecb: "Callable[[bytes, bytes], bytes]"):
         self._cbc = cbc
         self._ecb = ecb
 
     def seal(self, key: bytes, nonce: bytes, aad: bytes, plaintext: bytes, tag_len: int) -> bytes:
-        """Ciphertext, then the tag of `tag_len` bytes. Never use a nonce twice under one key. RFC 3610 §2.2-2.4."""
+        """Ciphertext, then the tag of `tag_len` bytes. A nonce serves once under a key. RFC 3610 §2.2."""
         _check(key, nonce, aad, tag_len)
         n = len(plaintext)
         if n > MAX_MESSAGE:
@@ -37,7 +38,7 @@ class Ccm:
         return _xor_stream(self._ecb(key, _counter_blocks(nonce, n)), mac, plaintext, n, tag_len)
 
     def open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes, tag_len: int) -> bytes:
-        """The plaintext, or SealError when key, nonce, additional data, ciphertext or tag are not the sealer's. RFC 3610 §2.5."""
+        """The plaintext; SealError when the tag does not match all the rest. RFC 3610 §2.5."""
         _check(key, nonce, aad, tag_len)
         n = len(sealed) - tag_len
         if n < 0 or n > MAX_MESSAGE:
@@ -66,7 +67,7 @@ def _check(key: bytes, nonce: bytes, aad: bytes, tag_len: int) -> None:
 
 
 def _mac_blocks(nonce: bytes, aad: bytes, plaintext: bytes, n: int, tag_len: int) -> bytes:
-    """B_0 … B_n of RFC 3610 §2.2: flags, nonce, length; the additional data behind its length; the message; each zero-padded."""
+    """B_0 … of RFC 3610 §2.2: flags, nonce, length; the additional data after its length; the message."""
     a = len(aad)
     flags = ((tag_len - 2) // 2) << 3 | 1
     if a:

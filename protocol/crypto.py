@@ -2,12 +2,12 @@
 
 On CPython they are `cryptography` and `pyhpke`; on MicroPython, hashlib, cryptolib and pure integers.
 
-A slow public-key operation is a generator function named `*_steps`: it yields, often, so that a caller with other work can
-do it in between, and returns its result (`r = yield from x25519_steps(sk, pk)`). `run` drives one to its end. On CPython such
-a generator yields nothing.
+A slow public-key operation is a generator function named `*_steps`: it yields, often, so that a caller with
+other work can do it in between, and returns its result (`r = yield from x25519_steps(sk, pk)`). `run` drives
+one to its end. On CPython such a generator yields nothing.
 
-Keys, hashes, nonces and messages are `bytes`. A seal that does not open, and a public key or shared secret that must not be
-used, raise `SealError`.
+Keys, hashes, nonces and messages are `bytes`. A seal that does not open, and a public key or shared secret
+that must not be used, raise `SealError`.
 """
 
 import sys

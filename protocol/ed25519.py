@@ -1,8 +1,9 @@
 """Ed25519 (RFC 8032 §5.1) in pure integers, in slices.
 
-Signing takes no branch and no index from a secret; see field25519.py for what that is worth with big integers. Verification is of public
-things and takes what time it likes. It is strict: a public key or R that is not canonically encoded, S not below the group's
-order, and public keys of small order (for which a signature proves nothing) are refused; the equation is the one without the cofactor.
+Signing takes no branch and no index from a secret; see field25519.py for what that is worth with big
+integers. Verification is of public things and takes what time it likes. It is strict: a public key or R that
+is not canonically encoded, S not below the group's order, and public keys of small order (for which a
+signature proves nothing) are refused; the equation is the one without the cofactor.
 """
 
 from protocol import edwards25519 as edwards
@@ -23,7 +24,7 @@ _SMALL_ORDER_Y = (0, 1, P - 1, _ORDER_8_Y, P - _ORDER_8_Y)
 
 
 def acceptable_public(pub: bytes) -> bool:
-    """Whether `pub` is 32 bytes, canonical, and none of the eight points of small order (it may still be off the curve)."""
+    """Whether `pub` is 32 bytes, canonical, and not of small order. It may still be off the curve."""
     if len(pub) != KEY_BYTES:
         return False
     y = int.from_bytes(pub, "little") & ((1 << 255) - 1)
@@ -40,7 +41,8 @@ def public_steps(seed: bytes) -> "Generator[None, None, bytes]":
 def sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, bytes]":
     """The 64-byte signature of `msg`. RFC 8032 §5.1.6.
 
-    `pub` must be the public key of `seed`: signatures of one message under two public keys give the secret away.
+    `pub` must be the public key of `seed`: signatures of one message under two public keys give the secret
+    away.
     """
     if len(pub) != KEY_BYTES:
         raise LocalError("an Ed25519 public key of %d bytes" % len(pub))

@@ -1,7 +1,8 @@
 """The group of edwards25519 (RFC 8032 §5.1): base point multiples in constant time, others in variable time.
 
-A point is (X, Y, Z, T): x = X/Z, y = Y/Z, T = XY/Z, each loosely reduced (see field25519.py). The formulas are those of
-Hisil, Wong, Carter and Dawson (2008), as in RFC 8032 §5.1.4. They are complete: no pair of points is a special case.
+A point is (X, Y, Z, T): x = X/Z, y = Y/Z, T = XY/Z, each loosely reduced (see field25519.py). The formulas
+are those of Hisil, Wong, Carter and Dawson (2008), as in RFC 8032 §5.1.4. They are complete: no pair of
+points is a special case.
 """
 
 from protocol.field25519 import LIFT, LIFT_FOLDED, MASK, P, invert_steps, root_power_steps
@@ -17,9 +18,9 @@ _D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3
 _2D = 0x2406D9DC56DFFCE7198E80F2EEF3D13000E0149A8283B156EBD69B9426B2F159
 _SQRT_M1 = 0x2B8324804FC1DF0B2B4D00993DFBD7A72F431806AD2FE478C4EE1B274A0EA0B0
 
-# A comb of four teeth with signed digits. Entry i, with bits t2 t1 t0, is the point
-# 2^192 B ± 2^128 B ± 2^64 B ± B (plus where t2, t1, t0 are 1), as y + x, y - x and 2dxy of 32 bytes, little-endian.
-# Bytes, because as big integers it would hold three times as much of a node's heap for good.
+# A comb of four teeth with signed digits. Entry i, with bits t2 t1 t0, is the point 2^192 B ± 2^128 B ± 2^64
+# B ± B (plus where t2, t1, t0 are 1), as y + x, y - x and 2dxy of 32 bytes, little-endian. Bytes, because as
+# big integers it would hold three times as much of a node's heap for good.
 _COMB = (
     b"\x3e\x38\x73\x24\xc8\xa2\xb0\x4b\x54\x48\x9a\xd3\x1c\xd9\x93\x8b\x51\x8b\x45\xaa\xee\xc2\x83\x64"
     b"\x27\x68\x08\x48\x46\x94\xce\x4b\xad\xd0\x88\xdb\x13\xa8\xe2\xe3\xc1\x4d\xb1\x5b\x3d\xb1\x40\x6f"
@@ -60,10 +61,10 @@ _HALF = (ORDER + 1) // 2
 
 
 def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
-    """`scalar` (below ORDER, secret) times the base point. No branch or index depends on it; yields every 4 columns.
+    """`scalar` (secret, below ORDER) times the base point, in the same steps whatever it is.
 
-    scalar = sum of ±2^i for i = 0 … 255 (mod ORDER): the signs are the bits of (scalar + 2^256 - 1) / 2. So every column of the
-    comb adds or subtracts exactly one entry (Hedabou, Pinel and Beneteau 2005).
+    scalar = sum of ±2^i for i = 0 … 255 (mod ORDER): the signs are the bits of (scalar + 2^256 - 1) / 2. So
+    every column of the comb adds or subtracts exactly one entry (Hedabou, Pinel and Beneteau 2005).
     """
     m = MASK
     top = _COMB_TOP
@@ -90,9 +91,10 @@ def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
         at = column >> 3
         shift = column & 7
         sign = (signs[at + 24] >> shift) & 1
-        wanted = (
-            ((signs[at + 16] >> shift) & 1) << 2 | ((signs[at + 8] >> shift) & 1) << 1 | (signs[at] >> shift) & 1
-        ) ^ (7 * (sign ^ 1))
+        t0 = (signs[at] >> shift) & 1
+        t1 = (signs[at + 8] >> shift) & 1
+        t2 = (signs[at + 16] >> shift) & 1
+        wanted = (t2 << 2 | t1 << 1 | t0) ^ (7 * (sign ^ 1))
         plus = minus = product = top
         for i in range(8):
             same = (((i ^ wanted) - 1) >> 3) & 1
@@ -101,7 +103,8 @@ def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
             plus |= p & mask
             minus |= q & mask
             product |= r & mask
-        # The negative of a point has y + x and y - x exchanged and 2dxy negated. `top` goes with the exchange.
+        # The negative of a point has y + x and y - x exchanged and 2dxy negated. `top` goes with the
+        # exchange.
         negative = sign ^ 1
         mask = (top << negative) - negative
         q = ((plus ^ minus) | top) & mask
@@ -137,7 +140,7 @@ def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
 
 
 def multiply_steps(point: "Point", scalar: int) -> "Generator[None, None, Point]":
-    """`scalar` times any point, both public: the time tells them. Signed windows of 4 bits; yields every 8 bits."""
+    """`scalar` times any point, both public: the time tells them. Signed windows of 4 bits."""
     twice = double(point, True)
     odd = [_cached(point)]
     for _ in range(3):
@@ -162,7 +165,7 @@ def multiply_steps(point: "Point", scalar: int) -> "Generator[None, None, Point]
 
 
 def _signed_windows(scalar: int) -> bytearray:
-    """The width-4 non-adjacent form, least digit first: digit + 128, so that odd -7 … 7 and 0 fit in bytes."""
+    """The width-4 non-adjacent form, least digit first, each plus 128: digits are 0 or odd, -7 to 7."""
     digits = bytearray()
     while scalar:
         digit = 0
@@ -257,7 +260,7 @@ def encode_steps(point: "Point") -> "Generator[None, None, bytes]":
 
 
 def decode_steps(encoded: bytes) -> "Generator[None, None, Point | None]":
-    """The point of a 32-byte encoding, None when it is not canonical or not on the curve. RFC 8032 §5.1.3. Public."""
+    """The (public) point of a 32-byte encoding; None unless canonical and on the curve. RFC 8032 §5.1.3."""
     y = int.from_bytes(encoded, "little")
     sign = y >> 255
     y &= (1 << 255) - 1

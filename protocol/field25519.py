@@ -1,16 +1,18 @@
 """The field of integers modulo p = 2^255 - 19, as big integers kept just short enough.
 
 A number is held *loosely* reduced, below 2^256 + 2^49 but not necessarily below p. A product is folded with
-2^256 = 38 (mod p): `t = (t & MASK) + 38 * (t >> 256)`; one fold of a product of numbers below 2^258 leaves less than 2^266, a second
-leaves a loosely reduced number. Differences are kept positive by adding a multiple of p that is larger than what is subtracted:
-`LIFT` for loosely reduced numbers, `LIFT_FOLDED` for products folded once. The hot loops of x25519.py and edwards25519.py write this
-out in place: in bytecode a call would cost more than the sum.
+2^256 = 38 (mod p): `t = (t & MASK) + 38 * (t >> 256)`; one fold of a product of numbers below 2^258 leaves
+less than 2^266, a second leaves a loosely reduced number. Differences are kept positive by adding a multiple
+of p that is larger than what is subtracted: `LIFT` for loosely reduced numbers, `LIFT_FOLDED` for products
+folded once. The hot loops of x25519.py and edwards25519.py write this out in place: in bytecode a call would
+cost more than the sum.
 
-What constant time means here. No branch and no index depends on a secret, in the ladder, in fixed-base multiplication and in
-signing; secrets are selected with masks whose length does not tell which was taken. But the big integers of an interpreter are not
-constant-time machines: an intermediate result that happens to begin with 16 (MicroPython) or 30 (CPython) zero bits takes
-a little less time, the last reduction modulo p or modulo the group's order is an ordinary division, and the
-garbage collector runs when it likes. That is one chance in 2^16 an operation, of values that an attacker cannot choose well.
+What constant time means here. No branch and no index depends on a secret, in the ladder, in fixed-base
+multiplication and in signing; secrets are selected with masks whose length does not tell which was taken. But
+the big integers of an interpreter are not constant-time machines: an intermediate result that happens to
+begin with 16 (MicroPython) or 30 (CPython) zero bits takes a little less time, the last reduction modulo p or
+modulo the group's order is an ordinary division, and the garbage collector runs when it likes. That is one
+chance in 2^16 an operation, of values that an attacker cannot choose well.
 """
 
 TYPE_CHECKING = False
@@ -21,8 +23,8 @@ P = (1 << 255) - 19
 MASK = (1 << 256) - 1
 LIFT = P << 2
 LIFT_FOLDED = P << 11
-# One bit above every loosely reduced number. (TOP << s) - s is TOP for s = 0 and TOP + all the ones below for s = 1: a
-# selection mask whose length does not depend on s.
+# One bit above every loosely reduced number. (TOP << s) - s is TOP for s = 0 and TOP + all the ones below for
+# s = 1: a selection mask whose length does not depend on s.
 TOP = 1 << 264
 
 

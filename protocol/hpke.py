@@ -1,7 +1,8 @@
-"""HPKE (RFC 9180) in the one form that nodes use: mode Auth, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, export-only.
+"""HPKE (RFC 9180) in mode Auth: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, export-only.
 
-A context is its exporter secret (32 bytes): there is no AEAD in it. Who opens it knows that the sender held the secret key of the
-stated public key. A recipient whose secret key has leaked can be fooled about that (key-compromise impersonation, RFC 9180 §9.1.1).
+A context is its exporter secret (32 bytes): there is no AEAD in it. Who opens it knows that the sender held
+the secret key of the stated public key. A recipient whose secret key has leaked can be fooled about that
+(key-compromise impersonation, RFC 9180 §9.1.1).
 """
 
 from protocol import hkdf, x25519
@@ -21,8 +22,8 @@ def auth_send_steps(
 ) -> "Generator[None, None, tuple[bytes, bytes]]":
     """Encapsulated key (32 bytes) and context of an HPKE Auth sender, export-only. RFC 9180 §4.1 and §5.1.3.
 
-    `eph_sk` is 32 fresh random bytes; `sender_pk` must be the public key of `sender_sk`. SealError (bad_key) when the
-    recipient's key has small order.
+    `eph_sk` is 32 fresh random bytes; `sender_pk` must be the public key of `sender_sk`. SealError (bad_key)
+    when the recipient's key has small order.
     """
     enc = yield from x25519.public_steps(eph_sk)
     dh = yield from x25519.shared_steps(eph_sk, recipient_pk)
@@ -35,8 +36,8 @@ def auth_receive_steps(
 ) -> "Generator[None, None, bytes]":
     """Context of an HPKE Auth recipient, export-only. RFC 9180 §4.1 and §5.1.3.
 
-    `recipient_pk` must be the public key of `recipient_sk`. SealError (bad_key) when `enc` or the sender's key has
-    small order.
+    `recipient_pk` must be the public key of `recipient_sk`. SealError (bad_key) when `enc` or the sender's
+    key has small order.
     """
     dh = yield from x25519.shared_steps(recipient_sk, enc)
     dh += yield from x25519.shared_steps(recipient_sk, sender_pk)

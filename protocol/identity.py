@@ -18,8 +18,8 @@ _SHOWN_BYTES = 16
 class Identity:
     """The keys of one party: Ed25519 (RFC 8032) to sign, X25519 (RFC 7748) to agree; 32 bytes each.
 
-    `ed_seed` and `x_sk` are secret: they are never shown. The public halves must belong to them: make an Identity with
-    `generate_steps` or `from_seed_steps` unless you have just stored what those gave.
+    `ed_seed` and `x_sk` are secret: they are never shown. The public halves must belong to them: make an
+    Identity with `generate_steps` or `from_seed_steps` unless you have just stored what those gave.
     """
 
     def __init__(self, ed_seed: bytes, ed_pub: bytes, x_sk: bytes, x_pub: bytes):

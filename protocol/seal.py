@@ -1,7 +1,8 @@
 """Sealing: the keys of a boot, its header for each agent, and the downlink of a connection.
 
-Every sealed message is a COSE_Encrypt0 (RFC 9052, AES-CCM-16-64-128) whose Partial IV is a number used once under its key; see
-docs/wire-protocol.md §5-§7. The envelope has a fixed shape, so it is written and read by hand, byte for byte as `cbor` would.
+Every sealed message is a COSE_Encrypt0 (RFC 9052, AES-CCM-16-64-128) whose Partial IV is a number used once
+under its key; see docs/wire-protocol.md §5-§7. The envelope has a fixed shape, so it is written and read by
+hand, byte for byte as `cbor` would.
 """
 
 from protocol import cbor, crypto
@@ -28,7 +29,7 @@ _WRAP_TAG_BYTES = 16
 
 
 class _Channel:
-    """One key in one direction: seals and opens COSE_Encrypt0 under numbers that the owner must not repeat."""
+    """One key in one direction: COSE_Encrypt0 under numbers that the owner must not repeat."""
 
     def __init__(self, key: bytes, iv: bytes, direction: int, boot_id: bytes):
         self._key = key
@@ -76,7 +77,7 @@ class BootKeys:
         return "<BootKeys %s>" % self.boot_id.hex()
 
     def seal(self, seq: int, plaintext: bytes) -> bytes:
-        """The encoded COSE_Encrypt0 of frame `seq` (0 … 2^32-1). The caller never seals two plaintexts under one number."""
+        """The encoded COSE_Encrypt0 of frame `seq` (32 bits). Never seal two plaintexts under one number."""
         return self._channel.seal(seq, plaintext)
 
     def open(self, sealed: bytes) -> "tuple[int, bytes]":
@@ -163,7 +164,7 @@ class Downlink:
         return sealed
 
     def open(self, sealed: bytes) -> bytes:
-        """The plaintext; SealError, with cause `replayed_downlink` when the counter is not above all before it."""
+        """The plaintext; SealError (`replayed_downlink` when the counter is not above all before it)."""
         counter, plaintext = self._channel.open(sealed)
         if counter < self._next:
             raise SealError("downlink message %d again" % counter, cause="replayed_downlink")
@@ -193,7 +194,7 @@ def _shortest(counter: int) -> bytes:
 
 
 def _parse(message: bytes) -> "tuple[int, int]":
-    """(counter, offset of the ciphertext) of an envelope; SealError at the first byte that `seal` would not have written."""
+    """(counter, offset of the ciphertext) of an envelope; SealError unless `seal` could have written it."""
     n = len(message)
     at = len(_HEAD)
     if message[:at] != _HEAD:

@@ -1,7 +1,7 @@
-"""SHA-512 (FIPS 180-4) in pure integers, for interpreters whose hashlib lacks it. For short messages: signatures.
+"""SHA-512 (FIPS 180-4) in pure integers, for interpreters whose hashlib lacks it. For short messages.
 
-A 128-byte block takes about 0.3 ms of a MicroPython on a workstation, so hashing is sliced. Big-integer arithmetic keeps no secret that
-its lengths show: a word with leading zero bits may take a little less time.
+A 128-byte block takes about 0.3 ms of a MicroPython on a workstation, so hashing is sliced. Big-integer
+arithmetic keeps no secret that its lengths show: a word with leading zero bits may take a little less time.
 """
 
 from struct import unpack
@@ -22,8 +22,8 @@ _START = (
     0x1F83D9ABFB41BD6B,
     0x5BE0CD19137E2179,
 )
-# The first 64 bits of the fractional parts of the cube roots of the first 80 primes (FIPS 180-4 §4.2.3), big-endian:
-# bytes, because eighty big integers would hold 4 KB of a node's heap for good.
+# The first 64 bits of the fractional parts of the cube roots of the first 80 primes (FIPS 180-4 §4.2.3),
+# big-endian: bytes, because eighty big integers would hold 4 KB of a node's heap for good.
 _K = (
     b"\x42\x8a\x2f\x98\xd7\x28\xae\x22\x71\x37\x44\x91\x23\xef\x65\xcd\xb5\xc0\xfb\xcf\xec\x4d\x3b\x2f"
     b"\xe9\xb5\xdb\xa5\x81\x89\xdb\xbc\x39\x56\xc2\x5b\xf3\x48\xb5\x38\x59\xf1\x11\xf1\xb6\x05\xd0\x19"
@@ -56,7 +56,7 @@ _K = (
 
 
 def sha512_steps(*parts: bytes) -> "Generator[None, None, bytes]":
-    """SHA-512 of the concatenated parts, 64 bytes. FIPS 180-4 §6.4. Yields four times in each block of 128 bytes."""
+    """SHA-512 of the parts one after the other, 64 bytes. FIPS 180-4 §6.4. Yields 5 times a block."""
     n = sum([len(part) for part in parts])
     data = b"".join(parts) + b"\x80" + bytes(-(n + 17) % _BLOCK_BYTES + 8) + (8 * n).to_bytes(8, "big")
     state = _START
@@ -66,7 +66,10 @@ def sha512_steps(*parts: bytes) -> "Generator[None, None, bytes]":
 
 
 def _block_steps(state: "tuple[int, ...]", block: bytes) -> "Generator[None, None, tuple[int, ...]]":
-    """The state after one block. A word x is rotated by shifting x || x, which holds all its rotations."""
+    """The state after one block.
+
+    A word x is rotated by shifting x || x. The schedule is a ring of 16 words: negative indices go round it.
+    """
     m = _M
     w = list(unpack(">16Q", block))
     a, b, c, d, e, f, g, h = state
@@ -79,7 +82,8 @@ def _block_steps(state: "tuple[int, ...]", block: bytes) -> "Generator[None, Non
                 z = w[i - 2]
                 yy = y << 64 | y
                 zz = z << 64 | z
-                x += w[i - 7] + (((yy >> 1) ^ (yy >> 8) ^ (y >> 7)) & m) + (((zz >> 19) ^ (zz >> 61) ^ (z >> 6)) & m)
+                x += w[i - 7] + (((yy >> 1) ^ (yy >> 8) ^ (y >> 7)) & m)
+                x += ((zz >> 19) ^ (zz >> 61) ^ (z >> 6)) & m
                 x &= m
                 w[i] = x
             ee = e << 64 | e

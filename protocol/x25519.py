@@ -19,7 +19,8 @@ _TWO_TOPS = TOP << 1
 def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
     """The public key of the secret `sk` (any 32 bytes), 32 bytes. RFC 7748 §6.1.
 
-    Computed on the Edwards form of the curve, where the base point has a table: u = (Z + Y) / (Z - Y) (RFC 7748 §4.1).
+    Computed on the Edwards form of the curve, where the base point has a table: u = (Z + Y) / (Z - Y) (RFC
+    7748 §4.1).
     """
     scalar = int.from_bytes(_clamped(sk), "little") % edwards.ORDER
     _, y, z, _ = yield from edwards.base_multiply_steps(scalar)
@@ -30,7 +31,8 @@ def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
 def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
     """The shared secret of `sk` and the other's public key, 32 bytes. RFC 7748 §5 and §6.1.
 
-    Raises SealError (bad_key) when the public key has not 32 bytes or the result is all zeros: a key of small order.
+    Raises SealError (bad_key) when the public key has not 32 bytes or the result is all zeros: a key of small
+    order.
     """
     if len(pk) != KEY_BYTES:
         raise SealError("an X25519 public key of %d bytes" % len(pk), cause="bad_key")
@@ -53,7 +55,8 @@ def _clamped(sk: bytes) -> bytes:
 def _ladder_steps(k: bytes, u: int) -> "Generator[None, None, tuple[int, int]]":
     """(x, z) of k times the point at u, loosely reduced; k little-endian. RFC 7748 §5; yields every 8 bits.
 
-    The swap leaves TOP set in both numbers of a pair: in a difference it cancels, from a sum two TOPs are taken.
+    The swap leaves TOP set in both numbers of a pair: in a difference it cancels, from a sum two TOPs are
+    taken.
     """
     m = MASK
     top = TOP
