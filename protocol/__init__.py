@@ -1,1 +1,1 @@
-"""Bytes, frames, keys, proofs and session state of Vitalwire, on MicroPython and CPython. No input or output."""
+"""Bytes, frames, keys, proofs and session state of Vitalwire, on MicroPython and CPython. Without I/O."""
