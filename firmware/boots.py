@@ -1,0 +1,122 @@
+"""The boot counter, the boot id, and what is known afterwards of how a boot ended (docs/wire-protocol.md §5 and §8.1).
+
+The record `boot` is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot id. It is committed once before
+the first seal of a boot, then with the number of the next frame at a bounded rate, and last at an orderly stop. A board that keeps some
+memory through a reset also holds that number there, frame by frame. The next boot makes its statement from whichever knows more.
+"""
+
+import struct
+from binascii import crc32
+
+from firmware.flash import FlashError
+from protocol import cbor
+from protocol.errors import ProtocolError
+
+BOOT_RECORD = "boot"
+RESERVE_EVERY_S = 30
+# Longest time between two reservations: the rate, and a generous bound on how long their task is kept from running.
+RESERVE_BOUND_S = RESERVE_EVERY_S + 5
+RETAINED_BOUND_S = 1
+RETAINED_FORMAT = ">12sI"
+RETAINED_BYTES = 20
+MAX_COUNTER = 0xFFFFFFFF
+
+
+class CommitError(Exception):
+    """The boot counter could not be put on flash: nothing may be sealed in this boot. `cause` says why."""
+
+    def __init__(self, cause):
+        super().__init__("boot counter not committed: " + cause)
+        self.cause = cause
+
+
+class BootRecord:
+    """One boot: commits it, keeps its record, states the one before.
+
+    `boot_id`: 12 bytes. `statement`: [boot id, known_next, clean, bound_s] of the previous boot, None in a node's first.
+    `fault`: text on a damaged record that was set aside, or None. `board` has retained_read() and retained_write().
+    """
+
+    def __init__(self, records, board):
+        self._records = records
+        self._board = board
+        self._retained = bytearray(RETAINED_BYTES)
+        self._reserved_s = 0
+        self._reserved = 0
+        self.fault = None
+        self.boot_id = b""
+        self.statement = self._previous()
+
+    def _previous(self):
+        stored = None
+        try:
+            payload = self._records.read(BOOT_RECORD)
+            if payload is not None:
+                stored = cbor.loads(payload)
+        except (FlashError, ProtocolError) as error:
+            self.fault = str(error)
+        retained = read_retained(self._board.retained_read())
+        if stored is None and retained is None:
+            return None
+        if stored is None or (retained is not None and retained[0][:4] > stored[0][:4]):
+            return [retained[0], retained[1], False, RETAINED_BOUND_S]
+        boot_id, known_next, clean, bound_s = stored
+        if not clean and retained is not None and retained[0] == boot_id and retained[1] >= known_next:
+            return [boot_id, retained[1], False, RETAINED_BOUND_S]
+        return [boot_id, known_next, clean, bound_s]
+
+    def commit(self, random8):
+        """Put the next counter on flash; from then on `boot_id` is this boot's. Raises CommitError, and may be tried again."""
+        counter = 1
+        if self.statement is not None:
+            counter = int.from_bytes(self.statement[0][:4], "big") + 1
+        if counter > MAX_COUNTER:
+            raise CommitError("the boot counter is used up")
+        boot_id = counter.to_bytes(4, "big") + random8
+        if self.fault is not None:
+            try:
+                self._records.set_aside(BOOT_RECORD)
+            except FlashError as error:
+                raise CommitError(error.cause)
+        self._write(boot_id, 0, False)
+        self.boot_id = boot_id
+        self.retain(0)
+
+    def _write(self, boot_id, known_next, clean):
+        bound_s = 0 if clean else RESERVE_BOUND_S
+        payload = cbor.dumps([boot_id, known_next, clean, bound_s])
+        try:
+            self._records.write(BOOT_RECORD, payload)
+            # A commit counts when it can be read back: flash that is full or worn may take a write and keep nothing.
+            kept = self._records.read(BOOT_RECORD)
+        except FlashError as error:
+            raise CommitError(error.cause)
+        if kept != payload:
+            raise CommitError("the record reads back differently")
+
+    def retain(self, next_seq):
+        """Note in memory that survives a reset that frames below `next_seq` exist; call it with every frame."""
+        memory = self._retained
+        struct.pack_into(RETAINED_FORMAT, memory, 0, self.boot_id, next_seq)
+        struct.pack_into(">I", memory, 16, crc32(memoryview(memory)[:16]))
+        self._board.retained_write(memory)
+
+    def reserve(self, next_seq, uptime_s):
+        """Bring the number onto flash when the last time is RESERVE_EVERY_S ago; a CommitError here only widens the bound."""
+        if uptime_s - self._reserved_s < RESERVE_EVERY_S or next_seq == self._reserved:
+            return
+        self._reserved_s = uptime_s
+        self._reserved = next_seq
+        self._write(self.boot_id, next_seq, False)
+
+    def close(self, next_seq):
+        """The orderly end: no frame beyond `next_seq` was or will be made in this boot."""
+        self._write(self.boot_id, next_seq, True)
+
+
+def read_retained(memory):
+    """(boot id, known_next) from a board's retained memory, or None when it holds nothing of ours (power was off)."""
+    if memory is None or len(memory) < RETAINED_BYTES:
+        return None
+    boot_id, known_next, check = struct.unpack(RETAINED_FORMAT + "I", bytes(memory[:RETAINED_BYTES]))
+    return (boot_id, known_next) if check == crc32(bytes(memory[:16])) else None

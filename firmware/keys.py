@@ -1,0 +1,59 @@
+"""What the node remembers of itself and its agents across boots: its identity, and whom it is paired with.
+
+Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519 public];
+`agents` [[ed25519 public, x25519 public], …]. A damaged record is set aside, never silently replaced: `faults` tells.
+"""
+
+from firmware.flash import FlashError
+from protocol import cbor, crypto
+from protocol.errors import ProtocolError
+from protocol.identity import Identity, generate_steps
+from protocol.identity import node_id as party_id
+
+IDENTITY_RECORD = "identity"
+AGENTS_RECORD = "agents"
+MAX_AGENTS = 2
+
+
+class KeyStore:
+    """The records by name. `faults` lists what was found damaged and set aside (texts for an event)."""
+
+    def __init__(self, records):
+        self._records = records
+        self.faults = []
+
+    def _read(self, name):
+        try:
+            payload = self._records.read(name)
+            return None if payload is None else cbor.loads(payload)
+        except (FlashError, ProtocolError) as error:
+            self.faults.append(str(error))
+            self._records.set_aside(name)
+            return None
+
+    def identity_steps(self, random):
+        """The stored identity, or a new one that is on flash when this returns. Raises FlashError when it cannot be kept."""
+        stored = self._read(IDENTITY_RECORD)
+        if stored is not None:
+            ed_seed, ed_pub, x_sk, x_pub = stored
+            return Identity(ed_seed, ed_pub, x_sk, x_pub)
+        identity = yield from generate_steps(random(64))
+        self._records.write(
+            IDENTITY_RECORD, cbor.dumps([identity.ed_seed, identity.ed_pub, identity.x_sk, identity.x_pub])
+        )
+        return identity
+
+    def agents(self):
+        """Paired agents as a list of (ed public, x public)."""
+        return [(ed_pub, x_pub) for ed_pub, x_pub in self._read(AGENTS_RECORD) or []]
+
+    def add_agent(self, ed_pub, x_pub):
+        """Remember an agent; False when there are MAX_AGENTS already. An agent known by its keys is no second one."""
+        agents = self.agents()
+        new = party_id(ed_pub, x_pub)
+        if all(party_id(ed, x) != new for ed, x in agents):
+            if len(agents) >= MAX_AGENTS:
+                return False
+            agents.append((ed_pub, x_pub))
+            self._records.write(AGENTS_RECORD, cbor.dumps([[ed, x] for ed, x in agents]))
+        return True

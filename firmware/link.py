@@ -1,0 +1,116 @@
+"""The session's bytes between it and the board's link, and its slow key work, in tasks that never wait for a slow wire.
+
+`port` is the board's link: `read() -> bytes` (what is there, maybe none), `write(buf) -> n` (how many bytes it took, maybe 0),
+`stream` (what asyncio can wait on for something to read). A message that the wire takes only in part is finished before the next.
+"""
+
+import asyncio
+
+from protocol import session_events as ev
+
+TICK_MS = 50
+BUSY_MS = 10
+WORK_MS = 50
+# After a wake-up without a byte (a cable pulled out of a pty, a stray edge): a pause, or the wait would spin.
+NOTHING_MS = 100
+
+
+class Link:
+    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce), rejected() and streaming()."""
+
+    def __init__(self, port, session, clock, owner):
+        self._port = port
+        self._session = session
+        self._clock = clock
+        self._owner = owner
+        self._pending = None
+        self.alive = 0
+
+    # Receiving
+
+    async def receive(self):
+        """Task: whatever the agent says, as soon as it is there."""
+        while True:
+            await readable(self._port.stream)
+            data = self._port.read()
+            if data:
+                self.take(data)
+            else:
+                await asyncio.sleep_ms(NOTHING_MS)
+
+    def take(self, data):
+        """Bytes from the link, stamped with the time of now."""
+        now_us = self._clock.now_us()
+        self._session.feed(data, now_us // 1000, now_us)
+        self._events()
+        self.push(now_us // 1000)
+
+    def _events(self):
+        for event in self._session.take_events():
+            if isinstance(event, ev.TimeAsked):
+                self._owner.time_asked(event.token, event.stamp)
+            elif isinstance(event, ev.PairAsked):
+                self._owner.pair_asked(event.ed_pub, event.x_pub, event.nonce)
+            elif isinstance(event, ev.Rejected):
+                self._owner.rejected()
+            elif isinstance(event, ev.Streaming):
+                self._owner.streaming()
+
+    # Sending
+
+    async def send(self):
+        """Task: the session's timers, and its messages as fast as the wire takes them."""
+        while True:
+            self.alive += 1
+            now_ms = self._clock.now_ms()
+            self._session.tick(now_ms)
+            self._events()
+            await asyncio.sleep_ms(BUSY_MS if self.push(now_ms) else TICK_MS)
+
+    def push(self, now_ms):
+        """Give the wire what it takes now; whether something is left over."""
+        while True:
+            if self._pending is None:
+                message = self._session.pull(now_ms)
+                if not message:
+                    return False
+                self._pending = memoryview(message)
+            taken = self._port.write(self._pending)
+            if taken < len(self._pending):
+                if taken:
+                    self._pending = self._pending[taken:]
+                return True
+            self._pending = None
+
+    # Key work
+
+    async def work(self):
+        """Task: boot headers, welcomes and pair signatures, in slices."""
+        while True:
+            job = self._session.steps()
+            if job is None:
+                await asyncio.sleep_ms(WORK_MS)
+            else:
+                await sliced(job, self._clock)
+                self._events()
+
+
+def readable(stream):
+    """Awaitable: until `stream` has something to read."""
+    yield asyncio.core._io_queue.queue_read(stream)
+
+
+SLICE_US = 3000
+
+
+async def sliced(steps, clock):
+    """Drive a `*_steps` generator, giving every other task its turn at least every SLICE_US and one step; its result."""
+    begin = clock.ticks_us()
+    try:
+        while True:
+            next(steps)
+            if clock.ticks_diff(clock.ticks_us(), begin) > SLICE_US:
+                await asyncio.sleep_ms(0)
+                begin = clock.ticks_us()
+    except StopIteration as end:
+        return end.value

@@ -1,0 +1,204 @@
+"""The sensors: drained on time, dated by their own sample clocks, started again after a fault.
+
+A sensor owns its driver, its SampleClock, its WaveBuffer and its signal chain. `poll` is plain code that any task may call before it
+does something long: it takes what the chip's FIFO holds and never waits.
+"""
+
+from array import array
+
+from drivers.errors import DriverError
+from firmware.sample_clock import SampleClock
+from firmware.wave import WaveBuffer
+from protocol import frames
+
+# Both chips hold this many samples. A drain that finds so many cannot tell what came after them.
+FIFO_DEPTH = 32
+# A sample is late when it is read this long after it was taken; the ECG FIFO is full at 128 ms.
+LATE_US = 100000
+ERRORS_TO_FAULT = 3
+SILENCE_US = 1000000
+BACKOFF_FIRST_MS = 500
+BACKOFF_MAX_MS = 8000
+
+
+class Sensor:
+    """What the ECG and the PPG have in common.
+
+    `part`, `period_ns` and `lsb` are the driver's; `open_driver()` makes one (it may raise OSError or DriverError). `chain` is the signal
+    chain. `node` gets report() for events and wave(sensor, ready) for a frame that cannot wait. Counters since boot: `late`, `missed`,
+    `bus_errors`.
+    """
+
+    channels = ()
+    overflow_event = 0
+    # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of them.
+    gap_after = False
+
+    def __init__(self, part, period_ns, lsb, clock, node, open_driver, chain, frame_samples):
+        self.part = part
+        self.period_ns = period_ns
+        self.lsb = lsb
+        self.chain = chain
+        self.source = 0
+        self.driver = None
+        self.late = 0
+        self.missed = 0
+        self.bus_errors = 0
+        self._clock = clock
+        self._node = node
+        self._open = open_driver
+        self._blocks = [array("i", bytes(4 * FIFO_DEPTH)) for _ in self.channels]
+        self.wave = WaveBuffer(len(self.channels), frame_samples, lambda ready: node.wave(self, ready))
+        self.sample_clock = SampleClock(period_ns, clock)
+        self._stopped_us = None
+        self._errors_in_row = 0
+        self._faulty = False
+        self._retry_ms = 0
+        self._backoff_ms = BACKOFF_FIRST_MS
+        self._heard = 0
+        self._owed = 0
+        self._flags_owed = 0
+
+    # Start and recovery
+
+    def start(self, now_ms):
+        """Find, configure and start the chip; on failure poll() tries again with a growing pause. Returns whether it runs."""
+        try:
+            driver = self._open()
+            driver.check()
+            driver.configure()
+            driver.start()
+        except (OSError, DriverError) as error:
+            self._count(error)
+            self._fault(error, now_ms)
+            return False
+        self.driver = driver
+        self._errors_in_row = 0
+        self._heard = self._clock.ticks_us()
+        if self._faulty:
+            self._faulty = False
+            self._node.sensor_recovered(self)
+        return True
+
+    def _count(self, error):
+        if not isinstance(error, DriverError) or hasattr(error, "register"):
+            self.bus_errors += 1
+
+    def _fault(self, error, now_ms):
+        if self.driver is not None:
+            self.driver = None
+            self.wave.close()
+            if self.sample_clock.last is not None:
+                self._stopped_us = self._clock.at_us(self.sample_clock.last)
+                self.sample_clock.restart()
+        if not self._faulty:
+            self._faulty = True
+            self._backoff_ms = BACKOFF_FIRST_MS
+            self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, self.part + ": " + str(error))
+        self._retry_ms = now_ms + self._backoff_ms
+        self._backoff_ms = min(self._backoff_ms * 2, BACKOFF_MAX_MS)
+
+    # Sampling
+
+    def poll(self):
+        """Take what the FIFO holds: into the wave buffer and through the signal chain."""
+        if self.driver is None:
+            now_ms = self._clock.now_ms()
+            if now_ms >= self._retry_ms:
+                self.start(now_ms)
+            return
+        begin = self._clock.ticks_us()
+        try:
+            n = self._drain()
+        except DriverError as error:
+            self._count(error)
+            self._errors_in_row += 1
+            if self._errors_in_row >= ERRORS_TO_FAULT:
+                self._fault(error, self._clock.now_ms())
+            return
+        self._errors_in_row = 0
+        self._take(n, begin, self._clock.ticks_us())
+
+    def _take(self, n, begin, end):
+        lost = self.driver.overflowed
+        if n:
+            self._heard = end
+        elif not lost:
+            if self._clock.ticks_diff(end, self._heard) > SILENCE_US:
+                self._fault(DriverError(self.part, "no samples"), self._clock.now_ms())
+            return
+        if lost and not self.gap_after:
+            self._overflow(lost)
+        if n == FIFO_DEPTH or (lost and self.gap_after):
+            self.sample_clock.skip(n)
+        else:
+            missing = self.sample_clock.advance(n, begin, end)
+            if lost <= 0:
+                self._owed += missing
+        if n:
+            if self._stopped_us is not None:
+                self._owed += self._missed_while_stopped(n)
+            if self._owed or self._flags_owed:
+                self.wave.gap(self._flags_owed, self._owed)
+                self.missed += self._owed
+                self._owed = 0
+                self._flags_owed = 0
+            self._keep(n, begin)
+        if lost and self.gap_after:
+            self._overflow(lost)
+
+    def _missed_while_stopped(self, n):
+        apart_us = self._clock.at_us(self.sample_clock.before(n - 1)) - self._stopped_us
+        self._stopped_us = None
+        return max(apart_us * 1000 // self.period_ns - 1, 0)
+
+    def _overflow(self, lost):
+        """The chip ran over: the next samples taken begin a new frame. `lost` is -1 where the chip cannot say how many."""
+        self._flags_owed = frames.WAVE_OVERFLOWED
+        if lost > 0:
+            self._owed += lost
+            self.sample_clock.skip(lost)
+        self._node.report(self.overflow_event, frames.PRIORITY_LOW, lost if lost > 0 else None, self.part)
+
+    def _keep(self, n, begin):
+        age = self._clock.ticks_diff(begin, self.sample_clock.before(n - 1)) - LATE_US
+        late = 0
+        if age > 0:
+            late = min(n, age // (self.period_ns // 1000) + 1)
+            self.late += late
+        flags = frames.WAVE_SATURATED if self.driver.saturated else 0
+        self._process(n)
+        if self.off:
+            flags |= frames.WAVE_OFF
+        self.wave.put(self._blocks, n, self.sample_clock, flags, late)
+
+
+class EcgSensor(Sensor):
+    """One lead of ECG: lead-off as the chip sees it."""
+
+    channels = (frames.CH_ECG,)
+    overflow_event = frames.EVENT_ECG_OVERFLOW
+    gap_after = True
+    off = False
+
+    def _drain(self):
+        return self.driver.drain(self._blocks[0])
+
+    def _process(self, n):
+        self.off = self.driver.lead_off
+        self.chain.process(self._blocks[0], n, self.off)
+
+
+class PpgSensor(Sensor):
+    """Red and infrared together: whether there is a finger is what the signal chain says."""
+
+    channels = (frames.CH_PPG_RED, frames.CH_PPG_IR)
+    overflow_event = frames.EVENT_PPG_OVERFLOW
+    off = False
+
+    def _drain(self):
+        return self.driver.drain(self._blocks[0], self._blocks[1])
+
+    def _process(self, n):
+        self.chain.process(self._blocks[0], self._blocks[1], n)
+        self.off = self.chain.no_finger

@@ -1,0 +1,55 @@
+"""Every frame of a boot passes here: packed, numbered, sealed once, held for the agent, counted towards the next attestation."""
+
+from protocol import frames
+
+
+class Sealer:
+    """`keys`: the boot's BootKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord; `clock`: the node's Clock."""
+
+    def __init__(self, keys, box, attester, record, clock):
+        self._keys = keys
+        self._attester = attester
+        self._record = record
+        self.box = box
+        self.clock = clock
+
+    def seal(self, kind, body, t_us=None, keep=False):
+        """Make the frame (`t_us`: now) and hold it. `keep`: never evicted."""
+        if t_us is None:
+            t_us = self.clock.now_us()
+        seq = self.box.next_seq
+        plaintext = frames.pack(kind, t_us, body)
+        self.box.add(seq, self._keys.seal(seq, plaintext), frames.lane(kind, body), keep)
+        self._attester.add(seq, plaintext)
+        self._record.retain(seq + 1)
+
+    def event(self, code, priority, value=None, text=None):
+        """An event frame of now; a text is cut to what fits."""
+        body = {frames.EVENT_CODE: code, frames.EVENT_PRIORITY: priority}
+        if value is not None:
+            body[frames.EVENT_VALUE] = value
+        if text:
+            body[frames.EVENT_TEXT] = cut_text(text)
+        self.seal(frames.KIND_EVENT, body)
+
+    def losses(self):
+        """State what was evicted, if anything was, in loss frames."""
+        ranges = self.box.evictions()
+        if not ranges:
+            return
+        self.box.evictions_sealed()
+        for at in range(0, len(ranges), MAX_RANGES):
+            body = [[first, count, frames.LOSS_OUTBOX_FULL] for first, count in ranges[at : at + MAX_RANGES]]
+            self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
+
+
+# A loss frame with this many ranges stays well below the longest message.
+MAX_RANGES = 100
+MAX_TEXT = 64
+
+
+def cut_text(text):
+    """`text` within MAX_TEXT bytes of UTF-8."""
+    while len(text.encode()) > MAX_TEXT:
+        text = text[:-1]
+    return text

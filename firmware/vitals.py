@@ -1,0 +1,70 @@
+"""From the signal chains' results to the vitals frame, and to the events of a lead or a finger that comes and goes."""
+
+from protocol import frames
+
+# A change must last this many readings (one a second) before it is an event; the flags in the frames do not wait.
+STEADY_READINGS = 2
+MAX_RR = 8
+
+
+def vitals_body(ecg, ppg):
+    """The body of a vitals frame from an EcgSensor and a PpgSensor, either of which may be None.
+
+    A reading that is not there (0, a sensor in fault, nothing attached) is left out.
+    """
+    body = {}
+    flags = 0
+    if ecg is not None and ecg.driver is not None:
+        chain = ecg.chain
+        if ecg.off:
+            flags |= frames.VITALS_LEAD_OFF
+        elif chain.settling:
+            flags |= frames.VITALS_ECG_SETTLING
+        else:
+            if chain.hr_x10:
+                body[frames.VITALS_HR] = chain.hr_x10
+            body[frames.VITALS_ECG_QUALITY] = chain.quality
+        if ecg.source:
+            body[frames.SOURCE] = ecg.source
+    if ppg is not None and ppg.driver is not None:
+        chain = ppg.chain
+        if not chain.calibrated:
+            flags |= frames.VITALS_UNCALIBRATED
+        if ppg.off:
+            flags |= frames.VITALS_NO_FINGER
+        elif chain.settling:
+            flags |= frames.VITALS_PPG_SETTLING
+        else:
+            if chain.spo2_x10:
+                body[frames.VITALS_SPO2] = chain.spo2_x10
+            if chain.pulse_x10:
+                body[frames.VITALS_PULSE] = chain.pulse_x10
+            if chain.pi_x100:
+                body[frames.VITALS_PI] = chain.pi_x100
+            body[frames.VITALS_PPG_QUALITY] = chain.quality
+        if ppg.source:
+            body[frames.SOURCE_PPG] = ppg.source
+    if flags:
+        body[frames.VITALS_FLAGS] = flags
+    return body
+
+
+class Contact:
+    """Watches one lead or finger; `changed(off)` gives the event code of a change that has lasted, else 0."""
+
+    def __init__(self, off_event, on_event):
+        self._events = (on_event, off_event)
+        self._off = False
+        self._readings = 0
+
+    def changed(self, off):
+        """`off`: what the latest reading says."""
+        if off == self._off:
+            self._readings = 0
+            return 0
+        self._readings += 1
+        if self._readings < STEADY_READINGS:
+            return 0
+        self._readings = 0
+        self._off = off
+        return self._events[1 if off else 0]
