@@ -1,0 +1,51 @@
+"""What the collector says about itself: `status.json`, rewritten in one step at most once a second."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_agent.files import write_atomically
+from tools.collector import schema
+from tools.collector.store import Store
+
+ALARMS_SHOWN = 20
+CHAINS_SHOWN = 8
+
+
+def summary(store: Store) -> dict[str, Any]:
+    """Counts that are the same after a restart, none of them by reading the whole store. Ids are hex, times Unix ms."""
+    stored = store.counters("stored")
+    unlinked = dict(store.db.execute("SELECT linkage, count(*) FROM batches WHERE linkage > 0 GROUP BY linkage"))
+    unproved = dict(store.db.execute("SELECT state, count(*) FROM attestations WHERE state > 0 GROUP BY state"))
+    batches, attestations = stored.get("batches", 0), stored.get("attestations", 0)
+    waiting, broken = unlinked.get(schema.WAITING, 0), unlinked.get(schema.BROKEN, 0)
+    pending, failed = unproved.get(schema.PENDING, 0), unproved.get(schema.FAILED, 0)
+    alarms = store.alarms()
+    return {
+        "batches": batches,
+        "batches_again": stored.get("batches_again", 0),
+        "entries": stored.get("entries", 0),
+        "frames": stored.get("frames", 0),
+        "frames_malformed": stored.get("frames_malformed", 0),
+        "duplicates": stored.get("duplicates", 0),
+        "conflicts": stored.get("conflicts", 0),
+        "wire_bytes": stored.get("wire_bytes", 0),
+        "nodes": store.db.execute("SELECT count(*) FROM nodes").fetchone()[0],
+        "refused": store.counters("refused"),
+        "linkage": {"linked": batches - waiting - broken, "waiting": waiting, "broken": broken},
+        "attestations": {"proved": attestations - pending - failed, "pending": pending, "failed": failed},
+        "chains": [
+            {"agent": agent.hex(), "chain": chain.hex(), "newest": newest, "batches": n}
+            for agent, chain, newest, n in store.db.execute(
+                "SELECT agent, chain, newest, batches FROM chains ORDER BY id DESC LIMIT ?", (CHAINS_SHOWN,)
+            )
+        ],
+        "alarms": [{"at_ms": at, "code": code, "detail": detail} for at, code, detail in alarms[-ALARMS_SHOWN:]],
+        "alarms_total": len(alarms),
+    }
+
+
+def write(path: Path, facts: Mapping[str, Any]) -> None:
+    """Replace the status file: readers see the old one or the new one."""
+    write_atomically(path, json.dumps(facts, indent=1).encode() + b"\n", durable=False)

@@ -1,0 +1,160 @@
+"""The collector's store: what was received, once, and what is known about it. One writer, one transaction a batch."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.collector import schema
+
+
+class StoreError(Exception):
+    """The store cannot be used. `path` is the file, `reason` why, `hint` what to do."""
+
+    def __init__(self, path: Path, reason: str, hint: str):
+        super().__init__(f"{path}: {reason}; {hint}")
+        self.path = path
+        self.reason = reason
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class StoredBatch:
+    """A batch as it lies in the store; `row` is its row number, hashes are 32 bytes, times Unix milliseconds."""
+
+    row: int
+    agent: bytes
+    chain: bytes
+    number: int
+    head_hash: bytes
+    previous: bytes
+    signed: bytes
+    entries: int
+    duplicates: int
+    made_ms: int
+    received_ms: int
+    linkage: int
+    receipt: bytes
+
+
+_BATCH_COLUMNS = (
+    "id, agent, chain, number, head_hash, previous, signed, entries, duplicates, made_ms, received_ms, linkage, receipt"
+)
+
+
+class Store:
+    """Opens `path`, making it when absent. Changes happen inside `transaction()`; reading needs none."""
+
+    def __init__(self, path: Path, read_only: bool = False):
+        self.path = path
+        try:
+            if read_only:
+                self.db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
+                self.db.execute("PRAGMA journal_mode=WAL")
+                self.db.execute("PRAGMA synchronous=FULL")
+                self.db.execute("PRAGMA foreign_keys=ON")
+            version = self.db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0 and not read_only:
+                self.db.executescript(f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT")
+                version = schema.VERSION
+        except sqlite3.DatabaseError as e:
+            raise StoreError(path, str(e), "restore it from a backup, or move it away to begin anew") from e
+        if version != schema.VERSION:
+            raise StoreError(path, f"store version {version}, expected {schema.VERSION}", "use the release that made it")
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; on leaving, what was written is on the disk (synchronous=FULL)."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    # ---- small facts
+
+    def meta(self, name: str) -> bytes | None:
+        row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def count(self, name: str, cause: str = "", n: int = 1) -> None:
+        """Add `n` to a counter that outlives the process."""
+        self.db.execute(
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, cause) DO UPDATE SET n = n + excluded.n",
+            (name, cause, n),
+        )
+
+    def counters(self, name: str) -> dict[str, int]:
+        return dict(self.db.execute("SELECT cause, n FROM counters WHERE name = ? ORDER BY cause", (name,)))
+
+    def alarm(self, at_ms: int, code: str, detail: str) -> None:
+        """Something a person must look at. The same thing said again is one alarm."""
+        self.db.execute("INSERT OR IGNORE INTO alarms (at_ms, code, detail) VALUES (?, ?, ?)", (at_ms, code, detail))
+
+    def alarms(self) -> list[tuple[int, str, str]]:
+        return self.db.execute("SELECT at_ms, code, detail FROM alarms ORDER BY id").fetchall()
+
+    # ---- batches and chains
+
+    def batches(self, agent: bytes, chain: bytes, number: int) -> list[StoredBatch]:
+        """Every batch with that number: one, or more when the chain has forked there."""
+        rows = self.db.execute(
+            f"SELECT {_BATCH_COLUMNS} FROM batches WHERE agent = ? AND chain = ? AND number = ? ORDER BY id",
+            (agent, chain, number),
+        )
+        return [StoredBatch(*row) for row in rows]
+
+    def all_batches(self) -> Iterator[StoredBatch]:
+        """Agent by agent, chain by chain in the order in which they were first seen, number by number."""
+        rows = self.db.execute(
+            f"SELECT {', '.join('b.' + c for c in _BATCH_COLUMNS.split(', '))} FROM batches b"
+            " JOIN chains c ON c.agent = b.agent AND c.chain = b.chain ORDER BY b.agent, c.id, b.number, b.id"
+        )
+        return (StoredBatch(*row) for row in rows)
+
+    def newest_batch(self, agent: bytes) -> StoredBatch | None:
+        """The highest number of the agent's newest chain: newest seen, of those that no other chain follows."""
+        row = self.db.execute(
+            f"SELECT {', '.join('b.' + c for c in _BATCH_COLUMNS.split(', '))} FROM batches b"
+            " JOIN chains c ON c.agent = b.agent AND c.chain = b.chain WHERE b.agent = ? AND c.chain NOT IN"
+            " (SELECT cited_chain FROM chains WHERE agent = b.agent AND cited_chain IS NOT NULL)"
+            " ORDER BY c.id DESC, b.number DESC, b.id LIMIT 1",
+            (agent,),
+        ).fetchone()
+        return None if row is None else StoredBatch(*row)
+
+    def set_linkage(self, batch: int, linkage: int) -> None:
+        self.db.execute("UPDATE batches SET linkage = ? WHERE id = ?", (linkage, batch))
+
+    # ---- frames
+
+    def frame(self, node: bytes, boot: bytes, seq: int) -> bytes | None:
+        """The stored plaintext, or None."""
+        row = self.db.execute(
+            "SELECT plaintext FROM frames WHERE node = ? AND boot = ? AND seq = ?", (node, boot, seq)
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def plaintexts(self, node: bytes, boot: bytes, first: int, count: int) -> list[bytes]:
+        """The frames of a range that are here, ascending: shorter than `count` when some are missing."""
+        rows = self.db.execute(
+            "SELECT plaintext FROM frames WHERE node = ? AND boot = ? AND seq >= ? AND seq < ? ORDER BY seq",
+            (node, boot, first, first + count),
+        )
+        return [row[0] for row in rows]
+
+    def node_keys(self, node: bytes) -> tuple[bytes, bytes] | None:
+        """(ed25519, x25519) public keys of a node that an agent has introduced."""
+        return self.db.execute("SELECT ed25519, x25519 FROM nodes WHERE node = ?", (node,)).fetchone()

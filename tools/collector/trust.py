@@ -1,0 +1,46 @@
+"""Which agents the collector knows: the `.pub` files in one folder. Putting a file there is the whole enrolment."""
+
+from pathlib import Path
+
+from edge_agent.keys import KeyFileError, PublicKeys, load_public, write_public
+
+
+class Trust:
+    """The public keys in `folder`, by agent id. Files that cannot be read are named in `problems`, and trusted no further."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.problems: dict[str, str] = {}
+        self._agents: dict[bytes, PublicKeys] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def lookup(self, agent: bytes) -> PublicKeys | None:
+        """The keys of an agent, or None. A file that came or changed since counts; one that is gone no longer does."""
+        self._refresh()
+        return self._agents.get(agent)
+
+    def ids(self) -> list[bytes]:
+        self._refresh()
+        return sorted(self._agents)
+
+    def add(self, keys: PublicKeys) -> Path:
+        """Know one more agent from now on; gives its file."""
+        path = self.folder / f"{keys.id.hex()}.pub"
+        write_public(path, "agent", keys)
+        return path
+
+    def _refresh(self) -> None:
+        seen = {}
+        for path in sorted(self.folder.glob("*.pub")):
+            state = path.stat()
+            seen[path.name] = (state.st_mtime_ns, state.st_ino)
+        if seen == self._seen:
+            return
+        self._seen, self._agents, self.problems = seen, {}, {}
+        for name in seen:
+            try:
+                keys = load_public(self.folder / name)
+            except KeyFileError as e:
+                self.problems[name] = str(e)
+            else:
+                self._agents[keys.id] = keys
