@@ -1,0 +1,97 @@
+"""The board that exists only in software: a VM whose buses, pins and power are a rig on the host.
+
+The rig gives the VM a raw, non-blocking pty as stdin and stdout, and in the environment: VITALWIRE_BRIDGE (socket of the bus bridge),
+VITALWIRE_RETAINED (a file that stands for memory which survives a reset but not a power cut; absent: there is none),
+VITALWIRE_RESET_CAUSE (a number of the wire protocol's boot frame). The working directory is the node's flash.
+"""
+
+import os
+import sys
+
+from boards.stdio_link import StdioLink, give_console_back, take_console
+from boards.virtual.host import connect
+from boards.virtual.remote_bus import RemoteI2C, RemoteSPI
+
+ENTROPY_BYTES = 64
+LINK_CHUNK = 512
+WATCHDOG_MS = 5000
+
+
+class Board:
+    """See docs/boards.md for what each method is for; `config` is this board's board.toml as a dict."""
+
+    root = "."
+
+    def __init__(self, config):
+        self.config = config
+        self.name = config["name"]
+        take_console()
+        self._link = StdioLink(LINK_CHUNK)
+        self._bridge = connect()
+        self._retained = None
+        path = os.getenv("VITALWIRE_RETAINED")
+        if path:
+            self._retained = _open_retained(path)
+
+    def ecg(self):
+        """(spi, cs) of the ECG front end."""
+        return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
+
+    def ppg(self):
+        """i2c of the oximeter."""
+        return RemoteI2C(self._bridge, self.config["ppg"]["bus"])
+
+    def link(self):
+        """The serial link."""
+        return self._link
+
+    def input_info(self):
+        """(label, source of the ECG, source of the PPG): what the chips are attached to."""
+        info = self._bridge.info()
+        return info["label"], info["source_ecg"], info["source_ppg"]
+
+    def entropy(self):
+        """(bytes, whether they come from a true random source): the host's."""
+        return self._bridge.random(ENTROPY_BYTES), True
+
+    def reset_cause(self):
+        """Why the node started, as the rig says."""
+        return int(os.getenv("VITALWIRE_RESET_CAUSE") or 0)
+
+    def retained_read(self):
+        """Memory that survived the reset, or None."""
+        if self._retained is None:
+            return None
+        self._retained.seek(0)
+        return self._retained.read()
+
+    def retained_write(self, data):
+        """Put `data` into that memory."""
+        if self._retained is not None:
+            self._retained.seek(0)
+            self._retained.write(data)
+
+    def stop_requested(self):
+        """Whether an orderly stop is wanted."""
+        return bool(self._bridge.gpio_read("STOP"))
+
+    def consent(self):
+        """Whether somebody holds the button."""
+        return bool(self._bridge.gpio_read("BUTTON"))
+
+    def feed_watchdog(self):
+        """Another WATCHDOG_MS."""
+        self._bridge.watchdog(WATCHDOG_MS)
+
+    def exit(self, code):
+        """The end of this boot; the rig decides what comes after it."""
+        self._bridge.watchdog(0)
+        give_console_back()
+        sys.exit(code)
+
+
+def _open_retained(path):
+    try:
+        return open(path, "r+b")
+    except OSError:
+        return open(path, "w+b")

@@ -1,0 +1,1 @@
+"""Register-level models of the chips; they run on CPython and MicroPython."""

