@@ -18,10 +18,49 @@ from pyhpke.exceptions import PyHPKEError
 
 from protocol import cbor, crypto, merkle
 from protocol.checks import is_bytes, is_list, is_map, is_uint
-from protocol.errors import CborError, ProtocolError
+from protocol.cose import VERSION, loads, sign1, verify1, versioned
+from protocol.errors import BatchError
 from protocol.identity import Identity, node_id
+from protocol.receipts import (
+    Receipt,
+    Refusal,
+    is_refusal,
+    make_ask,
+    make_head_statement,
+    make_receipt,
+    make_refusal,
+    parse_ask,
+    parse_refusal,
+    verify_receipt,
+)
 
-VERSION = 1
+__all__ = (
+    "Batch",
+    "Receipt",
+    "Refusal",
+    "clock_entry",
+    "encode_batch",
+    "frame_entry",
+    "head_hash",
+    "identity_entry",
+    "is_refusal",
+    "make_ask",
+    "make_head",
+    "make_head_statement",
+    "make_receipt",
+    "make_refusal",
+    "open_batch",
+    "parse_ask",
+    "parse_batch",
+    "parse_entry",
+    "parse_head",
+    "parse_refusal",
+    "seal_batch",
+    "sign_head",
+    "statement_entry",
+    "verify_head",
+    "verify_receipt",
+)
 
 ENTRY_FRAME = 0
 ENTRY_IDENTITY = 1
@@ -31,31 +70,13 @@ ENTRY_STATEMENT = 3
 FIRST_PREVIOUS = bytes(32)
 """The previous head's hash in number 0 of a chain."""
 
-RECEIPT = "receipt"
-HEAD = "head"
-REFUSAL = "refusal"
-
-_SIGN1_TAG = 18
-_PROTECTED = cbor.dumps({1: -8})
 _SUITE = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
 _T_END = 1 << 53
 _SEQ_END = 1 << 32
 
 
-class BatchError(ProtocolError):
-    """A batch, receipt or question that is refused; `cause` says which check failed.
-
-    malformed_batch, unknown_version, bad_seal (not encrypted to this key, or changed), bad_signature,
-    wrong_agent, bad_count, bad_root, bad_identity (an identity entry whose keys do not give its node id).
-    """
-
-    code = 6
-    cause = "malformed_batch"
-    layer = "batch"
-
-
 class Batch:
-    """A verified batch: the head's fields, `head_hash`, the entries as bytes and `parsed` as lists, in store order.
+    """A verified batch: the head's fields, the entries as bytes and as lists, in store order.
 
     Attributes: agent_id, chain_id, number, previous, root, count, made_at_ms, cited ([chain id, number,
     hash] or None), reason (or None), signed_head, head_hash, entries, parsed.
@@ -77,35 +98,6 @@ class Batch:
         self.parsed = [parse_entry(entry) for entry in entries]
 
 
-class Receipt:
-    """A collector's verified statement. `statement` is RECEIPT (a batch was stored) or HEAD (the newest batch it knows).
-
-    Attributes: statement, agent_id, chain_id, number, head_hash (these three None in a HEAD that knows no
-    chain), stored, duplicates, received_at_ms, nonce (HEAD only, else None).
-    """
-
-    def __init__(self, fields: "dict[int, Any]"):
-        self.statement: str = fields[2]
-        self.agent_id: bytes = fields[3]
-        self.chain_id: bytes | None = fields.get(4)
-        self.number: int | None = fields.get(5)
-        self.head_hash: bytes | None = fields.get(6)
-        self.stored: int = fields[7]
-        self.duplicates: int = fields[8]
-        self.received_at_ms: int = fields[9]
-        self.nonce: bytes | None = fields.get(10)
-
-
-class Refusal:
-    """A collector's unsigned hint that it refused something: agent_id, code, detail, refused (SHA-256 or None)."""
-
-    def __init__(self, fields: "dict[int, Any]"):
-        self.agent_id: bytes = fields[3]
-        self.code: str = fields[4]
-        self.detail: str = fields[5]
-        self.refused: bytes | None = fields.get(6)
-
-
 # Entries
 
 
@@ -120,7 +112,7 @@ def identity_entry(node: bytes, ed_pub: bytes, x_pub: bytes) -> bytes:
 
 
 def clock_entry(node: bytes, boot_id: bytes, t_us: int, unix_us: int, rate_ppb: int, bound_us: int) -> bytes:
-    """A clock fit: node time `t_us` was Unix time `unix_us` ± `bound_us`; the node's clock runs `rate_ppb` fast."""
+    """A clock fit: node time `t_us` was `unix_us` ± `bound_us`; the node's clock is `rate_ppb` fast."""
     return cbor.dumps([ENTRY_CLOCK, node, boot_id, t_us, unix_us, rate_ppb, bound_us])
 
 
@@ -130,8 +122,8 @@ def statement_entry(code: str, detail: "dict[Any, Any]") -> bytes:
 
 
 def parse_entry(entry: bytes) -> "list[Any]":
-    """The checked fields of an entry, its type first; types that are not known are carried. BatchError otherwise."""
-    fields = _loads(entry, "entry")
+    """The checked fields of an entry, its type first, or BatchError; unknown types are carried."""
+    fields = loads(entry, "entry")
     if not is_list(fields) or not fields or not is_uint(fields[0]):
         raise BatchError("entry: not an array that begins with a type")
     kind, rest = fields[0], fields[1:]
@@ -167,7 +159,7 @@ def make_head(
     cited: "tuple[bytes, int, bytes] | None" = None,
     reason: "str | None" = None,
 ) -> bytes:
-    """The encoded head over `entries`; `cited` and `reason` only in number 0 of a chain that follows another."""
+    """The encoded head over `entries`; `cited` and `reason` only in number 0 of a chain that follows one."""
     head: dict[int, Any] = {
         1: VERSION,
         2: agent_id,
@@ -192,7 +184,7 @@ def head_hash(head: bytes) -> bytes:
 
 def sign_head(identity: Identity, head: bytes) -> bytes:
     """The head as COSE_Sign1."""
-    return _sign1(identity, head)
+    return sign1(identity, head)
 
 
 def encode_batch(signed_head: bytes, entries: Sequence[bytes]) -> bytes:
@@ -217,48 +209,12 @@ def seal_batch(
     return cbor.dumps({1: VERSION, 2: agent_id, 3: enc, 4: sealed})
 
 
-def verify_receipt(message: bytes, collector_ed_pub: bytes) -> Receipt:
-    """The receipt or head statement that the collector signed; BatchError (bad_signature, …) otherwise."""
-    fields = _versioned(_verify_sign1(message, collector_ed_pub, "receipt"), "receipt")
-    known = 4 in fields or 5 in fields or 6 in fields
-    good = is_bytes(fields.get(3), 8) and all(_below(fields.get(key), _T_END) for key in (7, 8, 9))
-    if known or fields.get(2) == RECEIPT:
-        good = good and is_bytes(fields.get(4), 8) and is_uint(fields.get(5)) and is_bytes(fields.get(6), 32)
-    if fields.get(2) == HEAD:
-        good = good and isinstance(fields.get(10), bytes)
-    elif fields.get(2) != RECEIPT or 10 in fields:
-        good = False
-    if not good:
-        raise BatchError("receipt: a field is missing, of a wrong type or out of range")
-    return Receipt(fields)
-
-
-def make_ask(agent_id: bytes, nonce: bytes) -> bytes:
-    """An agent's question for the newest head that the collector knows of it."""
-    return cbor.dumps({1: VERSION, 2: agent_id, 3: nonce})
-
-
-def is_refusal(message: bytes) -> bool:
-    """Whether a message on the receipt topic is a refusal (a map) rather than signed (a tag)."""
-    return len(message) > 0 and message[0] >> 5 == 5
-
-
-def parse_refusal(message: bytes) -> Refusal:
-    """A refusal's fields. It is a hint for people: it is not signed."""
-    fields = _versioned(message, "refusal")
-    good = fields.get(2) == REFUSAL and is_bytes(fields.get(3), 8)
-    good = good and isinstance(fields.get(4), str) and isinstance(fields.get(5), str)
-    if not good or (6 in fields and not is_bytes(fields[6], 32)):
-        raise BatchError("refusal: a field is missing or of a wrong type")
-    return Refusal(fields)
-
-
 # The collector's side
 
 
 def open_batch(message: bytes, collector_identity: Identity) -> "tuple[bytes, bytes]":
-    """(agent id as the sender claims it, batch in clear). BatchError bad_seal when it is not for this collector."""
-    fields = _versioned(message, "sealed batch")
+    """(agent id as the sender claims it, batch in clear). BatchError bad_seal: not for this collector."""
+    fields = versioned(message, "sealed batch")
     agent_id, enc, sealed = fields.get(2), fields.get(3), fields.get(4)
     if not is_bytes(agent_id, 8) or not is_bytes(enc, 32) or not isinstance(sealed, bytes):
         raise BatchError("sealed batch: a field is missing or of a wrong length")
@@ -273,15 +229,15 @@ def open_batch(message: bytes, collector_identity: Identity) -> "tuple[bytes, by
 
 
 def parse_batch(batch: bytes, agent_ed_pub: bytes, agent_id: bytes) -> Batch:
-    """The batch, verified: signed by this agent, under this agent id, with its own entries' count and root."""
-    fields = _loads(batch, "batch")
+    """The batch, verified: signed by this agent, under this agent id, with the right count and root."""
+    fields = loads(batch, "batch")
     if not is_map(fields) or not isinstance(fields.get(1), bytes) or not is_list(fields.get(2)):
         raise BatchError("batch: not a map of signed head and entries")
     signed_head: bytes = fields[1]
     entries: list[Any] = fields[2]
     if not all(isinstance(entry, bytes) for entry in entries):
         raise BatchError("batch: an entry is not a byte string")
-    head = _verify_sign1(signed_head, agent_ed_pub, "head")
+    head = verify_head(signed_head, agent_ed_pub)
     named = parse_head(head)
     if named[2] != agent_id:
         raise BatchError(f"the head is of agent {named[2].hex()}, not {agent_id.hex()}", cause="wrong_agent")
@@ -292,9 +248,14 @@ def parse_batch(batch: bytes, agent_ed_pub: bytes, agent_id: bytes) -> Batch:
     return Batch(named, signed_head, head, entries)
 
 
+def verify_head(signed_head: bytes, agent_ed_pub: bytes) -> bytes:
+    """The encoded head that this agent signed; BatchError (bad_signature) otherwise."""
+    return verify1(signed_head, agent_ed_pub, "head")
+
+
 def parse_head(head: bytes) -> "dict[int, Any]":
     """The checked fields of an encoded head, by key."""
-    fields = _versioned(head, "head")
+    fields = versioned(head, "head")
     good = all(is_bytes(fields.get(key), size) for key, size in ((2, 8), (3, 8), (5, 32), (6, 32)))
     good = good and all(_below(fields.get(key), _T_END) for key in (4, 7, 8))
     if good and fields[4] == 0:
@@ -309,104 +270,12 @@ def parse_head(head: bytes) -> "dict[int, Any]":
     return fields
 
 
-def make_receipt(
-    identity: Identity,
-    agent_id: bytes,
-    chain_id: bytes,
-    number: int,
-    head: bytes,
-    stored: int,
-    duplicates: int,
-    received_at_ms: int,
-) -> bytes:
-    """The collector's signed word that batch `number`, whose head has the hash `head`, is stored durably."""
-    fields = {1: VERSION, 2: RECEIPT, 3: agent_id, 4: chain_id, 5: number, 6: head}
-    return _sign1(identity, cbor.dumps({**fields, 7: stored, 8: duplicates, 9: received_at_ms}))
-
-
-def make_head_statement(
-    identity: Identity,
-    agent_id: bytes,
-    newest: "tuple[bytes, int, bytes] | None",
-    stored: int,
-    duplicates: int,
-    now_ms: int,
-    nonce: bytes,
-) -> bytes:
-    """The signed answer to a question: the newest batch known, as (chain id, number, head hash), or None.
-
-    `stored` and `duplicates` count all entries of that agent so far.
-    """
-    fields: dict[int, Any] = {1: VERSION, 2: HEAD, 3: agent_id, 7: stored, 8: duplicates, 9: now_ms}
-    fields[10] = nonce
-    if newest is not None:
-        fields[4], fields[5], fields[6] = newest
-    return _sign1(identity, cbor.dumps(fields))
-
-
-def parse_ask(message: bytes) -> "tuple[bytes, bytes]":
-    """(agent id, nonce) of a question."""
-    fields = _versioned(message, "question")
-    agent_id, nonce = fields.get(2), fields.get(3)
-    if not is_bytes(agent_id, 8) or not isinstance(nonce, bytes) or not 8 <= len(nonce) <= 64:
-        raise BatchError("question: a field is missing or of a wrong length")
-    return agent_id, nonce
-
-
-def make_refusal(agent_id: bytes, code: str, detail: str, refused: "bytes | None" = None) -> bytes:
-    """An unsigned hint that a message was refused; `refused` is that message, named by its SHA-256."""
-    fields: dict[int, Any] = {1: VERSION, 2: REFUSAL, 3: agent_id, 4: code, 5: detail}
-    if refused is not None:
-        fields[6] = crypto.sha256(refused)
-    return cbor.dumps(fields)
-
-
-# COSE_Sign1, HPKE and checks
-
-
-def _to_be_signed(payload: bytes) -> bytes:
-    return cbor.dumps(["Signature1", _PROTECTED, b"", payload])
-
-
-def _sign1(identity: Identity, payload: bytes) -> bytes:
-    signing = crypto.ed25519_sign_steps(identity.ed_seed, identity.ed_pub, _to_be_signed(payload))
-    return cbor.head(6, _SIGN1_TAG) + cbor.dumps([_PROTECTED, {}, payload, crypto.run(signing)])
-
-
-def _verify_sign1(message: bytes, ed_pub: bytes, what: str) -> bytes:
-    parts = _loads(message, what, _SIGN1_TAG)
-    if not is_list(parts) or len(parts) != 4 or not isinstance(parts[2], bytes) or not is_bytes(parts[3], 64):
-        raise BatchError(f"{what}: not a COSE_Sign1")
-    if parts[0] != _PROTECTED or parts[1] != {}:
-        raise BatchError(f"{what}: COSE headers that are not those in use")
-    payload: bytes = parts[2]
-    if not crypto.run(crypto.ed25519_verify_steps(ed_pub, _to_be_signed(payload), parts[3])):
-        raise BatchError(f"{what}: the signature is not of this key", cause="bad_signature")
-    return payload
-
-
 def _info(agent_id: bytes, collector_id: bytes) -> bytes:
     return cbor.dumps(["vitalwire/1 batch", agent_id, collector_id])
 
 
 def _kem_key(key: "X25519PrivateKey | X25519PublicKey") -> KEMKeyInterface:
     return KEMKey.from_pyca_cryptography_key(key)
-
-
-def _loads(encoded: bytes, what: str, tag: "int | None" = None) -> Any:
-    try:
-        return cbor.loads(encoded, tag)
-    except CborError as error:
-        raise BatchError(f"{what}: not CBOR: {error.detail}", error.offset) from error
-
-
-def _versioned(encoded: bytes, what: str) -> "dict[Any, Any]":
-    fields = _loads(encoded, what)
-    if not is_map(fields) or not is_uint(fields.get(1)):
-        raise BatchError(f"{what}: not a map with a version")
-    if fields[1] != VERSION:
-        raise BatchError(f"{what}: version {fields[1]}", cause="unknown_version", code=1)
-    return fields
 
 
 def _is_int(value: Any) -> bool:

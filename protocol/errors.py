@@ -82,6 +82,18 @@ class HelloError(ProtocolError):
     layer = "message"
 
 
+class BatchError(ProtocolError):
+    """A batch, receipt or question that is refused; `cause` says which check failed.
+
+    malformed_batch, unknown_version, bad_seal (not encrypted to this key, or changed), bad_signature,
+    wrong_agent, bad_count, bad_root, bad_identity (an identity entry whose keys do not give its node id).
+    """
+
+    code = 6
+    cause = "malformed_batch"
+    layer = "batch"
+
+
 class LocalError(ProtocolError):
     """We erred: a value that this protocol cannot carry was handed in."""
 

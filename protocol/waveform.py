@@ -70,7 +70,7 @@ def first_k(samples: "Sequence[int]", n: int) -> int:
 
 
 def _predicted(samples: "Sequence[int]", n: int, bits: int, half: int, out: bytearray, most: int) -> int:
-    """Fill `out` from offset 1; the size of the block, or anything from `most` up when raw is better, or -1."""
+    """Fill `out` from offset 1; the size of the block, `most` or more when raw is better, or -1."""
     x0 = samples[0]
     if not -half <= x0 < half:
         return -1

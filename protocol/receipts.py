@@ -1,0 +1,136 @@
+"""What a collector answers: receipts, head statements, refusals (docs/wire-protocol.md §11). CPython only."""
+
+from typing import Any
+
+from protocol import cbor, crypto
+from protocol.checks import is_bytes, is_uint
+from protocol.cose import VERSION, sign1, verify1, versioned
+from protocol.errors import BatchError
+from protocol.identity import Identity
+
+RECEIPT = "receipt"
+HEAD = "head"
+REFUSAL = "refusal"
+
+_T_END = 1 << 53
+
+
+class Receipt:
+    """A collector's verified statement. `statement`: RECEIPT (a batch was stored) or HEAD (the newest one).
+
+    Attributes: statement, agent_id, chain_id, number, head_hash (these three None in a HEAD that knows no
+    chain), stored, duplicates, received_at_ms, nonce (HEAD only, else None).
+    """
+
+    def __init__(self, fields: "dict[int, Any]"):
+        self.statement: str = fields[2]
+        self.agent_id: bytes = fields[3]
+        self.chain_id: bytes | None = fields.get(4)
+        self.number: int | None = fields.get(5)
+        self.head_hash: bytes | None = fields.get(6)
+        self.stored: int = fields[7]
+        self.duplicates: int = fields[8]
+        self.received_at_ms: int = fields[9]
+        self.nonce: bytes | None = fields.get(10)
+
+
+class Refusal:
+    """A collector's unsigned hint: agent_id, code, detail, refused (SHA-256 of what it refused, or None)."""
+
+    def __init__(self, fields: "dict[int, Any]"):
+        self.agent_id: bytes = fields[3]
+        self.code: str = fields[4]
+        self.detail: str = fields[5]
+        self.refused: bytes | None = fields.get(6)
+
+
+def make_receipt(
+    identity: Identity,
+    agent_id: bytes,
+    chain_id: bytes,
+    number: int,
+    head: bytes,
+    stored: int,
+    duplicates: int,
+    received_at_ms: int,
+) -> bytes:
+    """The collector's signed word that batch `number`, whose head has the hash `head`, is stored durably."""
+    fields = {1: VERSION, 2: RECEIPT, 3: agent_id, 4: chain_id, 5: number, 6: head}
+    return sign1(identity, cbor.dumps({**fields, 7: stored, 8: duplicates, 9: received_at_ms}))
+
+
+def make_head_statement(
+    identity: Identity,
+    agent_id: bytes,
+    newest: "tuple[bytes, int, bytes] | None",
+    stored: int,
+    duplicates: int,
+    now_ms: int,
+    nonce: bytes,
+) -> bytes:
+    """The signed answer to a question: the newest batch known, as (chain id, number, head hash), or None.
+
+    `stored` and `duplicates` count all entries of that agent so far.
+    """
+    fields: dict[int, Any] = {1: VERSION, 2: HEAD, 3: agent_id, 7: stored, 8: duplicates, 9: now_ms}
+    fields[10] = nonce
+    if newest is not None:
+        fields[4], fields[5], fields[6] = newest
+    return sign1(identity, cbor.dumps(fields))
+
+
+def parse_ask(message: bytes) -> "tuple[bytes, bytes]":
+    """(agent id, nonce) of a question."""
+    fields = versioned(message, "question")
+    agent_id, nonce = fields.get(2), fields.get(3)
+    if not is_bytes(agent_id, 8) or not isinstance(nonce, bytes) or not 8 <= len(nonce) <= 64:
+        raise BatchError("question: a field is missing or of a wrong length")
+    return agent_id, nonce
+
+
+def make_refusal(agent_id: bytes, code: str, detail: str, refused: "bytes | None" = None) -> bytes:
+    """An unsigned hint that a message was refused; `refused` is that message, named by its SHA-256."""
+    fields: dict[int, Any] = {1: VERSION, 2: REFUSAL, 3: agent_id, 4: code, 5: detail}
+    if refused is not None:
+        fields[6] = crypto.sha256(refused)
+    return cbor.dumps(fields)
+
+
+def verify_receipt(message: bytes, collector_ed_pub: bytes) -> Receipt:
+    """The receipt or head statement that the collector signed; BatchError (bad_signature, …) otherwise."""
+    fields = versioned(verify1(message, collector_ed_pub, "receipt"), "receipt")
+    known = 4 in fields or 5 in fields or 6 in fields
+    good = is_bytes(fields.get(3), 8) and all(_below(fields.get(key)) for key in (7, 8, 9))
+    if known or fields.get(2) == RECEIPT:
+        good = good and is_bytes(fields.get(4), 8) and is_uint(fields.get(5)) and is_bytes(fields.get(6), 32)
+    if fields.get(2) == HEAD:
+        good = good and isinstance(fields.get(10), bytes)
+    elif fields.get(2) != RECEIPT or 10 in fields:
+        good = False
+    if not good:
+        raise BatchError("receipt: a field is missing, of a wrong type or out of range")
+    return Receipt(fields)
+
+
+def make_ask(agent_id: bytes, nonce: bytes) -> bytes:
+    """An agent's question for the newest head that the collector knows of it."""
+    return cbor.dumps({1: VERSION, 2: agent_id, 3: nonce})
+
+
+def is_refusal(message: bytes) -> bool:
+    """Whether a message on the receipt topic is a refusal (a map) rather than signed (a tag)."""
+    return len(message) > 0 and message[0] >> 5 == 5
+
+
+def parse_refusal(message: bytes) -> Refusal:
+    """A refusal's fields. It is a hint for people: it is not signed."""
+    fields = versioned(message, "refusal")
+    good = fields.get(2) == REFUSAL and is_bytes(fields.get(3), 8)
+    good = good and isinstance(fields.get(4), str) and isinstance(fields.get(5), str)
+    if not good or (6 in fields and not is_bytes(fields[6], 32)):
+        raise BatchError("refusal: a field is missing or of a wrong type")
+    return Refusal(fields)
+
+
+def _below(value: Any) -> bool:
+    return is_uint(value) and value < _T_END
