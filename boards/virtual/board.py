@@ -1,8 +1,8 @@
-"""The board that exists only in software: a VM whose buses, pins and power are a rig on the host.
+"""The board that exists only in software: a VM whose buses, pins and power are a rig on the host (boards/virtual/rig.py).
 
-The rig gives the VM a raw, non-blocking pty as stdin and stdout, and in the environment: VITALWIRE_BRIDGE (socket of the bus bridge),
-VITALWIRE_RETAINED (a file that stands for memory which survives a reset but not a power cut; absent: there is none),
-VITALWIRE_RESET_CAUSE (a number of the wire protocol's boot frame). The working directory is the node's flash.
+The rig says in the environment: VITALWIRE_BRIDGE (socket of the bus bridge), VITALWIRE_FLASH (folder that stands for the flash),
+VITALWIRE_RTC (file that stands for memory which survives a reset but not a power cut; absent: there is none),
+VITALWIRE_RESET_CAUSE (as the wire protocol's boot frame numbers it).
 """
 
 import os
@@ -15,21 +15,21 @@ from boards.virtual.remote_bus import RemoteI2C, RemoteSPI
 ENTROPY_BYTES = 64
 LINK_CHUNK = 512
 WATCHDOG_MS = 5000
+EXIT_RESET = 64  # the rig starts a VM that ends so again
 
 
 class Board:
     """See docs/boards.md for what each method is for; `config` is this board's board.toml as a dict."""
 
-    root = "."
-
     def __init__(self, config):
         self.config = config
         self.name = config["name"]
+        self.root = os.getenv("VITALWIRE_FLASH") or "."
         take_console()
         self._link = StdioLink(LINK_CHUNK)
         self._bridge = connect()
         self._retained = None
-        path = os.getenv("VITALWIRE_RETAINED")
+        path = os.getenv("VITALWIRE_RTC")
         if path:
             self._retained = _open_retained(path)
 
@@ -80,14 +80,15 @@ class Board:
         return bool(self._bridge.gpio_read("BUTTON"))
 
     def feed_watchdog(self):
-        """Another WATCHDOG_MS."""
-        self._bridge.watchdog(WATCHDOG_MS)
+        """Another WATCHDOG_MS of the wall, whatever the node's clock does."""
+        if self.config["node"]["watchdog"]:
+            self._bridge.watchdog(WATCHDOG_MS)
 
     def exit(self, code):
-        """The end of this boot; the rig decides what comes after it."""
+        """The end of this boot: it stays off after an orderly stop and starts again after a fault."""
         self._bridge.watchdog(0)
         give_console_back()
-        sys.exit(code)
+        sys.exit(EXIT_RESET if code else 0)
 
 
 def _open_retained(path):

@@ -16,6 +16,8 @@ ETIMEDOUT = 110
 ENODEV = 19
 EINVAL = 22
 EAGAIN = 11
+# After this much silence a half-received reply is noise. A USB serial adapter holds bytes back up to 16 ms.
+SILENCE_MS = 25
 _WAITING = (ETIMEDOUT, EAGAIN, 116)  # ESP32 has 116 for ETIMEDOUT
 
 
@@ -28,7 +30,7 @@ class Bridge:
     `retries` counts requests sent again. Raises OSError: ETIMEDOUT, ENODEV (nobody acknowledged), EINVAL.
     """
 
-    def __init__(self, stream, ticks_ms, ticks_diff, timeout_ms=60, attempts=4, stamp=None, closed=None):
+    def __init__(self, stream, ticks_ms, ticks_diff, timeout_ms=100, attempts=4, stamp=None, closed=None):
         self._stream = stream
         self._ticks_ms = ticks_ms
         self._ticks_diff = ticks_diff
@@ -130,7 +132,7 @@ class Bridge:
     def _receive(self, seq: int) -> int:
         """Wait for the reply to `seq`; the length of its payload, or -1 when the time is up."""
         data = self._in
-        start = self._ticks_ms()
+        start = heard = self._ticks_ms()
         have = 0
         while True:
             want = wire.HEADER
@@ -153,11 +155,15 @@ class Bridge:
                 self._failed(e)
             if n:
                 have += n
+                heard = self._ticks_ms()
             else:
                 if n == 0 and self._closed is not None:
                     self._closed()
-                if self._ticks_diff(self._ticks_ms(), start) > self._timeout_ms:
+                now = self._ticks_ms()
+                if self._ticks_diff(now, start) > self._timeout_ms:
                     return -1
+                if have and self._ticks_diff(now, heard) > SILENCE_MS:
+                    have = self._resync(have)
 
     def _resync(self, have: int) -> int:
         """Drop bytes up to the next that can begin a reply; how many are left."""

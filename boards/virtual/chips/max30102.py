@@ -65,17 +65,19 @@ class Max30102Model:
         if not n:
             return
         registers = self._registers
-        keep = DEPTH if registers[FIFO_CONFIG] & ROLLOVER else DEPTH - self._unread
-        if n > keep:
-            if registers[FIFO_CONFIG] & ROLLOVER:
-                self._feed.skip(n - keep)
-                self._push(self._feed.take(keep))
-            else:
-                self._push(self._feed.take(keep))
-                self._feed.skip(n - keep)
-                registers[OVF] = min(0x1F, registers[OVF] + n - keep)
-        else:
-            self._push(self._feed.take(n))
+        rolls = registers[FIFO_CONFIG] & ROLLOVER
+        lost = max(0, n - (DEPTH if rolls else DEPTH - self._unread))
+        if lost and rolls:
+            # more than a whole turn: all that was unread is overwritten, and the first of the new too
+            registers[OVF] = min(0x1F, registers[OVF] + self._unread + lost)
+            registers[WR_PTR] = registers[RD_PTR] = (registers[WR_PTR] + lost) & 31
+            self._unread = 0
+            self._phase = 0
+            self._feed.skip(lost)
+        self._push(self._feed.take(n - lost))
+        if lost and not rolls:
+            registers[OVF] = min(0x1F, registers[OVF] + lost)
+            self._feed.skip(lost)
         self._status |= PPG_RDY
 
     def _push(self, samples):
