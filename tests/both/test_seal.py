@@ -1,4 +1,4 @@
-"""Sealing: byte-exact envelopes, strict headers; boot headers and downlinks bound to parties, boot and hello."""
+"""Sealing: byte-exact envelopes, strict headers; headers and downlinks bound to parties, boot and hello."""
 
 from protocol import cbor, crypto, seal
 from protocol.crypto import run
