@@ -1,25 +1,33 @@
-"""How the batches of a chain hang together. Batches may arrive in any order: linkage is a state of each, found when it can be."""
+"""How the batches of a chain hang together.
 
+Batches may arrive in any order: linkage is a state of each, found when it can be.
+"""
+
+from protocol.batch import FIRST_PREVIOUS
 from tools.collector import schema
 from tools.collector.store import Store, StoredBatch
-
-NO_PREDECESSOR = bytes(32)
 
 
 def of(batch: StoredBatch, predecessors: list[StoredBatch]) -> int:
     """LINKED, WAITING or BROKEN, given every stored batch with the number before."""
     if batch.number == 0:
-        return schema.LINKED if batch.previous == NO_PREDECESSOR else schema.BROKEN
+        return schema.LINKED if batch.previous == FIRST_PREVIOUS else schema.BROKEN
     if any(p.head_hash == batch.previous for p in predecessors):
         return schema.LINKED
     return schema.BROKEN if predecessors else schema.WAITING
 
 
 def settle(store: Store, agent: bytes, chain: bytes, number: int, now_ms: int) -> None:
-    """Find the linkage of the batches with that number, and of those after them, which may have waited for them."""
+    """Find the linkage of the batches with that number, and of those after them, which may have waited for
+    them.
+    """
     here = store.batches(agent, chain, number)
     if len(here) > 1:
-        store.alarm(now_ms, "fork", f"agent {agent.hex()} chain {chain.hex()}: {len(here)} batches with number {number}")
+        store.alarm(
+            now_ms,
+            "fork",
+            f"agent {agent.hex()} chain {chain.hex()}: {len(here)} batches with number {number}",
+        )
     before = store.batches(agent, chain, number - 1) if number else []
     after = store.batches(agent, chain, number + 1)
     for batch, predecessors in [(b, before) for b in here] + [(b, here) for b in after]:
@@ -28,8 +36,5 @@ def settle(store: Store, agent: bytes, chain: bytes, number: int, now_ms: int) -
             continue
         store.set_linkage(batch.row, linkage)
         if linkage == schema.BROKEN:
-            store.alarm(
-                now_ms,
-                "chain_broken",
-                f"agent {agent.hex()} chain {chain.hex()}: number {batch.number} does not follow number {batch.number - 1}",
-            )
+            where = f"agent {agent.hex()} chain {chain.hex()}"
+            store.alarm(now_ms, "chain_broken", f"{where}: {batch.number} does not follow {batch.number - 1}")

@@ -1,7 +1,7 @@
 """The collector's tables. One SQLite file, WAL, `synchronous=FULL`: what was receipted survives a power cut.
 
-A batch can be proved again at any time from what is stored: frames and statements give back their entries byte for byte
-(the encoding is deterministic), and of an entry that was already here its leaf hash is kept.
+A batch can be proved again at any time from what is stored: frames and statements give back their entries
+byte for byte (the encoding is deterministic), and of an entry that was already here its leaf hash is kept.
 """
 
 VERSION = 1
@@ -12,7 +12,10 @@ LINKED, WAITING, BROKEN = 0, 1, 2
 LINKAGE_NAMES = ("linked", "waiting", "broken")
 
 PROVED, PENDING, FAILED = 0, 1, 2
-"""An attestation: its signature covers the stored frames; frames or the node's key are missing; it does not."""
+"""An attestation: its signature covers the stored frames.
+
+Frames or the node's key are missing; it does not.
+"""
 
 TABLES = """
 CREATE TABLE meta (
@@ -61,16 +64,13 @@ CREATE TABLE repeats (
 ) WITHOUT ROWID;
 
 CREATE TABLE conflicts (
-    node BLOB NOT NULL, boot BLOB NOT NULL, seq INTEGER NOT NULL, plaintext BLOB NOT NULL, batch INTEGER NOT NULL,
-    UNIQUE (node, boot, seq, plaintext)
-);
+    node BLOB NOT NULL, boot BLOB NOT NULL, seq INTEGER NOT NULL, plaintext BLOB NOT NULL, batch INTEGER NOT
+    NULL, UNIQUE (node, boot, seq, plaintext) );
 
 CREATE TABLE attestations (
-    node BLOB NOT NULL, boot BLOB NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, seq INTEGER NOT NULL,
-    state INTEGER NOT NULL,
-    PRIMARY KEY (node, boot, first, seq)
-) WITHOUT ROWID;
-CREATE INDEX unproved ON attestations (state, node) WHERE state > 0;
+    node BLOB NOT NULL, boot BLOB NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, seq INTEGER NOT
+    NULL, state INTEGER NOT NULL, PRIMARY KEY (node, boot, first, seq) ) WITHOUT ROWID; CREATE INDEX unproved
+    ON attestations (state, node) WHERE state > 0;
 
 CREATE TABLE alarms (
     id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, code TEXT NOT NULL, detail TEXT NOT NULL,

@@ -1,8 +1,9 @@
 """The collector as a process: one MQTT 5 connection, one writer, one status file.
 
-paho's thread receives and hands over; the main thread verifies, stores and answers. A message is acknowledged to the broker only
-when what it led to is on the disk, and the number that the broker may send ahead is bounded, so memory is too.
-The subscription is shared (`$share/…`): several collectors on one database divide the work.
+paho's thread receives and hands over; the main thread verifies, stores and answers. A message is acknowledged
+to the broker only when what it led to is on the disk, and the number that the broker may send ahead is
+bounded, so memory is too. The subscription is shared (`$share/…`): several collectors on one database divide
+the work.
 """
 
 import queue
@@ -17,8 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tools.collector import status
 from tools.collector.intake import Intake, Reply
@@ -105,7 +108,11 @@ class Service:
         connect.SessionExpiryInterval = SESSION_EXPIRY_S
         connect.ReceiveMaximum = RECEIVE_MAXIMUM
         self._client.connect_async(
-            self._broker.host, self._broker.port, keepalive=KEEP_ALIVE_S, clean_start=False, properties=connect
+            self._broker.host,
+            self._broker.port,
+            keepalive=KEEP_ALIVE_S,
+            clean_start=False,
+            properties=connect,
         )
         self._client.loop_start()
         next_status = 0.0
@@ -138,7 +145,8 @@ class Service:
             self._store_problem = ""
             for reply in replies:
                 self._publish(reply)
-            # After a reconnection the broker has numbered anew: an old number would acknowledge something else.
+            # After a reconnection the broker has numbered anew: an old number would acknowledge something
+            # else.
             if message.connection == self._connection:
                 self._client.ack(message.mid, 1)
             return
@@ -169,7 +177,10 @@ class Service:
 
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
-            mqtt.CallbackAPIVersion.VERSION2, client_id=self._client_id(), protocol=mqtt.MQTTv5, manual_ack=True
+            CallbackAPIVersion.VERSION2,
+            client_id=self._client_id(),
+            protocol=mqtt.MQTTv5,
+            manual_ack=True,
         )
         if self._broker.username is not None:
             password = None
@@ -201,22 +212,26 @@ class Service:
                 self._store.set_meta("instance", instance)
         return f"vitalwire-collector-{self._intake.collector_id.hex()}-{instance.hex()}"
 
-    def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
         if reason.is_failure:
             self._broker_problem = str(reason)
             return
         self._connection += 1
         self._connected = True
         self._broker_problem = ""
-        client.subscribe([(f"$share/{SHARE}/{topic}", mqtt.SubscribeOptions(qos=1)) for topic in TOPICS])
+        client.subscribe([(f"$share/{SHARE}/{topic}", SubscribeOptions(qos=1)) for topic in TOPICS])
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         self._connected = False
         self._broker_problem = "cannot connect"
 
-    def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
+    ) -> None:
         self._connected = False
         self._broker_problem = str(reason)
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        self._inbox.put(_Received(message.topic, message.payload, message.mid, self._connection))
+        self._inbox.put(_Received(message.topic, bytes(message.payload), message.mid, self._connection))

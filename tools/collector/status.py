@@ -14,10 +14,17 @@ CHAINS_SHOWN = 8
 
 
 def summary(store: Store) -> dict[str, Any]:
-    """Counts that are the same after a restart, none of them by reading the whole store. Ids are hex, times Unix ms."""
+    """Counts that are the same after a restart, none of them by reading the whole store.
+
+    Ids are hex, times Unix ms.
+    """
     stored = store.counters("stored")
-    unlinked = dict(store.db.execute("SELECT linkage, count(*) FROM batches WHERE linkage > 0 GROUP BY linkage"))
-    unproved = dict(store.db.execute("SELECT state, count(*) FROM attestations WHERE state > 0 GROUP BY state"))
+    unlinked = dict(
+        store.db.execute("SELECT linkage, count(*) FROM batches WHERE linkage > 0 GROUP BY linkage")
+    )
+    unproved = dict(
+        store.db.execute("SELECT state, count(*) FROM attestations WHERE state > 0 GROUP BY state")
+    )
     batches, attestations = stored.get("batches", 0), stored.get("attestations", 0)
     waiting, broken = unlinked.get(schema.WAITING, 0), unlinked.get(schema.BROKEN, 0)
     pending, failed = unproved.get(schema.PENDING, 0), unproved.get(schema.FAILED, 0)
@@ -41,7 +48,9 @@ def summary(store: Store) -> dict[str, Any]:
                 "SELECT agent, chain, newest, batches FROM chains ORDER BY id DESC LIMIT ?", (CHAINS_SHOWN,)
             )
         ],
-        "alarms": [{"at_ms": at, "code": code, "detail": detail} for at, code, detail in alarms[-ALARMS_SHOWN:]],
+        "alarms": [
+            {"at_ms": at, "code": code, "detail": detail} for at, code, detail in alarms[-ALARMS_SHOWN:]
+        ],
         "alarms_total": len(alarms),
     }
 

@@ -1,4 +1,7 @@
-"""The collector's store: what was received, once, and what is known about it. One writer, one transaction a batch."""
+"""The collector's store: what was received, once, and what is known about it.
+
+One writer, one transaction a batch.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.batch import Batch
 from tools.collector import schema
 
 
@@ -21,7 +25,10 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class StoredBatch:
-    """A batch as it lies in the store; `row` is its row number, hashes are 32 bytes, times Unix milliseconds."""
+    """A batch as it lies in the store.
+
+    `row` is its row number, hashes are 32 bytes, times Unix milliseconds.
+    """
 
     row: int
     agent: bytes
@@ -38,9 +45,11 @@ class StoredBatch:
     receipt: bytes
 
 
-_BATCH_COLUMNS = (
-    "id, agent, chain, number, head_hash, previous, signed, entries, duplicates, made_ms, received_ms, linkage, receipt"
+_BATCH = (
+    "SELECT b.id, b.agent, b.chain, b.number, b.head_hash, b.previous, b.signed, b.entries, b.duplicates,"
+    " b.made_ms, b.received_ms, b.linkage, b.receipt FROM batches b"
 )
+_WITH_CHAIN = f"{_BATCH} JOIN chains c ON c.agent = b.agent AND c.chain = b.chain"
 
 
 class Store:
@@ -50,7 +59,9 @@ class Store:
         self.path = path
         try:
             if read_only:
-                self.db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+                self.db = sqlite3.connect(
+                    f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None
+                )
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
@@ -59,12 +70,16 @@ class Store:
                 self.db.execute("PRAGMA foreign_keys=ON")
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not read_only:
-                self.db.executescript(f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT")
+                self.db.executescript(
+                    f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT"
+                )
                 version = schema.VERSION
         except sqlite3.DatabaseError as e:
             raise StoreError(path, str(e), "restore it from a backup, or move it away to begin anew") from e
         if version != schema.VERSION:
-            raise StoreError(path, f"store version {version}, expected {schema.VERSION}", "use the release that made it")
+            raise StoreError(
+                path, f"store version {version}, expected {schema.VERSION}", "use the release that made it"
+            )
 
     def close(self) -> None:
         self.db.close()
@@ -92,7 +107,7 @@ class Store:
     def count(self, name: str, cause: str = "", n: int = 1) -> None:
         """Add `n` to a counter that outlives the process."""
         self.db.execute(
-            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT (name, cause) DO UPDATE SET n = n + excluded.n",
+            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
             (name, cause, n),
         )
 
@@ -101,7 +116,9 @@ class Store:
 
     def alarm(self, at_ms: int, code: str, detail: str) -> None:
         """Something a person must look at. The same thing said again is one alarm."""
-        self.db.execute("INSERT OR IGNORE INTO alarms (at_ms, code, detail) VALUES (?, ?, ?)", (at_ms, code, detail))
+        self.db.execute(
+            "INSERT OR IGNORE INTO alarms (at_ms, code, detail) VALUES (?, ?, ?)", (at_ms, code, detail)
+        )
 
     def alarms(self) -> list[tuple[int, str, str]]:
         return self.db.execute("SELECT at_ms, code, detail FROM alarms ORDER BY id").fetchall()
@@ -111,29 +128,68 @@ class Store:
     def batches(self, agent: bytes, chain: bytes, number: int) -> list[StoredBatch]:
         """Every batch with that number: one, or more when the chain has forked there."""
         rows = self.db.execute(
-            f"SELECT {_BATCH_COLUMNS} FROM batches WHERE agent = ? AND chain = ? AND number = ? ORDER BY id",
-            (agent, chain, number),
+            f"{_BATCH} WHERE agent = ? AND chain = ? AND number = ? ORDER BY id", (agent, chain, number)
         )
         return [StoredBatch(*row) for row in rows]
 
     def all_batches(self) -> Iterator[StoredBatch]:
         """Agent by agent, chain by chain in the order in which they were first seen, number by number."""
-        rows = self.db.execute(
-            f"SELECT {', '.join('b.' + c for c in _BATCH_COLUMNS.split(', '))} FROM batches b"
-            " JOIN chains c ON c.agent = b.agent AND c.chain = b.chain ORDER BY b.agent, c.id, b.number, b.id"
-        )
+        rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.number, b.id")
         return (StoredBatch(*row) for row in rows)
 
     def newest_batch(self, agent: bytes) -> StoredBatch | None:
-        """The highest number of the agent's newest chain: newest seen, of those that no other chain follows."""
+        """The highest number of the agent's newest chain.
+
+        That is the chain that was first seen last, of those that no other chain follows.
+        """
         row = self.db.execute(
-            f"SELECT {', '.join('b.' + c for c in _BATCH_COLUMNS.split(', '))} FROM batches b"
-            " JOIN chains c ON c.agent = b.agent AND c.chain = b.chain WHERE b.agent = ? AND c.chain NOT IN"
+            f"{_WITH_CHAIN} WHERE b.agent = ? AND c.chain NOT IN"
             " (SELECT cited_chain FROM chains WHERE agent = b.agent AND cited_chain IS NOT NULL)"
             " ORDER BY c.id DESC, b.number DESC, b.id LIMIT 1",
             (agent,),
         ).fetchone()
         return None if row is None else StoredBatch(*row)
+
+    def add_batch(self, batch: Batch, wire_bytes: int, received_ms: int, linkage: int) -> int:
+        """The row of a new batch, and of its chain if that is new too; `finish_batch` completes it."""
+        self.db.execute(
+            "INSERT INTO chains (agent, chain, newest, batches) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE"
+            " SET newest = max(newest, excluded.newest), batches = batches + 1",
+            (batch.agent_id, batch.chain_id, batch.number),
+        )
+        if batch.number == 0:
+            cited = batch.cited or (None, None, None)
+            self.db.execute(
+                "UPDATE chains SET cited_chain = ?, cited_number = ?, cited_hash = ?, reason = ?"
+                " WHERE agent = ? AND chain = ?",
+                (*cited, batch.reason, batch.agent_id, batch.chain_id),
+            )
+        cursor = self.db.execute(
+            "INSERT INTO batches (agent, chain, number, head_hash, previous, signed, entries, duplicates,"
+            " wire_bytes, made_ms, received_ms, linkage, receipt)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, x'')",
+            (
+                batch.agent_id,
+                batch.chain_id,
+                batch.number,
+                batch.head_hash,
+                batch.previous,
+                batch.signed_head,
+                batch.count,
+                wire_bytes,
+                batch.made_at_ms,
+                received_ms,
+                linkage,
+            ),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def finish_batch(self, row: int, receipt: bytes, duplicates: int) -> None:
+        """What is known once its entries are stored."""
+        self.db.execute(
+            "UPDATE batches SET receipt = ?, duplicates = ? WHERE id = ?", (receipt, duplicates, row)
+        )
 
     def set_linkage(self, batch: int, linkage: int) -> None:
         self.db.execute("UPDATE batches SET linkage = ? WHERE id = ?", (linkage, batch))

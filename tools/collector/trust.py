@@ -1,4 +1,7 @@
-"""Which agents the collector knows: the `.pub` files in one folder. Putting a file there is the whole enrolment."""
+"""Which agents the collector knows: the `.pub` files in one folder.
+
+Putting a file there is the whole enrolment.
+"""
 
 from pathlib import Path
 
@@ -6,7 +9,10 @@ from edge_agent.keys import KeyFileError, PublicKeys, load_public, write_public
 
 
 class Trust:
-    """The public keys in `folder`, by agent id. Files that cannot be read are named in `problems`, and trusted no further."""
+    """The public keys in `folder`, by agent id.
+
+    Files that cannot be read are named in `problems`, and trusted no further.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -15,7 +21,10 @@ class Trust:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def lookup(self, agent: bytes) -> PublicKeys | None:
-        """The keys of an agent, or None. A file that came or changed since counts; one that is gone no longer does."""
+        """The keys of an agent, or None.
+
+        A file that came or changed since counts; one that is gone no longer does.
+        """
         self._refresh()
         return self._agents.get(agent)
 

@@ -1,4 +1,5 @@
-"""`vitalwire broker`: an MQTT 5 broker on loopback for the demo and the rigs (iotcore, which is rumqttd in a wheel).
+"""`vitalwire broker`: an MQTT 5 broker on loopback for the demo and the rigs (iotcore, which is rumqttd in a
+wheel).
 
 In the field, use Mosquitto or any other MQTT 5 broker: this one keeps its queues in memory.
 """
