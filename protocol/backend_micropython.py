@@ -12,12 +12,12 @@ _CBC = 2
 _ZERO_IV = bytes(16)
 
 
-def _aes_cbc(key: bytes, data: bytes) -> bytes:
-    return cryptolib.aes(key, _CBC, _ZERO_IV).encrypt(data)  # pyright: ignore[reportUnknownMemberType]
+def _aes_cbc(key: bytes, blocks: bytearray) -> None:
+    cryptolib.aes(key, _CBC, _ZERO_IV).encrypt(blocks, blocks)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _aes_ecb(key: bytes, data: bytes) -> bytes:
-    return cryptolib.aes(key, _ECB).encrypt(data)  # pyright: ignore[reportUnknownMemberType]
+def _aes_ecb(key: bytes, blocks: bytearray) -> None:
+    cryptolib.aes(key, _ECB).encrypt(blocks, blocks)  # pyright: ignore[reportUnknownMemberType]
 
 
 _ccm = ccm.Ccm(_aes_cbc, _aes_ecb)

@@ -2,8 +2,8 @@
 
 CCM is a CBC-MAC over the message and counter mode over the same message. The MAC is the last block of one CBC
 encryption with a zero IV; the key stream is one ECB encryption of the counter blocks. On MicroPython both are
-single calls of `cryptolib`, which has neither CTR nor CCM. The AES itself is handed in by the backend, so
-that this file is the same, and is tested, on both interpreters.
+single calls of `cryptolib`, which has neither CTR nor CCM. The AES is handed in by the backend, and works in
+place, so that sealing needs little memory.
 
 Limits: the nonce is 13 bytes, hence messages shorter than 65536 bytes (a 2-byte length field); additional
 data shorter than 65280 bytes; tags of 4 to 16 bytes, even. Opening compares the tags in constant time and
@@ -22,9 +22,9 @@ MAX_AAD = 0xFEFF
 
 
 class Ccm:
-    """AES-CCM over `cbc(key, data)`, which begins with an IV of zeros, and `ecb(key, data)`; whole blocks."""
+    """AES-CCM over `cbc(key, blocks)`, with an IV of zeros, and `ecb(key, blocks)`: both encrypt in place."""
 
-    def __init__(self, cbc: "Callable[[bytes, bytes], bytes]", ecb: "Callable[[bytes, bytes], bytes]"):
+    def __init__(self, cbc: "Callable[[bytes, bytearray], None]", ecb: "Callable[[bytes, bytearray], None]"):
         self._cbc = cbc
         self._ecb = ecb
 
@@ -34,8 +34,11 @@ class Ccm:
         n = len(plaintext)
         if n > MAX_MESSAGE:
             raise LocalError("a CCM message of %d bytes; the limit is %d" % (n, MAX_MESSAGE))
-        mac = self._cbc(key, _mac_blocks(nonce, aad, plaintext, n, tag_len))[-16:]
-        return _xor_stream(self._ecb(key, _counter_blocks(nonce, n)), mac, plaintext, n, tag_len)
+        blocks = _mac_blocks(nonce, aad, plaintext, tag_len)
+        self._cbc(key, blocks)
+        tag = blocks[-16 : len(blocks) - 16 + tag_len]
+        stream = self._stream(key, nonce, n)
+        return _xor(plaintext, stream[16 : 16 + n], n) + _xor(tag, stream[:tag_len], tag_len)
 
     def open(self, key: bytes, nonce: bytes, aad: bytes, sealed: bytes, tag_len: int) -> bytes:
         """The plaintext; SealError when the tag does not match all the rest. RFC 3610 §2.5."""
@@ -43,16 +46,27 @@ class Ccm:
         n = len(sealed) - tag_len
         if n < 0 or n > MAX_MESSAGE:
             raise SealError("a sealed message of %d bytes" % len(sealed))
-        stream = self._ecb(key, _counter_blocks(nonce, n))
+        stream = self._stream(key, nonce, n)
         plaintext = _xor(sealed[:n], stream[16 : 16 + n], n)
-        mac = self._cbc(key, _mac_blocks(nonce, aad, plaintext, n, tag_len))
-        tag = _xor(mac[-16 : len(mac) - 16 + tag_len], stream[:tag_len], tag_len)
+        blocks = _mac_blocks(nonce, aad, plaintext, tag_len)
+        self._cbc(key, blocks)
         different = 0
+        last = len(blocks) - 16
         for i in range(tag_len):
-            different |= tag[i] ^ sealed[n + i]
+            different |= blocks[last + i] ^ stream[i] ^ sealed[n + i]
         if different:
             raise SealError("the tag does not match")
         return plaintext
+
+    def _stream(self, key: bytes, nonce: bytes, n: int) -> memoryview:
+        """S_0 … of RFC 3610 §2.3: the first block is for the tag, the others for `n` bytes of message."""
+        count = (n + 31) // 16
+        blocks = bytearray((b"\x01" + nonce + b"\x00\x00") * count)
+        for i in range(1, count):
+            blocks[16 * i + 15] = i & 255
+            blocks[16 * i + 14] = i >> 8
+        self._ecb(key, blocks)
+        return memoryview(blocks)
 
 
 def _check(key: bytes, nonce: bytes, aad: bytes, tag_len: int) -> None:
@@ -66,37 +80,23 @@ def _check(key: bytes, nonce: bytes, aad: bytes, tag_len: int) -> None:
         raise LocalError("a CCM tag of %d bytes" % tag_len)
 
 
-def _mac_blocks(nonce: bytes, aad: bytes, plaintext: bytes, n: int, tag_len: int) -> bytes:
+def _mac_blocks(nonce: bytes, aad: bytes, plaintext: bytes, tag_len: int) -> bytearray:
     """B_0 … of RFC 3610 §2.2: flags, nonce, length; the additional data after its length; the message."""
     a = len(aad)
-    flags = ((tag_len - 2) // 2) << 3 | 1
+    n = len(plaintext)
+    start = (a + 33) // 16 * 16 if a else 16
+    blocks = bytearray(start + (n + 15) // 16 * 16)
+    blocks[0] = (0x40 if a else 0) | (tag_len - 2) // 2 << 3 | 1
+    blocks[1:14] = nonce
+    blocks[14] = n >> 8
+    blocks[15] = n & 255
     if a:
-        return b"".join(
-            (
-                bytes((flags | 0x40,)),
-                nonce,
-                bytes((n >> 8, n & 255, a >> 8, a & 255)),
-                aad,
-                bytes(-(a + 2) % 16),
-                plaintext,
-                bytes(-n % 16),
-            )
-        )
-    return b"".join((bytes((flags,)), nonce, bytes((n >> 8, n & 255)), plaintext, bytes(-n % 16)))
+        blocks[16] = a >> 8
+        blocks[17] = a & 255
+        blocks[18 : 18 + a] = aad
+    blocks[start : start + n] = plaintext
+    return blocks
 
 
-def _counter_blocks(nonce: bytes, n: int) -> bytes:
-    """A_0 … of RFC 3610 §2.3; A_0 encrypts the tag, the rest the message."""
-    prefix = b"\x01" + nonce
-    return b"".join([prefix + bytes((i >> 8, i & 255)) for i in range((n + 31) // 16)])
-
-
-def _xor(a: bytes, b: bytes, n: int) -> bytes:
+def _xor(a: "bytes | bytearray", b: memoryview, n: int) -> bytes:
     return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).to_bytes(n, "big")
-
-
-def _xor_stream(stream: bytes, mac: bytes, plaintext: bytes, n: int, tag_len: int) -> bytes:
-    """Message and tag under the key stream; the stream's first block is the tag's."""
-    if not n:
-        return _xor(mac[:tag_len], stream[:tag_len], tag_len)
-    return _xor(plaintext + mac[:tag_len], stream[16 : 16 + n] + stream[:tag_len], n + tag_len)

@@ -27,8 +27,8 @@ def find_micropython() -> str | None:
 def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`micropython(*arguments, stdin="", timeout=120)` runs the VM in the project's root.
 
-    Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM the
-    test is skipped, in CI failed.
+    Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM
+    the test is skipped, in CI failed.
     """
     vm = find_micropython()
     if vm is None:
