@@ -303,7 +303,7 @@ def test_a_batch_cut_off_or_changed_anywhere_is_refused(rig):
 
 
 @pytest.mark.parametrize(
-    "topic", ["vitalwire/1/zz/batch", "vitalwire/1/0011/batch", "vitalwire/1", "a/b/c/batch"]
+    "topic", ["vitalwire/1/zz/batch", "vitalwire/1/0011/batch", "vitalwire/1", "a/b/c/ask"]
 )
 def test_a_strange_topic_gets_no_answer(rig, topic):
     assert rig.intake.handle(topic, b"") == []
