@@ -1,0 +1,218 @@
+"""protocol/vectors/*.json, byte for byte, on both interpreters."""
+
+import json
+from array import array
+
+from protocol import attest, cbor, cobs, crypto, frames, identity, merkle, messages, seal, waveform
+from protocol.errors import CborError, CobsError, CodecError, FrameError, HelloError, SealError
+
+FOLDER = __file__.rsplit("/", 3)[0] if "/tests/both/" in __file__ else "."
+
+
+def load(name):
+    with open(FOLDER + "/protocol/vectors/" + name) as file:
+        return json.load(file)
+
+
+def untagged(value):
+    if isinstance(value, dict):
+        if "h" in value:
+            return bytes.fromhex(value["h"])
+        return {untagged(key): untagged(item) for key, item in value["m"]}
+    if isinstance(value, list):
+        return [untagged(item) for item in value]
+    return value
+
+
+def raw(text):
+    return bytes.fromhex(text)
+
+
+def error_of(kind, call, *args):
+    try:
+        call(*args)
+    except kind as error:
+        return error
+    return None
+
+
+def party(sealed, role):
+    own = sealed["secrets"][sealed[role]]
+    return crypto.run(identity.from_seed_steps(raw(own["ed_seed"]), raw(own["x_sk"]))), own
+
+
+def test_cbor():
+    vectors = load("cbor.json")
+    for one in vectors["items"]:
+        value, encoded = untagged(one["value"]), raw(one["encoded"])
+        assert cbor.dumps(value) == encoded, one
+        assert cbor.loads(encoded) == value, one
+    assert len(vectors["malformed"]) >= 30
+    for one in vectors["malformed"]:
+        error = error_of(CborError, cbor.loads, raw(one["encoded"]))
+        assert error is not None and error.offset == one["offset"], one["name"]
+
+
+def test_cobs():
+    vectors = load("cobs.json")
+    for one in vectors["messages"]:
+        message, encoded = raw(one["message"]), raw(one["encoded"])
+        assert cobs.encode(message) == encoded, one
+        assert cobs.decode(encoded[:-1]) == message, one
+    for one in vectors["malformed"]:
+        assert error_of(CobsError, cobs.decode, raw(one["encoded"])), one["name"]
+
+
+def test_waveform():
+    vectors = load("waveform.json")
+    for one in vectors["blocks"]:
+        samples, block = one["samples"], raw(one["block"])
+        assert waveform.encode(array("i", samples), len(samples), one["bits"]) == block, one["name"]
+        assert list(waveform.decode(block, len(samples))) == samples, one["name"]
+    for one in vectors["malformed"]:
+        error = error_of(CodecError, waveform.decode, raw(one["block"]), one["n"])
+        assert error is not None, one["name"]
+        assert (error.offset, error.detail) == (one["offset"], one["detail"]), one["name"]
+
+
+def test_frames():
+    vectors = load("frames.json")
+    for one in vectors["frames"]:
+        body, plaintext = untagged(one["body"]), raw(one["plaintext"])
+        assert frames.pack(one["kind"], one["t_us"], body) == plaintext, one["name"]
+        assert frames.unpack(plaintext) == (one["kind"], one["t_us"], body), one["name"]
+        assert frames.lane(one["kind"], body) == one["lane"], one["name"]
+    for one in vectors["malformed"]:
+        assert error_of(FrameError, frames.unpack, raw(one["plaintext"])), one["name"]
+
+
+def test_wave_data_decodes():
+    for one in load("frames.json")["frames"]:
+        if one["kind"] == frames.KIND_WAVE:
+            body = untagged(one["body"])
+            assert len(waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])) == body[frames.WAVE_COUNT]
+
+
+def rebuilt(kind, fields):
+    """The message again, from its parsed fields."""
+    if kind == messages.MSG_HELLO:
+        body = messages.hello_body(
+            fields["version"], fields["node_id"], fields["nonce"], fields["conn"], fields["boots"], fields["keys"]
+        )
+        return messages.hello(body, fields["tag"])
+    version = fields["version"]
+    if kind == messages.MSG_WELCOME:
+        return messages.welcome(version, fields["agent_id"], fields["enc"], fields["nonce"])
+    if kind == messages.MSG_PAIR_REQUEST:
+        return messages.pair_request(version, fields["ed_pub"], fields["x_pub"], fields["nonce"])
+    if kind == messages.MSG_PAIR_REPLY:
+        keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["signature"])
+        return messages.pair_reply(version, *keys)
+    if kind == messages.MSG_REFUSAL:
+        return messages.refusal(version, fields["code"])
+    return messages.solicit(version)
+
+
+def test_clear_messages():
+    vectors = load("messages.json")
+    for one in vectors["clear"]:
+        message = raw(one["message"])
+        assert messages.sort(message) == messages.SORT_CLEAR
+        kind, fields = messages.parse_clear(message)
+        assert messages.MSG_NAMES[kind].replace(" ", "-") == one["rule"], one["name"]
+        if "not known" not in one["name"]:
+            assert rebuilt(kind, fields) == message, one["name"]
+    for one in vectors["malformed"]:
+        error = error_of(HelloError, messages.parse_clear, raw(one["message"]))
+        assert error is not None, one["name"]
+        assert (error.cause, error.code) == (one["cause"], one["code"]), one["name"]
+
+
+def test_identities():
+    sealed = load("sealed.json")
+    for role in ("node", "agent", "collector"):
+        who, own = party(sealed, role)
+        assert who.public() == (raw(own["ed_pub"]), raw(own["x_pub"]))
+        assert who.fingerprint == raw(own["fingerprint"]) and who.id == raw(sealed[role])
+
+
+def test_pair_signature():
+    sealed, pair = load("sealed.json"), load("messages.json")["pair"]
+    node, agent = party(sealed, "node")[0], party(sealed, "agent")[0]
+    signed = identity.pair_message(agent.ed_pub, agent.x_pub, node.ed_pub, node.x_pub, raw(pair["nonce"]))
+    assert signed == raw(pair["signed"])
+    assert crypto.run(crypto.ed25519_sign_steps(node.ed_seed, node.ed_pub, signed)) == raw(pair["signature"])
+    assert crypto.run(crypto.ed25519_verify_steps(node.ed_pub, signed, raw(pair["signature"])))
+
+
+def test_boot_keys_and_header():
+    sealed = load("sealed.json")
+    node, agent = party(sealed, "node")[0], party(sealed, "agent")[0]
+    key, boot_id, header = raw(sealed["K"]), raw(sealed["boot_id"]), sealed["header"]
+    for name in sealed["derived"]:
+        expected = raw(sealed["derived"][name])
+        assert crypto.hkdf(key, boot_id, b"vitalwire/1 " + name.encode(), len(expected)) == expected
+    made = seal.wrap_header_steps(key, boot_id, node, agent.id, agent.x_pub, raw(header["eph_sk"]))
+    assert crypto.run(made) == (raw(header["enc"]), raw(header["wrapped"]))
+    opened = seal.unwrap_header_steps(
+        raw(header["enc"]), raw(header["wrapped"]), boot_id, agent, node.id, node.x_pub
+    )
+    assert crypto.run(opened) == key
+
+
+def test_hello_tag():
+    sealed = load("sealed.json")
+    keys = seal.BootKeys(raw(sealed["K"]), raw(sealed["boot_id"]))
+    for one in load("messages.json")["clear"][:2]:
+        fields = messages.parse_clear(raw(one["message"]))[1]
+        assert keys.hello_tag(fields["body"]) == fields["tag"]
+
+
+def test_sealed_frames():
+    sealed = load("sealed.json")
+    keys = seal.BootKeys(raw(sealed["K"]), raw(sealed["boot_id"]))
+    for one in sealed["up"]:
+        data = raw(one["sealed"])
+        assert keys.seal(one["seq"], raw(one["plaintext"])) == data
+        assert keys.open(data) == (one["seq"], raw(one["plaintext"]))
+        assert cobs.encode(messages.data(0, data)) == raw(one["wire"])
+        assert messages.split_data(cobs.decode(raw(one["wire"])[:-1])) == (0, data)
+        changed = data[:-1] + bytes((data[-1] ^ 1,))
+        assert error_of(SealError, keys.open, changed).cause == "bad_tag"
+
+
+def test_downlink():
+    sealed = load("sealed.json")
+    node, agent = party(sealed, "node")[0], party(sealed, "agent")[0]
+    boot_id, down = raw(sealed["boot_id"]), sealed["down"]
+    nonce = raw(down["hello_nonce"])
+    steps = seal.Downlink.sender_steps(agent, node.id, node.x_pub, boot_id, nonce, raw(down["eph_sk"]))
+    enc, sender = crypto.run(steps)
+    assert enc == raw(down["enc"])
+    receiver = crypto.run(seal.Downlink.receiver_steps(enc, node, agent.id, agent.x_pub, boot_id, nonce))
+    for one in down["messages"]:
+        assert sender.seal(raw(one["plaintext"])) == raw(one["sealed"])
+        assert messages.sort(raw(one["sealed"])) == messages.SORT_DOWNLINK
+        assert receiver.open(raw(one["sealed"])) == raw(one["plaintext"])
+        assert error_of(SealError, receiver.open, raw(one["sealed"])).cause == "replayed_downlink"
+
+
+def test_attestation():
+    sealed = load("sealed.json")
+    node, boot_id = party(sealed, "node")[0], raw(sealed["boot_id"])
+    body = untagged(sealed["attest"]["body"])
+    plaintexts = [raw(one) for one in sealed["attest"]["plaintexts"]]
+    for seq, plaintext in enumerate(plaintexts):
+        leaf = attest.leaf(boot_id, seq, plaintext)
+        assert merkle.leaf_hash(leaf) == raw(sealed["attest"]["leaf_hashes"][seq])
+    attester = attest.Attester(node, boot_id)
+    for seq, plaintext in enumerate(plaintexts):
+        attester.add(seq, plaintext)
+    assert crypto.run(attester.sign_steps(0)) == body
+    assert attest.verify(node.id, node.ed_pub, boot_id, body, plaintexts)
+    assert not attest.verify(node.id, node.ed_pub, boot_id, body, plaintexts[:-1] + [b"\x83\x01\x00\xa0"])
+
+
+def test_batch_entries():
+    for one in load("batch.json")["entries"]:
+        assert cbor.dumps(cbor.loads(raw(one))) == raw(one)

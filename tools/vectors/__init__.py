@@ -1,0 +1,1 @@
+"""Examples of everything on the wire, from fixed keys; tools/make_vectors.py writes them to files."""

@@ -1,0 +1,49 @@
+"""The fixed keys of the vectors, and how their JSON holds bytes and maps.
+
+JSON has neither bytes nor integer keys: {"h": "00ff"} is a byte string, {"m": [[key, value], ...]} a map.
+"""
+
+from hashlib import sha256
+from typing import Any
+
+from protocol import crypto, identity, seal
+
+
+def secret(label: str, size: int = 32) -> bytes:
+    """Bytes that stand for random ones in the vectors."""
+    return sha256(b"vitalwire vectors: " + label.encode()).digest()[:size]
+
+
+def tagged(value: Any) -> Any:
+    """`value` as JSON can hold it."""
+    if isinstance(value, (bytes, bytearray)):
+        return {"h": value.hex()}
+    if isinstance(value, dict):
+        return {"m": [[tagged(key), tagged(value[key])] for key in value]}
+    if isinstance(value, (list, tuple)):
+        return [tagged(item) for item in value]
+    return value
+
+
+def untagged(value: Any) -> Any:
+    """What `tagged` was given, with arrays as lists."""
+    if isinstance(value, dict):
+        if "h" in value:
+            return bytes.fromhex(value["h"])
+        return {untagged(key): untagged(item) for key, item in value["m"]}
+    if isinstance(value, list):
+        return [untagged(item) for item in value]
+    return value
+
+
+def party(label: str) -> identity.Identity:
+    return crypto.run(identity.from_seed_steps(secret(label + " ed25519"), secret(label + " x25519")))
+
+
+NODE = party("node")
+AGENT = party("agent")
+COLLECTOR = party("collector")
+BOOT_ID = (7).to_bytes(4, "big") + secret("boot", 8)
+OLD_BOOT_ID = (6).to_bytes(4, "big") + secret("old boot", 8)
+KEYS = seal.BootKeys(secret("content key", 16), BOOT_ID)
+HELLO_NONCE = secret("hello nonce", 16)
