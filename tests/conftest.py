@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# The same number of words as the heap of an ESP32 without PSRAM.
+# As many words as the 160 KB heap of an ESP32 without PSRAM has.
 HEAP = "160wK"
 
 
@@ -37,13 +37,11 @@ def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
             pytest.fail(reason)
         pytest.skip(reason)
 
-    # A VM of one's own may be a 32-bit one, which takes a plain number of bytes.
-    heap = os.environ.get("MICROPYTHON_HEAP", HEAP)
     environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen")
 
     def run(*arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [vm, "-X", f"heapsize={heap}", *arguments],
+            [vm, "-X", f"heapsize={HEAP}", *arguments],
             cwd=ROOT,
             env=environment,
             input=stdin,
