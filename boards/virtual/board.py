@@ -1,8 +1,9 @@
-"""The board that exists only in software: a VM whose buses, pins and power are a rig on the host (boards/virtual/rig.py).
+"""The board that exists only in software: a VM whose buses, pins and power are a rig on the host
+(boards/virtual/rig.py).
 
-The rig says in the environment: VITALWIRE_BRIDGE (socket of the bus bridge), VITALWIRE_FLASH (folder that stands for the flash),
-VITALWIRE_RTC (file that stands for memory which survives a reset but not a power cut; absent: there is none),
-VITALWIRE_RESET_CAUSE (as the wire protocol's boot frame numbers it).
+The rig says in the environment: VITALWIRE_BRIDGE (socket of the bus bridge), VITALWIRE_FLASH (folder that
+stands for the flash), VITALWIRE_RTC (file that stands for memory which survives a reset but not a power cut;
+absent: there is none), VITALWIRE_RESET_CAUSE (as the wire protocol's boot frame numbers it).
 """
 
 import os
@@ -84,8 +85,12 @@ class Board:
         if self.config["node"]["watchdog"]:
             self._bridge.watchdog(WATCHDOG_MS)
 
-    def exit(self, code):
-        """The end of this boot: it stays off after an orderly stop and starts again after a fault."""
+    def exit(self, code, error):
+        """The end of this boot: it stays off after an orderly stop and starts again after a fault, whose
+        error goes to stderr.
+        """
+        if error is not None:
+            sys.print_exception(error, sys.stderr)
         self._bridge.watchdog(0)
         give_console_back()
         sys.exit(EXIT_RESET if code else 0)

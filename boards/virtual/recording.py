@@ -5,8 +5,11 @@ Kaiser-windowed sinc whose cutoff is 0.45 of the lower of the two rates), so any
 needs no further step.
 """
 
+import contextlib
 import math
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +97,18 @@ def _fetch(name: str, database: str, record: str, folder: Path, tried: list[str]
         ) from e
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """wfdb's use of deprecated pandas is its own affair, also where warnings are errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def _wfdb(name: str) -> Any:
     try:
-        import wfdb
+        with _quiet():
+            import wfdb
     except ImportError as e:
         raise RecordError(name, [], "reading recordings needs the package wfdb (pip install 'vitalwire[demo]')") from e
     return wfdb
@@ -164,7 +176,8 @@ class RecordedHeart:
         if not Path(self._path + ".atr").is_file():
             return None
         try:
-            notes: Any = self._wfdb.rdann(self._path, "atr")
+            with _quiet():
+                notes: Any = self._wfdb.rdann(self._path, "atr")
         except Exception as e:  # a truncated annotation file raises whatever numpy or the parser meets first
             raise RecordError(self._path, [], f"its annotations (.atr) cannot be read: {e}") from e
         at = [s for s, symbol in zip(notes.sample, notes.symbol, strict=True) if symbol in BEATS]

@@ -41,6 +41,9 @@ class Bridge:
         self._out = memoryview(bytearray(wire.MAX_PAYLOAD + wire.OVERHEAD + 8))
         self._in = memoryview(bytearray(wire.MAX_PAYLOAD + wire.OVERHEAD))
         self._head = wire.HEADER + (8 if stamp else 0)
+        self._payload = self._out[self._head :]
+        self._in_head = self._in[: wire.HEADER]
+        self._frames = {}  # by payload length: the view to check and the view to send; few lengths are ever used
         self._seq = 0
         self.retries = 0
         self.sync()
@@ -89,7 +92,7 @@ class Bridge:
     @property
     def payload(self):
         """Where the next request's payload is written (memoryview)."""
-        return self._out[self._head :]
+        return self._payload
 
     def request(self, op: int, length: int):
         """Send the `length` payload bytes in place and wait; the reply's payload, valid until the next request."""
@@ -101,8 +104,13 @@ class Bridge:
         else:
             struct.pack_into("<BHBBQ", out, 0, wire.REQUEST, length + 8, op | wire.STAMPED, seq, self._stamp())
         end = head + length
-        struct.pack_into("<H", out, end, wire.check(out[1:end]))
-        frame = out[: end + 2]
+        views = self._frames.get(length)
+        if views is None:
+            views = self._frames[length] = (out[1:end], out[: end + 2])
+        sum16 = wire.check(views[0])
+        out[end] = sum16 & 0xFF
+        out[end + 1] = sum16 >> 8
+        frame = views[1]
         for attempt in range(self._attempts):
             if attempt:
                 self.retries += 1
@@ -150,7 +158,7 @@ class Bridge:
                     continue
             n = None
             try:
-                n = self._stream.readinto(data[have:want])
+                n = self._stream.readinto(data[have:want] if have else self._in_head)
             except OSError as e:
                 self._failed(e)
             if n:
