@@ -90,15 +90,15 @@ def test_wave_data_decodes():
     for one in load("frames.json")["frames"]:
         if one["kind"] == frames.KIND_WAVE:
             body = untagged(one["body"])
-            assert len(waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])) == body[frames.WAVE_COUNT]
+            n = body[frames.WAVE_COUNT]
+            assert len(waveform.decode(body[frames.WAVE_DATA], n)) == n
 
 
 def rebuilt(kind, fields):
     """The message again, from its parsed fields."""
     if kind == messages.MSG_HELLO:
-        body = messages.hello_body(
-            fields["version"], fields["node_id"], fields["nonce"], fields["conn"], fields["boots"], fields["keys"]
-        )
+        names = ("version", "node_id", "nonce", "conn", "boots", "keys")
+        body = messages.hello_body(*[fields[name] for name in names])
         return messages.hello(body, fields["tag"])
     version = fields["version"]
     if kind == messages.MSG_WELCOME:

@@ -1,0 +1,166 @@
+"""Frames: packing, checking of each kind, lanes."""
+
+from protocol import frames
+from protocol.errors import FrameError, LocalError
+
+STATUS = {key: 0 for key in range(1, 15)}
+WAVE = {1: 0, 2: 1, 3: 4000000, 4: 3050, 5: 1, 6: b"\x32\x00"}
+BOOT = {1: "1.0", 2: "virtual", 3: 1, 4: [bytes(32), bytes(32)], 7: [[0, "MAX30003", 4000000, 3050]], 8: 1}
+ATTEST = {1: 0, 2: 64, 3: bytes(32), 4: bytes(64)}
+
+GOOD = [
+    (frames.KIND_BOOT, BOOT),
+    (frames.KIND_WAVE, WAVE),
+    (frames.KIND_VITALS, {}),
+    (frames.KIND_EVENT, {1: 9, 2: 0}),
+    (frames.KIND_STATUS, STATUS),
+    (frames.KIND_LOSS, {1: [[0, 1, 1]]}),
+    (frames.KIND_ATTEST, ATTEST),
+    (frames.KIND_TIME, {1: 0, 2: 0}),
+    (frames.KIND_ACK, [0, []]),
+    (frames.KIND_TIME_DOWN, {1: 5}),
+]
+
+WRONG = (None, True, -1, 1 << 40, b"", "x", [], [1], {}, [[0, 0, 0]], b"\0" * 33, "x" * 300, [None] * 2)
+
+
+def refused(kind, body, t_us=0):
+    try:
+        frames.unpack(frames.pack(kind, t_us, body))
+    except FrameError as error:
+        assert error.cause == "malformed_frame"
+        return str(error)
+    return None
+
+
+def test_good_ones_pass_and_come_back():
+    for kind, body in GOOD:
+        assert frames.unpack(frames.pack(kind, 17, body)) == (kind, 17, body)
+
+
+def test_each_required_key_is_required():
+    for kind, body in GOOD:
+        if not isinstance(body, dict):
+            continue
+        for key in body:
+            without = {other: body[other] for other in body if other != key}
+            said = refused(kind, without)
+            assert said and "key %d" % key in said, (kind, key, said)
+
+
+def test_each_key_of_a_wrong_type_is_refused():
+    for kind, body in GOOD:
+        if isinstance(body, dict):
+            for key in body:
+                count = 0
+                for wrong in WRONG:
+                    changed = {other: body[other] for other in body}
+                    changed[key] = wrong
+                    if refused(kind, changed):
+                        count += 1
+                assert count >= len(WRONG) - 3, (kind, key, count)
+
+
+def test_optional_keys_are_checked_when_there():
+    for kind, body, key, wrong in (
+        (frames.KIND_BOOT, BOOT, 5, 7),
+        (frames.KIND_BOOT, BOOT, 6, [bytes(12), 5, 1, 3]),
+        (frames.KIND_BOOT, BOOT, 6, [bytes(11), 5, True, 3]),
+        (frames.KIND_BOOT, BOOT, 6, [bytes(12), 5, True]),
+        (frames.KIND_WAVE, WAVE, 7, 1 << 16),
+        (frames.KIND_WAVE, WAVE, 8, -1),
+        (frames.KIND_WAVE, WAVE, 9, None),
+        (frames.KIND_WAVE, WAVE, 15, 0),
+        (frames.KIND_VITALS, {}, 1, "65"),
+        (frames.KIND_VITALS, {}, 2, [912, 0]),
+        (frames.KIND_VITALS, {}, 2, [800] * 65),
+        (frames.KIND_VITALS, {}, 6, 101),
+        (frames.KIND_VITALS, {}, 16, 0),
+        (frames.KIND_EVENT, {1: 1, 2: 1}, 3, b""),
+        (frames.KIND_EVENT, {1: 1, 2: 1}, 4, "é" * 33),
+    ):
+        changed = {other: body[other] for other in body}
+        changed[key] = wrong
+        said = refused(kind, changed)
+        assert said and "key %d" % key in said, (kind, key, said)
+
+
+def test_unknown_kinds_and_keys_are_carried():
+    for body in (None, 5, "x", [1, [2]], {"any": {b"": True}}):
+        assert frames.unpack(frames.pack(77, 0, body)) == (77, 0, body)
+    extra = {1: 9, 2: 0, 40: [1, 2], 4000: "later"}
+    assert frames.unpack(frames.pack(frames.KIND_EVENT, 0, extra))[2] == extra
+    assert frames.unpack(frames.pack(frames.KIND_TIME_DOWN, 0, {1: 5, 9: b""}))[2] == {1: 5, 9: b""}
+
+
+def test_reserved_kinds_are_carried():
+    for kind in (
+        frames.KIND_BP,
+        frames.KIND_LOG,
+        frames.KIND_COMMAND,
+        frames.KIND_CONFIG,
+        frames.KIND_UPDATE,
+    ):
+        assert frames.unpack(frames.pack(kind, 0, "free"))[0] == kind
+
+
+def test_times_are_below_two_to_the_53():
+    last = (1 << 53) - 1
+    assert frames.unpack(frames.pack(frames.KIND_VITALS, last, {}))[1] == last
+    for bad in (-1, 1 << 53):
+        try:
+            frames.pack(frames.KIND_VITALS, bad, {})
+        except LocalError:
+            continue
+        raise AssertionError(bad)
+
+
+def test_a_frame_too_long_for_the_wire_is_not_packed():
+    try:
+        frames.pack(frames.KIND_WAVE, 0, {6: bytes(frames.MAX_PLAINTEXT)})
+    except LocalError:
+        return
+    raise AssertionError
+
+
+def test_ack_ranges():
+    assert refused(frames.KIND_ACK, [0, [[0, 3], [3, 1], [9, 1]]]) is None
+    assert refused(frames.KIND_ACK, [0, [[0xFFFFFFFF, 1]]]) is None
+    for ranges in (
+        [[0, 0]],
+        [[3, 1], [0, 3]],
+        [[0, 3], [2, 1]],
+        [[0xFFFFFFFF, 2]],
+        [[1 << 32, 1]],
+        [[0, 1 << 33]],
+        [[0]],
+        [[0, 1, 2]],
+        [0, 1],
+        [[True, 1]],
+        [[-1, 2]],
+        None,
+    ):
+        assert refused(frames.KIND_ACK, [0, ranges]), ranges
+    for body in ([], [0], [0, [], 0], [-1, []], {0: []}, None):
+        assert refused(frames.KIND_ACK, body), body
+
+
+def test_truncation_at_every_offset():
+    for kind, body in GOOD:
+        plaintext = frames.pack(kind, 1 << 40, body)
+        for end in range(len(plaintext)):
+            try:
+                frames.unpack(plaintext[:end])
+            except FrameError as error:
+                assert error.offset is not None and error.offset <= end
+            else:
+                raise AssertionError((kind, end))
+
+
+def test_lanes():
+    for kind, body in GOOD:
+        expected = frames.LANE_WAVE if kind == frames.KIND_WAVE else frames.LANE_VITALS
+        assert frames.lane(kind, body) == expected
+    for priority in (1, 2, 3):
+        assert frames.lane(frames.KIND_EVENT, {1: 1, 2: priority}) == frames.LANE_ALARM
+    assert frames.LANE_ALARM < frames.LANE_VITALS < frames.LANE_WAVE
