@@ -28,7 +28,7 @@ class Held:
 
     __slots__ = ("hits", "keep", "lane", "order", "sealed", "sent_ms", "seq", "tries")
 
-    def __init__(self, seq, sealed, lane, keep):
+    def __init__(self, seq: int, sealed: bytes, lane: int, keep: bool):
         self.seq = seq
         self.sealed = sealed
         self.lane = lane
@@ -42,9 +42,9 @@ class Held:
 class Outbox:
     """Frames in sequence order, bounded by `max_bytes` of sealed frames."""
 
-    def __init__(self, max_bytes):
+    def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
-        self.frames = []
+        self.frames: "list[Held]" = []
         self.bytes = 0
         self.next_seq = 0
         self.evicted = 0
@@ -56,14 +56,14 @@ class Outbox:
         self._backed_off_ms = -RTO_MAX_MS
         self._order = 0
         self._live_from = 0
-        self._flight = []
+        self._flight: "list[Held]" = []
         self._flight_bytes = 0
-        self._evicted_ranges = []
+        self._evicted_ranges: "list[list[int]]" = []
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.frames)
 
-    def add(self, seq, sealed, lane, keep=False):
+    def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
         """Hold a frame just sealed under number `seq` (the next one); evicts older ones when the bound is
         passed."""
         self.frames.append(Held(seq, sealed, lane, keep))
@@ -72,7 +72,7 @@ class Outbox:
         while self.bytes > self.max_bytes and self._evict_one():
             pass
 
-    def _evict_one(self):
+    def _evict_one(self) -> bool:
         for lane in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
             for i in range(len(self.frames)):
                 held = self.frames[i]
@@ -84,18 +84,18 @@ class Outbox:
                     return True
         return False
 
-    def evictions(self):
+    def evictions(self) -> "list[list[int]]":
         """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame."""
         return self._evicted_ranges
 
-    def evictions_sealed(self):
+    def evictions_sealed(self) -> None:
         """The ranges of evictions() are in a sealed frame now."""
         self._evicted_ranges = []
 
-    def ranges(self, limit):
+    def ranges(self, limit: int) -> "list[list[int]]":
         """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there
         are more."""
-        out = []
+        out: "list[list[int]]" = []
         for held in self.frames:
             add_range(out, held.seq, 1)
         while len(out) > limit:
@@ -110,7 +110,7 @@ class Outbox:
             out.pop(best + 1)
         return out
 
-    def restart(self):
+    def restart(self) -> None:
         """A new connection: nothing is in flight, all that is held is backlog."""
         for held in self._flight:
             held.order = 0
@@ -120,11 +120,11 @@ class Outbox:
         self._backoff = 1
         self._live_from = self.next_seq
 
-    def ack(self, first, count, now_ms):
+    def ack(self, first: int, count: int, now_ms: int) -> int:
         """Free the held frames numbered first … first+count-1; returns how many there were."""
         freed = 0
         newest = 0
-        keep = []
+        keep: "list[Held]" = []
         for held in self.frames:
             if first <= held.seq < first + count:
                 freed += 1
@@ -143,13 +143,13 @@ class Outbox:
                     held.hits += 1
         return freed
 
-    def _forget(self, held):
+    def _forget(self, held: Held) -> None:
         self.bytes -= len(held.sealed)
         if held.order:
             self._flight.remove(held)
             self._flight_bytes -= len(held.sealed)
 
-    def _measured(self, rtt_ms):
+    def _measured(self, rtt_ms: int) -> None:
         if not self._srtt:
             self._srtt = rtt_ms
             self._rttvar = rtt_ms // 2
@@ -159,7 +159,7 @@ class Outbox:
             self._rttvar += (abs(delta) - self._rttvar) // 4
         self.rto_ms = min(max(self._srtt + 4 * self._rttvar, RTO_MIN_MS), RTO_MAX_MS)
 
-    def next_frame(self, now_ms):
+    def next_frame(self, now_ms: int) -> "Held | None":
         """The frame to put on the wire now, marked as in flight, or None (nothing to send, or the window is
         full)."""
         held = self._due(now_ms)
@@ -178,8 +178,8 @@ class Outbox:
         held.hits = 0
         return held
 
-    def _due(self, now_ms):
-        best = None
+    def _due(self, now_ms: int) -> "Held | None":
+        best: "Held | None" = None
         timed_out = False
         timeout = min(self.rto_ms * self._backoff, RTO_MAX_MS)
         for held in self._flight:
@@ -192,13 +192,13 @@ class Outbox:
             self._backed_off_ms = now_ms
         return best
 
-    def _fresh(self):
+    def _fresh(self) -> "Held | None":
         n = len(self._flight)
         if n >= WINDOW_FRAMES or self._flight_bytes >= WINDOW_BYTES:
             return None
-        wave = None
-        vitals = None
-        backlog = None
+        wave: "Held | None" = None
+        vitals: "Held | None" = None
+        backlog: "Held | None" = None
         for held in self.frames:
             if held.order:
                 continue
@@ -220,12 +220,12 @@ class Outbox:
             return backlog
         return None
 
-    def waiting(self):
+    def waiting(self) -> bool:
         """True while any frame is held."""
         return bool(self.frames)
 
 
-def add_range(ranges, first, count):
+def add_range(ranges: "list[list[int]]", first: int, count: int) -> None:
     """Merge [first, first+count) into the ascending list of [first, count] lists, in place."""
     end = first + count
     i = len(ranges)

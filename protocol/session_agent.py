@@ -15,6 +15,14 @@ from protocol.identity import pair_message
 from protocol.outbox import add_range
 from protocol.seal import BootKeys, Downlink, unwrap_header_steps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from protocol.identity import Identity
+
+
 BURST_BYTES = 200
 BURST_PAUSE_MS = 100
 SOLICIT_EVERY_MS = 2000
@@ -29,27 +37,33 @@ class AgentSession:
     `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None.
     """
 
-    def __init__(self, identity, lookup, last_hello, random):
+    def __init__(
+        self,
+        identity: "Identity",
+        lookup: "Callable[[bytes], tuple[bytes, bytes] | None]",
+        last_hello: "Callable[[bytes], tuple[int, int] | None]",
+        random: "Callable[[int], bytes]",
+    ):
         self.identity = identity
         self.state = st.WAITING
-        self.node_id = None
-        self.rejected = {}
+        self.node_id: "bytes | None" = None
+        self.rejected: "dict[str, int]" = {}
         self._lookup = lookup
         self._last_hello = last_hello
         self._random = random
         self._cobs = cobs.Decoder(MAX_ENCODED)
         self._cobs_faults = 0
-        self._events = []
-        self._control = []
-        self._acks = {}
-        self._boots = []
-        self._index = {}
-        self._down = None
-        self._welcome = None
-        self._newest = None
-        self._hello_body = None
-        self._tokens = []
-        self._pairing = None
+        self._events: "list[Any]" = []
+        self._control: "list[bytes]" = []
+        self._acks: "dict[int, list[list[int]]]" = {}
+        self._boots: "list[BootKeys | None]" = []
+        self._index: "dict[bytes, int]" = {}
+        self._down: "Downlink | None" = None
+        self._welcome = b""
+        self._newest: "tuple[int, int] | None" = None
+        self._hello_body = b""
+        self._tokens: "list[int]" = []
+        self._pairing: "bytes | None" = None
         self._started_ms = 0
         self._now_ms = 0
         self._burst = 0
@@ -58,19 +72,19 @@ class AgentSession:
 
     # What the owner asks for
 
-    def solicit(self):
+    def solicit(self) -> None:
         """Ask the node to say hello (a link has just opened)."""
         self._solicited_ms = self._now_ms
         self._control.append(messages.solicit(messages.VERSION))
 
-    def request_pairing(self, nonce):
+    def request_pairing(self, nonce: bytes) -> None:
         """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
         self._pairing = nonce
         self._control.append(
             messages.pair_request(messages.VERSION, self.identity.ed_pub, self.identity.x_pub, nonce)
         )
 
-    def ping(self):
+    def ping(self) -> int:
         """Ask for a time echo; gives the token that the TimeEcho will carry.
 
         Needs a welcomed node.
@@ -86,7 +100,7 @@ class AgentSession:
         )
         return token
 
-    def ack(self, boot_id, ranges):
+    def ack(self, boot_id: bytes, ranges: "list[tuple[int, int]]") -> None:
         """These frames are on disk: [(first, count), …].
 
         Forgotten when the node no longer holds that boot.
@@ -97,12 +111,12 @@ class AgentSession:
             for first, count in ranges:
                 add_range(into, first, count)
 
-    def _elapsed_us(self):
+    def _elapsed_us(self) -> int:
         return (self._now_ms - self._started_ms) * 1000
 
     # Bytes out
 
-    def pull(self, now_ms):
+    def pull(self, now_ms: int) -> bytes:
         """Framed bytes to write now, or b"": at most 200 until the node says something or 100 ms pass."""
         self._now_ms = now_ms
         if self._burst and now_ms - self._burst_ms >= BURST_PAUSE_MS:
@@ -110,7 +124,7 @@ class AgentSession:
         out = b""
         while True:
             if not self._control and self._acks and self._down is not None:
-                self._control.append(self._sealed_ack())
+                self._control.append(self._sealed_ack(self._down))
             if not self._control:
                 break
             framed = cobs.encode(self._control[0])
@@ -122,7 +136,7 @@ class AgentSession:
             out += framed
         return out
 
-    def _sealed_ack(self):
+    def _sealed_ack(self, down: Downlink) -> bytes:
         index = min(self._acks)
         ranges = self._acks[index]
         now, later = ranges[:ACK_RANGES], ranges[ACK_RANGES:]
@@ -130,11 +144,11 @@ class AgentSession:
             self._acks[index] = later
         else:
             del self._acks[index]
-        return self._down.seal(frames.pack(frames.KIND_ACK, self._elapsed_us(), [index, now]))
+        return down.seal(frames.pack(frames.KIND_ACK, self._elapsed_us(), [index, now]))
 
     # Bytes in
 
-    def feed(self, data, now_ms):
+    def feed(self, data: bytes, now_ms: int) -> "list[Any]":
         """Take bytes from the link; returns what they meant (session_events)."""
         self._now_ms = now_ms
         for message in self._cobs.feed(data):
@@ -151,11 +165,11 @@ class AgentSession:
         self._events = []
         return out
 
-    def _reject(self, cause, detail):
+    def _reject(self, cause: str, detail: str) -> None:
         self.rejected[cause] = self.rejected.get(cause, 0) + 1
         self._events.append(ev.Rejected(cause, detail))
 
-    def _message(self, message):
+    def _message(self, message: bytes) -> None:
         sort = messages.sort(message)
         if sort == messages.SORT_DATA:
             self._data(message)
@@ -176,8 +190,8 @@ class AgentSession:
         else:
             self._reject("malformed", "neither a clear message nor data")
 
-    def _data(self, message):
-        if self.state == st.WAITING:
+    def _data(self, message: bytes) -> None:
+        if self.state == st.WAITING or self.node_id is None:
             if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
                 self.solicit()
             return self._reject("no_session", "data before a hello")
@@ -199,12 +213,12 @@ class AgentSession:
             self._events.append(ev.TimeEcho(boot.boot_id, body[1], body[2], t_us))
         return None
 
-    def _hello(self, hello):
+    def _hello(self, hello: "dict[str, Any]") -> None:
         node_id = hello["node_id"]
         known = self._lookup(node_id)
         if known is None or hello["keys"] is not None:
             ed_pub, x_pub = hello["keys"] or (None, None)
-            if ed_pub is not None and party_id(ed_pub, x_pub) != node_id:
+            if ed_pub is not None and x_pub is not None and party_id(ed_pub, x_pub) != node_id:
                 raise HelloError("the node id is not that of its keys")
             self._events.append(ev.Announced(node_id, ed_pub, x_pub))
             raise HelloError(
@@ -252,8 +266,10 @@ class AgentSession:
         )
         return None
 
-    def _open_boots(self, node_id, node_x_pub, hello):
-        boots = []
+    def _open_boots(
+        self, node_id: bytes, node_x_pub: bytes, hello: "dict[str, Any]"
+    ) -> "list[BootKeys | None]":
+        boots: "list[BootKeys | None]" = []
         for boot_id, headers, _, _ in hello["boots"]:
             mine = [h for h in headers if h[0] == self.identity.id]
             try:
@@ -270,13 +286,14 @@ class AgentSession:
                     raise
                 self._reject(e.cause, str(e))
                 boots.append(None)
-        if not crypto.equal(boots[0].hello_tag(hello["body"]), hello["tag"]):
+        newest = boots[0]
+        if newest is None or not crypto.equal(newest.hello_tag(hello["body"]), hello["tag"]):
             raise HelloError(
                 "the tag is not by the newest boot's key", None, "bad_tag", messages.REFUSE_BAD_TAG
             )
         return boots
 
-    def _pair_reply(self, fields):
+    def _pair_reply(self, fields: "dict[str, Any]") -> None:
         nonce = fields["nonce"]
         if self._pairing is None or nonce != self._pairing:
             return self._reject("out_of_turn", "pair reply that nobody asked for")

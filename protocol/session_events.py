@@ -1,5 +1,9 @@
 """What a session tells its owner: plain values, one class a fact."""
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class HelloAccepted:
     """A paired node's hello checked out.
@@ -7,7 +11,7 @@ class HelloAccepted:
     boots: [(boot_id, next_seq, [(first, count), …]), …], newest first.
     """
 
-    def __init__(self, node_id, conn, boots):
+    def __init__(self, node_id: bytes, conn: int, boots: "list[tuple[bytes, int, list[tuple[int, int]]]]"):
         self.node_id = node_id
         self.conn = conn
         self.boots = boots
@@ -19,7 +23,7 @@ class Announced:
     Keys are None when it showed none.
     """
 
-    def __init__(self, node_id, ed_pub, x_pub):
+    def __init__(self, node_id: bytes, ed_pub: "bytes | None", x_pub: "bytes | None"):
         self.node_id = node_id
         self.ed_pub = ed_pub
         self.x_pub = x_pub
@@ -29,7 +33,7 @@ class FrameIn:
     """An authentic frame; `plaintext` is as the node made it, `wire_bytes` the length of its message before
     framing."""
 
-    def __init__(self, node_id, boot_id, seq, plaintext, wire_bytes):
+    def __init__(self, node_id: bytes, boot_id: bytes, seq: int, plaintext: bytes, wire_bytes: int):
         self.node_id = node_id
         self.boot_id = boot_id
         self.seq = seq
@@ -41,7 +45,7 @@ class TimeEcho:
     """The node answered a ping: it received `token` at `rx_us` and made the answer at `tx_us`, both on its
     own clock."""
 
-    def __init__(self, boot_id, token, rx_us, tx_us):
+    def __init__(self, boot_id: bytes, token: int, rx_us: int, tx_us: int):
         self.boot_id = boot_id
         self.token = token
         self.rx_us = rx_us
@@ -51,14 +55,14 @@ class TimeEcho:
 class Live:
     """The node proved that it is there now (first time echo of this connection)."""
 
-    def __init__(self, node_id):
+    def __init__(self, node_id: bytes):
         self.node_id = node_id
 
 
 class PairReply:
     """The answer to a pair request; keep the keys only if `signature_ok`."""
 
-    def __init__(self, ed_pub, x_pub, nonce, signature_ok):
+    def __init__(self, ed_pub: bytes, x_pub: bytes, nonce: bytes, signature_ok: bool):
         self.ed_pub = ed_pub
         self.x_pub = x_pub
         self.nonce = nonce
@@ -68,14 +72,14 @@ class PairReply:
 class Refused:
     """The peer's refusal, a hint for a person (messages.REFUSE_*)."""
 
-    def __init__(self, code):
+    def __init__(self, code: int):
         self.code = code
 
 
 class Rejected:
     """A message was not accepted: `cause` is short and countable, `detail` is for people."""
 
-    def __init__(self, cause, detail):
+    def __init__(self, cause: str, detail: str):
         self.cause = cause
         self.detail = detail
 
@@ -83,21 +87,21 @@ class Rejected:
 class Streaming:
     """Node: the agent proved genuine; frames flow."""
 
-    def __init__(self, agent_id):
+    def __init__(self, agent_id: bytes):
         self.agent_id = agent_id
 
 
 class Acked:
     """Node: `count` frames are on the agent's disk and no longer held here."""
 
-    def __init__(self, count):
+    def __init__(self, count: int):
         self.count = count
 
 
 class TimeAsked:
     """Node: the agent wants a time echo; `stamp` is what the owner passed to feed() with the bytes."""
 
-    def __init__(self, token, stamp):
+    def __init__(self, token: int, stamp: "Any"):
         self.token = token
         self.stamp = stamp
 
@@ -105,7 +109,7 @@ class TimeAsked:
 class PairAsked:
     """Node: an agent asks to pair; the owner decides and calls accept_pairing() or refuse_pairing()."""
 
-    def __init__(self, ed_pub, x_pub, nonce):
+    def __init__(self, ed_pub: bytes, x_pub: bytes, nonce: bytes):
         self.ed_pub = ed_pub
         self.x_pub = x_pub
         self.nonce = nonce
@@ -114,6 +118,6 @@ class PairAsked:
 class DownlinkIn:
     """Node: an authentic downlink frame of a kind that the session itself does not handle."""
 
-    def __init__(self, kind, body):
+    def __init__(self, kind: int, body: "Any"):
         self.kind = kind
         self.body = body

@@ -14,6 +14,18 @@ from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.seal import Downlink, wrap_header_steps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any
+
+    from protocol.identity import Identity
+    from protocol.outbox import Outbox
+    from protocol.seal import BootKeys
+
+    Steps = Generator[None, None, None]
+
+
 HELLO_REPEATS_MS = (2000, 4000, 8000, 8000)
 SILENCE_MS = 30000
 OPENING_MS = 10000
@@ -28,78 +40,80 @@ class NodeSession:
     `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox.
     """
 
-    def __init__(self, identity, boot, box, random):
+    def __init__(
+        self, identity: "Identity", boot: "BootKeys", box: "Outbox", random: "Callable[[int], bytes]"
+    ):
         self.identity = identity
         self.boot = boot
         self.box = box
         self.random = random
         self.state = st.IDLE
-        self.agent_id = None
-        self.rejected = {}
+        self.agent_id: "bytes | None" = None
+        self.rejected: "dict[str, int]" = {}
         self.conn = 0
-        self._agents = {}
-        self._headers = []
-        self._jobs = []
-        self._events = []
-        self._control = []
+        self._agents: "dict[bytes, bytes]" = {}
+        self._headers: "list[list[bytes]]" = []
+        self._jobs: "list[Steps]" = []
+        self._events: "list[Any]" = []
+        self._control: "list[bytes]" = []
         self._cobs = cobs.Decoder(MAX_DOWNLINK)
         self._cobs_faults = 0
-        self._down = None
-        self._nonce = None
-        self._hello = None
+        self._down: "Downlink | None" = None
+        self._nonce = b""
+        self._hello = b""
         self._hello_at = 0
         self._repeat = 0
         self._since_ms = 0
         self._heard_ms = 0
         self._solicited_ms = -SOLICIT_EVERY_MS
-        self._early = []
+        self._early: "list[tuple[bytes, Any]]" = []
         self._lead_in = True
 
     # Pairing
 
-    def add_agent(self, ed_pub, x_pub):
+    def add_agent(self, ed_pub: bytes, x_pub: bytes) -> None:
         """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done."""
         agent_id = party_id(ed_pub, x_pub)
         self._agents[agent_id] = x_pub
         self._jobs.append(self._header_steps(agent_id, x_pub))
 
-    def _header_steps(self, agent_id, x_pub):
+    def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
         enc, wrapped = yield from wrap_header_steps(
             self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
         )
         self._headers.append([agent_id, enc, wrapped])
         self._close()
 
-    def accept_pairing(self, ed_pub, x_pub, nonce):
+    def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
         """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has
         stored the agent's keys."""
         self._jobs.append(self._pair_steps(ed_pub, x_pub, nonce))
         if party_id(ed_pub, x_pub) not in self._agents:
             self.add_agent(ed_pub, x_pub)
 
-    def _pair_steps(self, ed_pub, x_pub, nonce):
+    def _pair_steps(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> "Steps":
         mine = self.identity
         message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
         self._control.append(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
 
-    def refuse_pairing(self):
+    def refuse_pairing(self) -> None:
         """Answer a PairAsked with a refusal: this node is paired already."""
         self._control.append(messages.refusal(messages.VERSION, messages.REFUSE_PAIRED))
 
     # Slow work, events, time
 
-    def steps(self):
+    def steps(self) -> "Steps | None":
         """The next generator of slow work, to be driven to its end in slices, or None."""
         return self._jobs.pop(0) if self._jobs else None
 
-    def take_events(self):
+    def take_events(self) -> "list[Any]":
         """What happened since the last call (session_events)."""
         out = self._events
         self._events = []
         return out
 
-    def tick(self, now_ms):
+    def tick(self, now_ms: int) -> None:
         """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent."""
         if self.state == st.IDLE:
             if len(self._headers) == len(self._agents):
@@ -117,10 +131,10 @@ class NodeSession:
         elif now_ms - self._heard_ms >= SILENCE_MS and self.box.waiting():
             self._begin(now_ms)
 
-    def _close(self):
+    def _close(self) -> None:
         self.state = st.step(st.NODE, self.state, st.CLOSE)
 
-    def _begin(self, now_ms):
+    def _begin(self, now_ms: int) -> None:
         self.state = st.step(st.NODE, self.state, st.BEGIN)
         self.conn += 1
         self._nonce = self.random(16)
@@ -134,14 +148,14 @@ class NodeSession:
         self._hello = messages.hello(body, self.boot.hello_tag(body))
         self._say_hello(now_ms)
 
-    def _say_hello(self, now_ms):
+    def _say_hello(self, now_ms: int) -> None:
         self._hello_at = now_ms
         self._lead_in = True
         self._control.append(self._hello)
 
     # Bytes out
 
-    def pull(self, now_ms):
+    def pull(self, now_ms: int) -> bytes:
         """The next framed message to write, or b"": control messages first, then frames in lane order while
         streaming."""
         if self._control:
@@ -158,7 +172,7 @@ class NodeSession:
 
     # Bytes in
 
-    def feed(self, data, now_ms, stamp=None):
+    def feed(self, data: bytes, now_ms: int, stamp: "Any" = None) -> None:
         """Take bytes from the link; `stamp` comes back in TimeAsked (the owner's finer clock at
         reception)."""
         for message in self._cobs.feed(data):
@@ -168,17 +182,17 @@ class NodeSession:
             self._reject("malformed", "COBS")
         self._cobs_faults = faults
 
-    def _guarded(self, handler, *args):
+    def _guarded(self, handler: "Callable[..., None]", *args: "Any") -> None:
         try:
             handler(*args)
         except ProtocolError as e:
             self._reject(e.cause, str(e))
 
-    def _reject(self, cause, detail):
+    def _reject(self, cause: str, detail: str) -> None:
         self.rejected[cause] = self.rejected.get(cause, 0) + 1
         self._events.append(ev.Rejected(cause, detail))
 
-    def _message(self, message, now_ms, stamp):
+    def _message(self, message: bytes, now_ms: int, stamp: "Any") -> None:
         sort = messages.sort(message)
         if sort == messages.SORT_CLEAR:
             self._clear(message, now_ms)
@@ -193,7 +207,7 @@ class NodeSession:
         else:
             self._reject("malformed", "neither a clear nor a sealed message")
 
-    def _clear(self, message, now_ms):
+    def _clear(self, message: bytes, now_ms: int) -> None:
         kind, fields = messages.parse_clear(message)
         if kind == messages.MSG_WELCOME:
             self._welcome(fields, now_ms)
@@ -208,7 +222,7 @@ class NodeSession:
         else:
             self._reject("malformed", "a node takes no such clear message")
 
-    def _welcome(self, fields, now_ms):
+    def _welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
         if fields["nonce"] != self._nonce:
             return self._reject("replayed_welcome", "not for this connection")
         if fields["agent_id"] not in self._agents:
@@ -218,13 +232,13 @@ class NodeSession:
         self.state = st.step(st.NODE, self.state, st.WELCOME)
         self._since_ms = now_ms
         self.agent_id = fields["agent_id"]
-        self._jobs.append(self._open_steps(fields["enc"], self._nonce, now_ms))
+        self._jobs.append(self._open_steps(fields["agent_id"], fields["enc"], self._nonce, now_ms))
         return None
 
-    def _open_steps(self, enc, nonce, now_ms):
+    def _open_steps(self, agent_id: bytes, enc: bytes, nonce: bytes, now_ms: int) -> "Steps":
         try:
             down = yield from Downlink.receiver_steps(
-                enc, self.identity, self.agent_id, self._agents[self.agent_id], self.boot.boot_id, nonce
+                enc, self.identity, agent_id, self._agents[agent_id], self.boot.boot_id, nonce
             )
         except ProtocolError as e:
             self._reject(e.cause, str(e))
@@ -240,13 +254,15 @@ class NodeSession:
         for message, stamp in early:
             self._guarded(self._sealed, message, now_ms, stamp)
 
-    def _sealed(self, message, now_ms, stamp):
+    def _sealed(self, message: bytes, now_ms: int, stamp: "Any") -> None:
+        if self._down is None:
+            raise st.TransitionError(self.state, "sealed message")
         kind, _, body = frames.unpack(self._down.open(message))
         before = self.state
         self.state = st.step(st.NODE, before, st.AUTHENTIC)
         self._heard_ms = now_ms
         if before == st.OPENING:
-            self._events.append(ev.Streaming(self.agent_id))
+            self._events.append(ev.Streaming(self.agent_id or b""))
         if kind == frames.KIND_ACK:
             self._acked(body, now_ms)
         elif kind == frames.KIND_TIME_DOWN:
@@ -254,7 +270,7 @@ class NodeSession:
         else:
             self._events.append(ev.DownlinkIn(kind, body))
 
-    def _acked(self, body, now_ms):
+    def _acked(self, body: "Any", now_ms: int) -> None:
         index, ranges = body
         if index != 0:
             return self._reject("malformed", "ack of a boot that is not held")

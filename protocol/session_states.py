@@ -63,13 +63,13 @@ class TransitionError(ProtocolError):
     cause = "out_of_turn"
     layer = "session"
 
-    def __init__(self, state, fact):
+    def __init__(self, state: str, fact: str):
         super().__init__(fact + " while " + state)
         self.state = state
         self.input = fact
 
 
-def step(table, state, fact):
+def step(table: "dict[tuple[str, str], str]", state: str, fact: str) -> str:
     """The state after `fact`; raises TransitionError and changes nothing where the table has no such
     pair."""
     after = table.get((state, fact))

@@ -1,0 +1,71 @@
+"""What pytest-embedded drives here: a node on a serial port, virtual or on a bench."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_embedded_serial import Serial, SerialDut
+
+from boards.virtual.rig import VirtualNode
+from protocol import cobs, session_events
+from protocol.identity import Identity
+from protocol.session_agent import AgentSession
+
+POLL_S = 0.01
+
+
+class NodeSerial(Serial):
+    """The port of a node. A virtual one is switched on when the port is open, so that nothing is missed."""
+
+    board: VirtualNode | None = None
+
+    def _start(self) -> None:
+        if self.board is not None and not self.board.running:
+            self.board.start()
+
+
+class NodeDut(SerialDut):
+    """A node as its agent sees it. The log that pytest-embedded keeps holds every byte it sent."""
+
+    serial: NodeSerial
+
+    def messages(self, timeout_s: float) -> Iterator[bytes]:
+        """The framed messages that arrive, one after the other, until the time is up."""
+        decoder = cobs.Decoder()
+        deadline = time.monotonic() + timeout_s
+        with self.serial.disable_redirect_thread():
+            while time.monotonic() < deadline:
+                data = self.serial.proc.read(self.serial.proc.in_waiting or 1)
+                if data:
+                    self._q.put(data)
+                    yield from decoder.feed(data)
+
+    def converse(self, session: AgentSession, timeout_s: float) -> Iterator[Any]:
+        """Be the agent at the other end: every event of `session`, until the time is up.
+
+        Frames are acknowledged as they come; a welcomed node is asked for a time echo.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self.serial.disable_redirect_thread():
+            while time.monotonic() < deadline:
+                now_ms = int(time.monotonic() * 1000)
+                data = self.serial.proc.read(self.serial.proc.in_waiting or 1)
+                if data:
+                    self._q.put(data)
+                for event in session.feed(data, now_ms):
+                    if isinstance(event, session_events.HelloAccepted):
+                        session.ping()
+                    elif isinstance(event, session_events.FrameIn):
+                        session.ack(event.boot_id, [(event.seq, 1)])
+                    yield event
+                out = session.pull(now_ms)
+                if out:
+                    self.serial.proc.write(out)
+
+
+def one_identity(random: bytes) -> Identity:
+    """An agent's identity from 64 bytes."""
+    from protocol import crypto
+    from protocol.identity import generate_steps
+
+    return crypto.run(generate_steps(random))

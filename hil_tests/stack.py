@@ -1,0 +1,204 @@
+"""Everything around the nodes, as in the field: broker, collector and agent, each a process of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = [sys.executable, "-m", "tools.cli"]
+
+
+class StackError(Exception):
+    """Something did not happen in time, or a command failed; the text holds what it said."""
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Stack:
+    """One agent on `ports`, its broker and its collector, under one folder."""
+
+    def __init__(self, folder: Path, ports: list[str]) -> None:
+        self.folder = folder
+        self.ports = ports
+        self.agent_dir = folder / "agent"
+        self.collector_dir = folder / "collector"
+        self.config = folder / "agent.toml"
+        self.broker_port = free_port()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: list[IO[bytes]] = []
+
+    # What a person types
+
+    def command(self, *words: str, ok: bool = True) -> str:
+        """What the command prints; StackError when it fails, unless it may."""
+        done = subprocess.run(
+            [*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
+        if ok and done.returncode:
+            raise StackError(f"vitalwire {' '.join(words)} → {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def exit_code(self, *words: str) -> int:
+        """The command's exit status."""
+        return subprocess.run(
+            [*COMMAND, *words], cwd=ROOT, capture_output=True, timeout=60, stdin=subprocess.DEVNULL
+        ).returncode
+
+    def start(self, pair: bool = True) -> None:
+        """Make keys, exchange public ones, pair the nodes, start all three."""
+        self.folder.mkdir(parents=True)
+        self.command("keys", "new", "--role", "agent", str(self.agent_dir / "agent.key"))
+        self.command("keys", "new", "--role", "collector", str(self.collector_dir / "collector.key"))
+        self.command(
+            "collector", "trust", "--state", str(self.collector_dir), str(self.agent_dir / "agent.pub")
+        )
+        links = "".join(f'[[links]]\nport = "{port}"\n' for port in self.ports)
+        self.config.write_text(
+            f'[agent]\nstate_dir = "{self.agent_dir}"\n'
+            f'[collector]\npublic = "{self.collector_dir / "collector.pub"}"\n'
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{self.broker_port}"\nreceipt_timeout_s = 3\n{links}'
+        )
+        if pair:
+            for port in self.ports:
+                self.command("pair", "--config", str(self.config), "--port", port, "--yes")
+        self.start_broker()
+        self.start_collector()
+        self.start_agent()
+
+    def ledger(self) -> dict[str, Any]:
+        """The agent's ledger (`vitalwire ledger --json`)."""
+        return json.loads(self.command("ledger", "--config", str(self.config), "--json", ok=False))
+
+    def status(self) -> dict[str, Any]:
+        """The agent's status file."""
+        return json.loads((self.agent_dir / "status.json").read_text())
+
+    def collector_status(self) -> dict[str, Any]:
+        """The collector's status file."""
+        return json.loads((self.collector_dir / "status.json").read_text())
+
+    def waves(self, node: str, channel: int) -> list[dict[str, Any]]:
+        """The wave frames that the collector stored of a node (id in hex)."""
+        out = self.command(
+            "collector",
+            "samples",
+            "--state",
+            str(self.collector_dir),
+            "--node",
+            node,
+            "--channel",
+            str(channel),
+        )
+        return [json.loads(line) for line in out.splitlines()]
+
+    def assert_sound(self) -> None:
+        """Agent and collector both verify, the ledger balances, and nothing stands twice anywhere."""
+        self.command("verify", "--config", str(self.config))
+        proof = json.loads(self.command("collector", "verify", "--state", str(self.collector_dir), "--json"))
+        assert proof["sound"], proof["problems"]
+        assert proof["attestations"]["failed"] == 0
+        ledger = self.ledger()
+        assert ledger["balanced"], ledger
+        assert ledger["totals"]["duplicates"] == 0
+        for row in ledger["rows"]:
+            parts = ("delivered", "pending", "evicted", "lost_at_reset", "lost_at_agent", "unexplained")
+            assert row["produced"] == sum(row[part] for part in parts), row
+
+    # Processes
+
+    def start_broker(self) -> None:
+        """The embedded MQTT 5 broker."""
+        self._spawn("broker", "broker", "--port", str(self.broker_port))
+
+    def start_collector(self) -> None:
+        """The reference collector."""
+        self._spawn(
+            "collector",
+            "collector",
+            "run",
+            "--state",
+            str(self.collector_dir),
+            "--broker",
+            f"mqtt://127.0.0.1:{self.broker_port}",
+        )
+
+    def start_agent(self) -> None:
+        """The agent."""
+        self._spawn("agent", "agent", "run", "--config", str(self.config))
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to one of broker, collector, agent."""
+        process = self._processes.pop(name)
+        process.kill()
+        process.wait()
+
+    def stop(self, name: str, timeout_s: float = 15) -> int:
+        """SIGTERM to one of them; its exit status."""
+        process = self._processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout_s)
+
+    def _spawn(self, name: str, *words: str) -> None:
+        log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 - closed in close()
+        self._logs.append(log)
+        self._processes[name] = subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            env=dict(os.environ, PYTHONUNBUFFERED="1"),
+        )
+
+    def wait_until(self, what: str, fact: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+        """Poll until `fact` gives something true, and give that; StackError, with the logs' ends, when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, ValueError, KeyError, StackError):
+                found = fact()
+                if found:
+                    return found
+            time.sleep(0.3)
+        logs = "".join(
+            f"\n--- {p.name}\n{p.read_text(errors='replace')[-1500:]}"
+            for p in sorted(self.folder.glob("*.log"))
+        )
+        raise StackError(f"not within {timeout_s:g} s: {what}\nledger: {self.ledger()}{logs}")
+
+    def wait_delivered(self, at_least: int, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Wait until so many frames have a verified receipt; the ledger then."""
+
+        def enough() -> dict[str, Any] | None:
+            ledger = self.ledger()
+            return ledger if ledger["totals"]["delivered"] >= at_least else None
+
+        return self.wait_until(f"{at_least} frames delivered", enough, timeout_s)
+
+    def wait_settled(self, timeout_s: float = 30.0) -> dict[str, Any]:
+        """Wait until nothing is pending (the nodes have stopped); the ledger then."""
+
+        def settled() -> dict[str, Any] | None:
+            ledger = self.ledger()
+            return ledger if ledger["totals"]["pending"] == 0 and ledger["totals"]["produced"] else None
+
+        return self.wait_until("nothing pending", settled, timeout_s)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for name in list(self._processes):
+            self.kill(name)
+        for log in self._logs:
+            log.close()

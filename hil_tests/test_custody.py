@@ -1,0 +1,128 @@
+"""From the chip's FIFO to a signed receipt: sample for sample, and through every kind of fault."""
+
+import itertools
+import time
+
+import pytest
+
+from boards.virtual.rig import VirtualNode
+from hil_tests.stack import Stack
+from protocol.frames import CH_ECG, CH_PPG_IR, CH_PPG_RED
+
+ECG_SHIFT = 3  # the MAX30003 driver gives the upper 15 of the chip's 18 bits (docs/wire-protocol.md: LSB)
+
+
+@pytest.fixture
+def running(make_node, make_stack) -> tuple[VirtualNode, Stack]:
+    """A paired node that has delivered its first frames."""
+    node = make_node().start()
+    stack = make_stack(node)
+    stack.wait_delivered(10)
+    return node, stack
+
+
+def finish(node: VirtualNode, stack: Stack) -> dict:
+    """Orderly stop; everything delivered; everything verifies. The last ledger."""
+    node.stop()
+    ledger = stack.wait_settled(60)
+    stack.assert_sound()
+    return ledger
+
+
+def joined(waves: list[dict]) -> list[int]:
+    return [sample for wave in waves for sample in wave["samples"]]
+
+
+def test_what_arrives_is_what_the_driver_read(running: tuple[VirtualNode, Stack]) -> None:
+    node, stack = running
+    time.sleep(8)
+    ledger = finish(node, stack)
+    name = ledger["rows"][0]["node"]
+    assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
+    ecg = stack.waves(name, CH_ECG)
+    assert len(joined(ecg)) > 2000
+    assert joined(ecg) == [code >> ECG_SHIFT for code in node.fifo_log.ecg.codes]
+    assert joined(stack.waves(name, CH_PPG_RED)) == node.fifo_log.ppg.red.tolist()
+    assert joined(stack.waves(name, CH_PPG_IR)) == node.fifo_log.ppg.infrared.tolist()
+    assert all(wave["missed"] == 0 for wave in ecg)
+    steps = [
+        b["t_us"] - a["t_us"] - len(a["samples"]) * a["period_ns"] / 1000
+        for a, b in itertools.pairwise(ecg)
+    ]
+    assert max(abs(step) for step in steps) < 4000, "frames do not follow each other within one sample"
+
+
+def test_a_pulled_cable(running: tuple[VirtualNode, Stack]) -> None:
+    node, stack = running
+    node.unplug()
+    time.sleep(20)
+    before = stack.ledger()["totals"]["delivered"]
+    node.replug()
+    stack.wait_delivered(before + 40, 60)
+    ledger = finish(node, stack)
+    assert ledger["totals"]["delivered"] == ledger["totals"]["produced"], "20 s fit into the node's RAM"
+
+
+def test_an_agent_killed(running: tuple[VirtualNode, Stack]) -> None:
+    node, stack = running
+    stack.kill("agent")
+    time.sleep(5)
+    before = stack.ledger()["totals"]["delivered"]
+    stack.start_agent()
+    stack.wait_delivered(before + 20, 60)
+    ledger = finish(node, stack)
+    assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
+
+
+def test_a_broker_killed(running: tuple[VirtualNode, Stack]) -> None:
+    node, stack = running
+    stack.kill("broker")
+    time.sleep(6)
+    before = stack.ledger()["totals"]
+    assert before["pending"] > 0, "without a broker nothing can have a receipt"
+    stack.start_broker()
+    stack.wait_delivered(before["produced"] + 10, 60)
+    ledger = finish(node, stack)
+    assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
+
+
+def test_a_collector_killed_and_started_again(running: tuple[VirtualNode, Stack]) -> None:
+    node, stack = running
+    stack.kill("collector")
+    time.sleep(5)
+    before = stack.ledger()["totals"]
+    stack.start_collector()
+    stack.wait_delivered(before["produced"] + 10, 60)
+    ledger = finish(node, stack)
+    assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
+
+
+@pytest.mark.parametrize("how", ["reset", "power_cycle"])
+def test_a_node_reset(running: tuple[VirtualNode, Stack], how: str) -> None:
+    node, stack = running
+    getattr(node, how)()
+    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2, 30)
+    stack.wait_until(
+        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 20, 60
+    )
+    ledger = finish(node, stack)
+    first, second = ledger["rows"]
+    assert first["bound_s"] is not None and first["clean"] is False
+    assert second["delivered"] == second["produced"]
+    assert first["delivered"] + first["lost_at_reset"] == first["produced"]
+
+
+def test_an_unplugged_node_that_is_reset_says_what_went_with_its_ram(
+    running: tuple[VirtualNode, Stack],
+) -> None:
+    node, stack = running
+    node.unplug()
+    time.sleep(6)
+    node.reset()
+    node.replug()
+    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2, 40)
+    stack.wait_until(
+        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 10, 60
+    )
+    ledger = finish(node, stack)
+    assert ledger["rows"][0]["lost_at_reset"] > 5, "six seconds of frames were in RAM only"
