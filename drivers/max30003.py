@@ -1,8 +1,8 @@
 """MAX30003 single-lead ECG front end, on SPI.
 
-Datasheet: MAX30003, Maxim Integrated 19-8558 (rev 3, 2021). Section names below are its own.
-SPI mode 0, up to 12 MHz; a transaction is a command byte (register << 1, bit 0 set to read) and 24 bits of data,
-most significant first ("SPI Interface").
+Datasheet: MAX30003, Maxim Integrated 19-8558 (rev 3, 2021). Section names below are its own. SPI mode 0, up
+to 12 MHz; a transaction is a command byte (register << 1, bit 0 set to read) and 24 bits of data, most
+significant first ("SPI Interface").
 
 Settings made here, and why:
   FMSTR = 01, RATE = 01: 250 samples a second from the chip's own 32.768 kHz crystal ("CNFG_ECG", Table 29).
@@ -17,12 +17,21 @@ Output: 18-bit sample >> 3. Converter code = V * gain * 2^17 / 1 V ("ECG FIFO"),
 try:
     from micropython import const
 except ImportError:
-
-    def const(x: int) -> int:
-        return x
-
+    const = int  # pyright: ignore[reportAssignmentType]
 
 from drivers.errors import BusError, WrongChip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Callable
+    from typing import Protocol
+
+    class Spi(Protocol):
+        """The part of machine.SPI that is used."""
+
+        def write_readinto(self, __out: memoryview, __into: memoryview) -> object: ...
+
 
 PART = "MAX30003"
 FIFO_WORDS = const(32)
@@ -66,7 +75,9 @@ SET_MNGR_INT = const((7 << 19) | (1 << 2))
 # automatic fast recovery beyond 2048 * 0x3F
 SET_MNGR_DYN = const((0b10 << 22) | (0x3F << 16))
 # FMSTR 01, EN_ECG, EN_DCLOFF 01, IMAG 10 nA, VTH 300 mV, EN_RBIAS 01, RBIASV 100 Mohm, both inputs
-SET_CNFG_GEN = const((0b01 << 20) | (1 << 19) | (0b01 << 12) | (0b010 << 8) | (0b01 << 4) | (0b01 << 2) | 0b11)
+SET_CNFG_GEN = const(
+    (0b01 << 20) | (1 << 19) | (0b01 << 12) | (0b010 << 8) | (0b01 << 4) | (0b01 << 2) | 0b11
+)
 # both inputs connected, not inverted, no calibration signal
 SET_CNFG_EMUX = const(0)
 # RATE 01, gain 20 V/V, digital high-pass off, low-pass 100 Hz
@@ -87,9 +98,9 @@ PLL_POLLS = const(2000)
 class Max30003:
     """The ECG channel.
 
-    `spi` has `write_readinto(out, into)`; `cs` is called with 0 before and 1 after each transaction (None: the bus does
-    that itself). After each `drain`: `overflowed` (0, or -1: samples were lost, nobody knows how many), `lead_off`,
-    `saturated` (a sample at full scale, or taken while the chip recovered from overload).
+    `spi` has `write_readinto(out, into)`; `cs` is called with 0 before and 1 after each transaction (None:
+    the bus does that itself). After each `drain`: `overflowed` (0, or -1: samples were lost, nobody knows how
+    many), `lead_off`, `saturated` (a sample at full scale, or taken while the chip recovered from overload).
     Raises WrongChip and BusError. `period_ns`, `lsb` in nV.
     """
 
@@ -97,7 +108,7 @@ class Max30003:
     period_ns = PERIOD_NS
     lsb = LSB_NV
 
-    def __init__(self, spi, cs=None):
+    def __init__(self, spi: "Spi", cs: "Callable[[int], object] | None" = None):
         self._spi = spi
         self._cs = cs
         self._out = memoryview(bytearray(1 + 3 * FIFO_WORDS))
@@ -109,7 +120,9 @@ class Max30003:
         self.saturated = False
 
     def check(self) -> None:
-        """Verify the part's identity. The first read after power-up or reset is invalid ("INFO (0x0F)") and thrown away."""
+        """Verify the part's identity. The first read after power-up or reset is invalid ("INFO (0x0F)") and
+        thrown away.
+        """
         self._read(STATUS)
         found = self._read(INFO) & INFO_MASK
         if found != INFO_MAX30003:
@@ -136,8 +149,10 @@ class Max30003:
         self._write(SYNCH, 0)
         self._read(STATUS)
 
-    def drain(self, into) -> int:
-        """Move what the FIFO holds into `into` (array('i'), at most 32 are taken); the number of samples moved."""
+    def drain(self, into: "array[int]") -> int:
+        """Move what the FIFO holds into `into` (array('i'), at most 32 are taken); the number of samples
+        moved.
+        """
         status = self._read(STATUS)
         self.lead_off = (status & STATUS_DCLOFFINT) != 0
         self.overflowed = 0
@@ -198,7 +213,7 @@ class Max30003:
         finally:
             out[1] = out[2] = out[3] = 0
 
-    def _transfer(self, out, into, register: int) -> None:
+    def _transfer(self, out: memoryview, into: memoryview, register: int) -> None:
         cs = self._cs
         try:
             if cs is None:

@@ -4,24 +4,35 @@ Datasheet: MAX30102, Maxim Integrated 19-7740 (rev 1, 10/2018). Section names be
 I2C address 0x57 (0xAE/0xAF as written there), up to 400 kHz.
 
 Settings made here, and why:
-  SpO2 mode (red and infrared), 100 samples a second of each, 411 us pulses: 18 bits ("SpO2 Configuration", Tables 6, 7).
-  Range 16384 nA (Table 5): a finger in reflection at 7.2 mA stays below half of it.
-  FIFO does not roll over: when it is full the *newest* samples are lost and counted, so the record up to the gap is
+  SpO2 mode (red and infrared), 100 samples a second of each, 411 us pulses: 18 bits ("SpO2 Configuration",
+  Tables 6, 7). Range 16384 nA (Table 5): a finger in reflection at 7.2 mA stays below half of it. FIFO does
+  not roll over: when it is full the *newest* samples are lost and counted, so the record up to the gap is
   sound and the size of the gap is known up to 31 ("FIFO Overflow Counter").
 
-Output: the 18-bit sample itself. Table 5 gives 62.5 pA a unit; `lsb` is that cut to an integer for the wire (0.8 % low; no
-reading depends on it, since the current of the LEDs varies by far more from part to part).
+Output: the 18-bit sample itself. Table 5 gives 62.5 pA a unit; `lsb` is that cut to an integer for the wire
+(0.8 % low; no reading depends on it, since the current of the LEDs varies by far more from part to part).
 """
 
 try:
     from micropython import const
 except ImportError:
-
-    def const(x: int) -> int:
-        return x
-
+    const = int  # pyright: ignore[reportAssignmentType]
 
 from drivers.errors import BusError, WrongChip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+    from typing import Protocol
+
+    class I2c(Protocol):
+        """The part of machine.I2C that is used."""
+
+        def readfrom_mem_into(
+            self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview"
+        ) -> object: ...
+        def writeto_mem(self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview") -> object: ...
+
 
 PART = "MAX30102"
 ADDRESS = const(0x57)
@@ -62,10 +73,11 @@ RESET_POLLS = const(100)
 class Max30102:
     """The pair of optical channels.
 
-    `i2c` has `readfrom_mem_into(addr, reg, buf)` and `writeto_mem(addr, reg, buf)`; `led_current` is the LED register's value
-    for both LEDs (0.2 mA a step). After each `drain`: `overflowed` = pairs lost just before the first one of this drain
-    (-1: 31 or more), `saturated` (a sample at full scale). `lead_off` is always False: the chip has no finger detector, the
-    signal chain decides. Raises WrongChip and BusError. `period_ns`, `lsb` in pA.
+    `i2c` has `readfrom_mem_into(addr, reg, buf)` and `writeto_mem(addr, reg, buf)`; `led_current` is the LED
+    register's value for both LEDs (0.2 mA a step). After each `drain`: `overflowed` = pairs lost just before
+    the first one of this drain (-1: 31 or more), `saturated` (a sample at full scale). `lead_off` is always
+    False: the chip has no finger detector, the signal chain decides. Raises WrongChip and BusError.
+    `period_ns`, `lsb` in pA.
     """
 
     part = PART
@@ -73,7 +85,7 @@ class Max30102:
     lsb = LSB_PA
     lead_off = False
 
-    def __init__(self, i2c, led_current: int = LED_7_2_MA):
+    def __init__(self, i2c: "I2c", led_current: int = LED_7_2_MA):
         self._i2c = i2c
         self._led = led_current
         self._byte = bytearray(1)
@@ -119,11 +131,11 @@ class Max30102:
         self._gap = 0
         self._write(MODE_CONFIG, MODE_SPO2)
 
-    def drain(self, into_red, into_ir) -> int:
+    def drain(self, into_red: "array[int]", into_ir: "array[int]") -> int:
         """Move what the FIFO holds into two array('i') of at least 32; the number of pairs moved.
 
-        Two transfers: the status and pointer registers in one, the samples in another. (A sample lost between the two of a
-        full FIFO is not in the count: popping resets it.)
+        Two transfers: the status and pointer registers in one, the samples in another. (A sample lost between
+        the two of a full FIFO is not in the count: popping resets it.)
         """
         head = self._head
         self._read_into(INT_STATUS_1, head)
@@ -158,7 +170,7 @@ class Max30102:
         self._read_into(register, self._byte)
         return self._byte[0]
 
-    def _read_into(self, register: int, buf) -> None:
+    def _read_into(self, register: int, buf: "bytearray | memoryview") -> None:
         try:
             self._i2c.readfrom_mem_into(ADDRESS, register, buf)
         except OSError as e:

@@ -1,9 +1,10 @@
-"""The board that exists only in software: chips, the patient they are attached to, and the bus between them and a VM.
+"""The board that exists only in software: chips, the patient they are attached to, and the bus between them
+and a VM.
 
-Two halves. On the host (CPython): `patient` and its parts, `chips/`, `clock`, `bridge` (serves the buses), `rig` (runs a node).
-On the node (MicroPython, also a bare ESP32): `remote_bus` (buses whose other end is the bridge), `host` (finds the bridge of a
-VM), `shims/` (what a VM lacks, or must have otherwise: time that can run fast, ticks that wrap as on an ESP32, a
-resettable machine).
+Two halves. On the host (CPython): `patient` and its parts, `chips/`, `clock`, `bridge` (serves the buses),
+`rig` (runs a node). On the node (MicroPython, also a bare ESP32): `remote_bus` (buses whose other end is the
+bridge), `host` (finds the bridge of a VM), `shims/` (what a VM lacks, or must have otherwise: time that can
+run fast, ticks that wrap as on an ESP32, a resettable machine).
 
 What the rig tells the VM, in environment variables:
   VITALWIRE_BRIDGE        path of the bridge's unix socket

@@ -10,7 +10,9 @@ from boards.virtual.patient import Patient
 
 
 class EcgLog:
-    """Every ECG sample that left the FIFO by a read: 18-bit codes in order. `cuts`: positions where a new record began."""
+    """Every ECG sample that left the FIFO by a read: 18-bit codes in order. `cuts`: positions where a new
+    record began.
+    """
 
     def __init__(self) -> None:
         self.codes = array("i")
@@ -38,7 +40,9 @@ class PpgLog:
 
 
 class FifoLog:
-    """What the chips' FIFOs gave to the driver, for sample-exact comparison. A read repeated by the bridge counts once."""
+    """What the chips' FIFOs gave to the driver, for sample-exact comparison. A read repeated by the bridge
+    counts once.
+    """
 
     def __init__(self) -> None:
         self.ecg = EcgLog()
@@ -48,7 +52,8 @@ class FifoLog:
 class Bench:
     """Chips, pins and clock. `ppm_ecg`, `ppm_ppg`: errors of the chips' crystals.
 
-    `pins` maps a name to 0 or 1. The host sets STOP (an orderly shutdown is wanted) and BUTTON (held); the node sets LED_* and others.
+    `pins` maps a name to 0 or 1. The host sets STOP (an orderly shutdown is wanted) and BUTTON (held); the
+    node sets LED_* and others.
     """
 
     def __init__(self, patient: Patient, speed: float = 1.0, ppm_ecg: int = 0, ppm_ppg: int = 0) -> None:

@@ -20,14 +20,16 @@ _U64 = struct.Struct("<Q")
 _SPI = struct.Struct("<BH")
 _READ = struct.Struct("<BBBH")
 _U16 = struct.Struct("<H")
-# After this much silence a half-received request is noise, not a request: no sender pauses so long inside one.
+# After this much silence a half-received request is noise, not a request: no sender pauses so long inside
+# one.
 SILENCE_S = 0.03
 
 
 class BridgeSession:
     """One node's connection. `feed(data)` takes what arrived and gives what to send back.
 
-    Counters: `requests`, `repeated` (asked for again), `noise` (bytes dropped because no frame began or checked there).
+    Counters: `requests`, `repeated` (asked for again), `noise` (bytes dropped because no frame began or
+    checked there).
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -177,7 +179,8 @@ def serve_socket(sock: socket.socket, bench: Bench) -> BridgeSession:
 
 
 def serve_serial(port: Any, bench: Bench, running: Any = None) -> BridgeSession:
-    """Serve an open pyserial port (or URL handler) until it fails or `running()` is false; the session, for its counters.
+    """Serve an open pyserial port (or URL handler) until it fails or `running()` is false; the session, for
+    its counters.
 
     Raises what pyserial raises when the port goes away.
     """

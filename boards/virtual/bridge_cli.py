@@ -1,4 +1,6 @@
-"""`vitalwire bridge`: gives a bare board, or an emulated one, the virtual chips and patient over its second UART."""
+"""`vitalwire bridge`: gives a bare board, or an emulated one, the virtual chips and patient over its second
+UART.
+"""
 
 import time
 
@@ -14,16 +16,39 @@ RETRY_S = 1.0
 
 
 @click.command("bridge")
-@click.option("--port", required=True, help="The board's bridge UART: a port (/dev/ttyUSB1) or a URL (socket://127.0.0.1:5556).")
+@click.option(
+    "--port",
+    required=True,
+    help="The board's bridge UART: a port (/dev/ttyUSB1) or a URL (socket://127.0.0.1:5556).",
+)
 @click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
 @click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
 @click.option("--hr", default=72.0, show_default=True, help="Heart rate of the synthetic patient.")
-@click.option("--spo2", default=97.0, show_default=True, type=click.FloatRange(50, 100), help="SpO2 of the pulse wave, in %.")
-@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0.1, 100), help="Times faster than the wall.")
+@click.option(
+    "--spo2",
+    default=97.0,
+    show_default=True,
+    type=click.FloatRange(50, 100),
+    help="SpO2 of the pulse wave, in %.",
+)
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 100),
+    help="Times faster than the wall.",
+)
 @click.option("--baud", default=921600, show_default=True, help="Baud rate of a real port.")
 @click.option("--seconds", type=float, help="End after so long.")
 def bridge(
-    port: str, record: str | None, model: bool, hr: float, spo2: float, speed: float, baud: int, seconds: float | None
+    port: str,
+    record: str | None,
+    model: bool,
+    hr: float,
+    spo2: float,
+    speed: float,
+    baud: int,
+    seconds: float | None,
 ) -> None:
     """Serve the virtual MAX30003, MAX30102 and patient to a board without sensors.
 

@@ -5,10 +5,10 @@ A node without sensors asks, the host that has them answers; one request at a ti
   request  = 0xB5  length:u16  op:u8  seq:u8  payload[length]  check:u16
   reply    = 0xBA  length:u16  status:u8  seq:u8  payload[length]  check:u16
 
-`check` is the low half of the CRC-32 (IEEE) of everything between the first byte and itself. An op with bit 7 set has 8 bytes
-in front of its payload: the node's time in microseconds. A request is repeated with the same `seq` when no reply
-came; the host then gives the same reply again and does nothing twice (reading a FIFO destroys what is read). SYNC begins
-a connection: the host forgets the last reply.
+`check` is the low half of the CRC-32 (IEEE) of everything between the first byte and itself. An op with bit 7
+set has 8 bytes in front of its payload: the node's time in microseconds. A request is repeated with the same
+`seq` when no reply came; the host then gives the same reply again and does nothing twice (reading a FIFO
+destroys what is read). SYNC begins a connection: the host forgets the last reply.
 
   op          payload                                reply
   SYNC   0    -                                      version:u8
@@ -19,8 +19,8 @@ a connection: the host forgets the last reply.
   GET    5    pin name                               value:u8
   SET    6    value:u8 pin name                      -
   RANDOM 7    n:u8                                   n bytes
-  INFO   8    -                                      JSON {"ecg": source, "ppg": source, "label": text, "speed": k}
-  WATCH  9    timeout in ms:u32                      -    (0: the watchdog sleeps; else it bites unless asked again in time)
+  INFO   8    -                                      JSON {"ecg": n, "ppg": n, "label": text, "speed": k}
+  WATCH  9    timeout in ms:u32                      -    (0: the watchdog sleeps)
 """
 
 import binascii

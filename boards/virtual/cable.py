@@ -18,8 +18,8 @@ CHUNK = 4096
 class Cable:
     """A pty whose slave is `port`, pumped to and from whatever node end is attached.
 
-    `tap`, when set, is called with every chunk of bytes from the node, plugged in or not. `dropped` counts bytes from the node that found
-    no room in a reader's buffer, or no plug.
+    `tap`, when set, is called with every chunk of bytes from the node, plugged in or not. `dropped` counts
+    bytes from the node that found no room in a reader's buffer, or no plug.
     """
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
 """One time for the chips and the patient, led by the node when it says what time it is.
 
-With a speed of k, this clock runs k times faster than the wall. A node on the unix socket stamps every request with its own
-time: then the world is exactly where the node is, and goes on at k between requests, so that a host that
-hesitates slows the world instead of overflowing FIFOs. A node on a serial line sends no stamps and meets a world on the wall
-clock.
+With a speed of k, this clock runs k times faster than the wall. A node on the unix socket stamps every
+request with its own time: then the world is exactly where the node is, and goes on at k between requests, so
+that a host that hesitates slows the world instead of overflowing FIFOs. A node on a serial line sends no
+stamps and meets a world on the wall clock.
 """
 
 import threading

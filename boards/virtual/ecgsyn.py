@@ -1,10 +1,12 @@
-"""An ECG from a model: beats with human variability, each drawn as a sum of Gaussians over the phase of its beat.
+"""An ECG from a model: beats with human variability, each drawn as a sum of Gaussians over the phase of its
+beat.
 
-The wave is that of McSharry, Clifford, Tarassenko and Smith, "A dynamical model for generating synthetic ECG signals", IEEE
-TBME 50(3), 2003 (ECGSYN), in the closed form of Sameni et al., "A nonlinear Bayesian filtering framework for ECG denoising",
-IEEE TBME 54(12), 2007: z(theta) = sum a_i exp(-d_i^2 / (2 b_i^2)), d_i the distance of the phase theta from wave i. Angles and
-widths of P, Q, R, S, T stretch with the heart rate as in ECGSYN (by sqrt(HR / 60) and its root).
-RR intervals vary at 0.1 Hz (Mayer waves) and at the breathing rate, as ECGSYN's two-humped spectrum has it.
+The wave is that of McSharry, Clifford, Tarassenko and Smith, "A dynamical model for generating synthetic ECG
+signals", IEEE TBME 50(3), 2003 (ECGSYN), in the closed form of Sameni et al., "A nonlinear Bayesian filtering
+framework for ECG denoising", IEEE TBME 54(12), 2007: z(theta) = sum a_i exp(-d_i^2 / (2 b_i^2)), d_i the
+distance of the phase theta from wave i. Angles and widths of P, Q, R, S, T stretch with the heart rate as in
+ECGSYN (by sqrt(HR / 60) and its root). RR intervals vary at 0.1 Hz (Mayer waves) and at the breathing rate,
+as ECGSYN's two-humped spectrum has it.
 """
 
 import math
@@ -15,7 +17,8 @@ import numpy as np
 
 Array = np.ndarray
 
-# wave: angle in degrees (R = 0), amplitude in uV, width in radians (at 60 beats a minute); lead I of a healthy adult
+# wave: angle in degrees (R = 0), amplitude in uV, width in radians (at 60 beats a minute); lead I of a
+# healthy adult
 WAVES = (
     ("P", -70.0, 110.0, 0.20),
     ("Q", -15.0, -90.0, 0.10),
@@ -33,13 +36,16 @@ WANDER_UV = 80.0
 class ModelHeart:
     """A heart whose rate can be changed while it beats. Times in seconds from 0.
 
-    `hr_bpm`: mean rate, read at each new beat; `variability`: standard deviation of the RR intervals as a part of their mean.
+    `hr_bpm`: mean rate, read at each new beat; `variability`: standard deviation of the RR intervals as a
+    part of their mean.
     """
 
     name = "ECG model"
     beats_from = "model"
 
-    def __init__(self, hr_bpm: float = 72.0, variability: float = 0.03, mains_hz: float = 50.0, seed: int = 1) -> None:
+    def __init__(
+        self, hr_bpm: float = 72.0, variability: float = 0.03, mains_hz: float = 50.0, seed: int = 1
+    ) -> None:
         self.hr_bpm = hr_bpm
         self._variability = variability
         self._mains_hz = mains_hz

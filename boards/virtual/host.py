@@ -1,10 +1,10 @@
 """A VM's way to its host: the bridge that the rig names in the environment. MicroPython on unix only."""
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
 import os
 import socket
 import struct
 import sys
-
 import time
 
 from boards.virtual.remote_bus import Bridge
@@ -20,7 +20,7 @@ def _gone() -> None:
 
 
 def connect() -> Bridge:
-    """The bridge at $VITALWIRE_BRIDGE; each request carries this node's time. OSError when it is not there."""
+    """The bridge at $VITALWIRE_BRIDGE; each request carries this node's time. Raises OSError."""
     path = os.getenv("VITALWIRE_BRIDGE")
     if not path:
         raise OSError(2)
@@ -28,5 +28,11 @@ def connect() -> Bridge:
     stream.connect(struct.pack("<H", AF_UNIX) + path.encode() + b"\0")
     stream.settimeout(POLL_S)
     return Bridge(
-        stream, time.ticks_ms, time.ticks_diff, timeout_ms=TIMEOUT_MS, attempts=2, stamp=time.node_us, closed=_gone
+        stream,
+        time.ticks_ms,
+        time.ticks_diff,
+        timeout_ms=TIMEOUT_MS,
+        attempts=2,
+        stamp=time.node_us,
+        closed=_gone,
     )

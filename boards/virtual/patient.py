@@ -1,4 +1,6 @@
-"""Whom the chips are attached to: a recording, or a model. What it is can be asked, and goes with the data as label and source."""
+"""Whom the chips are attached to: a recording, or a model. What it is can be asked, and goes with the data as
+label and source.
+"""
 
 from pathlib import Path
 
@@ -16,11 +18,13 @@ SOURCE_SYNTHETIC = 2
 class Patient:
     """A person on the sensors. Times are world microseconds.
 
-    `lead_off`, `finger_off` and `spo2_pct` may be changed at any time. `label` says in a few words what the input is; `source_ecg`
-    and `source_ppg` are 1 (replay of a recording) or 2 (synthetic).
+    `lead_off`, `finger_off` and `spo2_pct` may be changed at any time. `label` says in a few words what the
+    input is; `source_ecg` and `source_ppg` are 1 (replay of a recording) or 2 (synthetic).
     """
 
-    def __init__(self, heart: ModelHeart | RecordedHeart, spo2_pct: float = 97.0, pi_pct: float = 2.0) -> None:
+    def __init__(
+        self, heart: ModelHeart | RecordedHeart, spo2_pct: float = 97.0, pi_pct: float = 2.0
+    ) -> None:
         self.heart = heart
         self.pulse = PulseWave(heart.beats, spo2_pct, pi_pct)
         self.spo2_pct = spo2_pct
@@ -50,7 +54,7 @@ class Patient:
         return self.heart.ecg_uv(t, 1e6 / period_us).tolist()
 
     def ppg_na(self, start_us: float, period_us: float, n: int) -> tuple[list[float], list[float]]:
-        """`n` samples of red and infrared photocurrent from `start_us` on, in nA at 7.2 mA through each LED."""
+        """`n` samples of red and infrared photocurrent from `start_us` on, in nA at 7.2 mA a LED."""
         t = (start_us + period_us * np.arange(n)) / 1e6
         red, infrared = self.pulse.dark_na(t) if self.finger_off else self.pulse.photocurrents_na(t)
         return red.tolist(), infrared.tolist()
@@ -61,9 +65,15 @@ class Patient:
 
 
 def make_patient(
-    record: str | Path | None = None, hr_bpm: float = 72.0, spo2_pct: float = 97.0, seed: int = 1, lead: int | None = None
+    record: str | Path | None = None,
+    hr_bpm: float = 72.0,
+    spo2_pct: float = 97.0,
+    seed: int = 1,
+    lead: int | None = None,
 ) -> Patient:
-    """A patient from a recording (path, or a name such as mitdb/100), or a model when there is none. Raises RecordError."""
+    """A patient from a recording (path, or a name such as mitdb/100), or a model when there is none. Raises
+    RecordError.
+    """
     if record is None:
         return Patient(ModelHeart(hr_bpm, seed=seed), spo2_pct)
     return Patient(RecordedHeart(find_record(str(record)), lead), spo2_pct)

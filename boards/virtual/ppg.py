@@ -2,7 +2,7 @@
 
 How oxygen saturation is put in (so that a signal chain can be scored on getting it out again):
 
-    SpO2 = 110 - 25 R        the usual uncalibrated line for red and infrared (Maxim AN6845 gives curves near it)
+    SpO2 = 110 - 25 R        the usual uncalibrated line for red and infrared
     R    = (AC_red / DC_red) / (AC_ir / DC_ir)
 
     I(t)  = DC * (1 + breathing(t)) * exp(-PI * p(t)),   PI_red = R * PI_ir      (Beer-Lambert)
@@ -18,8 +18,9 @@ How oxygen saturation is put in (so that a signal chain can be scored on getting
   | NOISE_NA         | 0.4   | white, each channel                                        |
   | AMBIENT_NA       | 15    | what is left without a finger                              |
 
-Light falls when blood arrives: a systole is a dip, as the sensor sees it. Each beat is a systolic and a diastolic hump, the
-first 250 ms after the R peak plus its rise (pulse arrival time at a finger); a beat after a short interval is weaker.
+Light falls when blood arrives: a systole is a dip, as the sensor sees it. Each beat is a systolic and a
+diastolic hump, the first 250 ms after the R peak plus its rise (pulse arrival time at a finger); a beat after
+a short interval is weaker.
 """
 
 import math
@@ -49,7 +50,9 @@ def ratio_for(spo2_pct: float) -> float:
 
 
 class PulseWave:
-    """Photocurrents that follow the beats of `beats(start_s, end_s)`. `spo2_pct`, `pi_pct` may change at any time."""
+    """Photocurrents that follow the beats of `beats(start_s, end_s)`. `spo2_pct`, `pi_pct` may change at any
+    time.
+    """
 
     def __init__(
         self,

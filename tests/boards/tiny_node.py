@@ -1,4 +1,7 @@
-"""A node of a few lines for the tests of the rig: reads the chips, says what it got, obeys STOP. Run by the MicroPython VM."""
+"""A node of a few lines for the tests of the rig: reads the chips, says what it got, obeys STOP. Run by the
+MicroPython VM.
+"""
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
 import sys
 import time
@@ -17,7 +20,12 @@ def say(*words):
 
 
 bridge = connect()
-say("boot", machine.reset_cause(), machine.RTC().memory().decode() or "-", time.ticks_us() > (1 << 30) - 5_000_000)
+say(
+    "boot",
+    machine.reset_cause(),
+    machine.RTC().memory().decode() or "-",
+    time.ticks_us() > (1 << 30) - 5_000_000,
+)
 machine.RTC().memory(b"remembered")
 ecg = Max30003(RemoteSPI(bridge))
 ppg = Max30102(RemoteI2C(bridge))

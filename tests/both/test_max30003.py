@@ -217,7 +217,7 @@ def test_lead_off_is_seen_after_115_ms_and_ends():
 
 def test_clipping_is_flagged():
     for volts in (60_000, -60_000):
-        world, _, _, driver = started(lambda start_us, period_us, n: [volts] * n)
+        world, _, _, driver = started(lambda start_us, period_us, n, volts=volts: [volts] * n)
         into = array("i", [0] * 32)
         world.us += 20_000
         assert driver.drain(into) == 5

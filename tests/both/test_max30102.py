@@ -98,12 +98,14 @@ def test_no_acknowledge_names_chip_and_register():
 def test_a_register_that_does_not_hold_its_value_is_reported():
     _, chip, _, driver = make()
     keep = chip._write_register
-    chip._write_register = lambda register, value, now_us: None if register == 0x0A else keep(register, value, now_us)
+    chip._write_register = lambda register, value, now_us: (
+        None if register == 0x0A else keep(register, value, now_us)
+    )
     assert raises(BusError, driver.configure).register == 0x0A
 
 
 def test_samples_come_out_in_order_and_scaled():
-    world, _, i2c, driver = started()
+    world, _, _, driver = started()
     red, infrared = buffers()
     got = []
     for _ in range(50):
@@ -187,7 +189,7 @@ def test_led_current_scales_the_signal():
 
 
 def test_a_reset_in_between_stops_the_samples():
-    world, chip, i2c, driver = started()
+    world, _, i2c, driver = started()
     red, infrared = buffers()
     i2c.writeto_mem(0x57, 0x09, b"\x40")
     world.us += 100_000
@@ -199,7 +201,7 @@ def test_a_reset_in_between_stops_the_samples():
 
 
 def test_the_model_rolls_over_when_told_to():
-    world, chip, i2c, driver = started()
+    world, chip, i2c, _ = started()
     i2c.writeto_mem(0x57, 0x08, b"\x1f")
     for register in (4, 5, 6):
         i2c.writeto_mem(0x57, register, b"\0")
@@ -216,7 +218,7 @@ def test_the_model_rolls_over_when_told_to():
 
 
 def test_the_model_limits_the_rate_by_the_pulse_width():
-    _, chip, i2c, _ = make()
+    _, _, i2c, _ = make()
     i2c.writeto_mem(0x57, 0x0A, bytes((0x60 | 7 << 2 | 3,)))
     value = bytearray(1)
     i2c.readfrom_mem_into(0x57, 0x0A, value)

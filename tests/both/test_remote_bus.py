@@ -1,4 +1,6 @@
-"""The node's end of the bus bridge against a peer that answers, corrupts, repeats, falls silent; on both interpreters."""
+"""The node's end of the bus bridge against a peer that answers, corrupts, repeats, falls silent; on both
+interpreters.
+"""
 
 import struct
 
@@ -9,7 +11,8 @@ from boards.virtual.remote_bus import ETIMEDOUT, Bridge, RemoteI2C, RemoteSPI
 class Peer:
     """A stream whose other end executes requests and may spoil the traffic.
 
-    `spoil(number, reply)` gives the bytes that really come back for the reply of that number; `chunk`: bytes a read gives at most.
+    `spoil(number, reply)` gives the bytes that really come back for the reply of that number; `chunk`: bytes
+    a read gives at most.
     """
 
     def __init__(self, chunk=1000, spoil=None, hear=None):
@@ -206,7 +209,14 @@ def test_a_lost_request_is_sent_again():
 
 
 def test_noise_before_a_reply_is_passed_over():
-    for noise in (b"\0", b"\xba", b"\xba\xba\xba\x05\x00", b"\xba\xff\xff\0\0", b"hello, world", bytes(range(256))):
+    for noise in (
+        b"\0",
+        b"\xba",
+        b"\xba\xba\xba\x05\x00",
+        b"\xba\xff\xff\0\0",
+        b"hello, world",
+        bytes(range(256)),
+    ):
         peer = Peer(spoil=lambda number, reply, noise=noise: noise + reply)
         b = bridge(peer)
         exercise(peer, b)

@@ -1,9 +1,10 @@
 """MAX30003 at the level of its registers (datasheet 19-8558 rev 3; section names are its own).
 
-Modelled: the register file with its reset values, SPI transactions normal and burst, the 32-word ECG FIFO with tags, EINT,
-EOVF, DC lead-off with its 115 ms, PLL lock, fast recovery by hand and automatic, FIFO_RST, SYNCH, SW_RST, and that INFO
-is invalid as the first command after a reset. Not modelled: R-to-R detector, calibration source, ULP lead-on, and
-the digital filters (the patient's signal is band-limited to the sample rate; DHPF and DLPF change nothing here).
+Modelled: the register file with its reset values, SPI transactions normal and burst, the 32-word ECG FIFO
+with tags, EINT, EOVF, DC lead-off with its 115 ms, PLL lock, fast recovery by hand and automatic, FIFO_RST,
+SYNCH, SW_RST, and that INFO is invalid as the first command after a reset. Not modelled: R-to-R detector,
+calibration source, ULP lead-on, and the digital filters (the patient's signal is band-limited to the sample
+rate; DHPF and DLPF change nothing here).
 """
 
 from boards.virtual.chips.sampling import Feed, SampleClock
@@ -12,7 +13,9 @@ FIFO_DEPTH = 32
 BLOCK = 128
 PLL_LOCK_US = 1_000
 LEAD_OFF_US = 115_000
-LEAD_OFF_RAIL_MV = 900  # a floating input is pulled no further than the supply lets it ("DC Leads-Off Detection")
+LEAD_OFF_RAIL_MV = (
+    900  # a floating input is pulled no further than the supply lets it ("DC Leads-Off Detection")
+)
 
 STATUS, EN_INT, EN_INT2, MNGR_INT, MNGR_DYN = 0x01, 0x02, 0x03, 0x04, 0x05
 SW_RST, SYNCH, FIFO_RST, INFO = 0x08, 0x09, 0x0A, 0x0F
@@ -53,10 +56,12 @@ RBIAS_MOHM = (50, 100, 200, 200)
 
 
 class Max30003Model:
-    """One chip. `signal(start_us, period_us, n)` gives n input voltages in uV; `electrodes_off()` is true while they hang loose.
+    """One chip. `signal(start_us, period_us, n)` gives n input voltages in uV; `electrodes_off()` is true
+    while they hang loose.
 
-    `now_us()` is the world's time. `transfer(out) -> bytes` is one SPI transaction (chip select low to high). `log`, when
-    set, gets `log.sample(code)` for every 18-bit sample that leaves the FIFO by a read, and `log.cut()` at each new record.
+    `now_us()` is the world's time. `transfer(out) -> bytes` is one SPI transaction (chip select low to high).
+    `log`, when set, gets `log.sample(code)` for every 18-bit sample that leaves the FIFO by a read, and
+    `log.cut()` at each new record.
     """
 
     def __init__(self, signal, electrodes_off, now_us, ppm=0, info=0x513000, log=None):
@@ -89,20 +94,21 @@ class Max30003Model:
     def advance(self, now_us):
         """Sample up to `now_us`."""
         self._watch_leads(now_us)
-        if self._clock is None:
+        clock, feed = self._clock, self._feed
+        if clock is None or feed is None:
             return
-        n = self._clock.due(now_us)
+        n = clock.due(now_us)
         if not n:
             return
         if self._overflow or n > FIFO_DEPTH:
-            self._feed.skip(n)
+            feed.skip(n)
             self._overflow = True
             return
-        words = self._feed.take(n)
+        words = feed.take(n)
         if self._off_since is not None:
             words = [self._rail_word()] * n
         if self._registers[MNGR_DYN] >> 22:
-            words = self._mark_fast(words)
+            words = self._mark_fast(words, clock)
         self._fifo.extend(words)
         if len(self._fifo) > FIFO_DEPTH:
             self._overflow = True
@@ -117,7 +123,9 @@ class Max30003Model:
             self._lead_latch = DCLOFFINT | self._lead_bits()
 
     def _lead_bits(self):
-        """Which comparators a loose electrode trips with the currents and thresholds as they are set ("CNFG_GEN")."""
+        """Which comparators a loose electrode trips with the currents and thresholds as they are set
+        ("CNFG_GEN").
+        """
         gen = self._registers[CNFG_GEN]
         if not gen & 0x080000 or (gen >> 12) & 3 != 1:
             return 0
@@ -135,15 +143,15 @@ class Max30003Model:
     def _rail_word(self):
         return 0x1FFFF << 6
 
-    def _mark_fast(self, words):
-        """"MNGR_DYN": recovery by hand, or for 500 ms once the output stayed beyond the threshold for 125 ms."""
+    def _mark_fast(self, words, clock):
+        """Recovery by hand, or for 500 ms after 125 ms of output beyond the threshold ("MNGR_DYN")."""
         mode = self._registers[MNGR_DYN] >> 22
-        first = self._clock.taken - len(words)
+        first = clock.taken - len(words)
         if mode == 1:
             self._fast_latch = True
             return [w | TAG_FAST for w in words]
         limit = 2048 * ((self._registers[MNGR_DYN] >> 16) & 0x3F)
-        per_second = 1_000_000_000_000 // self._clock.period_ps
+        per_second = 1_000_000_000_000 // clock.period_ps
         out = []
         for i, word in enumerate(words):
             code = word >> 6
@@ -275,7 +283,7 @@ class Max30003Model:
             self._log.cut()
 
     def _pack(self, microvolts):
-        """"ECG FIFO": code = V * gain * 2^17 / 1 V, clipped to 18 bits, in D[23:6]."""
+        """ "ECG FIFO": code = V * gain * 2^17 / 1 V, clipped to 18 bits, in D[23:6]."""
         emux = self._registers[CNFG_EMUX]
         if emux & 0x300000:  # an input is isolated
             return [0] * len(microvolts)

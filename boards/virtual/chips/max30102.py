@@ -1,8 +1,9 @@
 """MAX30102 at the level of its registers (datasheet 19-7740 rev 1; section names are its own).
 
-Modelled: the register file, auto-increment except at FIFO_DATA, the 32-sample FIFO with both pointers, overflow counter and
-both roll-over behaviours, almost-full and new-data interrupts, averaging, LED currents, ranges and resolutions of Tables
-5 to 7, shutdown, reset. Not modelled: die temperature, multi-LED mode (only red alone and red with infrared).
+Modelled: the register file, auto-increment except at FIFO_DATA, the 32-sample FIFO with both pointers,
+overflow counter and both roll-over behaviours, almost-full and new-data interrupts, averaging, LED currents,
+ranges and resolutions of Tables 5 to 7, shutdown, reset. Not modelled: die temperature, multi-LED mode (only
+red alone and red with infrared).
 """
 
 from boards.virtual.chips.sampling import Feed, SampleClock
@@ -15,7 +16,21 @@ STATUS_1, STATUS_2, ENABLE_1, ENABLE_2 = 0x00, 0x01, 0x02, 0x03
 WR_PTR, OVF, RD_PTR, DATA = 0x04, 0x05, 0x06, 0x07
 FIFO_CONFIG, MODE, SPO2, LED1, LED2 = 0x08, 0x09, 0x0A, 0x0C, 0x0D
 MULTI_1, MULTI_2, TEMP_CONFIG, REV_ID, PART_ID = 0x11, 0x12, 0x21, 0xFE, 0xFF
-WRITABLE = (ENABLE_1, ENABLE_2, WR_PTR, OVF, RD_PTR, FIFO_CONFIG, MODE, SPO2, LED1, LED2, MULTI_1, MULTI_2, TEMP_CONFIG)
+WRITABLE = (
+    ENABLE_1,
+    ENABLE_2,
+    WR_PTR,
+    OVF,
+    RD_PTR,
+    FIFO_CONFIG,
+    MODE,
+    SPO2,
+    LED1,
+    LED2,
+    MULTI_1,
+    MULTI_2,
+    TEMP_CONFIG,
+)
 
 A_FULL, PPG_RDY, PWR_RDY = 0x80, 0x40, 0x01
 SHDN, RESET_BIT, ROLLOVER = 0x80, 0x40, 0x10
@@ -27,10 +42,12 @@ STEP_MA = 0.2  # Table 8
 
 
 class Max30102Model:
-    """One chip. `signal(start_us, period_us, n)` gives two lists of n photocurrents in nA at 7.2 mA: red, infrared.
+    """One chip. `signal(start_us, period_us, n)` gives two lists of n photocurrents in nA at 7.2 mA: red,
+    infrared.
 
-    `now_us()` is the world's time. `read(register, n)` and `write(register, data)` are I2C transactions after the address.
-    `log`, when set, gets `log.pair(red, infrared)` for every sample read, and `log.cut()` when sampling starts anew.
+    `now_us()` is the world's time. `read(register, n)` and `write(register, data)` are I2C transactions after
+    the address. `log`, when set, gets `log.pair(red, infrared)` for every sample read, and `log.cut()` when
+    sampling starts anew.
     """
 
     address = ADDRESS
@@ -59,9 +76,10 @@ class Max30102Model:
 
     def advance(self, now_us):
         """Sample up to `now_us`."""
-        if self._clock is None:
+        clock, feed = self._clock, self._feed
+        if clock is None or feed is None:
             return
-        n = self._clock.due(now_us)
+        n = clock.due(now_us)
         if not n:
             return
         registers = self._registers
@@ -73,11 +91,11 @@ class Max30102Model:
             registers[WR_PTR] = registers[RD_PTR] = (registers[WR_PTR] + lost) & 31
             self._unread = 0
             self._phase = 0
-            self._feed.skip(lost)
-        self._push(self._feed.take(n - lost))
+            feed.skip(lost)
+        self._push(feed.take(n - lost))
         if lost and not rolls:
             registers[OVF] = min(0x1F, registers[OVF] + lost)
-            self._feed.skip(lost)
+            feed.skip(lost)
         self._status |= PPG_RDY
 
     def _push(self, samples):
@@ -93,7 +111,8 @@ class Max30102Model:
         if before < threshold <= self._unread:
             self._status |= A_FULL
         if self._unread > DEPTH:
-            # "FIFO Rolls on Full": the oldest are overwritten; the read pointer is pushed along, and what went is counted
+            # "FIFO Rolls on Full": the oldest are overwritten; the read pointer is pushed along, and what
+            # went is counted
             registers[OVF] = min(0x1F, registers[OVF] + self._unread - DEPTH)
             registers[RD_PTR] = write
             self._unread = DEPTH
@@ -140,7 +159,9 @@ class Max30102Model:
         return self._registers[register]
 
     def _read_data(self, reply, at):
-        """"FIFO Data Register": the pointer advances after the first byte of each sample; an empty FIFO repeats old memory."""
+        """ "FIFO Data Register": the pointer advances after the first byte of each sample; an empty FIFO
+        repeats old memory.
+        """
         registers = self._registers
         width = 6 if registers[MODE] & 7 != 2 else 3
         self._status &= ~PPG_RDY
@@ -200,7 +221,9 @@ class Max30102Model:
             self._log.cut()
 
     def _pack(self, currents):
-        """Photocurrents to samples: scaled by the LED current, cut to the resolution, left-justified in 18 bits (Table 1)."""
+        """Photocurrents to samples: scaled by the LED current, cut to the resolution, left-justified in 18
+        bits (Table 1).
+        """
         registers = self._registers
         full_na = FULL_SCALE_NA[registers[SPO2] >> 5]
         low_bits = 3 - (registers[SPO2] & 3)

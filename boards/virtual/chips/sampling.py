@@ -1,7 +1,7 @@
 """The sample clock of a chip and what it samples.
 
-A chip asks for the samples that have become due; they are computed a block ahead, because a patient computes blocks well
-and single samples badly.
+A chip asks for the samples that have become due; they are computed a block ahead, because a patient computes
+blocks well and single samples badly.
 """
 
 
@@ -29,8 +29,8 @@ class SampleClock:
 class Feed:
     """Samples of one signal at the instants of a clock, in order.
 
-    `signal(start_us, period_us, n)` gives n values (a list, or a tuple of lists for several channels) at start_us,
-    start_us + period_us ... (floats); `pack(values)` turns them into what the chip's FIFO stores.
+    `signal(start_us, period_us, n)` gives n values (a list, or a tuple of lists for several channels) at
+    start_us, start_us + period_us ... (floats); `pack(values)` turns them into what the chip's FIFO stores.
     """
 
     def __init__(self, signal, pack, clock, block):

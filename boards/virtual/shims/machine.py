@@ -43,9 +43,9 @@ class RTC:
         """Read the memory, or write it."""
         if data is None:
             try:
-                with open(self._path, "rb") as f:
+                with open(self._path or "", "rb") as f:
                     return f.read()
-            except (OSError, TypeError):
+            except OSError:
                 return b""
         if len(data) > RTC_MEMORY:
             raise ValueError("RTC memory holds %d bytes" % RTC_MEMORY)

@@ -1,7 +1,9 @@
 """select.poll whose time-outs are in the node's time (see time.py beside it)."""
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
+
+from time import rest, speed
 
 import uselect as _wall
-from time import rest, speed
 
 POLLIN = _wall.POLLIN
 POLLOUT = _wall.POLLOUT

@@ -1,9 +1,12 @@
-"""The node's time on the virtual board: MicroPython's time module, with an ESP32's ticks and a clock that can run fast.
+"""The node's time on the virtual board: MicroPython's time module, with an ESP32's ticks and a clock that can
+run fast.
 
-`ticks_us` and `ticks_ms` wrap at 2^30, as on an ESP32, and start 5 s before that. With $VITALWIRE_SPEED = k > 1 the node's time
-advances k times as fast as the wall, but at most STEP_US between two looks at it: a host that hesitates then slows
-the node down instead of overflowing its sensors' FIFOs. `node_us` is the same time from 0, unwrapped.
+`ticks_us` and `ticks_ms` wrap at 2^30, as on an ESP32, and start 5 s before that. With $VITALWIRE_SPEED = k >
+1 the node's time advances k times as fast as the wall, but at most STEP_US between two looks at it: a host
+that hesitates then slows the node down instead of overflowing its sensors' FIFOs. `node_us` is the same time
+from 0, unwrapped.
 """
+# pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
 import os
 
@@ -55,7 +58,9 @@ def ticks_diff(end: int, start: int) -> int:
 
 
 def rest(us: int, watch=None) -> bool:
-    """Let `us` of node time pass, unless `watch(wall_ms)` (a poll that may wait so long) is true before; whether it was."""
+    """Let `us` of node time pass, unless `watch(wall_ms)` (a poll that may wait so long) is true before;
+    whether it was.
+    """
     global _node, _last
     end = node_us() + us
     while True:
