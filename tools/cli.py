@@ -1,0 +1,86 @@
+"""The `vitalwire` command.
+
+Each subcommand is imported when it is used, so that a missing extra stops only what needs it.
+"""
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+
+class Place(NamedTuple):
+    """Where a subcommand lives."""
+
+    module: str
+    attribute: str = "command"
+
+
+PLACES = {
+    "bench": Place("tools.bench"),
+    "bridge": Place("boards.virtual.bridge_cli", "bridge"),
+    "broker": Place("tools.demo.broker"),
+    "build": Place("tools.build", "build"),
+    "collector": Place("tools.collector.commands"),
+    "demo": Place("tools.demo.command"),
+    "inspect": Place("tools.inspect"),
+    "node": Place("tools.node"),
+}
+
+EXTRAS = {
+    "iotcore": "demo",
+    "numpy": "demo",
+    "wfdb": "demo",
+    "bleak": "ble",
+    "psycopg": "postgres",
+    "httpx": "fhir",
+}
+ROOMS = ("boards", "drivers", "edge_agent", "firmware", "protocol", "tools")
+
+
+class Commands(click.Group):
+    """The agent's commands, and the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*PLACES, *(_agent_commands())])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = PLACES.get(cmd_name)
+        if place is None:
+            return _agent_commands().get(cmd_name)
+        try:
+            return getattr(importlib.import_module(place.module), place.attribute)
+        except ModuleNotFoundError as e:
+            package = (e.name or "").partition(".")[0]
+            if package in ROOMS:
+                raise
+            return _unavailable(cmd_name, package)
+
+
+def _agent_commands() -> dict[str, click.Command]:
+    from edge_agent.cli import commands
+
+    return {c.name: c for c in commands if c.name}
+
+
+def _unavailable(name: str, package: str) -> click.Command:
+    """A command in the place of one whose package is not installed, which says so."""
+    extra = EXTRAS.get(package)
+    remedy = f'pip install "vitalwire[{extra}]"' if extra else f"pip install {package}"
+
+    @click.command(name, help=f"(not available: {remedy})", context_settings={"ignore_unknown_options": True})
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        raise click.ClickException(f"{name} needs the package {package}, which is not installed: {remedy}")
+
+    return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="vitalwire")
+def main() -> None:
+    """Vital signs from a sensor to a signed receipt."""
+
+
+if __name__ == "__main__":
+    main()

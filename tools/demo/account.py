@@ -1,0 +1,42 @@
+"""The end of a demo for people: the ledger as a table, what was proved, and a verdict."""
+
+from rich.console import Console
+from rich.table import Table
+
+from tools.demo.outcome import Outcome
+from tools.demo.view import value
+
+COLUMNS = ("produced", "delivered", "pending", "evicted", "lost_at_reset", "duplicates")
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the account."""
+    table = Table(
+        title="Ledger: produced = delivered + pending + evicted + lost at reset", title_justify="left"
+    )
+    table.add_column("node, boot")
+    for column in COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right")
+    table.add_column("balanced")
+    for row in outcome.ledger.rows:
+        counts = [str(getattr(row, column)) for column in COLUMNS]
+        table.add_row(f"{row.node}, {row.counter}", *counts, "yes" if row.balanced else "NO")
+    console.print(table)
+    summary = outcome.summary()
+    proofs = outcome.report.attestations
+    lines = (
+        f"input: {summary['input']}{' (SYNTHETIC in part or whole)' if summary['synthetic'] else ''}",
+        f"heart rate {value(summary['hr_bpm'], 1)} /min from 20 s on, SpO2 {value(summary['spo2_pct'], 1)} %",
+        f"{summary['batches']} batches signed, {summary['receipts']} receipts verified,"
+        f" {outcome.collected} frames at the collector",
+        f"node signatures: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
+    )
+    console.print("\n".join(lines), highlight=False)
+    for problem in outcome.unproved + outcome.unbalanced:
+        console.print(f"PROBLEM {problem}", style="bold red", highlight=False)
+    if outcome.good:
+        pending = summary["pending"]
+        text = "everything delivered" if not pending else f"{pending} frames not yet delivered"
+        console.print(f"verified; the ledger balances; {text}", style="bold green")
+    else:
+        console.print("NOT VERIFIED" if outcome.unproved else "THE LEDGER DOES NOT BALANCE", style="bold red")

@@ -1,0 +1,181 @@
+"""`vitalwire demo`: the whole path, live, and its account at the end."""
+
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.live import Live
+
+from boards.virtual.recording import RecordError, default_record
+from boards.virtual.rig import RigError
+from tools.build import BuildError
+from tools.demo import account, outcome, snapshot, view
+from tools.demo.picture import save_picture
+from tools.demo.processes import ChildError
+from tools.demo.readings import Readings
+from tools.demo.snapshot import Snapshot
+from tools.demo.stack import Input, Stack
+
+FIRST_FRAME_S = 30
+SETTLE_S = 20
+REFRESH_S = 0.25
+LINE_S = 2.0
+
+
+@click.command("demo")
+@click.option("--seconds", type=click.FloatRange(1), help="Stop after so long; else at Ctrl-C.")
+@click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
+@click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
+@click.option(
+    "--nodes", type=click.IntRange(1, 16), default=1, show_default=True, help="How many virtual nodes."
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.1, 100),
+    default=1.0,
+    show_default=True,
+    help="Times faster than the wall.",
+)
+@click.option(
+    "--summary", type=click.Path(dir_okay=False, path_type=Path), help="Write the end summary here, as JSON."
+)
+@click.option(
+    "--svg", type=click.Path(dir_okay=False, path_type=Path), help="Save a picture of the live view here."
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep stores, keys and logs in this (new) folder.",
+)
+def command(
+    seconds: float | None,
+    record: str | None,
+    model: bool,
+    nodes: int,
+    speed: float,
+    summary: Path | None,
+    svg: Path | None,
+    keep: Path | None,
+) -> None:
+    """Run virtual nodes, agent, broker and collector on this machine, live, and prove at the end that nothing
+    was lost.
+    """
+    if record and model:
+        raise click.UsageError("--record and --model exclude each other")
+    source = Input(None if model else record or default_record(), nodes, speed)
+    with tempfile.TemporaryDirectory(prefix="vitalwire-demo-") as temporary:
+        folder = keep or Path(temporary)
+        if keep is not None:
+            if keep.exists() and any(keep.iterdir()):
+                raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
+            keep.mkdir(parents=True, exist_ok=True)
+        try:
+            result = _Run(folder.resolve(), source, seconds, svg).run()
+        except (RecordError, RigError, BuildError, ChildError) as e:
+            raise click.ClickException(str(e)) from e
+    account.show(result, Console())
+    if summary is not None:
+        outcome.write_summary(result, summary)
+    sys.exit(0 if result.good else 1)
+
+
+class _Run:
+    """One demo, from start to account."""
+
+    def __init__(self, folder: Path, source: Input, seconds: float | None, svg: Path | None):
+        self._folder = folder
+        self._source = source
+        self._seconds = seconds
+        self._svg = svg
+        self._stopping = threading.Event()
+        self._console = Console()
+        self._readings = Readings(folder / "agent" / "agent.db")
+
+    def run(self) -> outcome.Outcome:
+        previous = {
+            s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            self._say("starting broker, collector, nodes and agent …")
+            with Stack(self._folder, self._source) as stack:
+                last = self._watch(stack)
+                if self._svg is not None:
+                    save_picture(last, self._svg)
+                self._say(
+                    "stopping: the nodes sign for their last frames, the agent waits for its receipts …"
+                )
+                last = self._settle(stack, last.seconds)
+            return outcome.draw_up(stack, last)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
+        self._stopping.set()
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, style="grey50")
+
+    def _watch(self, stack: Stack) -> Snapshot:
+        """Show what happens until it is time to stop; the last moment."""
+        self._wait_for_first_frame(stack)
+        began = time.monotonic()
+
+        def moment() -> Snapshot:
+            stack.check()
+            return snapshot.take(stack, self._readings, time.monotonic() - began)
+
+        if not self._console.is_terminal:
+            return self._until_time(
+                moment, lambda now: self._console.print(view.line(now), soft_wrap=True), LINE_S
+            )
+        with Live(console=self._console, auto_refresh=False, transient=True) as live:
+            return self._until_time(
+                moment, lambda now: live.update(view.view(now, self._console.width), refresh=True), REFRESH_S
+            )
+
+    def _until_time(
+        self, moment: Callable[[], Snapshot], show: Callable[[Snapshot], None], every_s: float
+    ) -> Snapshot:
+        while True:
+            now = moment()
+            show(now)
+            left = None if self._seconds is None else self._seconds - now.seconds
+            if left is not None and left <= 0:
+                return now
+            if self._stopping.wait(every_s if left is None else min(every_s, left)):
+                return moment()
+
+    def _wait_for_first_frame(self, stack: Stack) -> None:
+        deadline = time.monotonic() + FIRST_FRAME_S
+        while not self._readings.nodes and not self._stopping.is_set():
+            stack.check()
+            self._readings.update()
+            if time.monotonic() > deadline:
+                raise RigError(
+                    f"no frame arrived within {FIRST_FRAME_S} s; look into the logs with --keep DIR"
+                )
+            time.sleep(0.05)
+
+    def _settle(self, stack: Stack, seconds: float) -> Snapshot:
+        """Stop from the sensor on, so that every stage can hand on what it still has."""
+        stack.stop_nodes()
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            now = snapshot.take(stack, self._readings, seconds, exact=True)
+            if (now.totals["pending"] == 0 and now.batches == now.receipts) or time.monotonic() > deadline:
+                break
+            stack.check()
+            time.sleep(0.25)
+        for child in reversed(stack.children):
+            child.stop()
+        return snapshot.take(stack, self._readings, seconds, exact=True)

@@ -1,0 +1,104 @@
+"""How a run ended: the ledger, the proofs, and the summary for machines."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_agent import keys
+from edge_agent.ledger import Ledger, ledger
+from tools.collector import verify
+from tools.collector.commands import KEY, STORE
+from tools.collector.store import Store
+from tools.collector.trust import Trust
+from tools.demo.snapshot import Snapshot
+from tools.demo.stack import Stack
+
+
+@dataclass
+class Outcome:
+    """`problems` are sentences: of signatures and proofs in `unproved`, of numbers in `unbalanced`."""
+
+    ledger: Ledger
+    report: verify.Report
+    last: Snapshot
+    collected: int
+    unproved: list[str] = field(default_factory=list)
+    unbalanced: list[str] = field(default_factory=list)
+
+    @property
+    def verified(self) -> bool:
+        return not self.unproved
+
+    @property
+    def good(self) -> bool:
+        return not self.unproved and not self.unbalanced
+
+    def summary(self) -> dict[str, Any]:
+        """The end summary. Rates in 1/min, SpO2 in percent; None where nothing was measured."""
+        totals = self.ledger.totals
+        nodes = self.last.nodes
+        return {
+            "input": self.last.input,
+            "synthetic": self.last.synthetic,
+            "seconds": round(self.last.seconds, 1),
+            "produced": totals["produced"],
+            "delivered": totals["delivered"],
+            "pending": totals["pending"],
+            "evicted": totals["evicted"],
+            "lost_at_reset": totals["lost_at_reset"],
+            "duplicates": totals["duplicates"],
+            "batches": self.last.batches,
+            "receipts": self.last.receipts,
+            "verified": self.verified,
+            "hr_bpm": _mean([(n.hr_sum, n.hr_count) for n in nodes]),
+            "spo2_pct": _mean([(n.spo2_sum, n.spo2_count) for n in nodes]),
+            "wire_bytes": self.last.wire_bytes,
+            "heap_free_min": min((n.heap_low for n in nodes if n.heap_low is not None), default=None),
+        }
+
+
+def draw_up(stack: Stack, last: Snapshot) -> Outcome:
+    """The account of a run whose processes have ended."""
+    book = ledger(stack.agent_state / "agent.db")
+    report = _verify_collector(stack.collector_state)
+    outcome = Outcome(book, report, last, report.frames)
+    outcome.unproved += report.problems
+    pending, delivered = report.attestations["pending"], book.totals["delivered"]
+    if pending:
+        outcome.unproved.append(f"{pending} attestations could not be checked: frames are missing")
+    if report.frames < delivered:
+        outcome.unbalanced.append(
+            f"the agent counts {delivered} frames delivered, the collector holds {report.frames}"
+        )
+    for row in book.rows:
+        if not row.balanced:
+            counts = f"{row.unexplained} frames unexplained, {row.duplicates} delivered twice"
+            outcome.unbalanced.append(f"node {row.node} boot {row.counter}: {counts}")
+    if not book.rows:
+        outcome.unbalanced.append("no node ever connected")
+    return outcome
+
+
+def _verify_collector(state: Path) -> verify.Report:
+    agents = Trust(state / "agents")
+
+    def key_of(agent: bytes) -> bytes | None:
+        found = agents.lookup(agent)
+        return None if found is None else found.ed_pub
+
+    store = Store(state / STORE, read_only=True)
+    try:
+        return verify.verify(store, keys.load_public(keys.public_path(state / KEY)).ed_pub, key_of)
+    finally:
+        store.close()
+
+
+def _mean(sums: list[tuple[float, int]]) -> float | None:
+    count = sum(n for _, n in sums)
+    return round(sum(total for total, _ in sums) / count, 2) if count else None
+
+
+def write_summary(outcome: Outcome, path: Path) -> None:
+    """As JSON."""
+    path.write_text(json.dumps(outcome.summary(), indent=1) + "\n", encoding="utf-8")

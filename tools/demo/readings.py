@@ -1,0 +1,124 @@
+"""What the agent's store says of each node, read as it grows: the strip, the values, and the node's own
+status.
+"""
+
+from array import array
+from collections import deque
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_agent.store.schema import ENTRY_FRAME, connect
+from protocol import frames, waveform
+
+STRIP_S = 6
+SETTLED_US = 20_000_000
+"""From this node time on heart rates count for the mean: the detector has settled."""
+READ_AT_ONCE = 2000
+
+
+@dataclass
+class NodeReadings:
+    """One node. Rates in 1/min, SpO2 in percent, ECG in microvolts; None where nothing was measured yet."""
+
+    node: bytes
+    label: str | None = None
+    board: str = ""
+    sources: dict[str, int | None] = field(default_factory=dict)
+    fs_hz: float = 250.0
+    ecg_uv: "deque[float]" = field(default_factory=deque)
+    hr: float | None = None
+    spo2: float | None = None
+    pulse: float | None = None
+    uncalibrated: bool = False
+    flags: int = 0
+    t_us: int = 0
+    heap_low: int | None = None
+    frames: int = 0
+    hr_sum: float = 0.0
+    hr_count: int = 0
+    spo2_sum: float = 0.0
+    spo2_count: int = 0
+
+    @property
+    def hr_mean(self) -> float | None:
+        """Of the readings from t = 20 s on."""
+        return self.hr_sum / self.hr_count if self.hr_count else None
+
+    @property
+    def spo2_mean(self) -> float | None:
+        return self.spo2_sum / self.spo2_count if self.spo2_count else None
+
+    @property
+    def synthetic(self) -> tuple[str, ...]:
+        """Which signals are not a body's and not a recording's."""
+        return tuple(name for name, source in self.sources.items() if source == frames.SRC_SYNTHETIC)
+
+    def take(self, plaintext: bytes) -> None:
+        """One more frame, in the order in which the agent stored them."""
+        kind, t_us, body = frames.unpack(plaintext)
+        self.frames += 1
+        self.t_us = max(self.t_us, t_us)
+        if kind == frames.KIND_BOOT:
+            self.label, self.board = body.get(frames.BOOT_INPUT), body[frames.BOOT_BOARD]
+            self.t_us = t_us
+        elif kind == frames.KIND_WAVE:
+            self._take_wave(body)
+        elif kind == frames.KIND_VITALS:
+            self._take_vitals(t_us, body)
+        elif kind == frames.KIND_STATUS:
+            low = body[frames.STATUS_HEAP_LOW]
+            self.heap_low = low if self.heap_low is None else min(self.heap_low, low)
+
+    def _take_wave(self, body: dict[int, Any]) -> None:
+        channel = body[frames.WAVE_CHANNEL]
+        self.sources["ECG" if channel == frames.CH_ECG else "pulse wave"] = body.get(frames.SOURCE)
+        if channel != frames.CH_ECG:
+            return
+        samples: array[int] = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+        self.fs_hz = 1e9 / body[frames.WAVE_PERIOD_NS]
+        lsb_uv = body[frames.WAVE_LSB] / 1000
+        self.ecg_uv.extend(sample * lsb_uv for sample in samples)
+        while len(self.ecg_uv) > STRIP_S * self.fs_hz:
+            self.ecg_uv.popleft()
+
+    def _take_vitals(self, t_us: int, body: dict[int, Any]) -> None:
+        def value(key: int) -> float | None:
+            return body[key] / 10 if key in body else None
+
+        self.hr, self.spo2, self.pulse = (
+            value(key) for key in (frames.VITALS_HR, frames.VITALS_SPO2, frames.VITALS_PULSE)
+        )
+        self.flags = body.get(frames.VITALS_FLAGS, 0)
+        self.sources["ECG"] = body.get(frames.SOURCE)
+        self.sources["pulse wave"] = body.get(frames.SOURCE_PPG)
+        if self.hr is not None and t_us >= SETTLED_US:
+            self.hr_sum, self.hr_count = self.hr_sum + self.hr, self.hr_count + 1
+        if self.spo2 is not None:
+            self.spo2_sum, self.spo2_count = self.spo2_sum + self.spo2, self.spo2_count + 1
+
+
+class Readings:
+    """Every node in the agent's store at `path`; `update()` reads what came since the last time."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.nodes: dict[bytes, NodeReadings] = {}
+        self._last = 0
+
+    def update(self) -> None:
+        """Read on. Before the agent has made its store there is nothing to read."""
+        if not self.path.exists():
+            return
+        with closing(connect(self.path, read_only=True)) as db:
+            while True:
+                rows = db.execute(
+                    "SELECT j.id, b.node, j.data FROM journal j JOIN boots b ON b.id = j.boot"
+                    " WHERE j.kind = ? AND j.id > ? ORDER BY j.id LIMIT ?",
+                    (ENTRY_FRAME, self._last, READ_AT_ONCE),
+                ).fetchall()
+                for self._last, node, plaintext in rows:
+                    self.nodes.setdefault(node, NodeReadings(node)).take(plaintext)
+                if len(rows) < READ_AT_ONCE:
+                    return

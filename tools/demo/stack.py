@@ -1,0 +1,141 @@
+"""Everything between a patient and a receipt, on one machine: made, paired, started, and stopped in the right
+order.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from boards.virtual.rig import VirtualNode
+from edge_agent import keys, pairing
+from tools import build
+from tools.demo.broker import LOOPBACK
+from tools.demo.processes import Child
+
+AGENT_TOML = """\
+[agent]
+state_dir = "{state}"
+
+[collector]
+public = "{collector_public}"
+
+[mqtt]
+url = "mqtt://{host}:{port}"
+receipt_timeout_s = 5
+"""
+
+LINK_TOML = """
+[[links]]
+port = "{port}"
+"""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the virtual patients are: a recording (path or name), or None for the model.
+
+    `speed` times the wall's clock.
+    """
+
+    record: str | None
+    nodes: int = 1
+    speed: float = 1.0
+
+
+class Stack:
+    """A context manager: on entry everything runs and is paired.
+
+    On exit everything has ended, whatever happened.
+    """
+
+    def __init__(self, folder: Path, source: Input):
+        self.folder = folder
+        self.source = source
+        self.agent_state = folder / "agent"
+        self.collector_state = folder / "collector"
+        self.agent_config = folder / "agent.toml"
+        self.wire_bytes = 0
+        self.nodes: list[VirtualNode] = []
+        self._exit = ExitStack()
+
+    def __enter__(self) -> "Stack":
+        with ExitStack() as undo:
+            undo.callback(self._exit.close)
+            self._start()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        return self.broker, self.collector, self.agent
+
+    @property
+    def label(self) -> str:
+        """What the input is; the same for all nodes."""
+        return self.nodes[0].label
+
+    def check(self) -> None:
+        """ChildError when a helper has ended by itself."""
+        for child in self.children:
+            child.check()
+
+    def stop_nodes(self) -> None:
+        """Ask every node for an orderly stop: it signs for its last frames and waits until they are
+        acknowledged.
+        """
+        for node in self.nodes:
+            node.stop()
+
+    def _start(self) -> None:
+        self.broker = self._child("broker", ["broker"], ready="listening on ")
+        port = int(self.broker.said.rpartition(":")[2])
+        self._start_nodes()
+        keys.create(self.collector_state / "collector.key", "collector")
+        agent = keys.create(self.agent_state / "agent.key", "agent")
+        agents = self.collector_state / "agents"
+        keys.write_public(agents / "demo-agent.pub", "agent", keys.PublicKeys(*agent.public()))
+        text = AGENT_TOML.format(
+            state=self.agent_state,
+            collector_public=self.collector_state / "collector.pub",
+            host=LOOPBACK,
+            port=port,
+        )
+        text += "".join(LINK_TOML.format(port=node.port) for node in self.nodes)
+        self.agent_config.write_text(text, encoding="utf-8")
+        url = f"mqtt://{LOOPBACK}:{port}"
+        self.collector = self._child(
+            "collector", ["collector", "run", "--state", str(self.collector_state), "--broker", url]
+        )
+        for node in self.nodes:
+            pairing.pair(node.port, agent)
+        self.agent = self._child("agent", ["agent", "run", "--config", str(self.agent_config)])
+
+    def _child(self, name: str, arguments: list[str], ready: str = "") -> Child:
+        child = Child(name, arguments, self.folder / f"{name}.log", ready)
+        self._exit.callback(child.stop)
+        return child
+
+    def _start_nodes(self) -> None:
+        tree = self.folder / "node"
+        build.write(build.make("virtual"), tree)
+        for n in range(self.source.nodes):
+            node = VirtualNode(
+                tree,
+                self.folder / f"flash-{n}",
+                record=self.source.record,
+                speed=self.source.speed,
+                seed=n + 1,
+                log=self.folder / f"node-{n}.log",
+            )
+            self._exit.callback(node.close)
+            node.cable.tap = self._tap
+            self.nodes.append(node.start())
+
+    def _tap(self, data: bytes) -> None:
+        self.wire_bytes += len(data)

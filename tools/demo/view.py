@@ -1,0 +1,138 @@
+"""How a moment of the demo looks: a live terminal view, or one plain line where there is no terminal."""
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from protocol import frames
+from tools.demo.readings import STRIP_S, NodeReadings
+from tools.demo.snapshot import Snapshot
+from tools.demo.strip import draw
+
+STRIP_ROWS = 7
+SPAN_UV = 1200.0
+"""The strip is never drawn finer than this from top to bottom: noise must not look like an ECG."""
+CHROME = 4
+"""Columns of a panel that are frame and padding."""
+
+SHOWN = (
+    ("produced", "produced", "by the nodes"),
+    ("delivered", "delivered", "receipt verified"),
+    ("pending", "pending", "no receipt yet"),
+    ("evicted", "evicted", "outbox full"),
+    ("lost at reset", "lost_at_reset", "stated by the node"),
+)
+
+
+def value(number: float | None, digits: int = 0) -> str:
+    """A measured value, or a dash where there is none."""
+    return "–" if number is None else f"{number:.{digits}f}"
+
+
+def line(now: Snapshot) -> str:
+    """One line for logs and pipes."""
+    vitals = (
+        "; ".join(f"HR {value(n.hr)} SpO2 {value(n.spo2, 1)}" for n in now.nodes)
+        or "waiting for the first frame"
+    )
+    t = now.totals
+    return (
+        f"[{now.seconds:5.1f} s] {vitals} | link {' '.join(now.links.values()) or '–'} |"
+        f" produced {t['produced']} delivered {t['delivered']} pending {t['pending']} evicted {t['evicted']}"
+        f" lost at reset {t['lost_at_reset']} | batches {now.batches} receipted {now.receipts}"
+    )
+
+
+def view(now: Snapshot, width: int) -> RenderableType:
+    """The whole picture, for a terminal of that width."""
+    parts: list[RenderableType] = [_title(now)]
+    parts += [_node(node, width, len(now.nodes)) for node in now.nodes] or [
+        Panel("waiting for the first frame …", border_style="grey50")
+    ]
+    parts.append(Columns([_frames(now), _custody(now), _links(now)], equal=False, expand=False))
+    parts.append(
+        Text(
+            "Ctrl-C stops: the nodes sign for their last frames, and the ledger is drawn up.", style="grey50"
+        )
+    )
+    return Group(*parts)
+
+
+def _title(now: Snapshot) -> Text:
+    title = Text.assemble(("Vitalwire", "bold"), "  ", now.input, "  ")
+    if now.synthetic:
+        what = sorted({name for node in now.nodes for name in node.synthetic})
+        title.append(f" SYNTHETIC{': ' + ', '.join(what) if what else ''} ", style="bold white on red")
+    title.append(f"  {now.seconds:.0f} s")
+    if abs(now.world_s - now.seconds) > 30:
+        title.append(f" ({now.world_s:.0f} s of patient time)")
+    return title
+
+
+def _node(node: NodeReadings, width: int, of: int) -> Panel:
+    rows = STRIP_ROWS if of == 1 else 3
+    strip = Text(
+        "\n".join(draw(list(node.ecg_uv), width - CHROME, rows, SPAN_UV)), style="green", no_wrap=True
+    )
+    values = Text.assemble(
+        ("HR ", "grey70"), (value(node.hr), "bold green"), " /min   ",
+        ("SpO2 ", "grey70"), (value(node.spo2, 1), "bold cyan"), " %", (_remark(node), "yellow"),
+        ("   pulse ", "grey70"), value(node.pulse), " /min",
+        (f"   heap low {node.heap_low // 1024} KiB" if node.heap_low else "", "grey50"),
+    )  # fmt: skip
+    title = f"ECG lead I, {STRIP_S} s · node {node.node.hex()} ({node.board})"
+    return Panel(Group(strip, values), title=title, title_align="left", border_style="green", box=box.ROUNDED)
+
+
+def _remark(node: NodeReadings) -> str:
+    remarks = [
+        text
+        for bit, text in (
+            (frames.VITALS_LEAD_OFF, "lead off"),
+            (frames.VITALS_NO_FINGER, "no finger"),
+            (frames.VITALS_UNCALIBRATED, "uncalibrated"),
+            (frames.VITALS_ECG_SETTLING, "ECG settling"),
+        )
+        if node.flags & bit
+    ]
+    return f" ({', '.join(remarks)})" if remarks else ""
+
+
+def _table(title: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 1)
+    )
+    table.add_column(style="grey70")
+    table.add_column(justify="right")
+    return table
+
+
+def _frames(now: Snapshot) -> Table:
+    table = _table("frames")
+    table.add_column(style="grey50")
+    for name, key, remark in SHOWN:
+        count = now.totals[key]
+        bad = key in ("evicted", "lost_at_reset") and count
+        table.add_row(name, Text(f"{count:,}", style="bold red" if bad else "bold"), remark)
+    return table
+
+
+def _custody(now: Snapshot) -> Table:
+    table = _table("custody")
+    table.add_row("batches signed", f"{now.batches:,}")
+    table.add_row("batches receipted", f"{now.receipts:,}")
+    table.add_row("attestations proved", f"{now.attested:,}")
+    table.add_row("refused", Text(f"{sum(now.refused.values())}", style="bold red" if now.refused else ""))
+    table.add_row("alarms", Text(f"{now.alarms}", style="bold red" if now.alarms else ""))
+    return table
+
+
+def _links(now: Snapshot) -> Table:
+    table = _table("links")
+    for port, state in now.links.items():
+        table.add_row(port, Text(state, style="bold green" if state == "live" else "bold yellow"))
+    table.add_row("bytes on the wire", f"{now.wire_bytes:,}")
+    return table
