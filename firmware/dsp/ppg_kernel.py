@@ -1,0 +1,248 @@
+"""PPG, sample pair by sample pair: band signals of red and infrared, upstrokes, and the moments of one beat.
+
+Theory of operation
+-------------------
+Both colours (100 a second, 18 bits) pass the same symmetric filters, so whatever these do to the shape of the
+pulse cancels in the ratio of ratios:
+
+    5- and 4-point boxcars (low-pass 8 Hz; nulls at 20, 25, 40 and 50 Hz), in units of 1/5 count
+    minus a 128-point mean around it (high-pass 0.35 Hz): the AC; the mean itself is the DC
+
+From each beat its own linear trend is taken before red is compared with infrared: what breathing moves is not
+a pulse. The infrared AC falls steeply when the pulse arrives (blood absorbs). A maximum of that fall over 60
+ms which nothing exceeds for HOLD samples is a candidate. Memory is finite: 1.4 s after a disturbance nothing
+of it is left. A finger is there while the infrared stays at or above a threshold; when that changes, the
+block ends early.
+
+All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line:
+change both, the test-suite compares them. Every intermediate stays below 2**30.
+"""
+
+try:
+    from micropython import const
+except ImportError:
+    const = int  # pyright: ignore[reportAssignmentType]
+
+INDEX_MASK = const(0x3FFFFFFF)  # as in ecg_kernel
+BLOCK_MAX = const(64)
+HOLD = const(26)  # 260 ms: pulses up to 220 a minute
+BEAT_MAX = const(220)  # samples of a beat that the AC rings still hold when the next one is found
+FINGER_ON_RUN = const(20)  # 200 ms
+FINGER_OFF_RUN = const(10)
+
+# layout of the state array
+SHIFT = const(0)  # word bits - 32: sign-extends what a 64-bit viper reads (used by the twin only)
+CANDIDATES = const(1)
+T = const(2)  # index of the next sample pair
+FROM = const(3)  # in: where in the block to begin; out: the first pair not yet used
+FINGER = const(4)
+RUN = const(5)  # samples in a row on the other side of the threshold
+FINGER_AT = const(6)  # threshold on
+FINGER_BELOW = const(7)  # threshold off
+RED_5 = const(8)
+RED_4 = const(9)
+RED_DC = const(10)  # sum of 128
+IR_5 = const(11)
+IR_4 = const(12)
+IR_DC = const(13)
+FALL = const(14)
+RISING = const(15)
+TOP = const(16)
+HELD = const(17)
+HELD_AT = const(18)
+FOUND = const(19)  # candidates: index, slope; at most three in 64 samples
+RED_PP = const(26)  # moments: peak to peak, right shift, sums of squares and products
+IR_PP = const(27)
+RED_SHIFT = const(28)
+IR_SHIFT = const(29)
+RED_RED = const(30)
+IR_IR = const(31)
+RED_IR = const(32)
+RING_RED_5 = const(40)
+RING_RED_4 = const(48)
+RING_IR_5 = const(56)
+RING_IR_4 = const(64)
+RING_RED = const(72)
+RING_IR = const(200)
+RED_AC = const(328)
+IR_AC = const(584)
+STATE_SIZE = const(840)
+
+
+def prime(st, red, ir):
+    """Put the filters into the steady state of constant inputs; sample index and finger state are kept."""
+    for i in range(RED_5, STATE_SIZE):
+        st[i] = 0
+    for x, sums, ring5, ring4, ring in (
+        (red, RED_5, RING_RED_5, RING_RED_4, RING_RED),
+        (ir, IR_5, RING_IR_5, RING_IR_4, RING_IR),
+    ):
+        low = 5 * x
+        st[sums] = 5 * x
+        st[sums + 1] = 20 * x
+        st[sums + 2] = 128 * low
+        for i in range(8):
+            st[ring5 + i] = x
+            st[ring4 + i] = 5 * x
+        for i in range(128):
+            st[ring + i] = low
+
+
+def ppg_block(red, ir, st, n):
+    """Filter the pairs FROM..n-1 of a block of `n` <= BLOCK_MAX; stop behind a change of finger."""
+    t = st[T]
+    finger = st[FINGER]
+    run = st[RUN]
+    on = st[FINGER_AT]
+    off = st[FINGER_BELOW]
+    r5 = st[RED_5]
+    r4 = st[RED_4]
+    rdc = st[RED_DC]
+    i5 = st[IR_5]
+    i4 = st[IR_4]
+    idc = st[IR_DC]
+    fall = st[FALL]
+    rising = st[RISING]
+    top = st[TOP]
+    held = st[HELD]
+    held_at = st[HELD_AT]
+    found = 0
+    k = st[FROM]
+    while k < n:
+        x = ir[k]
+        if finger == 0:
+            t = (t + 1) & INDEX_MASK
+            k += 1
+            if x < on:
+                run = 0
+                continue
+            run += 1
+            if run < FINGER_ON_RUN:
+                continue
+            finger = 1
+            run = 0
+            break
+
+        # infrared
+        i5 += x - st[RING_IR_5 + ((t - 5) & 7)]
+        st[RING_IR_5 + (t & 7)] = x
+        i4 += i5 - st[RING_IR_4 + ((t - 4) & 7)]
+        st[RING_IR_4 + (t & 7)] = i5
+        low = i4 >> 2
+        idc += low - st[RING_IR + (t & 127)]
+        st[RING_IR + (t & 127)] = low
+        ac = st[RING_IR + ((t - 64) & 127)] - (idc >> 7)
+        f = st[IR_AC + ((t - 6) & 255)] - ac
+        st[IR_AC + (t & 255)] = ac
+        # red
+        y = red[k]
+        r5 += y - st[RING_RED_5 + ((t - 5) & 7)]
+        st[RING_RED_5 + (t & 7)] = y
+        r4 += r5 - st[RING_RED_4 + ((t - 4) & 7)]
+        st[RING_RED_4 + (t & 7)] = r5
+        low = r4 >> 2
+        rdc += low - st[RING_RED + (t & 127)]
+        st[RING_RED + (t & 127)] = low
+        st[RED_AC + (t & 255)] = st[RING_RED + ((t - 64) & 127)] - (rdc >> 7)
+
+        # candidates
+        if held and ((t - held_at) & INDEX_MASK) > HOLD:
+            st[FOUND + 2 * found] = held_at
+            st[FOUND + 2 * found + 1] = held
+            found += 1
+            held = 0
+        if f > fall:
+            rising = 1
+            top = t
+        elif f < fall and rising:
+            rising = 0
+            if fall > held:
+                held = fall
+                held_at = top
+        fall = f
+        t = (t + 1) & INDEX_MASK
+        k += 1
+        if x >= off:
+            run = 0
+            continue
+        run += 1
+        if run == FINGER_OFF_RUN:
+            finger = 0
+            run = 0
+            break
+    st[FROM] = k
+    st[CANDIDATES] = found
+    st[T] = t
+    st[FINGER] = finger
+    st[RUN] = run
+    st[RED_5] = r5
+    st[RED_4] = r4
+    st[RED_DC] = rdc
+    st[IR_5] = i5
+    st[IR_4] = i4
+    st[IR_DC] = idc
+    st[FALL] = fall
+    st[RISING] = rising
+    st[TOP] = top
+    st[HELD] = held
+    st[HELD_AT] = held_at
+
+
+def ppg_moments(st, start, n):
+    """Peak to peak of both AC signals over 0 < `n` <= BEAT_MAX pairs from index `start`, and their second
+    moments.
+
+    Each is freed from the line between its ends and from its mean, and shifted right until it spans less than
+    1447, below 2**10.5, so that the sums stay below 2**29.
+    """
+    r_first = st[RED_AC + (start & 255)]
+    i_first = st[IR_AC + (start & 255)]
+    r_tilt = ((st[RED_AC + ((start + n) & 255)] - r_first) << 6) // n
+    i_tilt = ((st[IR_AC + ((start + n) & 255)] - i_first) << 6) // n
+    r_low = 0
+    r_high = 0
+    i_low = 0
+    i_high = 0
+    r_sum = 0
+    i_sum = 0
+    k = 0
+    while k < n:
+        r = st[RED_AC + ((start + k) & 255)] - r_first - (r_tilt * k >> 6)
+        i = st[IR_AC + ((start + k) & 255)] - i_first - (i_tilt * k >> 6)
+        r_sum += r
+        i_sum += i
+        if r < r_low:
+            r_low = r
+        elif r > r_high:
+            r_high = r
+        if i < i_low:
+            i_low = i
+        elif i > i_high:
+            i_high = i
+        k += 1
+    r_first += r_sum // n
+    i_first += i_sum // n
+    r_shift = 0
+    while ((r_high - r_low) >> r_shift) >= 1447:
+        r_shift += 1
+    i_shift = 0
+    while ((i_high - i_low) >> i_shift) >= 1447:
+        i_shift += 1
+    rr = 0
+    ii = 0
+    ri = 0
+    k = 0
+    while k < n:
+        r = (st[RED_AC + ((start + k) & 255)] - r_first - (r_tilt * k >> 6)) >> r_shift
+        i = (st[IR_AC + ((start + k) & 255)] - i_first - (i_tilt * k >> 6)) >> i_shift
+        rr += r * r
+        ii += i * i
+        ri += r * i
+        k += 1
+    st[RED_PP] = r_high - r_low
+    st[IR_PP] = i_high - i_low
+    st[RED_SHIFT] = r_shift
+    st[IR_SHIFT] = i_shift
+    st[RED_RED] = rr
+    st[IR_IR] = ii
+    st[RED_IR] = ri

@@ -1,0 +1,73 @@
+"""Mean rate of beats over the last seconds: beats per time, so that ectopic beats count."""
+
+from array import array
+
+from firmware.dsp.ecg_kernel import INDEX_MASK
+
+_SLOTS = 64  # beats remembered, a power of two: 8 s at 480 a minute
+_INTERVALS_MIN = 2  # fewer make no reading
+
+
+class RateWindow:
+    """Intervals between beats and their mean rate; times are sample indices modulo INDEX_MASK + 1.
+
+    fs_hz: sampling rate; window: samples to average over; silence: samples without a beat after which the
+    rate is unknown. A slow rhythm stretches the window until it holds two intervals.
+    """
+
+    def __init__(self, fs_hz, window, silence):
+        self._tenths = 600 * fs_hz
+        self._window = window
+        self._silence = silence
+        self._at = array("i", [0] * _SLOTS)
+        self._interval = array("i", [0] * _SLOTS)  # 0: nothing is known of the time before this beat
+        self._next = 0
+        self._joined = False
+
+    def gap(self):
+        """The time before the next beat is unknown: samples were lost or the signal off. No rate till then."""
+        self._joined = False
+
+    def add(self, at):
+        """Note a beat; the interval that it ends in samples, 0 if unknown."""
+        last = (self._next - 1) & (_SLOTS - 1)
+        interval = (at - self._at[last]) & INDEX_MASK if self._joined else 0
+        if interval > self._silence:
+            interval = 0
+        self._at[self._next] = at
+        self._interval[self._next] = interval
+        self._next = (self._next + 1) & (_SLOTS - 1)
+        self._joined = True
+        return interval
+
+    def _since(self, now):
+        since = (now - self._at[(self._next - 1) & (_SLOTS - 1)]) & INDEX_MASK
+        return since if since <= INDEX_MASK >> 1 else 0  # a beat may be newer than `now`
+
+    def silent(self, now):
+        """True when the last beat is unknown or too long ago at the index `now`."""
+        return not self._joined or self._since(now) > self._silence
+
+    def rate_x10(self, now):
+        """Mean rate in 0.1 a minute at the index `now`, 0 when there is none.
+
+        A pause that outlasts every interval of the window counts as time without beats.
+        """
+        if self.silent(now):
+            return 0
+        slot = (self._next - 1) & (_SLOTS - 1)
+        since = self._since(now)
+        total = longest = count = 0
+        while count < _SLOTS:
+            interval = self._interval[slot]
+            if interval == 0 or (count >= _INTERVALS_MIN and since + total + interval > self._window):
+                break
+            total += interval
+            count += 1
+            longest = max(longest, interval)
+            slot = (slot - 1) & (_SLOTS - 1)
+        if count < _INTERVALS_MIN:
+            return 0
+        if since > longest:
+            total += since
+        return (count * self._tenths + total // 2) // total
