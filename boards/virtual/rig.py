@@ -24,7 +24,7 @@ from boards.virtual.patient import Patient, make_patient
 HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
 SHIMS = Path(__file__).resolve().parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
-EXIT_RESETS = {64: HARD_RESET, 65: SOFT_RESET}  # how the machine shim says which reset it wants
+EXIT_RESET = 64  # a VM that ends so wants to be started again
 WATCH_S = 0.1
 
 
@@ -300,7 +300,7 @@ class VirtualNode:
                 if self._holding or self._closed or process is None:
                     continue
                 if process.poll() is not None:
-                    cause = EXIT_RESETS.get(process.returncode)
+                    cause = HARD_RESET if process.returncode == EXIT_RESET else None
                     self.exit_code = process.returncode
                     self._process = None
                 elif self.bench.watchdog_bites():

@@ -3,11 +3,10 @@ MicroPython VM.
 """
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
+import os
 import sys
 import time
 from array import array
-
-import machine
 
 from boards.virtual.host import connect
 from boards.virtual.remote_bus import RemoteI2C, RemoteSPI
@@ -20,13 +19,14 @@ def say(*words):
 
 
 bridge = connect()
-say(
-    "boot",
-    machine.reset_cause(),
-    machine.RTC().memory().decode() or "-",
-    time.ticks_us() > (1 << 30) - 5_000_000,
-)
-machine.RTC().memory(b"remembered")
+try:
+    with open(os.getenv("VITALWIRE_RTC") or "") as f:
+        memory = f.read()
+except OSError:
+    memory = "-"
+with open(os.getenv("VITALWIRE_RTC") or "", "w") as f:
+    f.write("remembered")
+say("boot", os.getenv("VITALWIRE_RESET_CAUSE"), memory, time.ticks_us() > (1 << 30) - 5_000_000)
 ecg = Max30003(RemoteSPI(bridge))
 ppg = Max30102(RemoteI2C(bridge))
 for chip in (ecg, ppg):
@@ -47,5 +47,5 @@ while not bridge.gpio_read("STOP"):
         time.sleep(1000)
     if bridge.gpio_read("RESET"):
         bridge.gpio_write("RESET", 0)
-        machine.reset()
+        sys.exit(64)
 say("stopped", lost)
