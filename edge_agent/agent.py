@@ -1,0 +1,182 @@
+"""The agent's composition: one event loop, one store thread, two threads a link, one for the broker."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from edge_agent import keys, status
+from edge_agent.config import AUTO, Config, LinkConfig
+from edge_agent.custody import Custody
+from edge_agent.delivery import Delivery
+from edge_agent.ingest import Ingest, Worker
+from edge_agent.links.ports import plugged_in
+from edge_agent.links.serial import SerialLink
+from edge_agent.lock import hold
+from edge_agent.peers import Peers, PeersError
+from edge_agent.sessions import Hub, LinkSession
+from edge_agent.store.errors import StoreError
+from edge_agent.store.opening import open_store
+
+log = logging.getLogger("vitalwire.agent")
+
+TICK_S = 0.05
+STATUS_EVERY_S = 1.0
+LOOK_FOR_PORTS_S = 2.0
+# On the way out: how long the disk may take for what is in hand, and the collector for its receipts.
+LAST_COMMIT_S = 5.0
+LAST_RECEIPTS_S = 2.0
+
+
+def unix_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Agent:
+    """One run of the agent, from opening the store to closing it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.started_ms = unix_ms()
+        self.links: dict[str, SerialLink] = {}
+        self.sessions: dict[str, LinkSession] = {}
+        self.worker = Worker()
+        self._lock: BinaryIO | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set.
+
+        KeyFileError, PeersError, Locked, StoreError: it cannot; each says what to do.
+        """
+        self.config.state_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = hold(self.config.state_dir / "agent.lock")
+        try:
+            await self._open()
+            try:
+                await self._work(stop)
+            finally:
+                await self.worker.run(self.store.close)
+        finally:
+            self.worker.close()
+            self._lock.close()
+
+    async def _open(self) -> None:
+        config = self.config
+        fresh = not config.key.exists()
+        self.identity = keys.load_or_create(config.key, "agent")
+        if fresh:
+            log.info("made the agent's keys: %s", config.key)
+        log.info("agent %s", self.identity.id.hex())
+        collector = None if config.collector is None else keys.load_public(config.collector)
+        self.peers = Peers(config.peers)
+        self.paired = set(self.peers.ids())
+        self.store, self.opening = await self.worker.run(
+            open_store, config.store, self.identity.id, unix_ms()
+        )
+        if self.opening.message:
+            log.error("%s", self.opening.message)
+        try:
+            custody = await self.worker.run(
+                Custody, self.store, self.identity, collector, config.batch_bytes, unix_ms
+            )
+        except StoreError:
+            await self.worker.run(self.store.close)
+            raise
+        self.ingest = Ingest(self.store, self.worker, config.commit_ms)
+        self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
+        self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        forever: list[Coroutine[Any, Any, None]] = [
+            self.ingest.run(),
+            self.delivery.make_batches(),
+            self.delivery.send(),
+            self.delivery.take_answers(),
+            self._tick(),
+            self._report(),
+        ]
+        for link in self.config.links:
+            if link.port == AUTO:
+                forever.append(self._look_for_ports(link))
+            else:
+                self._add_link(link)
+        if self.delivery.outlet is not None:
+            self.delivery.outlet.start()
+        tasks = [asyncio.create_task(work) for work in forever]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+            await self._finish()
+        finally:
+            for task in [stopped, *tasks]:
+                task.cancel()
+            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            await asyncio.gather(*(link.stop() for link in self.links.values()))
+            if self.delivery.outlet is not None:
+                await self.delivery.outlet.stop()
+            await self._write_status("stopped")
+
+    async def _finish(self) -> None:
+        """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
+        there, receipted.
+        """
+        await asyncio.gather(*(link.stop() for link in self.links.values()))
+        self.hub.keep_counts()
+        try:
+            await asyncio.wait_for(self.ingest.flush(), LAST_COMMIT_S)
+        except TimeoutError:
+            log.warning("the disk is too slow: what was not committed was not acknowledged either")
+        await self.delivery.make()
+        forwarder = self.delivery.forwarder
+        if forwarder is not None and self.delivery.outlet.connected and not self.delivery.custody.asking:
+            deadline = time.monotonic() + LAST_RECEIPTS_S
+            while time.monotonic() < deadline and await self.delivery.unreceipted(1):
+                await asyncio.sleep(0.05)
+
+    # Links
+
+    def _add_link(self, config: LinkConfig) -> None:
+        session = LinkSession(self.hub, config.port)
+        link = SerialLink(config, session)
+        self.sessions[config.port] = session
+        self.links[config.port] = link
+        link.start()
+
+    async def _look_for_ports(self, pattern: LinkConfig) -> None:
+        """Take every USB serial port that appears; one that disappears is waited for like any other."""
+        while True:
+            for port in await asyncio.to_thread(plugged_in):
+                if port not in self.links:
+                    log.info("found a USB serial port: %s", port)
+                    self._add_link(LinkConfig(port, pattern.baud))
+            await asyncio.sleep(LOOK_FOR_PORTS_S)
+
+    async def _tick(self) -> None:
+        while True:
+            for session in list(self.sessions.values()):
+                session.tick()
+            self.delivery.tick()
+            await asyncio.sleep(TICK_S)
+
+    # Status
+
+    async def _report(self) -> None:
+        while True:
+            self.hub.keep_counts()
+            with suppress(PeersError):
+                self.paired = set(self.peers.ids())
+            await self._write_status("running")
+            await asyncio.sleep(STATUS_EVERY_S)
+
+    async def _write_status(self, state: str) -> None:
+        try:
+            facts = await self.worker.run(status.store_facts, self)
+            await asyncio.to_thread(status.write, self.config.status, status.snapshot(self, facts, state))
+        except OSError as e:
+            log.debug("status.json: %s", e)

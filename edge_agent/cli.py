@@ -1,0 +1,279 @@
+"""The agent's commands: `agent run`, `status`, `ledger`, `verify`, `keys`, `pair`. `tools.cli` mounts
+`commands`.
+
+Modules that cost memory or time are imported where they are used: `agent run` keeps what it imports.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import NoReturn, ParamSpec, TypeVar
+
+import click
+
+from edge_agent import config as configuration
+from edge_agent.config import Config, ConfigError, LinkConfig
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_FAILED = 1
+RETRY_STORE_S = 10.0
+
+
+def _fail(error: Exception | str) -> NoReturn:
+    raise click.ClickException(str(error))
+
+
+def _told(command: Callable[P, R]) -> Callable[P, R]:
+    """What a person can put right ends the command with one line, not with a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from edge_agent.keys import KeyFileError
+        from edge_agent.links.ports import PortError
+        from edge_agent.lock import Locked
+        from edge_agent.pairing import PairingError
+        from edge_agent.peers import PeersError
+        from edge_agent.store.errors import StoreError
+
+        try:
+            return command(*args, **kwargs)
+        except (
+            ConfigError,
+            KeyFileError,
+            Locked,
+            PairingError,
+            PeersError,
+            PortError,
+            StoreError,
+            OSError,
+        ) as e:
+            _fail(e)
+
+    return wrapped
+
+
+_config_option = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The agent's TOML file; without it, the usual places, then the defaults.",
+)
+
+
+@click.group()
+def agent() -> None:
+    """The edge agent: takes what nodes send, and passes it on."""
+
+
+@agent.command("run")
+@_config_option
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@_told
+def run_command(config_path: Path | None, verbose: bool) -> None:
+    """Run the agent until it is told to stop (Ctrl-C, SIGTERM)."""
+    config = configuration.load(config_path)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        stream=sys.stderr,
+    )
+    asyncio.run(_run(config))
+
+
+async def _run(config: Config) -> None:
+    from edge_agent.agent import Agent
+    from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
+
+    log = logging.getLogger("vitalwire.agent")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:
+            # Windows has no such thing in an event loop.
+            signal.signal(number, lambda number, frame: loop.call_soon_threadsafe(stop.set) and None)
+    while not stop.is_set():
+        try:
+            await Agent(config).run(stop)
+        except StoreCorrupt as e:
+            log.error("%s: opening it anew", e)
+        except StoreUnwritable as e:
+            log.error("%s; trying again in %d s", e, RETRY_STORE_S)
+            try:
+                await asyncio.wait_for(stop.wait(), RETRY_STORE_S)
+            except TimeoutError:
+                continue
+
+
+@click.command("status")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="The status file as it is.")
+@_told
+def status_command(config_path: Path | None, as_json: bool) -> None:
+    """Show what the agent is doing. Exit status 1 when it is not running."""
+    from edge_agent import status
+
+    config = configuration.load(config_path)
+    found = status.read(config.status)
+    if found is None:
+        _fail(f"no status at {config.status}: the agent has not run with this state directory")
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        from edge_agent.shown import status_lines
+
+        for line in status_lines(found, time.time_ns() // 1_000_000):
+            click.echo(line)
+    if status.is_stale(found, time.time_ns() // 1_000_000):
+        sys.exit(EXIT_FAILED)
+
+
+@click.command("ledger")
+@_config_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_told
+def ledger_command(config_path: Path | None, as_json: bool) -> None:
+    """Account for every frame: produced = delivered + pending + evicted + lost.
+
+    Exit status 1 if it does not balance.
+    """
+    import sqlite3
+
+    from edge_agent.ledger import ledger
+
+    config = configuration.load(config_path)
+    if not config.store.exists():
+        _fail(f"no store at {config.store}: the agent has not run with this state directory")
+    try:
+        found = ledger(config.store)
+    except sqlite3.DatabaseError as e:
+        _fail(f"{config.store}: cannot be read: {e} (vitalwire verify says more)")
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        from edge_agent.shown import ledger_lines
+
+        for line in ledger_lines(found):
+            click.echo(line)
+    if not found.balanced:
+        sys.exit(EXIT_FAILED)
+
+
+@click.command("verify")
+@_config_option
+@_told
+def verify_command(config_path: Path | None) -> None:
+    """Prove the store: chain, signatures, Merkle roots, receipts, attestations.
+
+    Exit status 1 if anything fails.
+    """
+    from edge_agent.keys import load_public, public_path
+    from edge_agent.verify import verify
+
+    config = configuration.load(config_path)
+    collector = None if config.collector is None else load_public(config.collector)
+    results = verify(config.store, load_public(public_path(config.key)), collector)
+    for result in results:
+        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {result.sentence}")
+    if not all(result.good for result in results):
+        sys.exit(EXIT_FAILED)
+
+
+@click.group("keys")
+def keys_group() -> None:
+    """Make keys for an agent or a collector; show fingerprints."""
+
+
+@keys_group.command("new")
+@_config_option
+@click.option("--role", type=click.Choice(["agent", "collector"]), default="agent", show_default=True)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The key file; NAME.pub goes beside it."
+)
+@_told
+def keys_new(config_path: Path | None, role: str, out: Path | None) -> None:
+    """Make new keys. Files are never replaced."""
+    from edge_agent import keys
+
+    if out is None:
+        out = configuration.load(config_path).key if role == "agent" else Path("collector.key")
+    identity = keys.create(out, role)
+    click.echo(f"secret  {out}")
+    click.echo(f"public  {keys.public_path(out)}")
+    _show(role, identity.fingerprint)
+
+
+@keys_group.command("show")
+@_config_option
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@_told
+def keys_show(config_path: Path | None, path: Path | None) -> None:
+    """Show the fingerprint of a .key or .pub file; without PATH, of the agent, its collector and its paired
+    nodes.
+    """
+    from edge_agent import keys
+    from edge_agent.peers import Peers
+
+    if path is not None:
+        known = (
+            keys.load_public(path) if path.suffix == ".pub" else keys.PublicKeys(*keys.load(path).public())
+        )
+        _show(path.name, known.fingerprint)
+        return
+    config = configuration.load(config_path)
+    _show("agent", keys.PublicKeys(*keys.load(config.key).public()).fingerprint)
+    if config.collector is not None:
+        _show("collector", keys.load_public(config.collector).fingerprint)
+    peers = Peers(config.peers)
+    for node in peers.ids():
+        found = peers.lookup(node)
+        if found is not None:
+            _show("node", found.fingerprint)
+
+
+def _show(role: str, fingerprint: bytes) -> None:
+    from protocol.identity import fingerprint_text
+
+    click.echo(f"{role}  {fingerprint[:8].hex()}  fingerprint {fingerprint_text(fingerprint)}")
+
+
+@click.command("pair")
+@_config_option
+@click.option("--port", required=True, help="The node's serial port, or a pyserial URL.")
+@click.option("--baud", type=int, default=115200, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask: the right node is on that cable.")
+@_told
+def pair_command(config_path: Path | None, port: str, baud: int, yes: bool) -> None:
+    """Pair with the node on a serial port: exchange public keys over the cable."""
+    from edge_agent import keys
+    from edge_agent.pairing import exchange
+    from edge_agent.peers import Peers
+
+    config = configuration.load(config_path)
+    identity = keys.load_or_create(config.key, "agent")
+    peers = Peers(config.peers)
+    node = exchange(LinkConfig(port, baud), identity)
+    _show("node", node.fingerprint)
+    if not yes and peers.lookup(node.id) is None:
+        click.confirm("Is that the fingerprint of your node?", abort=True)
+    new = peers.add(node)
+    click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
+
+
+commands: list[click.Command] = [
+    agent,
+    status_command,
+    ledger_command,
+    verify_command,
+    keys_group,
+    pair_command,
+]

@@ -1,0 +1,158 @@
+"""Batches on their way: makes them in time, hands them to the forwarder, takes what the collector answers."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from edge_agent.backoff import Backoff
+from edge_agent.config import Config
+from edge_agent.custody import Custody, Verdict
+from edge_agent.forward.base import Forwarder
+from edge_agent.ingest import Ingest, Worker
+from edge_agent.store.errors import StoreUnwritable
+
+log = logging.getLogger("vitalwire.custody")
+
+NAME = "mqtt"
+PUMP_EVERY_S = 0.5
+MAX_ANSWERS = 1000
+
+
+class Delivery:
+    """Custody and, when a broker is configured, the MQTT forwarder.
+
+    `rejected` counts answers not accepted, by cause.
+    """
+
+    def __init__(
+        self, config: Config, custody: Custody, worker: Worker, ingest: Ingest, agent_id: bytes
+    ) -> None:
+        self.custody = custody
+        self.rejected: dict[str, int] = {}
+        self.receipts = 0
+        self.problem: str | None = None
+        self.last_refusal: str | None = None
+        self.outlet: Any = None
+        self.forwarder: Forwarder | None = None
+        self._config = config
+        self._worker = worker
+        self._ingest = ingest
+        self._signed_bytes = 0
+        self._full = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._answers: asyncio.Queue[bytes] = asyncio.Queue(MAX_ANSWERS)
+        self._ask = Backoff(first_s=2.0, max_s=10.0)
+        if config.mqtt is not None:
+            # paho is loaded only where it is used.
+            from edge_agent.forward.mqtt import MqttOutlet
+
+            self.outlet = MqttOutlet(config.mqtt, agent_id, self)
+            self.forwarder = Forwarder(self, self.outlet, config.mqtt.receipt_timeout_s)
+
+    # The outlet's owner
+
+    def connected(self) -> None:
+        """The broker is there: ask again if we still wait, send again what may be lost."""
+        self._ask.due = 0.0
+        if self.forwarder is not None:
+            self.forwarder.connected()
+        self._wake.set()
+
+    def disconnected(self) -> None:
+        """The broker is gone; everything waits in the store."""
+
+    def received(self, message: bytes) -> None:
+        """An answer from the collector, to be verified in its turn."""
+        try:
+            self._answers.put_nowait(message)
+        except asyncio.QueueFull:
+            self._reject("overflow", "more answers than can be verified")
+
+    # The forwarder's source
+
+    async def unreceipted(self, limit: int) -> list[int]:
+        """Ids of the oldest batches without a receipt."""
+        return await self._worker.run(self.custody.chain.unreceipted, NAME, limit)
+
+    async def message(self, batch: int) -> bytes:
+        """A batch, sealed to the collector."""
+        return await self._worker.run(self.custody.message, batch)
+
+    # Tasks
+
+    def tick(self) -> None:
+        """Look whether a batch is full before its time; call it every 50 ms or so."""
+        if self._ingest.stored_bytes - self._signed_bytes >= self._config.batch_bytes:
+            self._full.set()
+
+    async def make_batches(self) -> None:
+        """Sign what is stored, every `batch_s` or `batch_bytes`, for ever."""
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), self._config.batch_s)
+            await self.make()
+
+    async def make(self) -> None:
+        """Sign everything that is stored now."""
+        self._full.clear()
+        self._signed_bytes = self._ingest.stored_bytes
+        try:
+            while True:
+                made = await self._worker.run(self.custody.make)
+                if made is None:
+                    break
+                self.problem = None
+                self._wake.set()
+                if not made[1]:
+                    break
+        except StoreUnwritable as e:
+            self.problem = str(e)
+
+    async def send(self) -> None:
+        """Ask the collector while we have to, send what is due, for ever."""
+        if self.forwarder is None:
+            return
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), PUMP_EVERY_S)
+            self._wake.clear()
+            if self.custody.asking and self.outlet.connected and not self._ask.wait_s():
+                self._ask.failed()
+                self.outlet.ask(self.custody.question())
+            await self.forwarder.pump()
+
+    async def take_answers(self) -> None:
+        """Verify what the collector says, for ever."""
+        while True:
+            message = await self._answers.get()
+            try:
+                self._act(await self._worker.run(self.custody.take, message, NAME))
+            except StoreUnwritable as e:
+                # As if it had not come: the batch is sent again, and gets its receipt again.
+                self.problem = str(e)
+
+    def _act(self, verdict: Verdict) -> None:
+        assert self.forwarder is not None
+        if verdict.what == "receipt":
+            assert verdict.batch is not None
+            self.receipts += verdict.new
+            self.forwarder.receipted(verdict.batch)
+        elif verdict.what == "head":
+            if verdict.new:
+                log.info("collector's head: %s", verdict.detail)
+                self.forwarder.again(verdict.resend)
+                self._full.set()
+        elif verdict.what == "refusal":
+            self.last_refusal = f"{verdict.cause}: {verdict.detail}"
+            log.warning("the collector refuses: %s", self.last_refusal)
+            self.forwarder.refused(verdict.refused, verdict.cause)
+        else:
+            self._reject(verdict.cause, verdict.detail)
+            if verdict.cause in ("fork", "unknown_batch"):
+                self._full.set()
+        self._wake.set()
+
+    def _reject(self, cause: str, detail: str) -> None:
+        self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        log.warning("an answer was not accepted (%s): %s", cause, detail)

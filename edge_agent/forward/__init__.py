@@ -1,0 +1,1 @@
+"""Forwarders: what carries signed batches to where they are confirmed."""

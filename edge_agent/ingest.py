@@ -1,0 +1,102 @@
+"""Group commit: items gather for a few milliseconds, one transaction makes them durable, then each is
+answered.
+
+All work with the store happens in one worker thread, so a slow disk never holds up the links. While the disk
+refuses, frames are let go (unacknowledged, so their node keeps them); what a node cannot say again is kept
+and tried again.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from edge_agent.store.errors import StoreUnwritable
+from edge_agent.store.store import Frame, Item, Outcome, Store
+
+T = TypeVar("T")
+Done = Callable[[Outcome], None]
+
+MAX_PENDING = 20_000
+REFUSED_PAUSE_S = 0.5
+
+
+class Worker:
+    """The one thread that touches the store."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """The result of `work(*args)`, done in the thread, in the order of calls."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args))
+
+    def close(self) -> None:
+        """End the thread when what is begun is done."""
+        self._pool.shutdown(wait=True)
+
+
+class Ingest:
+    """Takes items, commits them in groups every `commit_ms`; `problem` says why the disk refuses, None when
+    it does not.
+    """
+
+    def __init__(self, store: Store, worker: Worker, commit_ms: int) -> None:
+        self.problem: str | None = None
+        self.stored = 0
+        self.stored_bytes = 0
+        self.refused = 0
+        self._store = store
+        self._worker = worker
+        self._commit_s = commit_ms / 1000
+        self._pending: list[tuple[Item, Done | None]] = []
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, item: Item, done: Done | None = None) -> None:
+        """Make `item` durable soon; `done` is called with its outcome after the commit has returned, or
+        never.
+        """
+        if len(self._pending) >= MAX_PENDING and isinstance(item, Frame):
+            self.refused += 1
+            return
+        self._pending.append((item, done))
+        self._idle.clear()
+        self._some.set()
+
+    async def run(self) -> None:
+        """Commit for ever. StoreCorrupt ends it: the store has to be opened anew."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(self._commit_s)
+            await self._commit()
+
+    async def flush(self) -> None:
+        """Wait until everything that was added is committed, or was refused."""
+        await self._idle.wait()
+
+    async def _commit(self) -> None:
+        group, self._pending = self._pending, []
+        self._some.clear()
+        try:
+            outcomes = await self._worker.run(self._store.commit, [item for item, _ in group])
+        except StoreUnwritable as e:
+            self.problem = str(e)
+            kept = [(item, done) for item, done in group if not isinstance(item, Frame)]
+            self.refused += len(group) - len(kept)
+            self._pending = kept + self._pending
+            self._idle.set()
+            await asyncio.sleep(REFUSED_PAUSE_S)
+            if self._pending:
+                self._some.set()
+            return
+        self.problem = None
+        for (item, done), outcome in zip(group, outcomes, strict=True):
+            if isinstance(item, Frame) and outcome is Outcome.STORED:
+                self.stored += 1
+                self.stored_bytes += len(item.plaintext)
+            if done is not None:
+                done(outcome)
+        if not self._pending:
+            self._idle.set()

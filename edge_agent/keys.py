@@ -1,0 +1,160 @@
+"""Key files: an agent's or a collector's two key pairs, made once, in PEM, readable by their owner only.
+
+`NAME.key` holds two PKCS #8 private keys (Ed25519 of RFC 8032, X25519 of RFC 7748; encoded as RFC 8410
+says), `NAME.pub` the two public ones as SubjectPublicKeyInfo. Other tools can read both. The text before the
+first PEM block is for people.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from edge_agent.files import write_atomically
+from protocol import crypto
+from protocol.identity import Identity, fingerprint, fingerprint_text, from_seed_steps, generate_steps
+
+ROLES = ("agent", "collector")
+_BLOCK = re.compile(rb"-----BEGIN (PRIVATE|PUBLIC) KEY-----.*?-----END \1 KEY-----\s*", re.DOTALL)
+
+
+class KeyFileError(Exception):
+    """A key file cannot be used. `path`: which; `problem`: why; `hint`: what to do."""
+
+    def __init__(self, path: Path, problem: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {problem}" + (f" ({hint})" if hint else ""))
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+
+
+class PublicKeys(NamedTuple):
+    """The public half of a party: 32 bytes each."""
+
+    ed_pub: bytes
+    x_pub: bytes
+
+    @property
+    def fingerprint(self) -> bytes:
+        """32 bytes (docs/wire-protocol.md §2)."""
+        return fingerprint(self.ed_pub, self.x_pub)
+
+    @property
+    def id(self) -> bytes:
+        """8 bytes."""
+        return self.fingerprint[:8]
+
+
+def public_path(path: Path) -> Path:
+    """Where the public half of the key file at `path` lives."""
+    return path.with_suffix(".pub")
+
+
+def create(path: Path, role: str) -> Identity:
+    """Make new keys and write `path` (mode 0600) and its .pub;
+
+    never replaces a file. KeyFileError, OSError.
+    """
+    identity = crypto.run(generate_steps(os.urandom(64)))
+    text = _heading(role, identity.fingerprint, "secret: keep it here, and nowhere else")
+    for key in (
+        Ed25519PrivateKey.from_private_bytes(identity.ed_seed),
+        X25519PrivateKey.from_private_bytes(identity.x_sk),
+    ):
+        text += key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    if path.exists():
+        raise KeyFileError(path, "exists already", "keys are never replaced; name another file")
+    write_atomically(path, text, mode=0o600)
+    write_public(public_path(path), role, PublicKeys(*identity.public()))
+    return identity
+
+
+def load(path: Path) -> Identity:
+    """The keys in the file at `path`. KeyFileError: missing, open to others, or not such a file."""
+    try:
+        mode = path.stat().st_mode
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise KeyFileError(path, "there is no such file", "vitalwire keys new makes one") from None
+    except OSError as e:
+        raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
+    if os.name == "posix" and mode & 0o077:
+        raise KeyFileError(path, f"others may read it (mode {mode & 0o777:04o})", f"chmod 600 {path}")
+    ed_seed = x_sk = None
+    for block in _blocks(path, text, b"PRIVATE"):
+        try:
+            key = serialization.load_pem_private_key(block, None)
+        except (ValueError, TypeError):
+            raise KeyFileError(path, "a private key in it is damaged") from None
+        if isinstance(key, Ed25519PrivateKey):
+            ed_seed = key.private_bytes_raw()
+        elif isinstance(key, X25519PrivateKey):
+            x_sk = key.private_bytes_raw()
+    if ed_seed is None or x_sk is None:
+        raise KeyFileError(path, "it does not hold one Ed25519 and one X25519 private key")
+    return crypto.run(from_seed_steps(ed_seed, x_sk))
+
+
+def load_public(path: Path) -> PublicKeys:
+    """The public keys in the file at `path`. KeyFileError: missing, or not such a file."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise KeyFileError(
+            path, "there is no such file", "copy the .pub file of the other party here"
+        ) from None
+    except OSError as e:
+        raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
+    ed_pub = x_pub = None
+    for block in _blocks(path, text, b"PUBLIC"):
+        try:
+            key = serialization.load_pem_public_key(block)
+        except ValueError:
+            raise KeyFileError(path, "a public key in it is damaged") from None
+        if isinstance(key, Ed25519PublicKey):
+            ed_pub = key.public_bytes_raw()
+        elif isinstance(key, X25519PublicKey):
+            x_pub = key.public_bytes_raw()
+    if ed_pub is None or x_pub is None:
+        raise KeyFileError(path, "it does not hold one Ed25519 and one X25519 public key")
+    return PublicKeys(ed_pub, x_pub)
+
+
+def write_public(path: Path, role: str, keys: PublicKeys) -> None:
+    """Write the public file of a party, atomically."""
+    text = _heading(role, keys.fingerprint, "public: give it to whom it may concern")
+    for key in (
+        Ed25519PublicKey.from_public_bytes(keys.ed_pub),
+        X25519PublicKey.from_public_bytes(keys.x_pub),
+    ):
+        text += key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    write_atomically(path, text)
+
+
+def load_or_create(path: Path, role: str) -> Identity:
+    """The keys at `path`, made now if there are none; the .pub beside them is made good if it is gone."""
+    if not path.exists():
+        return create(path, role)
+    identity = load(path)
+    if not public_path(path).exists():
+        write_public(public_path(path), role, PublicKeys(*identity.public()))
+    return identity
+
+
+def _heading(role: str, fp: bytes, note: str) -> bytes:
+    return f"Vitalwire {role} {fp[:8].hex()}, {note}\nFingerprint {fingerprint_text(fp)}\n".encode()
+
+
+def _blocks(path: Path, text: bytes, kind: bytes) -> list[bytes]:
+    blocks = [found[0] for found in _BLOCK.finditer(text) if found[1] == kind]
+    if len(blocks) != 2:
+        raise KeyFileError(
+            path, f"not a Vitalwire key file: {len(blocks)} {kind.decode().lower()} keys in it, not 2"
+        )
+    return blocks

@@ -1,0 +1,298 @@
+"""The completeness ledger: what became of every frame that a node numbered.
+
+For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + lost_at_agent`:
+
+- produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what the
+next
+  boot stated of this one;
+- delivered: in a batch whose receipt is verified;
+- pending: stored here without a receipt, or still with the node;
+- evicted: named by a loss frame of the node and not stored;
+- lost_at_reset: not stored, and went with the RAM of a boot that has ended; `bound_s` is the node's own bound
+on what
+  may have existed beyond `produced` (None: the statement did not survive either);
+- lost_at_agent: freed by the node on our acknowledgement and gone from this store, because an earlier store
+was damaged
+  or a backup restored. It is an upper bound: the collector may hold them.
+
+Numbers that none of these explains are `unexplained`: the ledger does not balance. Nor does it when a frame
+stands in more than one batch (`duplicates`). `resent` (received again, stored once) and `conflicts` (received
+again with other content, not stored) are counts beside the sum.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from edge_agent.ranges import Ranges
+from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, connect
+from protocol import cbor
+
+# A number that the node did not hold when its connection proved live, and that no loss frame has named by
+# now, never will be: the node seals its loss frames within seconds of the eviction or of the link's coming
+# back.
+SETTLED_MS = 60_000
+
+
+class Statement(NamedTuple):
+    """What a boot said of the one before: numbers below `known_next` existed; `bound_s` bounds the rest."""
+
+    known_next: int
+    clean: bool
+    bound_s: int
+
+
+@dataclass
+class BootFacts:
+    """What the store knows of one boot; `row` is its number in the table of boots."""
+
+    row: int
+    node: bytes
+    boot: bytes
+    next_seq: int = 0
+    held: Ranges = field(default_factory=Ranges)
+    stored: Ranges = field(default_factory=Ranges)
+    losses: Ranges = field(default_factory=Ranges)
+    agent_losses: Ranges = field(default_factory=Ranges)
+    statement: Statement | None = None
+    delivered: int = 0
+    duplicates: int = 0
+    resent: int = 0
+    conflicts: int = 0
+    live_ms: int | None = None
+    heard_ms: int = 0
+    examined: int = 0
+
+    @property
+    def counter(self) -> int:
+        """The boot counter, the first four bytes of the boot id."""
+        return int.from_bytes(self.boot[:4], "big")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One boot's account; counts of frames. `node` and `boot` in hex."""
+
+    node: str
+    boot: str
+    counter: int
+    current: bool
+    produced: int
+    delivered: int
+    pending: int
+    evicted: int
+    lost_at_reset: int
+    lost_at_agent: int
+    unexplained: int
+    duplicates: int
+    resent: int
+    conflicts: int
+    clean: bool | None
+    bound_s: int | None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every number produced is accounted for, once."""
+        return self.unexplained == 0 and self.duplicates == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"balanced": self.balanced}
+
+
+COUNTS = (
+    "produced",
+    "delivered",
+    "pending",
+    "evicted",
+    "lost_at_reset",
+    "lost_at_agent",
+    "unexplained",
+    "duplicates",
+    "resent",
+    "conflicts",
+)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All boots' rows, and the agent's own statements (code, detail, Unix ms) about what it lost or found."""
+
+    rows: tuple[Row, ...]
+    statements: tuple[tuple[str, dict[str, Any], int], ...] = ()
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """The sum of each count over all rows."""
+        return {name: sum(getattr(row, name) for row in self.rows) for name in COUNTS}
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row balances."""
+        return all(row.balanced for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; bytes as hex."""
+        return {
+            "rows": [row.as_dict() for row in self.rows],
+            "totals": self.totals,
+            "balanced": self.balanced,
+            "statements": [
+                {"code": code, "detail": readable(detail), "at_ms": at_ms}
+                for code, detail, at_ms in self.statements
+            ],
+        }
+
+
+def readable(value: Any) -> Any:
+    """The same value with bytes as hex and text keys, for JSON."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(readable(k)): readable(v) for k, v in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [readable(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def account(facts: Iterable[BootFacts]) -> tuple[Row, ...]:
+    """The rows for these boots, by node, then by boot, oldest first."""
+    boots = sorted(facts, key=lambda f: (f.node, f.boot))
+    rows: list[Row] = []
+    for i, boot in enumerate(boots):
+        newer = [later for later in boots[i + 1 :] if later.node == boot.node]
+        rows.append(_row(boot, newer))
+    return tuple(rows)
+
+
+def _row(boot: BootFacts, newer: list[BootFacts]) -> Row:
+    stated = boot.statement.known_next if boot.statement else 0
+    produced = max(boot.next_seq, boot.stored.end, stated)
+    missing = Ranges([(0, produced)]).minus(boot.stored)
+    evicted = missing.both(boot.losses)
+    missing = missing.minus(evicted)
+    at_agent = missing.both(boot.agent_losses)
+    missing = missing.minus(at_agent)
+    at_reset = unexplained = 0
+    if not newer:
+        settled = boot.live_ms is not None and boot.heard_ms - boot.live_ms >= SETTLED_MS
+        gone = missing.both(Ranges([(0, boot.next_seq)])).minus(boot.held)
+        unexplained = gone.count if settled else 0
+    elif boot.statement is not None or not _statement_may_come(newer):
+        at_reset = missing.minus(boot.held).count
+    return Row(
+        node=boot.node.hex(),
+        boot=boot.boot.hex(),
+        counter=boot.counter,
+        current=not newer,
+        produced=produced,
+        delivered=boot.delivered,
+        pending=boot.stored.count - boot.delivered + missing.count - at_reset - unexplained,
+        evicted=evicted.count,
+        lost_at_reset=at_reset,
+        lost_at_agent=at_agent.count,
+        unexplained=unexplained,
+        duplicates=boot.duplicates,
+        resent=boot.resent,
+        conflicts=boot.conflicts,
+        clean=boot.statement.clean if boot.statement else None,
+        bound_s=boot.statement.bound_s if boot.statement else None,
+    )
+
+
+def _statement_may_come(newer: list[BootFacts]) -> bool:
+    """Whether a newer boot's first frame, which states the boot before, is still on its way."""
+    return any(0 not in b.stored and (b is newer[-1] or 0 in b.held) for b in newer)
+
+
+def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
+    """The facts of every boot, by its row, read from the store in full."""
+    facts: dict[int, BootFacts] = {}
+    for found in db.execute(
+        "SELECT id, node, boot, next_seq, held, known_next, clean, bound_s, resent, conflicts, live_ms, "
+        "examined "
+        "FROM boots"
+    ):
+        row, node, boot, next_seq, held, known_next, clean, bound_s, resent, conflicts, live_ms, examined = (
+            found
+        )
+        facts[row] = BootFacts(
+            row=row,
+            node=node,
+            boot=boot,
+            next_seq=next_seq,
+            held=Ranges(cbor.loads(held)),
+            statement=None if known_next is None else Statement(known_next, bool(clean), bound_s),
+            resent=resent,
+            conflicts=conflicts,
+            live_ms=live_ms,
+            examined=examined,
+        )
+    for row, seq in db.execute(
+        f"SELECT boot, seq FROM journal WHERE kind = {ENTRY_FRAME} ORDER BY boot, seq"
+    ):
+        facts[row].stored.add(seq)
+    for row, heard_ms in db.execute(
+        f"SELECT boot, made_ms FROM journal WHERE id IN "
+        f"(SELECT max(id) FROM journal WHERE kind = {ENTRY_FRAME} GROUP BY boot)"
+    ):
+        facts[row].heard_ms = heard_ms
+    for table, into in (("losses", "losses"), ("agent_losses", "agent_losses")):
+        for row, first, count in db.execute(f"SELECT boot, first, count FROM {table}"):
+            getattr(facts[row], into).add(first, count)
+    load_deliveries(db, facts)
+    return facts
+
+
+def load_deliveries(db: sqlite3.Connection, facts: dict[int, BootFacts]) -> None:
+    """Set `delivered` and `duplicates` of every boot from the batches: which stretches of the journal they
+    hold.
+    """
+    receipted, batched, twice = Ranges(), Ranges(), Ranges()
+    for first, last, has_receipt in db.execute(
+        "SELECT first_id, last_id, receipt IS NOT NULL FROM batches ORDER BY id"
+    ):
+        stretch = (first, last - first + 1)
+        for pair in batched.both(Ranges([stretch])):
+            twice.add(*pair)
+        batched.add(*stretch)
+        if has_receipt:
+            receipted.add(*stretch)
+    for boot in facts.values():
+        boot.delivered = boot.duplicates = 0
+    for ids, count in ((receipted, "delivered"), (twice, "duplicates")):
+        for first, length in ids:
+            for row, frames in frames_between(db, first, first + length - 1):
+                setattr(facts[row], count, getattr(facts[row], count) + frames)
+
+
+def frames_between(db: sqlite3.Connection, first: int, last: int) -> list[tuple[int, int]]:
+    """(row of the boot, frames) for a stretch of the journal, both ends in."""
+    return db.execute(
+        f"SELECT boot, count(*) FROM journal WHERE id BETWEEN ? AND ? AND kind = {ENTRY_FRAME} GROUP BY boot",
+        (first, last),
+    ).fetchall()
+
+
+def statements(db: sqlite3.Connection) -> tuple[tuple[str, dict[str, Any], int], ...]:
+    """The agent's own statements in the journal, oldest first: (code, detail, Unix ms)."""
+    rows = db.execute(
+        f"SELECT data, made_ms FROM journal WHERE kind = {ENTRY_STATEMENT} ORDER BY id"
+    ).fetchall()
+    out: list[tuple[str, dict[str, Any], int]] = []
+    for data, made_ms in rows:
+        _, code, detail = cbor.loads(data)
+        out.append((code, detail, made_ms))
+    return tuple(out)
+
+
+def ledger(store: Path | sqlite3.Connection) -> Ledger:
+    """The ledger of the store at this path (the agent may be running), or behind this connection."""
+    if isinstance(store, sqlite3.Connection):
+        return Ledger(account(load_facts(store).values()), statements(store))
+    with closing(connect(store, read_only=True)) as db:
+        db.execute("BEGIN")
+        return Ledger(account(load_facts(db).values()), statements(db))

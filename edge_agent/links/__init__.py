@@ -1,0 +1,1 @@
+"""Byte pipes to nodes. What the bytes mean is the session's business."""

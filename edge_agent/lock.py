@@ -1,0 +1,50 @@
+"""One agent for one state directory: a lock that the system lets go of when its process ends, however it
+ends.
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+
+class Locked(Exception):
+    """Another process holds the lock. `path`; `pid`: of the holder, None when unknown."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        who = "another agent" if pid is None else f"another agent (pid {pid})"
+        super().__init__(
+            f"{path.parent}: {who} runs with this state directory; stop it, or name another state_dir"
+        )
+        self.path = path
+        self.pid = pid
+
+
+def hold(path: Path) -> BinaryIO:
+    """Take the lock and write our pid into the file; held until the file is closed. Locked, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a+b", buffering=0)
+    try:
+        _take(file)
+    except OSError:
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        raise Locked(path, int(holder) if holder.isdigit() else None) from None
+    file.truncate(0)
+    file.write(b"%d\n" % os.getpid())
+    return file
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _take(file: BinaryIO) -> None:
+        # Far beyond the pid, which others must be able to read.
+        file.seek(1 << 20)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,169 @@
+"""What the agent knows of each node at this moment: is it there, what did it say last, how does its clock
+run.
+"""
+
+from typing import Any
+
+from edge_agent.clockfit import ClockFit, Fix
+from edge_agent.store.store import Entry, Frame
+from protocol import cbor, frames
+from protocol import session_events as ev
+from protocol.errors import FrameError
+
+# A fit is written down when it is new, twice as good as the one before, or a minute old.
+CLOCK_ENTRY_MS = 60_000
+ENTRY_CLOCK = 2
+
+SOURCE_NAMES = {None: "sensor", frames.SRC_REPLAY: "replay", frames.SRC_SYNTHETIC: "synthetic"}
+RESET_NAMES = {
+    frames.RESET_UNKNOWN: "unknown",
+    frames.RESET_POWER_ON: "power on",
+    frames.RESET_HARD: "hard",
+    frames.RESET_WATCHDOG: "watchdog",
+    frames.RESET_DEEP_SLEEP: "deep sleep",
+    frames.RESET_SOFT: "soft",
+    frames.RESET_BROWN_OUT: "brown-out",
+}
+VITALS_FLAGS = {
+    frames.VITALS_LEAD_OFF: "lead off",
+    frames.VITALS_NO_FINGER: "no finger",
+    frames.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
+    frames.VITALS_ECG_SETTLING: "ECG settling",
+    frames.VITALS_PPG_SETTLING: "PPG settling",
+}
+STATUS_NAMES = {
+    frames.STATUS_HEAP_FREE: "heap_free",
+    frames.STATUS_HEAP_LOW: "heap_free_min",
+    frames.STATUS_LATE: "late_samples",
+    frames.STATUS_MISSED: "missed_samples",
+    frames.STATUS_JITTER_US: "worst_jitter_us",
+    frames.STATUS_UPTIME_S: "uptime_s",
+    frames.STATUS_OUTBOX_FRAMES: "outbox_frames",
+    frames.STATUS_OUTBOX_BYTES: "outbox_bytes",
+    frames.STATUS_EVICTED: "evicted",
+    frames.STATUS_REJECTED: "downlink_rejected",
+    frames.STATUS_RESENT: "resent",
+    frames.STATUS_BUS_ERRORS: "bus_errors",
+    frames.STATUS_NEXT_SEQ: "next_seq",
+}
+
+
+def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int, Any] | None]:
+    """The frame as the store takes it, and (kind, t_us, body); None for an authentic frame that is malformed
+    all the same.
+    """
+    try:
+        kind, t_us, body = frames.unpack(event.plaintext)
+    except FrameError:
+        return Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms), None
+    previous, losses = None, ()
+    if kind == frames.KIND_BOOT and frames.BOOT_PREVIOUS in body:
+        previous = tuple(body[frames.BOOT_PREVIOUS])
+    elif kind == frames.KIND_LOSS:
+        losses = tuple(tuple(loss) for loss in body[frames.LOSS_RANGES])
+    item = Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms, previous, losses)
+    return item, (kind, t_us, body)
+
+
+class NodeView:
+    """One node. Times are Unix milliseconds unless named otherwise."""
+
+    def __init__(self, node: bytes) -> None:
+        self.node = node
+        self.link: str | None = None
+        self.live = False
+        self.boot: bytes | None = None
+        self.heard_ms = 0
+        self.about: dict[str, Any] = {}
+        self.vitals: dict[str, Any] = {}
+        self.status: dict[str, Any] = {}
+        self.sources: set[str] = set()
+        self.malformed = 0
+        self._newest: dict[int, tuple[bytes, int]] = {}
+        self._clock = ClockFit()
+        self._clock_boot: bytes | None = None
+        self._noted: tuple[int, int] | None = None
+
+    def said(self, boot: bytes, frame: tuple[int, int, Any] | None, received_ms: int) -> None:
+        """Take note of a frame; an older one than the last of its kind (a backlog) changes nothing."""
+        self.heard_ms = received_ms
+        if frame is None:
+            self.malformed += 1
+            return
+        kind, t_us, body = frame
+        if self._newest.get(kind, (b"", -1)) >= (boot, t_us):
+            return
+        self._newest[kind] = (boot, t_us)
+        if kind == frames.KIND_VITALS:
+            self.vitals = _vitals(body)
+            self.sources = {self.vitals["source"], self.vitals["ppg_source"]}
+        elif kind == frames.KIND_STATUS:
+            self.status = {name: body[key] for key, name in STATUS_NAMES.items()}
+            self.status["reset_cause"] = RESET_NAMES.get(body[frames.STATUS_RESET_CAUSE], "unknown")
+        elif kind == frames.KIND_BOOT:
+            self.about = {
+                "firmware": body[frames.BOOT_FIRMWARE],
+                "board": body[frames.BOOT_BOARD],
+                "input": body.get(frames.BOOT_INPUT),
+                "reset_cause": RESET_NAMES.get(body[frames.BOOT_RESET_CAUSE], "unknown"),
+                "parts": sorted({channel[1] for channel in body[frames.BOOT_CHANNELS]}),
+                "weak_entropy": body[frames.BOOT_ENTROPY] != frames.ENTROPY_STRONG,
+            }
+
+    # Its clock
+
+    def echo(self, event: ev.TimeEcho, sent_us: int, received_us: int) -> Entry | None:
+        """Fit the clock with an echo; the entry to be signed, when the fit is worth writing down."""
+        if event.boot_id != self._clock_boot:
+            self._clock, self._clock_boot, self._noted = ClockFit(), event.boot_id, None
+        if not self._clock.echo(sent_us, received_us, event.rx_us, event.tx_us):
+            return None
+        fix = self._clock.fix(event.rx_us)
+        if fix is None:
+            return None
+        now_ms = received_us // 1000
+        if self._noted is not None:
+            noted_ms, bound_us = self._noted
+            if now_ms - noted_ms < CLOCK_ENTRY_MS and fix.bound_us * 2 > bound_us:
+                return None
+        self._noted = (now_ms, fix.bound_us)
+        entry = [ENTRY_CLOCK, self.node, event.boot_id, *fix]
+        return Entry(ENTRY_CLOCK, cbor.dumps(entry), now_ms)
+
+    def fix(self, unix_us: int) -> Fix | None:
+        """The clock as it is believed to be at this moment: the bound has grown since the last echo."""
+        last_us = self._clock.last_us
+        last = None if last_us is None else self._clock.fix(last_us)
+        return None if last is None else self._clock.fix(last.t_us + max(0, unix_us - last.unix_us))
+
+    def clock(self, unix_us: int) -> dict[str, Any] | None:
+        """The clock in words for status.json."""
+        fix = self.fix(unix_us)
+        if fix is None:
+            return None
+        return {
+            "offset_us": fix.unix_us - fix.t_us,
+            "rate_ppb": fix.rate_ppb,
+            "bound_us": fix.bound_us,
+            "echoes": self._clock.echoes,
+            "steps": self._clock.steps,
+        }
+
+
+def _vitals(body: dict[int, Any]) -> dict[str, Any]:
+    def scaled(key: int, divisor: int) -> float | None:
+        return body[key] / divisor if key in body else None
+
+    flags = body.get(frames.VITALS_FLAGS, 0)
+    return {
+        "hr_bpm": scaled(frames.VITALS_HR, 10),
+        "rr_ms": body.get(frames.VITALS_RR, []),
+        "spo2_pct": scaled(frames.VITALS_SPO2, 10),
+        "pulse_bpm": scaled(frames.VITALS_PULSE, 10),
+        "perfusion_pct": scaled(frames.VITALS_PI, 100),
+        "ecg_quality": body.get(frames.VITALS_ECG_QUALITY),
+        "ppg_quality": body.get(frames.VITALS_PPG_QUALITY),
+        "flags": [name for bit, name in VITALS_FLAGS.items() if flags & bit],
+        "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
+        "ppg_source": SOURCE_NAMES.get(body.get(frames.SOURCE_PPG), "unknown"),
+    }

@@ -1,0 +1,107 @@
+"""The status and the ledger as lines of text."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge_agent.ledger import COUNTS, Ledger, readable
+from edge_agent.status import is_stale
+
+
+def ledger_lines(ledger: Ledger) -> Iterator[str]:
+    """A table by boot, the totals, the agent's statements, and the verdict."""
+    columns = ("node", "boot", *COUNTS)
+    rows = [
+        [row.node, str(row.counter), *(str(getattr(row, name)) for name in COUNTS)] for row in ledger.rows
+    ]
+    rows.append(["total", "", *(str(ledger.totals[name]) for name in COUNTS)])
+    widths = [max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(columns)]
+    for row in [columns, *rows]:
+        yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for row in ledger.rows:
+        if row.lost_at_reset:
+            lost = f"{row.lost_at_reset} frames went with its RAM"
+            yield f"boot {row.counter} of node {row.node}: {lost}, {_beyond(row)}"
+    for code, detail, _ in ledger.statements:
+        yield f"statement {code}: {readable(detail)}"
+    yield "The ledger balances." if ledger.balanced else "THE LEDGER DOES NOT BALANCE."
+
+
+def _beyond(row: Any) -> str:
+    if row.bound_s is None:
+        return "and so did its statement of how many more"
+    return "no more" if row.clean else f"and at most {row.bound_s} s of frames beyond"
+
+
+def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
+    """The status for a person: what is wrong comes with what to do."""
+    age_s = max(0, now_ms - int(status["written_ms"])) // 1000
+    running = not is_stale(status, now_ms)
+    state = "running" if running else "NOT RUNNING"
+    yield f"agent {status['agent']}: {state} ({status['state']} {age_s} s ago)"
+    for link in status["links"]:
+        where = f", node {link['node']}" if link["node"] else ""
+        session = f", session {link['session']}" if link["session"] else ""
+        yield f"link {link['port']}: {link['state']}{session}{where}"
+        if link["problem"]:
+            yield f"  {link['problem']}; again in {link['retry_s']} s"
+        if link["last_rejected"]:
+            yield f"  last refused: {link['last_rejected']}"
+        if link["last_refused"]:
+            yield f"  the node refuses us: {link['last_refused']}"
+    for node in status["unpaired"]:
+        yield f"node {node['node']} on {node['link']} is not paired: vitalwire pair --port {node['link']}"
+    for node in status["nodes"]:
+        yield from _node_lines(node, now_ms)
+    totals = status["totals"]
+    yield "frames: " + ", ".join(
+        f"{totals[name]} {name}" for name in COUNTS if totals[name] or name in COUNTS[:5]
+    )
+    verdict = "balances" if status["balanced"] else "DOES NOT BALANCE"
+    yield f"  {status['frames_per_s']:.1f} a second; the ledger {verdict}"
+    custody = status["custody"]
+    waits = ", waiting for the collector's head" if custody["asking_collector"] else ""
+    yield f"batches: {custody['batches']} signed, {custody['receipts']} receipted{waits}"
+    if custody["forks"]:
+        yield f"  {custody['forks']} FORKS: somebody else signs with this agent's key"
+    for name, forward in status["forward"].items():
+        state = "connected" if forward["connected"] else f"not connected: {forward['problem']}"
+        yield f"{name} {forward['url']} (MQTT {forward['protocol']}): {state}"
+        if forward["rejected"]:
+            yield f"  answers not accepted: {_counts(forward['rejected'])}"
+        if forward["last_refusal"]:
+            yield f"  the collector refuses: {forward['last_refusal']}"
+    store = status["store"]
+    yield f"store {store['path']}: {store['bytes']} bytes, {store['frames']} frames"
+    for problem in (store["problem"], store["opening"]):
+        if problem:
+            yield f"  {problem}"
+    if status["rejected"]:
+        yield f"refused: {_counts(status['rejected'])}"
+
+
+def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
+    state = "live" if node["live"] else "away"
+    heard = f", heard {max(0, now_ms - node['heard_ms']) // 1000} s ago" if node.get("heard_ms") else ""
+    yield f"node {node['node']}: {state}{heard}"
+    vitals: Mapping[str, Any] = node.get("vitals", {})
+    parts = [
+        f"{label} {vitals[key]:g} {unit}"
+        for key, label, unit in (
+            ("hr_bpm", "HR", "/min"),
+            ("spo2_pct", "SpO2", "%"),
+            ("pulse_bpm", "pulse", "/min"),
+        )
+        if vitals.get(key) is not None
+    ]
+    sources = [source for source in node.get("sources", []) if source != "sensor"]
+    if sources:
+        parts.append("[" + ", ".join(sources) + "]")
+    if parts:
+        yield "  " + ", ".join(parts)
+    clock = node.get("clock")
+    if clock:
+        yield f"  clock: within {clock['bound_us'] / 1000:.1f} ms, runs {clock['rate_ppb'] / 1000:+.1f} ppm"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))

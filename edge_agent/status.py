@@ -1,0 +1,180 @@
+"""status.json: what the agent is doing, written once a second in one step; and the same for a person's eyes.
+
+docs/agent.md describes the fields. Everything in it is also in the store or in the journal of the system:
+nothing reads it back.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from edge_agent.files import write_atomically
+from edge_agent.ledger import Ledger
+
+if TYPE_CHECKING:
+    from edge_agent.agent import Agent
+
+VERSION = 1
+STALE_MS = 5000
+NODE_COUNTS = (
+    "produced",
+    "delivered",
+    "pending",
+    "evicted",
+    "lost_at_reset",
+    "lost_at_agent",
+    "unexplained",
+    "resent",
+    "conflicts",
+    "duplicates",
+)
+
+
+class StoreFacts(NamedTuple):
+    """What only the store's thread may ask for."""
+
+    ledger: Ledger
+    size: int
+    frames: int
+    custody: dict[str, Any]
+
+
+def store_facts(agent: "Agent") -> StoreFacts:
+    """Used in the store's thread."""
+    custody = agent.delivery.custody
+    tip = custody.chain.tip
+    told = {
+        **custody.chain.counts,
+        "chain": tip.chain.hex() if tip else None,
+        "number": tip.number if tip and tip.number >= 0 else None,
+        "waiting_entries": custody.chain.waiting,
+        "asking_collector": custody.asking,
+    }
+    return StoreFacts(agent.store.ledger(), agent.store.size(), agent.store.frames, told)
+
+
+def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
+    """Everything about a running agent. Used in the event loop's thread."""
+    unix_us = time.time_ns() // 1000
+    hub, delivery, ledger = agent.hub, agent.delivery, facts.ledger
+    per_node: dict[str, dict[str, int]] = {}
+    for row in ledger.rows:
+        counts = per_node.setdefault(row.node, dict.fromkeys(NODE_COUNTS, 0))
+        for name in NODE_COUNTS:
+            counts[name] += getattr(row, name)
+    ids = sorted({*hub.views, *(bytes.fromhex(node) for node in per_node), *agent.paired})
+    return {
+        "version": VERSION,
+        "state": state,
+        "written_ms": unix_us // 1000,
+        "started_ms": agent.started_ms,
+        "pid": os.getpid(),
+        "agent": agent.identity.id.hex(),
+        "links": [_link(agent, port) for port in sorted(agent.sessions)],
+        "frames_per_s": hub.frames_per_s(),
+        "wire_bytes": hub.wire_bytes,
+        "rejected": dict(sorted(hub.rejected.items())),
+        "refused_by_nodes": dict(sorted(hub.refused.items())),
+        "unpaired": [
+            {"node": node.hex(), "link": port, "heard_ms": heard_ms}
+            for node, (port, heard_ms) in sorted(hub.unpaired.items())
+        ],
+        "store": {
+            "path": str(agent.store.path),
+            "bytes": facts.size,
+            "frames": facts.frames,
+            "problem": agent.ingest.problem or delivery.problem,
+            "refused_frames": agent.ingest.refused,
+            "set_aside": [code for code, _, _ in ledger.statements].count("store_set_aside"),
+            "opening": agent.opening.message or None,
+        },
+        "custody": facts.custody,
+        "forward": _forward(agent),
+        "nodes": [_node(agent, node, per_node.get(node.hex(), {}), unix_us) for node in ids],
+        "totals": ledger.totals,
+        "balanced": ledger.balanced,
+    }
+
+
+def _link(agent: "Agent", port: str) -> dict[str, Any]:
+    session, link = agent.sessions[port], agent.links[port]
+    problem = session.problem
+    return {
+        "port": port,
+        "state": session.state,
+        "session": session.session_state if session.state == "open" else None,
+        "node": session.node.hex() if session.node else None,
+        "opened": session.opened_count,
+        "bytes_in": link.bytes_in,
+        "bytes_out": link.bytes_out,
+        "problem": str(problem) if problem else None,
+        "condition": problem.condition if problem else None,
+        "retry_s": round(session.retry_s, 1) if problem else None,
+        "last_rejected": session.last_rejected,
+        "last_refused": session.last_refused,
+    }
+
+
+def _forward(agent: "Agent") -> dict[str, Any]:
+    delivery = agent.delivery
+    forwarder, outlet = delivery.forwarder, delivery.outlet
+    if forwarder is None or agent.config.mqtt is None:
+        return {}
+    return {
+        "mqtt": {
+            "url": agent.config.mqtt.url,
+            "connected": outlet.connected,
+            "protocol": outlet.spoken,
+            "attempts": outlet.attempts,
+            "problem": outlet.problem,
+            "in_flight": len(forwarder.flights),
+            "sent": forwarder.sent,
+            "resent": forwarder.resent,
+            "sent_bytes": forwarder.sent_bytes,
+            "receipts": delivery.receipts,
+            "rejected": delivery.rejected,
+            "refusals": forwarder.refusals,
+            "last_refusal": delivery.last_refusal,
+        }
+    }
+
+
+def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) -> dict[str, Any]:
+    view = agent.hub.views.get(node)
+    out: dict[str, Any] = {"node": node.hex(), "paired": node in agent.paired, "live": False, **counts}
+    if view is not None:
+        out |= {
+            "live": view.live,
+            "link": view.link,
+            "boot": int.from_bytes(view.boot[:4], "big") if view.boot else None,
+            "heard_ms": view.heard_ms,
+            "about": view.about,
+            "vitals": view.vitals,
+            "status": view.status,
+            "sources": sorted(view.sources),
+            "malformed": view.malformed,
+            "clock": view.clock(unix_us),
+        }
+    return out
+
+
+def write(path: Path, status: Mapping[str, Any]) -> None:
+    """Replace the file in one step. OSError as it comes."""
+    write_atomically(path, json.dumps(status).encode() + b"\n", durable=False)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """The last status, or None when there is none that can be read."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def is_stale(status: Mapping[str, Any], now_ms: int) -> bool:
+    """Whether the agent that wrote this has stopped, or hangs."""
+    return status.get("state") != "running" or now_ms - int(status.get("written_ms", 0)) > STALE_MS

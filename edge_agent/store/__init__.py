@@ -1,0 +1,1 @@
+"""The agent's store: one SQLite file that keeps what was acknowledged."""

@@ -1,0 +1,233 @@
+"""The chain of batches as the store keeps it: which stretches of the journal are signed, sent for, and
+receipted.
+"""
+
+from typing import Any, NamedTuple
+
+from edge_agent.ledger import frames_between
+from edge_agent.store.store import Store
+from protocol import cbor
+
+
+class Cited(NamedTuple):
+    """The batch of an older chain that a new chain follows."""
+
+    chain: bytes
+    number: int
+    hash: bytes
+
+
+class Tip(NamedTuple):
+    """The end of a chain: its newest batch's number and head hash; number -1 before the first."""
+
+    chain: bytes
+    number: int
+    hash: bytes
+
+
+class Batch(NamedTuple):
+    """A signed batch: the stretch of the journal that it covers, both ends in, and the entries before it."""
+
+    id: int
+    chain: bytes
+    number: int
+    first_id: int
+    last_id: int
+    preamble: list[bytes]
+    signed: bytes
+    hash: bytes
+    made_ms: int
+    receipt: bytes | None
+
+
+class JournalRow(NamedTuple):
+    """One entry. `node` and `boot` are those of a frame, else None."""
+
+    id: int
+    kind: int
+    node: bytes | None
+    boot: bytes | None
+    seq: int | None
+    data: bytes
+    made_ms: int
+
+
+class Stretch(NamedTuple):
+    """Journal rows in order, at most so many bytes; `full` when more would not have fitted."""
+
+    rows: list[JournalRow]
+    full: bool
+
+
+_BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, receipt"
+_JOURNAL = (
+    "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms "
+    "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id"
+)
+# What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
+ENTRY_OVERHEAD = 48
+
+
+class Chain:
+    """Batches, receipts and forks in a store; used from the store's thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        found = store.db.execute("SELECT chain FROM chains ORDER BY id DESC LIMIT 1").fetchone()
+        self.tip: Tip | None = self._tip_of(found[0]) if found else None
+        self._batched: int = store.db.execute("SELECT coalesce(max(last_id), 0) FROM batches").fetchone()[0]
+        self.counts = self._count()
+
+    def _tip_of(self, chain: bytes) -> Tip:
+        newest = self._store.db.execute(
+            "SELECT number, hash FROM batches WHERE chain = ? ORDER BY number DESC LIMIT 1", (chain,)
+        ).fetchone()
+        return Tip(chain, *newest) if newest else Tip(chain, -1, bytes(32))
+
+    def _count(self) -> dict[str, int]:
+        batches, receipts = self._store.db.execute("SELECT count(*), count(receipt) FROM batches").fetchone()
+        (chains,) = self._store.db.execute("SELECT count(*) FROM chains").fetchone()
+        (forks,) = self._store.db.execute("SELECT count(*) FROM forks").fetchone()
+        return {"batches": batches, "receipts": receipts, "chains": chains, "forks": forks}
+
+    # Making
+
+    @property
+    def due(self) -> str | None:
+        """Why a new chain has to begin, if an incident of the store said so."""
+        return self._store.meta("chain_due")
+
+    def begin(self, chain: bytes, cited: Cited | None, reason: str | None, now_ms: int) -> None:
+        """A new chain; its batches are numbered from 0."""
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT INTO chains(chain, begun_ms, cited_chain, cited_number, cited_hash, reason) "
+                "VALUES(?, ?, ?, ?, ?, ?)",
+                (chain, now_ms, *(cited or (None, None, None)), reason),
+            )
+            self._store.set_meta(db, "chain_due", None)
+        self.tip = Tip(chain, -1, bytes(32))
+        self.counts["chains"] += 1
+
+    def origin(self, chain: bytes) -> tuple[Cited | None, str | None]:
+        """What number 0 of that chain cites, and why the chain began."""
+        cited_chain, number, digest, reason = self._store.db.execute(
+            "SELECT cited_chain, cited_number, cited_hash, reason FROM chains WHERE chain = ?", (chain,)
+        ).fetchone()
+        return (None if cited_chain is None else Cited(cited_chain, number, digest)), reason
+
+    @property
+    def waiting(self) -> int:
+        """Entries of the journal that are in no batch yet."""
+        return self._store.last_journal - self._batched
+
+    def stretch(self, max_bytes: int) -> Stretch:
+        """The next entries to be signed: at least one if there is any, about `max_bytes` at most."""
+        rows: list[JournalRow] = []
+        size = 0
+        for found in self._store.db.execute(_JOURNAL, (self._batched + 1, self._store.last_journal)):
+            row = JournalRow(*found)
+            size += len(row.data) + ENTRY_OVERHEAD
+            if rows and size > max_bytes:
+                return Stretch(rows, True)
+            rows.append(row)
+        return Stretch(rows, False)
+
+    def announced(self, chain: bytes) -> set[bytes]:
+        """The nodes whose identity that chain holds already."""
+        found = self._store.db.execute("SELECT node FROM announced WHERE chain = ?", (chain,)).fetchall()
+        return {node for (node,) in found}
+
+    def keys_of(self, node: bytes) -> tuple[bytes, bytes]:
+        """A node's public keys, as they were when its hello was accepted."""
+        return self._store.db.execute("SELECT ed_pub, x_pub FROM nodes WHERE node = ?", (node,)).fetchone()
+
+    def add(self, batch: Batch, nodes: set[bytes]) -> int:
+        """Keep a signed batch, durably; its id. `nodes`: those that its preamble introduces."""
+        with self._store.transaction() as db:
+            cursor = db.execute(
+                "INSERT INTO batches(chain, number, first_id, last_id, preamble, signed, hash, made_ms) "
+                "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+                (*batch[1:5], cbor.dumps(batch.preamble), *batch[6:9]),
+            )
+            db.executemany("INSERT INTO announced VALUES(?, ?)", [(batch.chain, node) for node in nodes])
+        self._store.last_batch = cursor.lastrowid or 0
+        self._store.write_mark()
+        self._batched = batch.last_id
+        self.tip = Tip(batch.chain, batch.number, batch.hash)
+        self.counts["batches"] += 1
+        return self._store.last_batch
+
+    # Sending
+
+    def batch(self, batch_id: int) -> Batch:
+        """One batch by its id (KeyError)."""
+        found = self._store.db.execute(f"SELECT {_BATCH} FROM batches WHERE id = ?", (batch_id,)).fetchone()
+        if found is None:
+            raise KeyError(batch_id)
+        return _batch(found)
+
+    def rows(self, batch: Batch) -> list[JournalRow]:
+        """The journal rows that a batch covers, in order."""
+        return [JournalRow(*r) for r in self._store.db.execute(_JOURNAL, (batch.first_id, batch.last_id))]
+
+    def unreceipted(self, forwarder: str, limit: int) -> list[int]:
+        """Ids of the oldest batches without a receipt."""
+        found = self._store.db.execute(
+            "SELECT id FROM batches WHERE receipt IS NULL AND id > ? ORDER BY id LIMIT ?",
+            (self.cursor(forwarder), limit),
+        ).fetchall()
+        return [batch_id for (batch_id,) in found]
+
+    def cursor(self, forwarder: str) -> int:
+        """The id up to which every batch has its receipt from that forwarder's far end."""
+        found = self._store.db.execute("SELECT batch FROM cursors WHERE name = ?", (forwarder,)).fetchone()
+        return found[0] if found else 0
+
+    def receipted_after(self, batch_id: int) -> list[int]:
+        """Ids of the batches made after that one which have a receipt."""
+        found = self._store.db.execute(
+            "SELECT id FROM batches WHERE receipt IS NOT NULL AND id > ? ORDER BY id", (batch_id,)
+        ).fetchall()
+        return [batch_id for (batch_id,) in found]
+
+    def find(self, chain: bytes, number: int) -> Batch | None:
+        """The batch of that chain and number, if it is in this store."""
+        found = self._store.db.execute(
+            f"SELECT {_BATCH} FROM batches WHERE chain = ? AND number = ?", (chain, number)
+        ).fetchone()
+        return _batch(found) if found else None
+
+    def receipted(self, batch: Batch, receipt: bytes, forwarder: str, now_ms: int) -> bool:
+        """Keep a verified receipt and move the cursor; False when there was one already."""
+        if batch.receipt is not None:
+            return False
+        with self._store.transaction() as db:
+            db.execute(
+                "UPDATE batches SET receipt = ?, receipted_ms = ? WHERE id = ?", (receipt, now_ms, batch.id)
+            )
+            before = self.cursor(forwarder)
+            (gap,) = db.execute(
+                "SELECT min(id) FROM batches WHERE receipt IS NULL AND id > ?", (before,)
+            ).fetchone()
+            after = self._store.last_batch if gap is None else gap - 1
+            db.execute("INSERT OR REPLACE INTO cursors VALUES(?, ?)", (forwarder, after))
+        self.counts["receipts"] += 1
+        for row, frames in frames_between(self._store.db, batch.first_id, batch.last_id):
+            self._store.facts[row].delivered += frames
+        return True
+
+    def fork(self, tip: Tip, theirs: bytes, evidence: bytes, now_ms: int) -> bool:
+        """Keep the proof that somebody signed, or a collector stored, another batch under our number."""
+        with self._store.transaction() as db:
+            new = db.execute(
+                "INSERT OR IGNORE INTO forks VALUES(?, ?, ?, ?, ?, ?)", (*tip, theirs, evidence, now_ms)
+            ).rowcount
+        self.counts["forks"] += new
+        return bool(new)
+
+
+def _batch(found: Any) -> Batch:
+    values = list(found)
+    values[5] = cbor.loads(values[5])
+    return Batch(*values)

@@ -1,0 +1,200 @@
+"""Is the file that is there the store that was left? Checks at opening, setting a damaged one aside, the
+mark.
+
+The mark is a small file beside the store, holding how far the journal and the batches had come after the
+newest commit. It is written without fsync, so it survives a killed process and may fall behind in a power
+cut; but it is never ahead of the store unless the store lost something: a write-ahead log that was cut short
+or deleted (SQLite opens such a store without a word), or an older copy put in its place.
+"""
+
+import os
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_agent.files import fsync_folder
+from edge_agent.store.errors import StoreError
+from edge_agent.store.schema import APPLICATION_ID, VERSION, connect
+
+HEADER = b"SQLite format 3\0"
+HEADER_BYTES = 100
+SIDES = ("-wal", "-shm")
+_MARK = struct.Struct(">16sQQ")
+
+
+class SetAside(NamedTuple):
+    """A damaged store that was renamed.
+
+    What its last readable head says is best effort: None where unreadable.
+    """
+
+    path: Path
+    why: str
+    frames: int | None
+    head: tuple[bytes, int, bytes] | None
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with the file at `path`, in words, or None.
+
+    StoreError when it is sound but not ours to open.
+    """
+    size = path.stat().st_size
+    if size < HEADER_BYTES:
+        return f"truncated to {size} bytes"
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    if not header.startswith(HEADER):
+        return "not a SQLite file: the header is overwritten"
+    page = int.from_bytes(header[16:18], "big")
+    page = 65536 if page == 1 else page
+    if page < 512 or page & (page - 1):
+        return f"the header is damaged: page size {page}"
+    log = path.with_name(path.name + "-wal")
+    if size % page and not (log.exists() and log.stat().st_size):
+        # With a log beside it, it may be a page that was being folded in, and the log still holds it whole.
+        return f"truncated: {size} bytes are not whole pages of {page}"
+    try:
+        # Read only, so that evidence stays as it was found.
+        with closing(connect(path, read_only=True)) as db:
+            found = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+            if found != ["ok"]:
+                return str(found[0]).replace("\n", " ") if found else "quick_check said nothing"
+            application = db.execute("PRAGMA application_id").fetchone()[0]
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if application != APPLICATION_ID:
+                return f"not a store of this agent: application id {application:#010x}"
+            if version > VERSION:
+                raise StoreError(
+                    path, f"made by a newer version of the agent (schema {version})", "update the agent"
+                )
+            db.execute("SELECT max(id) FROM journal").fetchone()
+            db.execute("SELECT max(id) FROM batches").fetchone()
+            if db.execute("SELECT count(*) FROM meta WHERE key IN ('store', 'agent')").fetchone()[0] != 2:
+                return "it does not say whose store it is"
+    except sqlite3.DatabaseError as e:
+        if _is_busy(e):
+            raise StoreError(path, "another program is writing to it", "close that program") from None
+        if isinstance(e, sqlite3.OperationalError) and _is_system(e):
+            raise StoreError(
+                path, f"cannot be opened: {e}", "see the disk and the rights on its folder"
+            ) from None
+        return str(e)
+    return None
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _is_system(error: sqlite3.Error) -> bool:
+    # A missing table or column is a damaged schema (SQLITE_ERROR), not the system's fault.
+    return _code(error) in (
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_READONLY,
+    )
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether this error of a running store means that the file is damaged."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def set_aside(path: Path, why: str) -> SetAside:
+    """Rename the store and its companions to *.corrupt-<n>, with the least n that is free; nothing is
+    deleted.
+    """
+    n = 1
+    while any(_aside(path, n, side).exists() for side in ("", *SIDES)):
+        n += 1
+    frames, head = _last_words(path)
+    for side in (*SIDES, ""):
+        old = path.with_name(path.name + side)
+        if old.exists():
+            os.replace(old, _aside(path, n, side))
+    fsync_folder(path.parent)
+    return SetAside(_aside(path, n, ""), why, frames, head)
+
+
+def _aside(path: Path, n: int, side: str) -> Path:
+    # The companions keep the ending that SQLite looks for, so that the set can still be opened as a whole.
+    return path.with_name(f"{path.name}.corrupt-{n}{side}")
+
+
+def _last_words(path: Path) -> tuple[int | None, tuple[bytes, int, bytes] | None]:
+    frames, head = None, None
+    if not path.exists():
+        return frames, head
+    try:
+        with closing(connect(path, read_only=True)) as db:
+            head = db.execute("SELECT chain, number, hash FROM batches ORDER BY id DESC LIMIT 1").fetchone()
+            frames = db.execute("SELECT count(*) FROM journal WHERE kind = 0").fetchone()[0]
+    except sqlite3.Error:
+        pass
+    if head is not None and not _is_head(head):
+        head = None
+    return frames, head
+
+
+def _is_head(head: tuple[object, ...]) -> bool:
+    chain, number, digest = head
+    return (
+        isinstance(chain, bytes)
+        and len(chain) == 8
+        and isinstance(number, int)
+        and isinstance(digest, bytes)
+        and len(digest) == 32
+    )
+
+
+class Mark:
+    """The mark beside the store at `path`: (store id, newest journal id, newest batch id)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.with_name(path.name + "-mark")
+        self._descriptor: int | None = None
+
+    def read(self) -> tuple[bytes, int, int] | None:
+        """What it says; None when there is none, or none that can be read."""
+        try:
+            data = self.path.read_bytes()
+        except OSError:
+            return None
+        if len(data) != _MARK.size:
+            return None
+        store, journal, batch = _MARK.unpack(data)
+        return (store, journal, batch) if store != bytes(16) else None
+
+    def write(self, store: bytes, journal: int, batch: int) -> None:
+        """Set it.
+
+        A mark that cannot be written is not worth stopping for: it only adds to what SQLite checks itself.
+        """
+        try:
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, _MARK.pack(store, journal, batch))
+        except OSError:
+            self.close()
+
+    def remove(self) -> None:
+        """Forget it (its store is gone)."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,373 @@
+"""The store: what links bring, in groups that are each one durable transaction; frames once, whoever repeats
+them.
+
+One thread uses a Store at a time. What commit() has returned for is on the disk; what it raised for is not,
+and nothing of it is remembered either. Beside the tables it keeps every boot's facts in memory
+(ledger.BootFacts), brought up to date after each commit.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edge_agent.ledger import BootFacts, Ledger, Statement, account, load_facts, statements
+from edge_agent.ranges import Pair, Ranges
+from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
+from edge_agent.store.integrity import Mark, is_corrupt
+from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
+from protocol import cbor
+
+
+class Frame(NamedTuple):
+    """An authentic frame, and what it says of others (a boot frame's statement, a loss frame's ranges)."""
+
+    node: bytes
+    boot: bytes
+    seq: int
+    plaintext: bytes
+    received_ms: int
+    previous: tuple[bytes, int, bool, int] | None = None
+    losses: tuple[tuple[int, int, int], ...] = ()
+
+
+class Hello(NamedTuple):
+    """The position of an accepted hello: no lesser or equal one is ever accepted again."""
+
+    node: bytes
+    ed_pub: bytes
+    x_pub: bytes
+    counter: int
+    conn: int
+
+
+class Held(NamedTuple):
+    """What a node whose connection proved live says that it holds: (boot, next number, ranges), newest boot
+    first.
+    """
+
+    node: bytes
+    boots: tuple[tuple[bytes, int, tuple[Pair, ...]], ...]
+    live_ms: int
+
+
+class Entry(NamedTuple):
+    """A leaf entry that is not a frame, encoded: kind 2 (clock fit) or 3 (statement)."""
+
+    kind: int
+    data: bytes
+    made_ms: int
+
+
+class Count(NamedTuple):
+    """So many more of something counted by name."""
+
+    name: str
+    more: int
+
+
+Item = Frame | Hello | Held | Entry | Count
+
+
+class Outcome(Enum):
+    """What became of an item: STORED now; RESENT: was there already; CONFLICT: the number holds other
+    content.
+    """
+
+    STORED = 0
+    RESENT = 1
+    CONFLICT = 2
+
+
+class _Changes:
+    """What a transaction will have changed in memory, once it is on the disk."""
+
+    def __init__(self) -> None:
+        self.boots: dict[tuple[bytes, bytes], BootFacts] = {}
+        self.frames: list[tuple[BootFacts, int, int]] = []
+        self.losses: list[tuple[BootFacts, int, int]] = []
+        self.examined: list[tuple[BootFacts, int, Ranges]] = []
+        self.statements: list[tuple[BootFacts, Statement]] = []
+        self.held: list[tuple[BootFacts, int, Ranges, int | None]] = []
+        self.resent: list[BootFacts] = []
+        self.conflicts: list[BootFacts] = []
+        self.hellos: list[Hello] = []
+        self.counts: list[Count] = []
+        self.journal = 0
+
+
+class Store:
+    """An open store; open_store() of opening.py makes one. Times are Unix milliseconds."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, mark: Mark) -> None:
+        self.path = path
+        self.db = db
+        self._mark = mark
+        self.id: bytes = self.meta("store")
+        self.agent_id: bytes = self.meta("agent")
+        self.facts = load_facts(db)
+        self._boots = {(f.node, f.boot): f for f in self.facts.values()}
+        self._seen_live: set[int] = set()
+        self.hellos: dict[bytes, tuple[int, int]] = {
+            node: (counter, conn)
+            for node, counter, conn in db.execute("SELECT node, counter, conn FROM nodes")
+        }
+        self.counters: dict[str, int] = dict(db.execute("SELECT name, count FROM counters").fetchall())
+        self.last_journal: int = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()[0]
+        self.last_batch: int = db.execute("SELECT coalesce(max(id), 0) FROM batches").fetchone()[0]
+        self.frames: int = sum(f.stored.count for f in self.facts.values())
+
+    # Transactions
+
+    @contextmanager
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """All of it durable at the end, or nothing: StoreUnwritable or StoreCorrupt."""
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            yield self.db
+            self.db.execute("COMMIT")
+        except BaseException as e:
+            if self.db.in_transaction:
+                try:
+                    self.db.execute("ROLLBACK")
+                except sqlite3.Error as failed:
+                    raise self._named(failed) from e
+            if isinstance(e, sqlite3.Error):
+                raise self._named(e) from e
+            raise
+
+    def _named(self, error: sqlite3.Error) -> StoreError:
+        if is_corrupt(error):
+            return StoreCorrupt(self.path, str(error))
+        hint = "free some space: the agent goes on by itself" if "full" in str(error) else "see the disk"
+        return StoreUnwritable(self.path, str(error), hint)
+
+    def write_mark(self) -> None:
+        """Note beside the store how far it has come (integrity.Mark)."""
+        self._mark.write(self.id, self.last_journal, self.last_batch)
+
+    def close(self) -> None:
+        """Close the file; its write-ahead log is folded in."""
+        self.db.close()
+        self._mark.close()
+
+    # Small values
+
+    def meta(self, key: str) -> Any:
+        """A value of the table of small values, or None."""
+        found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return found[0] if found else None
+
+    def set_meta(self, db: sqlite3.Connection, key: str, value: Any) -> None:
+        """Set one, inside a transaction; None removes it."""
+        if value is None:
+            db.execute("DELETE FROM meta WHERE key = ?", (key,))
+        else:
+            db.execute("INSERT OR REPLACE INTO meta VALUES(?, ?)", (key, value))
+
+    # What links bring
+
+    def commit(self, items: Sequence[Item]) -> list[Outcome]:
+        """Make these durable, all or none; the outcome of each, in order. StoreUnwritable, StoreCorrupt."""
+        changes = _Changes()
+        changes.journal = self.last_journal
+        with self.transaction() as db:
+            outcomes = [self._put(db, item, changes) for item in items]
+        self._apply(changes)
+        return outcomes
+
+    def _put(self, db: sqlite3.Connection, item: Item, changes: _Changes) -> Outcome:
+        if isinstance(item, Frame):
+            return self._put_frame(db, item, changes)
+        if isinstance(item, Hello):
+            db.execute(
+                "INSERT INTO nodes(node, ed_pub, x_pub, counter, conn) VALUES(?, ?, ?, ?, ?) "
+                "ON CONFLICT(node) DO UPDATE SET counter = excluded.counter, conn = excluded.conn",
+                item,
+            )
+            changes.hellos.append(item)
+        elif isinstance(item, Held):
+            self._put_held(db, item, changes)
+        elif isinstance(item, Entry):
+            self.put_entry(db, item, changes)
+        else:
+            db.execute(
+                "INSERT INTO counters VALUES(?, ?) "
+                "ON CONFLICT(name) DO UPDATE SET count = count + excluded.count",
+                item,
+            )
+            changes.counts.append(item)
+        return Outcome.STORED
+
+    def put_entry(self, db: sqlite3.Connection, entry: Entry, changes: _Changes) -> int:
+        """Append an entry, inside a transaction; its journal id."""
+        cursor = db.execute("INSERT INTO journal(kind, data, made_ms) VALUES(?, ?, ?)", entry)
+        changes.journal = cursor.lastrowid or changes.journal
+        return changes.journal
+
+    def _boot(self, db: sqlite3.Connection, node: bytes, boot: bytes, changes: _Changes) -> BootFacts:
+        key = (node, boot)
+        facts = self._boots.get(key) or changes.boots.get(key)
+        if facts is None:
+            row = db.execute("INSERT INTO boots(node, boot) VALUES(?, ?)", key).lastrowid
+            facts = changes.boots[key] = BootFacts(row or 0, node, boot)
+        return facts
+
+    def _put_frame(self, db: sqlite3.Connection, frame: Frame, changes: _Changes) -> Outcome:
+        boot = self._boot(db, frame.node, frame.boot, changes)
+        cursor = db.execute(
+            "INSERT INTO journal(kind, boot, seq, data, made_ms) VALUES(?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (ENTRY_FRAME, boot.row, frame.seq, frame.plaintext, frame.received_ms),
+        )
+        if cursor.rowcount == 0:
+            return self._again(db, boot, frame, changes)
+        changes.journal = cursor.lastrowid or changes.journal
+        changes.frames.append((boot, frame.seq, frame.received_ms))
+        for first, count, reason in frame.losses:
+            db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
+            changes.losses.append((boot, first, count))
+        if frame.previous is not None:
+            earlier, known_next, clean, bound_s = frame.previous
+            before = self._boot(db, frame.node, earlier, changes)
+            db.execute(
+                "UPDATE boots SET known_next = ?, clean = ?, bound_s = ? WHERE id = ?",
+                (known_next, clean, bound_s, before.row),
+            )
+            changes.statements.append((before, Statement(known_next, clean, bound_s)))
+        return Outcome.STORED
+
+    def _again(self, db: sqlite3.Connection, boot: BootFacts, frame: Frame, changes: _Changes) -> Outcome:
+        (stored,) = db.execute(
+            "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq = ?", (boot.row, frame.seq)
+        ).fetchone()
+        if stored == frame.plaintext:
+            db.execute("UPDATE boots SET resent = resent + 1 WHERE id = ?", (boot.row,))
+            changes.resent.append(boot)
+            return Outcome.RESENT
+        kept = db.execute(
+            "INSERT OR IGNORE INTO conflicts VALUES(?, ?, ?, ?)",
+            (boot.row, frame.seq, frame.plaintext, frame.received_ms),
+        )
+        if kept.rowcount:
+            db.execute("UPDATE boots SET conflicts = conflicts + 1 WHERE id = ?", (boot.row,))
+            changes.conflicts.append(boot)
+        return Outcome.CONFLICT
+
+    def _put_held(self, db: sqlite3.Connection, held: Held, changes: _Changes) -> None:
+        listed = {boot: (next_seq, Ranges(ranges)) for boot, next_seq, ranges in held.boots}
+        for boot in listed:
+            self._boot(db, held.node, boot, changes)
+        incident = self.meta("incident") or 0
+        for (node, boot), facts in {**self._boots, **changes.boots}.items():
+            if node != held.node:
+                continue
+            next_seq, ranges = listed.get(boot, (0, Ranges()))
+            next_seq = max(next_seq, facts.next_seq)
+            live_ms = held.live_ms if boot in listed else facts.live_ms
+            db.execute(
+                "UPDATE boots SET next_seq = ?, held = ?, live_ms = ? WHERE id = ?",
+                (next_seq, cbor.dumps(list(ranges)), live_ms, facts.row),
+            )
+            changes.held.append((facts, next_seq, ranges, live_ms))
+            if boot in listed and facts.examined < incident:
+                self._examine(db, facts, next_seq, ranges, incident, held.live_ms, changes)
+
+    # Incidents: something happened to this store, so acknowledged frames may be missing from it
+
+    def declare(self, code: str, detail: dict[str, Any], at_ms: int, chain_reason: str | None) -> None:
+        """State an incident in the journal, make a new chain due for `chain_reason`, look for what is gone.
+
+        From now on numbers that a live node no longer holds, that are not here and that no loss frame names
+        are recorded as lost at the agent.
+        """
+        changes = _Changes()
+        changes.journal = self.last_journal
+        with self.transaction() as db:
+            statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
+            incident = self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
+            self.set_meta(db, "incident", incident)
+            if chain_reason is not None:
+                self.set_meta(db, "chain_due", chain_reason)
+            for facts in self._boots.values():
+                if facts.row in self._seen_live:
+                    self._examine(db, facts, facts.next_seq, facts.held, incident, at_ms, changes)
+        self._apply(changes)
+
+    def _examine(
+        self,
+        db: sqlite3.Connection,
+        facts: BootFacts,
+        next_seq: int,
+        held: Ranges,
+        incident: int,
+        at_ms: int,
+        changes: _Changes,
+    ) -> None:
+        db.execute("UPDATE boots SET examined = ? WHERE id = ?", (incident, facts.row))
+        arrived = Ranges((seq, 1) for boot, seq, _ in changes.frames if boot is facts)
+        gone = Ranges([(0, next_seq)]).minus(facts.stored).minus(arrived).minus(held).minus(facts.losses)
+        gone = gone.minus(facts.agent_losses)
+        changes.examined.append((facts, incident, gone))
+        if not gone:
+            return
+        for first, count in gone:
+            db.execute("INSERT OR REPLACE INTO agent_losses VALUES(?, ?, ?)", (facts.row, first, count))
+        detail = {
+            "node": facts.node,
+            "boot": facts.boot,
+            "frames": gone.count,
+            "ranges": [list(pair) for pair in gone][:64],
+        }
+        statement = cbor.dumps([ENTRY_STATEMENT, "frames_lost", detail])
+        self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
+
+    # Memory follows the disk
+
+    def _apply(self, changes: _Changes) -> None:
+        for key, facts in changes.boots.items():
+            self._boots[key] = self.facts[facts.row] = facts
+        for facts, seq, at_ms in changes.frames:
+            facts.stored.add(seq)
+            facts.heard_ms = at_ms
+        self.frames += len(changes.frames)
+        for facts, first, count in changes.losses:
+            facts.losses.add(first, count)
+        for facts, incident, gone in changes.examined:
+            facts.examined = incident
+            for pair in gone:
+                facts.agent_losses.add(*pair)
+        for facts, statement in changes.statements:
+            facts.statement = statement
+        for facts, next_seq, ranges, live_ms in changes.held:
+            facts.next_seq, facts.held, facts.live_ms = next_seq, ranges, live_ms
+            self._seen_live.add(facts.row)
+        for facts in changes.resent:
+            facts.resent += 1
+        for facts in changes.conflicts:
+            facts.conflicts += 1
+        for hello in changes.hellos:
+            self.hellos[hello.node] = (hello.counter, hello.conn)
+        for name, more in changes.counts:
+            self.counters[name] = self.counters.get(name, 0) + more
+        self.last_journal = changes.journal
+        self.write_mark()
+
+    # Questions
+
+    def ledger(self) -> Ledger:
+        """The ledger from the facts in memory, without reading the frames again."""
+        return Ledger(account(self.facts.values()), statements(self.db))
+
+    def size(self) -> int:
+        """Bytes on the disk, write-ahead log included."""
+        total = 0
+        for side in ("", "-wal"):
+            try:
+                total += os.stat(f"{self.path}{side}").st_size
+            except FileNotFoundError:
+                continue
+        return total

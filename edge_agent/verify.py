@@ -1,0 +1,237 @@
+"""Proving one's own store: chain, signatures, Merkle roots, receipts, and what the nodes signed.
+
+Everything is computed again from the entries in the journal; nothing that the agent noted about them is
+believed.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_agent.custody import entries_of
+from edge_agent.keys import PublicKeys
+from edge_agent.store.chain import JournalRow
+from edge_agent.store.integrity import damage
+from edge_agent.store.schema import connect
+from protocol import attest, cbor, frames
+from protocol import batch as wire
+from protocol.errors import ProtocolError
+
+MAX_NAMED = 5
+
+
+@dataclass
+class Result:
+    """One thing that was checked: a sentence, and whether it holds."""
+
+    good: bool
+    sentence: str
+
+
+@dataclass
+class _Tally:
+    checked: int = 0
+    bad: list[str] = field(default_factory=list[str])
+
+    def wrong(self, what: str) -> None:
+        self.bad.append(what)
+
+    def result(self, good: str, bad: str) -> Result:
+        if not self.bad:
+            return Result(True, good)
+        named = "; ".join(self.bad[:MAX_NAMED])
+        more = f"; and {len(self.bad) - MAX_NAMED} more" if len(self.bad) > MAX_NAMED else ""
+        return Result(False, f"{bad}: {named}{more}.")
+
+
+def verify(path: Path, agent: PublicKeys, collector: PublicKeys | None) -> list[Result]:
+    """What holds of the store at `path` and what does not, one sentence each. The agent may be running."""
+    if not path.exists():
+        return [Result(False, f"There is no store at {path}.")]
+    why = damage(path)
+    if why is not None:
+        return [Result(False, f"The store is damaged: {why}.")]
+    with closing(connect(path, read_only=True)) as db:
+        db.execute("BEGIN")
+        try:
+            return [
+                Result(True, "The store's file is sound."),
+                *_chains(db, agent),
+                _receipts(db, agent, collector),
+                *_attestations(db),
+                *_remarks(db),
+            ]
+        except sqlite3.DatabaseError as e:
+            return [Result(False, f"The store is damaged: {e}.")]
+
+
+def _chains(db: sqlite3.Connection, agent: PublicKeys) -> list[Result]:
+    """Signatures, roots, counts, and that each batch follows the one before and the journal is covered once."""
+    links, proofs, cover = _Tally(), _Tally(), _Tally()
+    previous: dict[bytes, tuple[int, bytes]] = {}
+    reached = 0
+    entries = 0
+    for chain, number, first, last, preamble, signed, digest in db.execute(
+        "SELECT chain, number, first_id, last_id, preamble, signed, hash FROM batches ORDER BY id"
+    ):
+        name = f"batch {number} of chain {chain.hex()}"
+        links.checked += 1
+        if first != reached + 1 or last < first:
+            cover.wrong(f"{name} covers entries {first} to {last} after entry {reached}")
+        reached = last
+        try:
+            leaves = [*_blobs(preamble), *entries_of(list(_journal(db, first, last)))]
+            entries += len(leaves)
+            batch = wire.parse_batch(wire.encode_batch(signed, leaves), agent.ed_pub, agent.id)
+        except (ProtocolError, TypeError, ValueError) as e:
+            proofs.wrong(f"{name} ({e})")
+            previous[chain] = (number, digest)
+            continue
+        before = previous.get(chain, (-1, wire.FIRST_PREVIOUS))
+        told = (batch.chain_id, batch.number, batch.previous, batch.head_hash)
+        if told != (chain, before[0] + 1, before[1], digest) or number != batch.number:
+            links.wrong(f"{name} does not follow number {before[0]}")
+        previous[chain] = (number, digest)
+    (journal,) = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
+    if journal < reached:
+        cover.wrong(f"entries {journal + 1} to {reached} are signed for and gone")
+    made = f"{links.checked} batches in {len(previous)} chains"
+    return [
+        proofs.result(
+            f"Every signature, Merkle root and count is right: {made}, {entries} entries.",
+            "Signatures, roots or counts are wrong",
+        ),
+        links.result(f"The chain is whole: each of {made} follows the one before.", "The chain is broken"),
+        cover.result(
+            f"Every entry up to {reached} is in exactly one batch; {journal - reached} wait to be signed.",
+            "The batches do not cover the journal once",
+        ),
+    ]
+
+
+def _blobs(encoded: bytes) -> list[bytes]:
+    listed = cbor.loads(encoded)
+    if not isinstance(listed, list):
+        raise ValueError("the preamble is not a list")
+    return listed  # pyright: ignore[reportUnknownVariableType]
+
+
+def _journal(db: sqlite3.Connection, first: int, last: int) -> Iterator[JournalRow]:
+    for found in db.execute(
+        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms FROM journal j "
+        "LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
+        (first, last),
+    ):
+        yield JournalRow(*found)
+
+
+def _receipts(db: sqlite3.Connection, agent: PublicKeys, collector: PublicKeys | None) -> Result:
+    tally = _Tally()
+    waiting = 0
+    for chain, number, digest, receipt in db.execute(
+        "SELECT chain, number, hash, receipt FROM batches ORDER BY id"
+    ):
+        if receipt is None:
+            waiting += 1
+            continue
+        tally.checked += 1
+        if collector is None:
+            continue
+        name = f"the receipt of batch {number} of chain {chain.hex()}"
+        try:
+            told = wire.verify_receipt(receipt, collector.ed_pub)
+        except ProtocolError as e:
+            tally.wrong(f"{name} ({e})")
+            continue
+        if (told.agent_id, told.chain_id, told.number, told.head_hash) != (agent.id, chain, number, digest):
+            tally.wrong(f"{name} is for another batch")
+    if collector is None and tally.checked:
+        return Result(False, f"{tally.checked} receipts cannot be checked: no collector is configured.")
+    return tally.result(
+        f"Every receipt is the collector's: {tally.checked} of them; {waiting} batches have none yet.",
+        "Receipts are wrong",
+    )
+
+
+def _attestations(db: sqlite3.Connection) -> list[Result]:
+    """What nodes signed, against what is stored, wherever the whole range is here."""
+    tally = _Tally()
+    incomplete = 0
+    covered: Counter[int] = Counter()
+    keys: dict[bytes, bytes] = {
+        node: ed_pub
+        for node, ed_pub, x_pub in db.execute("SELECT node, ed_pub, x_pub FROM nodes")
+        if PublicKeys(ed_pub, x_pub).id == node
+    }
+    boots = db.execute("SELECT id, node, boot FROM boots ORDER BY node, boot").fetchall()
+    total = 0
+    for row, node, boot in boots:
+        (stored,) = db.execute("SELECT count(*) FROM journal WHERE kind = 0 AND boot = ?", (row,)).fetchone()
+        total += stored
+        for seq, body in _attest_frames(db, row):
+            first, count = body[attest.FIRST], body[attest.COUNT]
+            name = f"frames {first} to {first + count - 1} of boot {boot[:4].hex()} of node {node.hex()}"
+            plaintexts = [
+                data
+                for (data,) in db.execute(
+                    "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq BETWEEN ? AND ? "
+                    "ORDER BY seq",
+                    (row, first, first + count - 1),
+                )
+            ]
+            if len(plaintexts) != count:
+                incomplete += 1
+                continue
+            tally.checked += 1
+            if seq < first + count or node not in keys:
+                tally.wrong(f"{name}: attested out of turn, or by an unknown node")
+            elif not attest.verify(node, keys[node], boot, body, plaintexts):
+                tally.wrong(f"{name}: not what the node signed")
+            else:
+                covered[row] += count
+    signed = sum(covered.values())
+    note = (
+        f"; {incomplete} ranges cannot be checked because frames of them are missing here"
+        if incomplete
+        else ""
+    )
+    return [
+        tally.result(
+            f"Every attestation that can be checked is the node's own: {tally.checked} of them, over {signed} of "
+            f"{total} frames{note}.",
+            "Attestations are wrong",
+        )
+    ]
+
+
+def _attest_frames(db: sqlite3.Connection, row: int) -> list[tuple[int, dict[int, Any]]]:
+    out: list[tuple[int, dict[int, Any]]] = []
+    # The first bytes of a frame are an array of three and its kind, so that only attestations are decoded.
+    opening = bytes((0x83, frames.KIND_ATTEST))
+    for seq, data in db.execute(
+        "SELECT seq, data FROM journal WHERE kind = 0 AND boot = ? AND substr(data, 1, 2) = ? ORDER BY seq",
+        (row, opening),
+    ):
+        try:
+            out.append((seq, frames.unpack(data)[2]))
+        except ProtocolError:
+            continue
+    return out
+
+
+def _remarks(db: sqlite3.Connection) -> list[Result]:
+    """What is wrong without being a broken proof."""
+    out: list[Result] = []
+    (forks,) = db.execute("SELECT count(*) FROM forks").fetchone()
+    if forks:
+        who = "somebody else signs with this agent's key, or a copy of it ran"
+        out.append(Result(False, f"{forks} forks: {who}."))
+    (conflicts,) = db.execute("SELECT count(*) FROM conflicts").fetchone()
+    if conflicts:
+        what = "frames came again with other content; the first of each stands"
+        out.append(Result(False, f"{conflicts} {what}."))
+    return out
