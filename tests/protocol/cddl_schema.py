@@ -1,0 +1,85 @@
+"""protocol/vitalwire.cddl behind two CDDL validators that have nothing in common."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from protocol import cbor, frames, messages
+
+zcbor = pytest.importorskip("zcbor", reason="zcbor, a CDDL validator, is not installed")
+try:
+    import pycddl
+except ImportError:  # no wheel for this platform
+    pycddl = None
+
+TEXT = (Path(__file__).resolve().parents[2] / "protocol" / "vitalwire.cddl").read_text("utf-8")
+
+# With closed maps, a value of a wrong type is an error and not an unknown key. What we make holds no
+# unknown key.
+CLOSED = re.sub(r"(?m)(^  |, )\* uint => any,?", "", TEXT)
+
+# pycddl 0.6 (cddl 0.9.5) cannot do .cbor or a choice of numbers inside an array, and open maps forget their
+# keys (github.com/anweiss/cddl, issues 84, 221, 643); what it can do, it must agree to.
+NOT_FOR_PYCDDL = {
+    "sealed",
+    "data-message",
+    "downlink-message",
+    "signed-head",
+    "signed-receipt",
+    "signed-head-statement",
+    "batch",
+    "external-aad",
+}
+
+FRAME_RULES = {
+    frames.KIND_BOOT: "boot-frame",
+    frames.KIND_WAVE: "wave-frame",
+    frames.KIND_VITALS: "vitals-frame",
+    frames.KIND_EVENT: "event-frame",
+    frames.KIND_STATUS: "status-frame",
+    frames.KIND_LOSS: "loss-frame",
+    frames.KIND_ATTEST: "attest-frame",
+    frames.KIND_TIME: "time-frame",
+    frames.KIND_ACK: "ack-frame",
+    frames.KIND_TIME_DOWN: "time-down-frame",
+}
+
+
+@cache
+def _by_zcbor(text: str):
+    return zcbor.DataTranslator.from_cddl(text, 1 << 20).my_types
+
+
+@cache
+def _by_pycddl(rule: str):
+    return None if pycddl is None else pycddl.Schema(f"start = {rule}\n{CLOSED}")
+
+
+def why_not(rule: str, data: bytes, text: str = CLOSED) -> "str | None":
+    """None when `data` is valid under `rule`, else a validator's words."""
+    try:
+        _by_zcbor(text)[rule].validate_str(data)
+    except zcbor.CddlValidationError as error:
+        return str(error)
+    if text is not CLOSED or rule in NOT_FOR_PYCDDL or pycddl is None:
+        return None
+    try:
+        _by_pycddl(rule).validate_cbor(data)  # pyright: ignore[reportOptionalMemberAccess]
+    except pycddl.ValidationError as error:
+        return str(error)
+    return None
+
+
+def frame_rule(plaintext: bytes) -> str:
+    """The rule of a frame, by its kind."""
+    return FRAME_RULES.get(cbor.loads(plaintext)[0], "other-frame")
+
+
+def message_rule(message: bytes) -> str:
+    """The rule of a message, by its sort and type."""
+    kind = messages.sort(message)
+    if kind == messages.SORT_CLEAR:
+        return messages.MSG_NAMES[cbor.loads(message)[0]].replace(" ", "-")
+    return "data-message" if kind == messages.SORT_DATA else "downlink-message"
