@@ -1,8 +1,10 @@
-"""The boot counter, the boot id, and what is known afterwards of how a boot ended (docs/wire-protocol.md §5 and §8.1).
+"""The boot counter, the boot id, and what is known afterwards of how a boot ended (docs/wire-protocol.md §5
+and §8.1).
 
-The record `boot` is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot id. It is committed once before
-the first seal of a boot, then with the number of the next frame at a bounded rate, and last at an orderly stop. A board that keeps some
-memory through a reset also holds that number there, frame by frame. The next boot makes its statement from whichever knows more.
+The record `boot` is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot
+id. It is committed once before the first seal of a boot, then with the number of the next frame at a bounded
+rate, and last at an orderly stop. A board that keeps some memory through a reset also holds that number
+there, frame by frame. The next boot makes its statement from whichever knows more.
 """
 
 import struct
@@ -14,7 +16,8 @@ from protocol.errors import ProtocolError
 
 BOOT_RECORD = "boot"
 RESERVE_EVERY_S = 30
-# Longest time between two reservations: the rate, and a generous bound on how long their task is kept from running.
+# Longest time between two reservations: the rate, and a generous bound on how long their task is kept from
+# running.
 RESERVE_BOUND_S = RESERVE_EVERY_S + 5
 RETAINED_BOUND_S = 1
 RETAINED_FORMAT = ">12sI"
@@ -33,8 +36,9 @@ class CommitError(Exception):
 class BootRecord:
     """One boot: commits it, keeps its record, states the one before.
 
-    `boot_id`: 12 bytes. `statement`: [boot id, known_next, clean, bound_s] of the previous boot, None in a node's first.
-    `fault`: text on a damaged record that was set aside, or None. `board` has retained_read() and retained_write().
+    `boot_id`: 12 bytes. `statement`: [boot id, known_next, clean, bound_s] of the previous boot, None in a
+    node's first. `fault`: text on a damaged record that was set aside, or None. `board` has retained_read()
+    and retained_write().
     """
 
     def __init__(self, records, board):
@@ -66,7 +70,9 @@ class BootRecord:
         return [boot_id, known_next, clean, bound_s]
 
     def commit(self, random8):
-        """Put the next counter on flash; from then on `boot_id` is this boot's. Raises CommitError, and may be tried again."""
+        """Put the next counter on flash; from then on `boot_id` is this boot's. Raises CommitError, and may
+        be tried again.
+        """
         counter = 1
         if self.statement is not None:
             counter = int.from_bytes(self.statement[0][:4], "big") + 1
@@ -87,7 +93,8 @@ class BootRecord:
         payload = cbor.dumps([boot_id, known_next, clean, bound_s])
         try:
             self._records.write(BOOT_RECORD, payload)
-            # A commit counts when it can be read back: flash that is full or worn may take a write and keep nothing.
+            # A commit counts when it can be read back: flash that is full or worn may take a write and keep
+            # nothing.
             kept = self._records.read(BOOT_RECORD)
         except FlashError as error:
             raise CommitError(error.cause)
@@ -95,14 +102,16 @@ class BootRecord:
             raise CommitError("the record reads back differently")
 
     def retain(self, next_seq):
-        """Note in memory that survives a reset that frames below `next_seq` exist; call it with every frame."""
+        """Note where a reset cannot reach that frames below `next_seq` exist; call it with every frame."""
         memory = self._retained
         struct.pack_into(RETAINED_FORMAT, memory, 0, self.boot_id, next_seq)
         struct.pack_into(">I", memory, 16, crc32(memoryview(memory)[:16]))
         self._board.retained_write(memory)
 
     def reserve(self, next_seq, uptime_s):
-        """Bring the number onto flash when the last time is RESERVE_EVERY_S ago; a CommitError here only widens the bound."""
+        """Bring the number onto flash when the last time is RESERVE_EVERY_S ago; a CommitError here only
+        widens the bound.
+        """
         if uptime_s - self._reserved_s < RESERVE_EVERY_S or next_seq == self._reserved:
             return
         self._reserved_s = uptime_s
@@ -115,7 +124,9 @@ class BootRecord:
 
 
 def read_retained(memory):
-    """(boot id, known_next) from a board's retained memory, or None when it holds nothing of ours (power was off)."""
+    """(boot id, known_next) from a board's retained memory, or None when it holds nothing of ours (power was
+    off).
+    """
     if memory is None or len(memory) < RETAINED_BYTES:
         return None
     boot_id, known_next, check = struct.unpack(RETAINED_FORMAT + "I", bytes(memory[:RETAINED_BYTES]))

@@ -1,13 +1,16 @@
 """Microseconds since boot, counted in 64 bits from ticks that wrap.
 
-`time.ticks_us` wraps every 2^30 µs (17.9 min) on an ESP32, and an integer from 2^30 on is a heap object there. So the count is kept as
-two small integers (whole seconds, microseconds of the second) and joined to one number only where a frame needs it.
-Between two calls of `advance` (or of any method that calls it) at most 2^29 µs (8.9 min) may pass.
+`time.ticks_us` wraps every 2^30 µs (17.9 min) on an ESP32, and an integer from 2^30 on is a heap object
+there. So the count is kept as two small integers (whole seconds, microseconds of the second) and joined to
+one number only where a frame needs it. Between two calls of `advance` (or of any method that calls it) at
+most 2^29 µs (8.9 min) may pass.
 """
 
 
 class Clock:
-    """Time since this object was made. `source` is shaped like MicroPython's `time`; `ticks` values are its ticks_us()."""
+    """Time since this object was made. `source` is shaped like MicroPython's `time`; `ticks` values are its
+    ticks_us().
+    """
 
     def __init__(self, source):
         self.ticks_us = source.ticks_us
@@ -38,7 +41,9 @@ class Clock:
         return self.seconds * 1000 + self._micros // 1000
 
     def at_us(self, ticks):
-        """Microseconds since boot of a moment read as `ticks`, at most 8.9 minutes from now; before boot is 0."""
+        """Microseconds since boot of a moment read as `ticks`, at most 8.9 minutes from now; before boot is
+        0.
+        """
         self.advance()
         at = self.seconds * 1000000 + self._micros + self.ticks_diff(ticks, self._last)
         return at if at > 0 else 0

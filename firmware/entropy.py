@@ -1,8 +1,9 @@
 """Unpredictable bytes for keys, nonces and boot ids, from a pool that never depends on one source alone.
 
-The pool mixes, by SHA-256: the stored seed, `os.urandom` (on an ESP32 a true source only while the radio is on, so the board also says
-whether it was) and whatever the board adds (sensor noise, the bench host's random bytes). The stored seed is
-replaced *before* anything is drawn, so a power cut never makes two boots draw from the same seed.
+The pool mixes, by SHA-256: the stored seed, `os.urandom` (on an ESP32 a true source only while the radio is
+on, so the board also says whether it was) and whatever the board adds (sensor noise, the bench host's random
+bytes). The stored seed is replaced *before* anything is drawn, so a power cut never makes two boots draw from
+the same seed.
 """
 
 import os
@@ -17,7 +18,9 @@ WEAK = b"\x00"
 
 
 class EntropyPool:
-    """`strong` says whether a true random source ever went in; `fault` is the FlashError that kept the seed from being replaced."""
+    """`strong` says whether a true random source ever went in; `fault` is the FlashError that kept the seed
+    from being replaced.
+    """
 
     def __init__(self, records, board_bytes, board_strong):
         self.strong = bool(board_strong)
@@ -28,7 +31,9 @@ class EntropyPool:
         self._take_seed(records)
 
     def _take_seed(self, records):
-        """Mix the stored seed in and put its successor on flash; without that, it does not count as a strong source."""
+        """Mix the stored seed in and put its successor on flash; without that, it does not count as a strong
+        source.
+        """
         try:
             stored = records.read(SEED_RECORD)
         except FlashError as error:

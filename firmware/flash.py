@@ -1,8 +1,8 @@
 """Small records on the node's flash that a power cut leaves either as they were or as they were to be.
 
-A record is a file: `VWR1` ‖ CRC-32 of the payload (4 bytes, big-endian) ‖ payload. It is written beside its place, synced, and renamed
-over it; LittleFS and POSIX rename in one step. What a cut can leave behind is a whole old record and a piece of a new one under
-another name. The CRC tells bad flash, not an attacker.
+A record is a file: `VWR1` ‖ CRC-32 of the payload (4 bytes, big-endian) ‖ payload. It is written beside its
+place, synced, and renamed over it; LittleFS and POSIX rename in one step. What a cut can leave behind is a
+whole old record and a piece of a new one under another name. The CRC tells bad flash, not an attacker.
 """
 
 import os
@@ -15,7 +15,9 @@ MAX_PAYLOAD = 2048
 
 
 class FlashError(Exception):
-    """A record could not be read or written: `path`, `cause` (missing, damaged, too_long, or the system's error text)."""
+    """A record could not be read or written: `path`, `cause` (missing, damaged, too_long, or the system's
+    error text).
+    """
 
     def __init__(self, path, cause):
         super().__init__(path + ": " + cause)
@@ -51,7 +53,9 @@ class Records:
         return self.folder + "/" + name
 
     def write(self, name, payload):
-        """Replace the record; when this returns the new one is on the medium. Raises FlashError, the old one stays."""
+        """Replace the record; when this returns the new one is on the medium. Raises FlashError, the old one
+        stays.
+        """
         if len(payload) > MAX_PAYLOAD:
             raise FlashError(self.path(name), "too_long")
         place = self.path(name)
@@ -68,7 +72,9 @@ class Records:
             raise FlashError(place, str(error))
 
     def read(self, name):
-        """The record's payload, or None when there is none. Raises FlashError("damaged") for one that is not whole."""
+        """The record's payload, or None when there is none. Raises FlashError("damaged") for one that is not
+        whole.
+        """
         place = self.path(name)
         try:
             with open(place, "rb") as file:

@@ -1,11 +1,12 @@
-"""What the node says of its own health every ten seconds, and the memory policy that the figures are about."""
+"""What the node says of its health every ten seconds, and the memory policy that the figures are about."""
 
 import gc
 
 from protocol import frames
 
-# MicroPython collects when an allocation fails; by then the heap is in pieces. Collecting after this share of it is allocated keeps
-# large free blocks together at the price of one pass (1 % of the time at the usual rate).
+# MicroPython collects when an allocation fails; by then the heap is in pieces. Collecting after this share of
+# it is allocated keeps large free blocks together at the price of one pass (1 % of the time at the usual
+# rate).
 COLLECT_SHARE = 4
 
 

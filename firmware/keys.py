@@ -1,11 +1,12 @@
 """What the node remembers of itself and its agents across boots: its identity, and whom it is paired with.
 
-Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519 public];
-`agents` [[ed25519 public, x25519 public], …]. A damaged record is set aside, never silently replaced: `faults` tells.
+Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519
+public]; `agents` [[ed25519 public, x25519 public], …]. A damaged record is set aside, never silently
+replaced: `faults` tells.
 """
 
 from firmware.flash import FlashError
-from protocol import cbor, crypto
+from protocol import cbor
 from protocol.errors import ProtocolError
 from protocol.identity import Identity, generate_steps
 from protocol.identity import node_id as party_id
@@ -32,7 +33,9 @@ class KeyStore:
             return None
 
     def identity_steps(self, random):
-        """The stored identity, or a new one that is on flash when this returns. Raises FlashError when it cannot be kept."""
+        """The stored identity, or a new one that is on flash when this returns. Raises FlashError when it
+        cannot be kept.
+        """
         stored = self._read(IDENTITY_RECORD)
         if stored is not None:
             ed_seed, ed_pub, x_sk, x_pub = stored
@@ -48,7 +51,9 @@ class KeyStore:
         return [(ed_pub, x_pub) for ed_pub, x_pub in self._read(AGENTS_RECORD) or []]
 
     def add_agent(self, ed_pub, x_pub):
-        """Remember an agent; False when there are MAX_AGENTS already. An agent known by its keys is no second one."""
+        """Remember an agent; False when there are MAX_AGENTS already. An agent known by its keys is no second
+        one.
+        """
         agents = self.agents()
         new = party_id(ed_pub, x_pub)
         if all(party_id(ed, x) != new for ed, x in agents):

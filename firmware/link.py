@@ -1,7 +1,9 @@
-"""The session's bytes between it and the board's link, and its slow key work, in tasks that never wait for a slow wire.
+"""The session's bytes between it and the board's link, and its slow key work, in tasks that never wait for a
+slow wire.
 
-`port` is the board's link: `read() -> bytes` (what is there, maybe none), `write(buf) -> n` (how many bytes it took, maybe 0),
-`stream` (what asyncio can wait on for something to read). A message that the wire takes only in part is finished before the next.
+`port` is the board's link: `read() -> bytes` (what is there, maybe none), `write(buf) -> n` (how many bytes
+it took, maybe 0), `stream` (what asyncio can wait on for something to read). A message that the wire takes
+only in part is finished before the next.
 """
 
 import asyncio
@@ -16,7 +18,9 @@ NOTHING_MS = 100
 
 
 class Link:
-    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce), rejected() and streaming()."""
+    """`owner` has time_asked(token, rx_us) and pair_asked(ed_pub, x_pub, nonce). `alive_ms`: when the sending
+    task last ran.
+    """
 
     def __init__(self, port, session, clock, owner):
         self._port = port
@@ -24,7 +28,7 @@ class Link:
         self._clock = clock
         self._owner = owner
         self._pending = None
-        self.alive = 0
+        self.alive_ms = 0
 
     # Receiving
 
@@ -51,18 +55,13 @@ class Link:
                 self._owner.time_asked(event.token, event.stamp)
             elif isinstance(event, ev.PairAsked):
                 self._owner.pair_asked(event.ed_pub, event.x_pub, event.nonce)
-            elif isinstance(event, ev.Rejected):
-                self._owner.rejected()
-            elif isinstance(event, ev.Streaming):
-                self._owner.streaming()
 
     # Sending
 
     async def send(self):
         """Task: the session's timers, and its messages as fast as the wire takes them."""
         while True:
-            self.alive += 1
-            now_ms = self._clock.now_ms()
+            now_ms = self.alive_ms = self._clock.now_ms()
             self._session.tick(now_ms)
             self._events()
             await asyncio.sleep_ms(BUSY_MS if self.push(now_ms) else TICK_MS)
@@ -104,7 +103,9 @@ SLICE_US = 3000
 
 
 async def sliced(steps, clock):
-    """Drive a `*_steps` generator, giving every other task its turn at least every SLICE_US and one step; its result."""
+    """Drive a `*_steps` generator, giving every other task its turn at least every SLICE_US and one step; its
+    result.
+    """
     begin = clock.ticks_us()
     try:
         while True:

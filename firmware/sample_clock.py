@@ -1,18 +1,22 @@
 """When a FIFO's samples were taken: the chip's sample clock, tracked against the node's ticks.
 
-A FIFO does not say when its samples came. But each drain that empties it is a bracket: the newest sample is not younger than the end of
-the drain, and the one after it had not come when the drain began. The tracker intersects these brackets as they come: the newest sample's
-moment lies between two bounds that only ever widen by what the chip's oscillator may have drifted since, and its middle is the
-estimate. So reading late or unevenly does not move the timestamps, it sharpens them. How far the middle wanders tells the oscillator's true
-period.
+A FIFO does not say when its samples came. But each drain that empties it is a bracket: the newest sample is
+not younger than the end of the drain, and the one after it had not come when the drain began. The tracker
+intersects these brackets as they come: the newest sample's moment lies between two bounds that only ever
+widen by what the chip's oscillator may have drifted since, and its middle is the estimate. So reading late or
+unevenly does not move the timestamps, it sharpens them. How far the middle wanders tells the oscillator's
+true period.
 
-All values are small integers on a 32-bit node: ticks in µs (30 bits, as time.ticks_us), everything else in ns.
+All values are small integers on a 32-bit node: ticks in µs (30 bits, as time.ticks_us), everything else in
+ns.
 """
 
-# How much a period may still be wrong, as a divisor: 0.5 % while nothing is known, 50 ppm once it has been tracked.
+# How much a period may still be wrong, as a divisor: 0.5 % while nothing is known, 50 ppm once it has been
+# tracked.
 DRIFT_FIRST = 200
 DRIFT_SETTLED = 20000
-# Samples over which the wander of the estimate is gathered before the period follows it, and how many such spans make it settled.
+# Samples over which the wander of the estimate is gathered before the period follows it, and how many such
+# spans make it settled.
 SPAN_SAMPLES = 1500
 SETTLE_SPANS = 3
 # Furthest that a part's oscillator is taken to be off its nominal rate, as a divisor of the period (5 %).
@@ -20,7 +24,8 @@ PULL_DIVISOR = 20
 
 
 class SampleClock:
-    """`last`: ticks of the newest sample; `period_ns`: tracked period; `worst_us`: largest correction of the settled clock.
+    """`last`: ticks of the newest sample; `period_ns`: tracked period; `worst_us`: largest correction of the
+    settled clock.
 
     `clock` is the node's Clock, for the arithmetic of its ticks.
     """
@@ -44,10 +49,12 @@ class SampleClock:
         self._span = 0
 
     def advance(self, n, begin, end):
-        """A drain from ticks `begin` to `end` emptied the FIFO of n samples; returns how many samples are missing before them.
+        """A drain from ticks `begin` to `end` emptied the FIFO of n samples; returns how many samples are
+        missing before them.
 
-        After it, `last` is the moment of the newest sample. Samples are missing when the bracket begins a whole period or more after
-        the moment at which the next sample was due (a drain that failed, a FIFO that was reset).
+        After it, `last` is the moment of the newest sample. Samples are missing when the bracket begins a
+        whole period or more after the moment at which the next sample was due (a drain that failed, a FIFO
+        that was reset).
         """
         period = self.period_ns
         if self.last is None:
@@ -86,7 +93,9 @@ class SampleClock:
         return 0
 
     def skip(self, n):
-        """n samples went by without a bracket: read from a FIFO that was full, or counted as lost by the chip."""
+        """n samples went by without a bracket: read from a FIFO that was full, or counted as lost by the
+        chip.
+        """
         if self.last is not None:
             fraction = n * self.period_ns + self._fraction_ns
             self.last = self._add(self.last, fraction // 1000)
@@ -108,7 +117,9 @@ class SampleClock:
         self._span = 0
 
     def _follow(self, move, n, settled):
-        """An estimate that wanders one way over a whole span is the oscillator's doing: the period takes it over."""
+        """An estimate that wanders one way over a whole span is the oscillator's doing: the period takes it
+        over.
+        """
         if settled and abs(move) > self.worst_us * 1000:
             self.worst_us = abs(move) // 1000
         self._wander += move

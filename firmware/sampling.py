@@ -1,7 +1,7 @@
 """The sensors: drained on time, dated by their own sample clocks, started again after a fault.
 
-A sensor owns its driver, its SampleClock, its WaveBuffer and its signal chain. `poll` is plain code that any task may call before it
-does something long: it takes what the chip's FIFO holds and never waits.
+A sensor owns its driver, its SampleClock, its WaveBuffer and its signal chain. `poll` is plain code that any
+task may call before it does something long: it takes what the chip's FIFO holds and never waits.
 """
 
 from array import array
@@ -24,14 +24,15 @@ BACKOFF_MAX_MS = 8000
 class Sensor:
     """What the ECG and the PPG have in common.
 
-    `part`, `period_ns` and `lsb` are the driver's; `open_driver()` makes one (it may raise OSError or DriverError). `chain` is the signal
-    chain. `node` gets report() for events and wave(sensor, ready) for a frame that cannot wait. Counters since boot: `late`, `missed`,
-    `bus_errors`.
+    `part`, `period_ns` and `lsb` are the driver's; `open_driver()` makes one (it may raise OSError or
+    DriverError). `chain` is the signal chain. `node` gets report() for events and wave(sensor, ready) for a
+    frame that cannot wait. Counters since boot: `late`, `missed`, `bus_errors`.
     """
 
     channels = ()
     overflow_event = 0
-    # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of them.
+    # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of
+    # them.
     gap_after = False
 
     def __init__(self, part, period_ns, lsb, clock, node, open_driver, chain, frame_samples):
@@ -62,7 +63,9 @@ class Sensor:
     # Start and recovery
 
     def start(self, now_ms):
-        """Find, configure and start the chip; on failure poll() tries again with a growing pause. Returns whether it runs."""
+        """Find, configure and start the chip; on failure poll() tries again with a growing pause. Returns
+        whether it runs.
+        """
         try:
             driver = self._open()
             driver.check()
@@ -94,7 +97,9 @@ class Sensor:
         if not self._faulty:
             self._faulty = True
             self._backoff_ms = BACKOFF_FIRST_MS
-            self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, self.part + ": " + str(error))
+            self._node.report(
+                frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, self.part + ": " + str(error)
+            )
         self._retry_ms = now_ms + self._backoff_ms
         self._backoff_ms = min(self._backoff_ms * 2, BACKOFF_MAX_MS)
 
@@ -140,6 +145,7 @@ class Sensor:
                 self._owed += self._missed_while_stopped(n)
             if self._owed or self._flags_owed:
                 self.wave.gap(self._flags_owed, self._owed)
+                self.chain.gap(self._owed)
                 self.missed += self._owed
                 self._owed = 0
                 self._flags_owed = 0
@@ -153,7 +159,9 @@ class Sensor:
         return max(apart_us * 1000 // self.period_ns - 1, 0)
 
     def _overflow(self, lost):
-        """The chip ran over: the next samples taken begin a new frame. `lost` is -1 where the chip cannot say how many."""
+        """The chip ran over: the next samples taken begin a new frame. `lost` is -1 where the chip cannot say
+        how many.
+        """
         self._flags_owed = frames.WAVE_OVERFLOWED
         if lost > 0:
             self._owed += lost

@@ -1,26 +1,46 @@
-"""Every frame of a boot passes here: packed, numbered, sealed once, held for the agent, counted towards the next attestation."""
+"""Every frame of a boot passes here: packed, numbered, sealed once, held for the agent, counted towards the
+next attestation.
+"""
 
 from protocol import frames
 
+# A loss frame with this many ranges stays well below the longest message.
+MAX_RANGES = 100
+MAX_TEXT = 64
+
+
+class BootBroken(Exception):
+    """A frame was sealed but could not be kept and counted: its number is spent, so this boot must end."""
+
 
 class Sealer:
-    """`keys`: the boot's BootKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord; `clock`: the node's Clock."""
+    """`keys`: the boot's BootKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord;
+    `clock`: the node's Clock.
+    """
 
     def __init__(self, keys, box, attester, record, clock):
         self._keys = keys
         self._attester = attester
         self._record = record
+        self._clock = clock
         self.box = box
-        self.clock = clock
+        self.broken = False
 
     def seal(self, kind, body, t_us=None, keep=False):
-        """Make the frame (`t_us`: now) and hold it. `keep`: never evicted."""
+        """Make the frame (`t_us`: now) and hold it. `keep`: never evicted. Raises BootBroken when that went
+        wrong half way.
+        """
+        if self.broken:
+            raise BootBroken()
         if t_us is None:
-            t_us = self.clock.now_us()
+            t_us = self._clock.now_us()
         seq = self.box.next_seq
         plaintext = frames.pack(kind, t_us, body)
-        self.box.add(seq, self._keys.seal(seq, plaintext), frames.lane(kind, body), keep)
+        sealed = self._keys.seal(seq, plaintext)
+        self.broken = True
         self._attester.add(seq, plaintext)
+        self.box.add(seq, sealed, frames.lane(kind, body), keep)
+        self.broken = False
         self._record.retain(seq + 1)
 
     def event(self, code, priority, value=None, text=None):
@@ -41,11 +61,6 @@ class Sealer:
         for at in range(0, len(ranges), MAX_RANGES):
             body = [[first, count, frames.LOSS_OUTBOX_FULL] for first, count in ranges[at : at + MAX_RANGES]]
             self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
-
-
-# A loss frame with this many ranges stays well below the longest message.
-MAX_RANGES = 100
-MAX_TEXT = 64
 
 
 def cut_text(text):

@@ -1,32 +1,40 @@
-"""From the signal chains' results to the vitals frame, and to the events of a lead or a finger that comes and goes."""
+"""From the signal chains' results to the vitals frame, and to the events of a lead or a finger that comes and
+goes.
+"""
 
 from protocol import frames
 
-# A change must last this many readings (one a second) before it is an event; the flags in the frames do not wait.
+# A change must last this many readings (one a second) before it is an event; the flags in the frames do not
+# wait.
 STEADY_READINGS = 2
-MAX_RR = 8
 
 
 def vitals_body(ecg, ppg):
-    """The body of a vitals frame from an EcgSensor and a PpgSensor, either of which may be None.
+    """The body of a vitals frame from the EcgSensor and the PpgSensor.
 
-    A reading that is not there (0, a sensor in fault, nothing attached) is left out.
+    A reading that is not there (0, settling, nothing attached, a sensor in fault) is left out. Takes the
+    beats since the last call.
     """
     body = {}
     flags = 0
-    if ecg is not None and ecg.driver is not None:
+    if ecg.driver is not None:
         chain = ecg.chain
         if ecg.off:
             flags |= frames.VITALS_LEAD_OFF
         elif chain.settling:
             flags |= frames.VITALS_ECG_SETTLING
         else:
-            if chain.hr_x10:
-                body[frames.VITALS_HR] = chain.hr_x10
+            rate = chain.hr_x10
+            if rate:
+                body[frames.VITALS_HR] = rate
+            intervals = chain.rr_ms
+            if intervals:
+                body[frames.VITALS_RR] = intervals
             body[frames.VITALS_ECG_QUALITY] = chain.quality
+        chain.take_beats()
         if ecg.source:
             body[frames.SOURCE] = ecg.source
-    if ppg is not None and ppg.driver is not None:
+    if ppg.driver is not None:
         chain = ppg.chain
         if not chain.calibrated:
             flags |= frames.VITALS_UNCALIBRATED
@@ -35,12 +43,13 @@ def vitals_body(ecg, ppg):
         elif chain.settling:
             flags |= frames.VITALS_PPG_SETTLING
         else:
-            if chain.spo2_x10:
-                body[frames.VITALS_SPO2] = chain.spo2_x10
-            if chain.pulse_x10:
-                body[frames.VITALS_PULSE] = chain.pulse_x10
-            if chain.pi_x100:
-                body[frames.VITALS_PI] = chain.pi_x100
+            for key, reading in (
+                (frames.VITALS_SPO2, chain.spo2_x10),
+                (frames.VITALS_PULSE, chain.pulse_x10),
+                (frames.VITALS_PI, chain.pi_x100),
+            ):
+                if reading:
+                    body[key] = reading
             body[frames.VITALS_PPG_QUALITY] = chain.quality
         if ppg.source:
             body[frames.SOURCE_PPG] = ppg.source

@@ -1,4 +1,6 @@
-"""Samples gathered into frames: two sets of preallocated buffers a sensor, one filling, one waiting to be encoded and sealed."""
+"""Samples gathered into frames: two sets of preallocated buffers a sensor, one filling, one waiting to be
+encoded and sealed.
+"""
 
 from array import array
 
@@ -6,7 +8,8 @@ from array import array
 class WaveSet:
     """Buffers for the channels of one sensor, and what is to be said of the samples in them.
 
-    `n` samples, the first of them at `ticks`; `flags` (protocol.frames WAVE_…), `late`, `missed` as in the wave frame.
+    `n` samples, the first of them at `ticks`; `flags` (protocol.frames WAVE_…), `late`, `missed` as in the
+    wave frame.
     """
 
     def __init__(self, channels, samples):
@@ -25,8 +28,9 @@ class WaveSet:
 class WaveBuffer:
     """One sensor's waveform on its way into frames of `size` samples.
 
-    `put` copies a drained block; when a frame is complete it waits as `ready` (else None) until `release`. `emit(ready)` is
-    called only when a second frame is complete before the first was taken, so that no sample is ever dropped here.
+    `put` copies a drained block; when a frame is complete it waits as `ready` (else None) until `release`.
+    `emit(ready)` is called only when a second frame is complete before the first was taken, so that no sample
+    is ever dropped here.
     """
 
     def __init__(self, channels, size, emit):
@@ -62,7 +66,9 @@ class WaveBuffer:
                 self.close()
 
     def gap(self, overflowed, missed):
-        """Samples are missing here: what was gathered is a frame of its own, and the next frame says what came before it."""
+        """Samples are missing here: what was gathered is a frame of its own, and the next frame says what
+        came before it.
+        """
         self.close()
         self._filling.flags |= overflowed
         self._filling.missed += missed

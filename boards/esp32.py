@@ -1,0 +1,68 @@
+"""What every ESP32 board shares: why it was reset, memory that survives a reset, the true random source, the
+end.
+"""
+
+import os
+import sys
+import time
+
+import machine
+
+from boards.stdio_link import give_console_back
+
+# docs/wire-protocol.md §8.1, reset cause. `machine` counts a brown-out as one of these.
+RESET_CAUSES = {
+    machine.PWRON_RESET: 1,
+    machine.HARD_RESET: 2,
+    machine.WDT_RESET: 3,
+    machine.DEEPSLEEP_RESET: 4,
+    machine.SOFT_RESET: 5,
+}
+ENTROPY_BYTES = 64
+# A board that fails at once after each reset wears its flash with boot counters no faster than this.
+REST_MS = 3000
+
+
+def reset_cause():
+    """The reset cause as the wire protocol numbers it."""
+    return RESET_CAUSES.get(machine.reset_cause(), 0)
+
+
+class RetainedMemory:
+    """The RTC's memory: it outlives every reset, not a power cut."""
+
+    def __init__(self):
+        self._rtc = machine.RTC()
+
+    def read(self):
+        """All of it."""
+        return self._rtc.memory()
+
+    def write(self, data):
+        """Replace it."""
+        self._rtc.memory(data)
+
+
+def radio_entropy():
+    """Bytes from the hardware generator while the radio feeds it noise; only then is it a true random source
+    (ESP32 Technical Reference Manual, "Random Number Generator")."""
+    import network
+
+    radio = network.WLAN(network.STA_IF)
+    radio.active(True)
+    try:
+        return os.urandom(ENTROPY_BYTES)
+    finally:
+        radio.active(False)
+
+
+def leave(code, error):
+    """The end of a boot: back to the prompt after an orderly stop; after a fault a reset, with time to read
+    the error.
+    """
+    give_console_back()
+    if error is not None:
+        sys.print_exception(error)
+    if code:
+        time.sleep_ms(REST_MS)
+        machine.reset()

@@ -1,0 +1,91 @@
+"""An ESP32 development board with a MAX30003 on SPI and a MAX30102 on I2C; pins and wiring: board.toml,
+docs/boards.md.
+"""
+
+import time
+
+import machine
+
+from boards.esp32 import RetainedMemory, leave, radio_entropy, reset_cause
+from boards.stdio_link import UartConsoleLink, take_console
+
+WATCHDOG_MS = 5000
+
+
+class Board:
+    """See docs/boards.md for what each method is for; `config` is this board's board.toml as a dict."""
+
+    root = ""
+
+    def __init__(self, config):
+        self.config = config
+        self.name = config["name"]
+        self._retained = RetainedMemory()
+        self._link = UartConsoleLink(config["link"]["baud"], time)
+        take_console()
+        self._button = machine.Pin(config["button"]["pin"], machine.Pin.IN, machine.Pin.PULL_UP)
+        ecg = config["ecg"]
+        self._cs = machine.Pin(ecg["cs"], machine.Pin.OUT, value=1)
+        self._spi = machine.SPI(
+            ecg["spi"],
+            baudrate=ecg["baud"],
+            polarity=0,
+            phase=0,
+            sck=machine.Pin(ecg["sck"]),
+            mosi=machine.Pin(ecg["mosi"]),
+            miso=machine.Pin(ecg["miso"]),
+        )
+        ppg = config["ppg"]
+        self._i2c = machine.I2C(
+            ppg["i2c"], scl=machine.Pin(ppg["scl"]), sda=machine.Pin(ppg["sda"]), freq=ppg["freq"]
+        )
+        self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
+
+    def ecg(self):
+        """(spi, cs) of the ECG front end."""
+        return self._spi, self._cs
+
+    def ppg(self):
+        """i2c of the oximeter."""
+        return self._i2c
+
+    def link(self):
+        """The serial link."""
+        return self._link
+
+    def input_info(self):
+        """(label, source of the ECG, source of the PPG): sensors on a body."""
+        return None, 0, 0
+
+    def entropy(self):
+        """(bytes, whether they come from a true random source): the generator with the radio on."""
+        return radio_entropy(), True
+
+    def reset_cause(self):
+        """Why the node started."""
+        return reset_cause()
+
+    def retained_read(self):
+        """Memory that survived the reset."""
+        return self._retained.read()
+
+    def retained_write(self, data):
+        """Put `data` into that memory."""
+        self._retained.write(data)
+
+    def stop_requested(self):
+        """This board has no switch for an orderly stop."""
+        return False
+
+    def consent(self):
+        """Whether somebody holds the button."""
+        return not self._button.value()
+
+    def feed_watchdog(self):
+        """Another WATCHDOG_MS."""
+        if self._watchdog is not None:
+            self._watchdog.feed()
+
+    def exit(self, code, error):
+        """Back to the prompt, or a reset after a fault."""
+        leave(code, error)

@@ -1,0 +1,341 @@
+"""The node: sampling, vitals, frames and session as asyncio tasks, from the first frame of a boot to its
+orderly end.
+
+`run(board)` is the whole application; the generated main.py calls it. Tasks: sample (drain the sensors'
+FIFOs), process (everything that becomes a frame), attest, three of the link, and a watch for the wish to
+stop. A task that dies is reported in an event and started again. Anything long is preceded by a drain, so
+that no FIFO runs over behind it.
+"""
+
+import asyncio
+import time
+
+from drivers import max30003, max30102
+from firmware.boots import CommitError
+from firmware.clock import Clock
+from firmware.dsp.ecg import EcgChain
+from firmware.dsp.ppg import PpgChain
+from firmware.housekeeping import Heap, status_body
+from firmware.link import Link, sliced
+from firmware.sampling import EcgSensor, PpgSensor
+from firmware.sealer import Sealer
+from firmware.start import Start
+from firmware.tasks import describe, keep_alive
+from firmware.version import VERSION
+from firmware.vitals import Contact, vitals_body
+from protocol import frames, waveform
+from protocol.session_states import STREAMING
+
+# Between drains, in turn: not a multiple of the ECG's sample period, so that the brackets of the sample clock
+# fall differently.
+DRAIN_MS = (38, 41, 39, 42)
+# The oximeter's FIFO holds 320 ms: every third drain is enough.
+PPG_EVERY = 3
+FRESH_US = 15000
+PROCESS_MS = 50
+ATTEST_MS = 500
+STOP_MS = 500
+STATUS_EVERY_S = 10
+LOSS_EVERY_S = 5
+ALIVE_MS = 4000
+FEED_MS = 1000
+ECG_FRAME = 250
+PPG_FRAME = 200
+WAVE_BITS = 18
+WAVE_MAX = (1 << (WAVE_BITS - 1)) - 1
+DRAIN_OUT_MS = 5000
+EXIT_STOPPED = 0
+EXIT_FAULT = 1
+
+
+class Node:
+    """One boot. `start` is its Start; what it has to say goes through `sealer`."""
+
+    def __init__(self, board):
+        self.board = board
+        self.clock = Clock(time)
+        self.start = start = Start(board)
+        self.session = start.session
+        self.sealer = Sealer(start.keys, start.box, start.attester, start.record, self.clock)
+        mains_hz = board.config["node"]["mains_hz"]
+        self.ecg = EcgSensor(
+            max30003.PART,
+            max30003.PERIOD_NS,
+            max30003.LSB_NV,
+            self.clock,
+            self,
+            lambda: max30003.Max30003(*board.ecg()),
+            EcgChain(mains_hz=mains_hz),
+            ECG_FRAME,
+        )
+        self.ppg = PpgSensor(
+            max30102.PART,
+            max30102.PERIOD_NS,
+            max30102.LSB_PA,
+            self.clock,
+            self,
+            lambda: max30102.Max30102(board.ppg()),
+            PpgChain(),
+            PPG_FRAME,
+        )
+        self.sensors = (self.ecg, self.ppg)
+        self.link = Link(board.link(), start.session, self.clock, self)
+        self._label = None
+        self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
+        self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
+        self._drained = self.clock.ticks_us()
+        self._second = 0
+        self._processed = 0
+        self._heap = None
+        self._signing = False
+        self._ended = asyncio.Event()
+        self.exit_code = EXIT_STOPPED
+
+    # What others call
+
+    def report(self, code, priority, value=None, text=None):
+        """An event of now."""
+        self.sealer.event(code, priority, value, text)
+
+    def sensor_recovered(self, sensor):
+        """A chip runs again. What its bus leads to may be something else now: then the event says what."""
+        label = self._read_input()
+        self.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, label or sensor.part)
+
+    def wave(self, sensor, ready):
+        """Seal a complete frame of each channel of `sensor`."""
+        t_us = self.clock.at_us(ready.ticks)
+        for i in range(len(sensor.channels)):
+            samples = ready.samples[i]
+            lsb = sensor.lsb
+            if max(samples) > WAVE_MAX:
+                # Brighter than any finger: the codec takes one bit less of it.
+                for k in range(ready.n):
+                    samples[k] >>= 1
+                lsb *= 2
+            body = {
+                frames.WAVE_CHANNEL: sensor.channels[i],
+                frames.WAVE_COUNT: ready.n,
+                frames.WAVE_PERIOD_NS: sensor.period_ns,
+                frames.WAVE_LSB: lsb,
+                frames.WAVE_CODEC: waveform.CODEC,
+                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS),
+            }
+            if ready.flags:
+                body[frames.WAVE_FLAGS] = ready.flags
+            if ready.late:
+                body[frames.WAVE_LATE] = ready.late
+            if ready.missed:
+                body[frames.WAVE_MISSED] = ready.missed
+            if sensor.source:
+                body[frames.SOURCE] = sensor.source
+            self.sealer.seal(frames.KIND_WAVE, body, t_us)
+
+    def time_asked(self, token, rx_us):
+        """The agent's ping: say when it came and when this was written."""
+        self.sealer.seal(frames.KIND_TIME, {frames.TIME_TOKEN: token, frames.TIME_RECEIVED_US: rx_us})
+
+    def pair_asked(self, ed_pub, x_pub, nonce):
+        """Pair with whoever asks first over the cable; with another only while the button is held."""
+        start = self.start
+        known = (ed_pub, x_pub) in start.agents
+        if not known and start.agents and not self.board.consent():
+            self.session.refuse_pairing()
+            return
+        self.drain()
+        if not known and not start.store.add_agent(ed_pub, x_pub):
+            self.session.refuse_pairing()
+            return
+        if not known:
+            start.agents.append((ed_pub, x_pub))
+        self.session.accept_pairing(ed_pub, x_pub, nonce)
+
+    def drain(self):
+        """Empty the FIFOs unless that has just been done: something long comes next."""
+        if self.clock.ticks_diff(self.clock.ticks_us(), self._drained) > FRESH_US:
+            self.ecg.poll()
+            self.ppg.poll()
+            self._drained = self.clock.ticks_us()
+
+    # The first frame
+
+    def _read_input(self):
+        """Ask the board what its sensors are attached to; the label if it is new."""
+        label, self.ecg.source, self.ppg.source = self.board.input_info()
+        changed = label if label != self._label else None
+        self._label = label
+        return changed
+
+    def begin(self):
+        """The boot frame, then the events of what went wrong before it, then the sensors."""
+        start = self.start
+        self._read_input()
+        body = {
+            frames.BOOT_FIRMWARE: VERSION,
+            frames.BOOT_BOARD: self.board.name,
+            frames.BOOT_RESET_CAUSE: self.board.reset_cause(),
+            frames.BOOT_KEYS: start.identity.public(),
+            frames.BOOT_CHANNELS: [
+                [channel, sensor.part, sensor.period_ns, sensor.lsb]
+                for sensor in self.sensors
+                for channel in sensor.channels
+            ],
+            frames.BOOT_ENTROPY: frames.ENTROPY_STRONG if start.pool.strong else frames.ENTROPY_WEAK,
+        }
+        if self._label is not None:
+            body[frames.BOOT_INPUT] = self._label
+        if start.record.statement is not None:
+            body[frames.BOOT_PREVIOUS] = start.record.statement
+        self.sealer.seal(frames.KIND_BOOT, body, None, True)
+        for fault in start.faults:
+            self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
+        for sensor in self.sensors:
+            sensor.start(self.clock.now_ms())
+        self._heap = Heap()
+
+    # Tasks
+
+    async def sample(self):
+        """Drain on time, whatever else goes on; and feed the watchdog while the other tasks live, too."""
+        turn = 0
+        fed_ms = 0
+        while True:
+            self.ecg.poll()
+            if turn % PPG_EVERY == 0:
+                self.ppg.poll()
+            self._drained = self.clock.advance()
+            now_ms = self.clock.now_ms()
+            if now_ms - fed_ms >= FEED_MS and now_ms - min(self.link.alive_ms, self._processed) < ALIVE_MS:
+                fed_ms = now_ms
+                self.board.feed_watchdog()
+            await asyncio.sleep_ms(DRAIN_MS[turn & 3])
+            turn += 1
+
+    async def process(self):
+        """Complete waveforms and each second's readings into frames."""
+        while True:
+            self._processed = self.clock.now_ms()
+            for sensor in self.sensors:
+                if sensor.wave.ready is not None:
+                    self.drain()
+                    self._flush(sensor)
+                    await asyncio.sleep_ms(0)
+            if self.clock.seconds != self._second:
+                self._second = self.clock.seconds
+                self.drain()
+                self._each_second(self._second)
+            await asyncio.sleep_ms(PROCESS_MS)
+
+    def _flush(self, sensor):
+        self.wave(sensor, sensor.wave.ready)
+        sensor.wave.release()
+
+    def _each_second(self, second):
+        self.sealer.seal(frames.KIND_VITALS, vitals_body(self.ecg, self.ppg))
+        for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
+            event = contact.changed(sensor.off)
+            if event:
+                self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
+        if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
+            self.sealer.losses()
+        if second % STATUS_EVERY_S == 0:
+            body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
+            self.sealer.seal(frames.KIND_STATUS, body)
+        try:
+            self.start.record.reserve(self.sealer.box.next_seq, second)
+        except CommitError as error:
+            self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
+
+    async def attest(self):
+        """Sign what was measured, range by range."""
+        while True:
+            now_ms = self.clock.now_ms()
+            if self.start.attester.due(now_ms):
+                await self._attest(now_ms)
+            await asyncio.sleep_ms(ATTEST_MS)
+
+    async def _attest(self, now_ms):
+        self._signing = True
+        body = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
+        self.sealer.seal(frames.KIND_ATTEST, body)
+        self._signing = False
+
+    async def watch(self):
+        """Until somebody wants the node to stop."""
+        while not self.board.stop_requested():
+            await asyncio.sleep_ms(STOP_MS)
+        self._ended.set()
+
+    def died(self, name, error):
+        """A task ended by an error: say so; a boot whose frames no longer add up ends."""
+        if not self.sealer.broken:
+            self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_HIGH, None, describe(name, error))
+        if self.sealer.broken:
+            self.exit_code = EXIT_FAULT
+            self._ended.set()
+
+    # From beginning to end
+
+    async def live(self):
+        """All tasks until the end is wanted; then the orderly end, unless the boot is broken."""
+        link = self.link
+        running = {
+            name: asyncio.create_task(keep_alive(name, task, self.died))
+            for name, task in (
+                ("sample", self.sample),
+                ("process", self.process),
+                ("attest", self.attest),
+                ("watch", self.watch),
+                ("receive", link.receive),
+                ("send", link.send),
+                ("key work", link.work),
+            )
+        }
+        await self._ended.wait()
+        if not self.sealer.broken:
+            await self._stop(running)
+
+    async def _stop(self, running):
+        """Everything measured becomes a frame, everything sealed has its chance to go, and flash says that
+        the end was orderly.
+        """
+        for name in ("sample", "process", "watch"):
+            running[name].cancel()
+        while self._signing:
+            await asyncio.sleep_ms(ATTEST_MS // 10)
+        running["attest"].cancel()
+        for sensor in self.sensors:
+            sensor.poll()
+            if sensor.wave.ready is not None:
+                self._flush(sensor)
+            sensor.wave.close()
+            if sensor.wave.ready is not None:
+                self._flush(sensor)
+        self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
+        self.sealer.losses()
+        await self._attest(self.clock.now_ms())
+        until_ms = self.clock.now_ms() + DRAIN_OUT_MS
+        while (
+            self.session.state == STREAMING and self.sealer.box.waiting() and self.clock.now_ms() < until_ms
+        ):
+            self.board.feed_watchdog()
+            await asyncio.sleep_ms(PROCESS_MS)
+        try:
+            self.start.record.close(self.sealer.box.next_seq)
+        except CommitError:
+            # The reservation that flash holds is true, too; it only knows less.
+            pass
+
+
+def run(board):
+    """Be a node on `board` until an orderly stop or a fault; ends with board.exit(code, error)."""
+    try:
+        node = Node(board)
+        node.begin()
+        asyncio.run(node.live())
+    except KeyboardInterrupt:
+        board.exit(EXIT_STOPPED, None)
+    except Exception as error:
+        board.exit(EXIT_FAULT, error)
+    else:
+        board.exit(node.exit_code, None)

