@@ -148,23 +148,11 @@ class Bridge:
         data = self._in
         start = heard = self._ticks_ms()
         have = 0
+        view = self._in_head  # where the bytes still wanted go; made anew only when that changes
         while True:
-            want = wire.HEADER
-            if have >= want:
-                length = data[1] | (data[2] << 8)
-                want = wire.OVERHEAD + length
-                if data[0] != wire.REPLY or length > wire.MAX_PAYLOAD:
-                    have = self._resync(have)
-                    continue
-                if have >= want:
-                    end = want - 2
-                    if data[4] == seq and data[end] | (data[end + 1] << 8) == wire.check(data[1:end]):
-                        return length
-                    have = self._resync(have)
-                    continue
             n = None
             try:
-                n = self._stream.readinto(data[have:want] if have else self._in_head)
+                n = self._stream.readinto(view)
             except OSError as e:
                 self._failed(e)
             if n:
@@ -176,8 +164,22 @@ class Bridge:
                 now = self._ticks_ms()
                 if self._ticks_diff(now, start) > self._timeout_ms:
                     return -1
-                if have and self._ticks_diff(now, heard) > SILENCE_MS:
-                    have = self._resync(have)
+                if not have or self._ticks_diff(now, heard) <= SILENCE_MS:
+                    continue
+                have = self._resync(have)
+            want = wire.HEADER
+            while have >= want:
+                length = data[1] | (data[2] << 8)
+                if data[0] == wire.REPLY and length <= wire.MAX_PAYLOAD:
+                    want = wire.OVERHEAD + length
+                    if have < want:
+                        break
+                    end = want - 2
+                    if data[4] == seq and data[end] | (data[end + 1] << 8) == wire.check(data[1:end]):
+                        return length
+                have = self._resync(have)
+                want = wire.HEADER
+            view = data[have:want]
 
     def _resync(self, have: int) -> int:
         """Drop bytes up to the next that can begin a reply; how many are left."""
@@ -207,14 +209,12 @@ class RemoteSPI:
 
     def write_readinto(self, out, into) -> None:
         """Exchange len(out) bytes; `into` has the same length."""
-        n = len(out)
-        sent = n
-        while sent > 1 and not out[sent - 1]:
-            sent -= 1
         payload = self._bridge.payload
-        struct.pack_into("<BH", payload, 0, self._device, n)
-        payload[3 : 3 + sent] = out[:sent]
-        memoryview(into)[:] = self._bridge.request(wire.SPI, 3 + sent)
+        struct.pack_into("<BH", payload, 0, self._device, len(out))
+        sent = bytes(out).rstrip(b"\0")
+        end = 3 + len(sent)
+        payload[3:end] = sent
+        memoryview(into)[:] = self._bridge.request(wire.SPI, end)
 
 
 class RemoteI2C:
