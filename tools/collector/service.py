@@ -27,8 +27,8 @@ from tools.collector import status
 from tools.collector.intake import Intake, Reply
 from tools.collector.store import Store
 
-TOPICS = ("vitalwire/1/+/batch", "vitalwire/1/+/ask")
-SHARE = "vitalwire-collectors"
+# A group for each filter: rumqttd delivers only the first filter of a group that has two.
+SUBSCRIPTIONS = ("$share/vitalwire-batch/vitalwire/1/+/batch", "$share/vitalwire-ask/vitalwire/1/+/ask")
 RECEIVE_MAXIMUM = 20
 """Messages that the broker sends before the first of them is acknowledged."""
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -221,7 +221,7 @@ class Service:
         self._connection += 1
         self._connected = True
         self._broker_problem = ""
-        client.subscribe([(f"$share/{SHARE}/{topic}", SubscribeOptions(qos=1)) for topic in TOPICS])
+        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in SUBSCRIPTIONS])
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         self._connected = False

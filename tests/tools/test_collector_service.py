@@ -1,0 +1,226 @@
+"""The collector as a process, at a real broker."""
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from click.testing import CliRunner
+from paho.mqtt.enums import CallbackAPIVersion
+
+from edge_agent import keys
+from protocol import batch, frames, receipts
+from tools.collector.commands import command
+from tools.collector.service import Broker, BrokerError
+from tools.demo.broker import LOOPBACK
+from tools.demo.processes import Child, ChildError
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = 1_700_000_000_000
+
+
+class Agent:
+    """An agent's end of the wire: sends batches, keeps the answers."""
+
+    def __init__(self, folder: Path, collector: keys.PublicKeys, port: int):
+        self.identity = keys.create(folder / "agent.key", "agent")
+        self.collector = collector
+        self.topic = f"vitalwire/1/{self.identity.id.hex()}"
+        self.answers: queue.Queue[bytes] = queue.Queue()
+        self.number, self.previous = 0, batch.FIRST_PREVIOUS
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self._client.on_message = lambda _c, _d, message: self.answers.put(bytes(message.payload))
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{self.topic}/receipt", qos=1)
+        self._client.connect(LOOPBACK, port, keepalive=20)
+        self._client.loop_start()
+
+    def make(self) -> bytes:
+        plaintext = frames.pack(frames.KIND_VITALS, self.number, {frames.VITALS_FLAGS: 0})
+        entries = [batch.frame_entry(bytes(8), bytes(12), self.number, plaintext, NOW)]
+        head = batch.make_head(self.identity.id, b"chain--1", self.number, self.previous, entries, NOW)
+        self.number, self.previous = self.number + 1, batch.head_hash(head)
+        clear = batch.encode_batch(batch.sign_head(self.identity, head), entries)
+        return batch.seal_batch(clear, self.identity.id, self.collector.x_pub, self.collector.id)
+
+    def publish(self, what: str, message: bytes) -> None:
+        self._client.publish(f"{self.topic}/{what}", message, qos=1).wait_for_publish(5)
+
+    def receipt(self) -> receipts.Receipt:
+        return receipts.verify_receipt(self.answers.get(timeout=15), self.collector.ed_pub)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Site:
+    """Broker and collector; `start()` and `kill()` the latter."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.state = folder / "collector"
+        self.broker = Child("broker", ["broker"], folder / "broker.log", ready="listening on ")
+        self.port = int(self.broker.said.rpartition(":")[2])
+        identity = keys.create(self.state / "collector.key", "collector")
+        self.agent = Agent(folder, keys.PublicKeys(*identity.public()), self.port)
+        self.start()
+
+    def start(self) -> None:
+        url = f"mqtt://{LOOPBACK}:{self.port}"
+        arguments = ["collector", "run", "--state", str(self.state), "--broker", url]
+        self.collector = Child("collector", arguments, self.folder / "collector.log")
+
+    def status(self) -> dict:
+        return json.loads((self.state / "status.json").read_text())
+
+    def wait(self, fact, timeout_s: float = 15.0):
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self.collector.check()
+            if (self.state / "status.json").exists() and fact(self.status()):
+                return
+            time.sleep(0.1)
+        pytest.fail(f"not within {timeout_s} s: {self.status()}")
+
+    def trust(self) -> None:
+        arguments = ["trust", "--state", str(self.state), str(self.folder / "agent.pub")]
+        result = CliRunner().invoke(command, arguments)
+        assert result.exit_code == 0, result.output
+
+    def close(self) -> None:
+        self.agent.close()
+        self.collector.stop()
+        self.broker.stop()
+
+
+@pytest.fixture
+def site(tmp_path):
+    pytest.importorskip("iotcore", reason="no embedded broker here")
+    site = Site(tmp_path)
+    yield site
+    site.close()
+
+
+def test_from_refusal_to_receipt_through_a_kill(site):
+    agent = site.agent
+    site.wait(lambda s: s["connected"])
+    first = agent.make()
+    agent.publish("batch", first)
+    refusal = receipts.parse_refusal(agent.answers.get(timeout=15))
+    assert refusal.code == "unknown_agent"
+    site.wait(lambda s: s["refused"] == {"unknown_agent": 1})
+
+    # Trusted while it runs: no restart.
+    site.trust()
+    agent.publish("batch", first)
+    receipt = agent.receipt()
+    assert (receipt.number, receipt.stored, receipt.duplicates) == (0, 1, 0)
+
+    # What arrives while the collector is dead waits at the broker, or is sent again by the agent.
+    site.collector.kill()
+    second = agent.make()
+    agent.publish("batch", second)
+    site.start()
+    assert agent.receipt().number == 1
+    agent.publish("batch", second)
+    again = agent.receipt()
+    assert (again.number, again.head_hash) == (1, agent.previous)
+
+    agent.publish("ask", receipts.make_ask(agent.identity.id, b"a nonce."))
+    head = agent.receipt()
+    assert (head.statement, head.number, head.nonce) == (receipts.HEAD, 1, b"a nonce.")
+
+    assert site.collector.stop() == 0
+    status = site.status()
+    assert (status["state"], status["batches"], status["frames"]) == ("stopped", 2, 2)
+    assert status["batches_again"] >= 1
+    assert status["linkage"] == {"linked": 2, "waiting": 0, "broken": 0}
+    verified = CliRunner().invoke(command, ["verify", "--state", str(site.state), "--json"])
+    assert verified.exit_code == 0, verified.output
+    assert json.loads(verified.output)["frames"] == 2
+
+
+def test_a_dead_broker_is_waited_for(tmp_path):
+    arguments = ["collector", "run", "--state", str(tmp_path), "--broker", "mqtt://127.0.0.1:9"]
+    collector = Child("collector", arguments, tmp_path / "collector.log")
+    try:
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            collector.check()
+            path = tmp_path / "status.json"
+            if path.exists() and json.loads(path.read_text())["broker_problem"]:
+                break
+            time.sleep(0.1)
+        status = json.loads((tmp_path / "status.json").read_text())
+        assert (status["connected"], status["broker_problem"]) == (False, "cannot connect")
+    finally:
+        assert collector.stop() == 0
+
+
+def test_a_child_that_ends_says_why(tmp_path):
+    with pytest.raises(ChildError) as caught:
+        Child("collector", ["collector", "no-such-thing"], tmp_path / "log", ready="never")
+    assert caught.value.status == 2
+    assert "No such command" in caught.value.tail
+
+
+@pytest.mark.parametrize("url", ["http://x", "mqtt://", "mqtt://h:notaport", "mqtt://user:pw@h", "nonsense"])
+def test_a_strange_broker_address_is_refused(url):
+    with pytest.raises(BrokerError) as caught:
+        Broker.of_url(url, None, None, None)
+    assert caught.value.url == url
+
+
+def test_broker_addresses():
+    assert Broker.of_url("mqtt://h", None, None, None) == Broker("h", 1883)
+    assert Broker.of_url("mqtts://h:1234", "u", None, None) == Broker("h", 1234, True, "u")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--broker", "nonsense"], "expected mqtt://host"),
+        (["run", "--broker", "mqtt://h", "--username", "u", "--password-file", "/nowhere"], "password file"),
+        (["trust", "/nowhere/agent.pub"], "there is no such file"),
+        (["verify"], "there is no such file"),
+        (["status"], "has the collector run there?"),
+        (["samples", "--node", "xyz"], "not hex"),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_sentence(tmp_path, arguments, words):
+    result = CliRunner().invoke(command, [arguments[0], "--state", str(tmp_path / "new"), *arguments[1:]])
+    assert result.exit_code != 0
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_ctrl_c_ends_it_in_order(tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tools.cli",
+            "collector",
+            "run",
+            "--state",
+            str(tmp_path),
+            "--broker",
+            "mqtt://127.0.0.1:9",
+        ],
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process.stderr:
+        assert "0 agents known" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "stopped"
