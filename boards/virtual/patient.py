@@ -26,17 +26,20 @@ class Patient:
         self, heart: ModelHeart | RecordedHeart, spo2_pct: float = 97.0, pi_pct: float = 2.0
     ) -> None:
         self.heart = heart
-        self.pulse = PulseWave(heart.beats, spo2_pct, pi_pct)
+        recorded = isinstance(heart, RecordedHeart)
+        own_pulse = heart.pulse if recorded and heart.has_pulse else None
+        self.pulse = PulseWave(heart.beats, spo2_pct, pi_pct, own_pulse)
         self.spo2_pct = spo2_pct
         self.lead_off = False
         self.finger_off = False
-        recorded = isinstance(heart, RecordedHeart)
         self.source_ecg = SOURCE_REPLAY if recorded else SOURCE_SYNTHETIC
         self.source_ppg = SOURCE_SYNTHETIC
-        if recorded:
-            self.label = f"replay of {heart.name}; synthetic pulse wave from its beats ({heart.beats_from})"
-        else:
+        if not recorded:
             self.label = "synthetic: ECG and pulse wave from a model"
+        elif own_pulse:
+            self.label = f"replay of {heart.name}; its pulse wave, synthetic in two colours and SpO2"
+        else:
+            self.label = f"replay of {heart.name}; synthetic pulse wave from its beats ({heart.beats_from})"
 
     @property
     def spo2_pct(self) -> float:

@@ -50,8 +50,8 @@ def ratio_for(spo2_pct: float) -> float:
 
 
 class PulseWave:
-    """Photocurrents that follow the beats of `beats(start_s, end_s)`. `spo2_pct`, `pi_pct` may change at any
-    time.
+    """Photocurrents that follow the beats of `beats(start_s, end_s)`, or a wave `recorded(t, out_hz)` of
+    about 0 to 1. `spo2_pct`, `pi_pct` may change at any time.
     """
 
     def __init__(
@@ -59,16 +59,18 @@ class PulseWave:
         beats: Callable[[float, float], list[float]],
         spo2_pct: float = 97.0,
         pi_pct: float = 2.0,
+        recorded: Callable[[Array, float], Array] | None = None,
         seed: int = 2,
     ) -> None:
         self._beats = beats
+        self._recorded = recorded
         self.spo2_pct = spo2_pct
         self.pi_pct = pi_pct
         self._noise = np.random.default_rng(seed)
 
     def photocurrents_na(self, t: Array) -> tuple[Array, Array]:
         """Red and infrared at times `t` (seconds, ascending), in nA at 7.2 mA through each LED."""
-        p = self.pulse(t)
+        p = self.pulse(t) if self._recorded is None else self._recorded(t, 1 / float(t[1] - t[0]))
         breathing = 1 + BREATH * np.sin(2 * math.pi * BREATH_HZ * t)
         pi_ir = self.pi_pct / 100.0
         pi_red = pi_ir * ratio_for(self.spo2_pct)

@@ -21,6 +21,8 @@ CACHE = "~/.cache/vitalwire"
 CHUNK_S = 60
 ZERO_CROSSINGS = 10
 KAISER_BETA = 7.0
+MICROVOLTS = {"uV": 1.0, "mV": 1000.0, "V": 1e6, "nV": 0.001}
+PULSE_SIGNALS = ("PLETH", "PPG")
 # PhysioBank annotation codes that mark a beat (WFDB Programmer's Guide, "Annotation codes")
 BEATS = frozenset("NLRBAaJSVrFejnE/fQ?")
 
@@ -126,61 +128,28 @@ def _wfdb(name: str) -> Any:
     return wfdb
 
 
-class RecordedHeart:
-    """One lead of a recording, and its beats. Times in seconds from its beginning, without end (it is played
-    in a loop).
+class RecordedSignal:
+    """One signal of a recording at any instants. Times in seconds from its beginning, without end: it is
+    played in a loop (before 0: silence). `scale` multiplies its physical values.
     """
 
-    def __init__(self, path: Path, lead: int | None = None) -> None:
-        self._wfdb = _wfdb(str(path))
-        self._path = str(path)
-        try:
-            header: Any = self._wfdb.rdheader(self._path)
-            self.fs_hz = float(header.fs)
-            self._length = int(header.sig_len)
-            names: list[str] = list(header.sig_name or [])
-            units: list[str] = list(header.units or [])
-        except (OSError, ValueError, TypeError) as e:
-            raise RecordError(str(path), [], f"the header cannot be read: {e}") from e
-        if not names or not self._length:
-            raise RecordError(str(path), [], "it has no signals")
-        self._lead = _choose_lead(names) if lead is None else lead
-        if not 0 <= self._lead < len(names):
-            raise RecordError(str(path), [], f"it has {len(names)} signals; there is no number {lead}")
-        self._uv = {"uV": 1.0, "mV": 1000.0, "V": 1e6, "nV": 0.001}.get(units[self._lead], 1000.0)
-        self.name = f"{path.parent.name}/{path.name} {names[self._lead]}"
-        self.duration_s = self._length / self.fs_hz
+    def __init__(self, path: str, index: int, fs_hz: float, length: int, scale: float) -> None:
+        self._path = path
+        self._index = index
+        self._fs_hz = fs_hz
+        self._length = length
+        self._scale = scale
         self._chunk = np.zeros(0)
         self._chunk_at = 0
-        self.beats_from = "annotations"
-        self._beats = self._annotated()
-        if self._beats is None:
-            self._beats = detect_beats(self._samples(0, self._length), self.fs_hz)
-            self.beats_from = "detector"
 
-    def beats(self, start_s: float, end_s: float) -> list[float]:
-        """Times of the beats in [start_s, end_s), of the loop."""
-        beats = self._beats
-        assert beats is not None
-        out: list[float] = []
-        if not len(beats):
-            return out
-        for turn in range(
-            max(0, math.floor(start_s / self.duration_s)), math.floor(end_s / self.duration_s) + 1
-        ):
-            shift = turn * self.duration_s
-            low, high = np.searchsorted(beats, (start_s - shift, end_s - shift))
-            out.extend(float(b) + shift for b in beats[low:high])
-        return out
-
-    def ecg_uv(self, t: Array, out_hz: float) -> Array:
-        """The ECG at times `t` (ascending, evenly spaced at `out_hz`), in microvolts."""
-        cutoff = 0.45 * min(1.0, out_hz / self.fs_hz)  # cycles per input sample
+    def at(self, t: Array, out_hz: float) -> Array:
+        """Values at times `t` (ascending, evenly spaced at `out_hz`), band-limited to both rates."""
+        cutoff = 0.45 * min(1.0, out_hz / self._fs_hz)  # cycles per input sample
         half = math.ceil(ZERO_CROSSINGS / (2 * cutoff))
-        position = t * self.fs_hz
+        position = t * self._fs_hz
         first = np.floor(position).astype(np.int64) - half + 1
         low = int(first[0])
-        samples = self._samples(low, int(first[-1]) + 2 * half)
+        samples = self.samples(low, int(first[-1]) + 2 * half)
         offsets = np.arange(2 * half)
         distance = position[:, None] - (first[:, None] + offsets)
         window = np.i0(KAISER_BETA * np.sqrt(np.maximum(0.0, 1 - (distance / half) ** 2)))
@@ -188,19 +157,8 @@ class RecordedHeart:
         weights /= weights.sum(axis=1, keepdims=True)
         return (weights * samples[(first - low)[:, None] + offsets]).sum(axis=1)
 
-    def _annotated(self) -> "Array | None":
-        if not Path(self._path + ".atr").is_file():
-            return None
-        try:
-            with _quiet():
-                notes: Any = self._wfdb.rdann(self._path, "atr")
-        except Exception as e:  # a truncated annotation file raises whatever numpy or the parser meets first
-            raise RecordError(self._path, [], f"its annotations (.atr) cannot be read: {e}") from e
-        at = [s for s, symbol in zip(notes.sample, notes.symbol, strict=True) if symbol in BEATS]
-        return np.array(at, dtype=float) / self.fs_hz
-
-    def _samples(self, start: int, end: int) -> Array:
-        """Samples start..end of the loop (before 0: silence), in microvolts."""
+    def samples(self, start: int, end: int) -> Array:
+        """The recording's own samples start..end of the loop."""
         out = np.zeros(end - start)
         at = max(start, 0)
         while at < end:
@@ -214,24 +172,100 @@ class RecordedHeart:
         return out
 
     def _load(self, place: int) -> None:
-        size = int(CHUNK_S * self.fs_hz)
+        size = int(CHUNK_S * self._fs_hz)
         start = max(0, place - size // 4)
         end = min(self._length, start + size)
         try:
-            record: Any = self._wfdb.rdrecord(self._path, sampfrom=start, sampto=end, channels=[self._lead])
+            record: Any = _wfdb(self._path).rdrecord(
+                self._path, sampfrom=start, sampto=end, channels=[self._index]
+            )
             signal = np.asarray(record.p_signal)[:, 0]
         except (OSError, ValueError, TypeError) as e:
             raise RecordError(self._path, [], f"its samples cannot be read: {e}") from e
-        self._chunk = np.nan_to_num(signal) * self._uv
+        self._chunk = np.nan_to_num(signal) * self._scale
         self._chunk_at = start
 
 
-def _choose_lead(names: list[str]) -> int:
-    for wanted in ("I", "MLI", "II", "MLII", "ECG"):
-        for i, name in enumerate(names):
-            if name.upper() == wanted:
-                return i
-    return 0
+class RecordedHeart:
+    """One lead of a recording, its beats, and its pulse wave if it has one. Times in seconds from its
+    beginning, without end (it is played in a loop).
+
+    `lead`: number of the signal; by default the first that is a voltage. `beats_from`: annotations (.atr), or
+    the detector where there are none. `has_pulse`: there is a plethysmogram.
+    """
+
+    def __init__(self, path: Path, lead: int | None = None) -> None:
+        self._path = str(path)
+        try:
+            header: Any = _wfdb(self._path).rdheader(self._path)
+            self.fs_hz = float(header.fs)
+            length = int(header.sig_len)
+            names: list[str] = list(header.sig_name or [])
+            units: list[str] = list(header.units or [])
+        except (OSError, ValueError, TypeError) as e:
+            raise RecordError(self._path, [], f"the header cannot be read: {e}") from e
+        if not names or not length:
+            raise RecordError(self._path, [], "it has no signals")
+        pulse = next((i for i, name in enumerate(names) if name.upper() in PULSE_SIGNALS), None)
+        if lead is None:
+            lead = next((i for i, unit in enumerate(units) if unit in MICROVOLTS and i != pulse), 0)
+        if not 0 <= lead < len(names):
+            raise RecordError(self._path, [], f"it has {len(names)} signals; there is no number {lead}")
+        self.name = f"{path.parent.name}/{path.name} {names[lead]}"
+        self.duration_s = length / self.fs_hz
+        self._ecg = RecordedSignal(self._path, lead, self.fs_hz, length, MICROVOLTS.get(units[lead], 1000.0))
+        self._pulse = None if pulse is None else RecordedSignal(self._path, pulse, self.fs_hz, length, 1.0)
+        self._pulse_range: tuple[float, float] | None = None
+        self._beats = self._annotated()
+        self.beats_from = "annotations"
+        if self._beats is None:
+            self._beats = detect_beats(self._ecg.samples(0, length), self.fs_hz)
+            self.beats_from = "detector"
+
+    @property
+    def has_pulse(self) -> bool:
+        """Whether the recording has a pulse wave of its own."""
+        return self._pulse is not None
+
+    def beats(self, start_s: float, end_s: float) -> list[float]:
+        """Times of the beats in [start_s, end_s), of the loop."""
+        beats = self._beats
+        out: list[float] = []
+        if beats is None or not len(beats):
+            return out
+        first, last = math.floor(start_s / self.duration_s), math.floor(end_s / self.duration_s)
+        for turn in range(max(0, first), last + 1):
+            shift = turn * self.duration_s
+            low, high = np.searchsorted(beats, (start_s - shift, end_s - shift))
+            out.extend(float(b) + shift for b in beats[low:high])
+        return out
+
+    def ecg_uv(self, t: Array, out_hz: float) -> Array:
+        """The ECG at times `t` (ascending, evenly spaced at `out_hz`), in microvolts."""
+        return self._ecg.at(t, out_hz)
+
+    def pulse(self, t: Array, out_hz: float) -> Array:
+        """The recording's own pulse wave at times `t`, about 0 to 1 (2nd and 98th percentile of its first
+        minute).
+        """
+        assert self._pulse is not None
+        if self._pulse_range is None:
+            minute = self._pulse.samples(0, int(60 * self.fs_hz))
+            low, high = (float(v) for v in np.percentile(minute, (2, 98)))
+            self._pulse_range = low, max(high - low, 1e-9)
+        low, span = self._pulse_range
+        return np.clip((self._pulse.at(t, out_hz) - low) / span, -0.5, 2.0)
+
+    def _annotated(self) -> "Array | None":
+        if not Path(self._path + ".atr").is_file():
+            return None
+        try:
+            with _quiet():
+                notes: Any = _wfdb(self._path).rdann(self._path, "atr")
+        except Exception as e:  # a truncated annotation file raises whatever numpy or the parser meets first
+            raise RecordError(self._path, [], f"its annotations (.atr) cannot be read: {e}") from e
+        at = [s for s, symbol in zip(notes.sample, notes.symbol, strict=True) if symbol in BEATS]
+        return np.array(at, dtype=float) / self.fs_hz
 
 
 def detect_beats(ecg: Array, fs_hz: float) -> Array:

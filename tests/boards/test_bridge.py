@@ -384,7 +384,7 @@ def test_a_vm_on_a_uart(bench: Bench, tmp_path: Path) -> None:
     *lines, last = done.stdout.splitlines()
     assert last.startswith("retries 0 synthetic")
     got = [int(word) for line in lines for word in line.split()]
-    assert 100 <= len(got) <= 140
+    assert len(got) >= 80
     assert got == [code >> DATA_SHIFT for code in bench.fifo_log.ecg.codes]
 
 

@@ -239,3 +239,34 @@ def test_leads_by_number(tmp_path: Path) -> None:
     path = write_record(tmp_path, 360, 2, beats=[10])
     with pytest.raises(RecordError, match="has 1 signals"):
         RecordedHeart(path, lead=4)
+
+
+def test_a_recording_s_own_pulse_wave_is_used_and_said(tmp_path: Path) -> None:
+    t = np.arange(125 * 70) / 125.0
+    ecg = np.where(np.arange(len(t)) % 100 == 0, 1.0, 0.0)
+    pleth = 40 + 10 * np.sin(2 * math.pi * 1.25 * t)
+    wfdb.wrsamp(
+        "p", 125, ["NU", "mV"], ["PLETH", "II"], np.column_stack((pleth, ecg)), fmt=["16", "16"],
+        adc_gain=[100.0, 1000.0], baseline=[0, 0], write_dir=str(tmp_path),
+    )  # fmt: skip
+    patient = Patient(RecordedHeart(tmp_path / "p"), spo2_pct=85)
+    assert "p II" in patient.label and "its pulse wave" in patient.label and "synthetic" in patient.label
+    assert (patient.source_ecg, patient.source_ppg) == (SOURCE_REPLAY, SOURCE_SYNTHETIC)
+    red, infrared = (np.array(c) for c in patient.ppg_na(5e6, 10_000, 3000))
+    when = 5 + np.arange(3000) / 100
+    for signal, depth in ((red, 0.02), (infrared, 0.02)):  # R = 1 at 85 %
+        wave = np.log(signal) - np.log(signal).mean()
+        swing = 2 * abs((wave * np.exp(-2j * math.pi * 1.25 * when)).mean())
+        assert 2 * swing == pytest.approx(depth, rel=0.05)
+    assert np.corrcoef(infrared, np.sin(2 * math.pi * 1.25 * when))[0, 1] < -0.9  # blood dims the light
+
+
+def test_the_first_voltage_is_the_lead(tmp_path: Path) -> None:
+    data = np.column_stack((np.zeros(720), np.full(720, 0.5), np.full(720, 0.8)))
+    wfdb.wrsamp(
+        "q", 360, ["mmHg", "mV", "mV"], ["ABP", "V5", "MLII"], data, fmt=["16"] * 3, adc_gain=[1000.0] * 3,
+        baseline=[0] * 3, write_dir=str(tmp_path),
+    )  # fmt: skip
+    wfdb.wrann("q", "atr", np.array([100]), symbol=["N"], write_dir=str(tmp_path))
+    assert np.allclose(Patient(RecordedHeart(tmp_path / "q")).ecg_uv(1e6, 4000, 50), 500, atol=2)
+    assert np.allclose(Patient(RecordedHeart(tmp_path / "q", lead=2)).ecg_uv(1e6, 4000, 50), 800, atol=2)
