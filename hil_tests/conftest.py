@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pytest_embedded.plugin import multi_dut_fixture, multi_dut_generator_fixture
+from pytest_embedded.plugin import multi_dut_fixture
 
 from boards.virtual.rig import RigError, VirtualNode, find_micropython
 from hil_tests import rig_file
@@ -93,7 +93,7 @@ def make_node(virtual: None, rig: rig_file.RigFile, build_dir: Path, tmp_path: P
 
 @pytest.fixture
 def make_stack(tmp_path: Path) -> Iterator:
-    """make_stack(node, …) → broker, collector and agent around nodes that are on; paired and running."""
+    """make_stack(node, …) → broker, collector and agent around nodes that are on."""
     stacks: list[Stack] = []
 
     def make(*nodes: VirtualNode) -> Stack:
@@ -111,17 +111,16 @@ def make_stack(tmp_path: Path) -> Iterator:
 
 
 @pytest.fixture
-@multi_dut_generator_fixture
+@multi_dut_fixture
 def board(request):
     """The virtual node under test; None when `--port` names a real one."""
     if request.config.getoption("port"):
-        yield None
-        return
+        return None
     marker = request.node.get_closest_marker("patient")
     options = dict(marker.kwargs) if marker else {}
     if "record" in options:
         options["record"] = request.getfixturevalue("recording") / options["record"]
-    yield request.getfixturevalue("make_node")(**options)
+    return request.getfixturevalue("make_node")(**options)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ RIGS = Path(__file__).resolve().parent / "rigs"
 
 @dataclass(frozen=True)
 class RigFile:
-    """`board`: a folder of boards/; `hr_bpm`, `spo2_pct`: the model patient; `boot_s`: power to hello, at most."""
+    """`board`: a folder of boards/; `hr_bpm`, `spo2_pct`: the model; `boot_s`: power to hello, at most."""
 
     name: str
     board: str

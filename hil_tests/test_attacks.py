@@ -1,4 +1,4 @@
-"""Somebody else on the cable: forged, replayed and foreign messages are refused, counted, and harm nothing."""
+"""Somebody else on the cable: forged, replayed and foreign messages are refused and counted."""
 
 import os
 import time
