@@ -25,7 +25,7 @@ def show(outcome: Outcome, console: Console) -> None:
     summary = outcome.summary()
     proofs = outcome.report.attestations
     lines = (
-        f"input: {summary['input']}{' (SYNTHETIC in part or whole)' if summary['synthetic'] else ''}",
+        f"input: {summary['input']}{' (SYNTHETIC)' if summary['synthetic'] else ''}",
         f"heart rate {value(summary['hr_bpm'], 1)} /min from 20 s on, SpO2 {value(summary['spo2_pct'], 1)} %",
         f"{summary['batches']} batches signed, {summary['receipts']} receipts verified,"
         f" {outcome.collected} frames at the collector",

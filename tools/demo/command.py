@@ -15,6 +15,8 @@ from rich.live import Live
 
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError
+from edge_agent.links.ports import PortError
+from edge_agent.pairing import PairingError
 from tools.build import BuildError
 from tools.demo import account, outcome, snapshot, view
 from tools.demo.picture import save_picture
@@ -27,6 +29,7 @@ FIRST_FRAME_S = 30
 SETTLE_S = 20
 REFRESH_S = 0.25
 LINE_S = 2.0
+PIPE_WIDTH = 160
 
 
 @click.command("demo")
@@ -78,12 +81,18 @@ def command(
             keep.mkdir(parents=True, exist_ok=True)
         try:
             result = _Run(folder.resolve(), source, seconds, svg).run()
-        except (RecordError, RigError, BuildError, ChildError) as e:
+        except (RecordError, RigError, BuildError, ChildError, PairingError, PortError) as e:
             raise click.ClickException(str(e)) from e
-    account.show(result, Console())
+    account.show(result, make_console())
     if summary is not None:
         outcome.write_summary(result, summary)
     sys.exit(0 if result.good else 1)
+
+
+def make_console() -> Console:
+    """The terminal, or lines of any length where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 class _Run:
@@ -95,7 +104,7 @@ class _Run:
         self._seconds = seconds
         self._svg = svg
         self._stopping = threading.Event()
-        self._console = Console()
+        self._console = make_console()
         self._readings = Readings(folder / "agent" / "agent.db")
 
     def run(self) -> outcome.Outcome:

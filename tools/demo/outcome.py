@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_agent import keys
 from edge_agent.ledger import Ledger, ledger
+from edge_agent.verify import verify as verify_agent
 from tools.collector import verify
 from tools.collector.commands import KEY, STORE
 from tools.collector.store import Store
@@ -63,6 +64,10 @@ def draw_up(stack: Stack, last: Snapshot) -> Outcome:
     book = ledger(stack.agent_state / "agent.db")
     report = _verify_collector(stack.collector_state)
     outcome = Outcome(book, report, last, report.frames)
+    agent_public = keys.load_public(stack.agent_state / "agent.pub")
+    collector_public = keys.load_public(stack.collector_state / "collector.pub")
+    results = verify_agent(stack.agent_state / "agent.db", agent_public, collector_public)
+    outcome.unproved += [result.sentence for result in results if not result.good]
     outcome.unproved += report.problems
     pending, delivered = report.attestations["pending"], book.totals["delivered"]
     if pending:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_agent.ledger import ledger
 from edge_agent.store.schema import connect
+from protocol import frames
 from tools.demo.readings import NodeReadings, Readings
 from tools.demo.stack import Stack
 
@@ -32,8 +33,12 @@ class Snapshot:
 
     @property
     def synthetic(self) -> bool:
-        """Whether any signal comes from a model, or was derived from another signal."""
-        return any(node.synthetic for node in self.nodes) or "synthetic" in self.input
+        """Whether the patient is a model: nothing in the input was ever measured on a body.
+
+        With a recording, single signals may be synthetic all the same: `input` and the sources say which.
+        """
+        signals = [source for node in self.nodes for source in node.sources.values()]
+        return bool(signals) and all(source == frames.SRC_SYNTHETIC for source in signals)
 
     @property
     def world_s(self) -> float:

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 from boards.virtual.rig import VirtualNode
-from edge_agent import keys, pairing
+from edge_agent import config, keys, pairing
+from edge_agent.config import LinkConfig
+from edge_agent.peers import Peers
 from tools import build
 from tools.demo.broker import LOOPBACK
 from tools.demo.processes import Child
@@ -112,8 +114,9 @@ class Stack:
         self.collector = self._child(
             "collector", ["collector", "run", "--state", str(self.collector_state), "--broker", url]
         )
+        peers = Peers(config.load(self.agent_config).peers)
         for node in self.nodes:
-            pairing.pair(node.port, agent)
+            peers.add(pairing.exchange(LinkConfig(node.port), agent))
         self.agent = self._child("agent", ["agent", "run", "--config", str(self.agent_config)])
 
     def _child(self, name: str, arguments: list[str], ready: str = "") -> Child:

@@ -15,6 +15,8 @@ from tools.demo.strip import draw
 STRIP_ROWS = 7
 SPAN_UV = 1200.0
 """The strip is never drawn finer than this from top to bottom: noise must not look like an ECG."""
+APART_S = 30
+"""Seconds by which patient time must differ from the wall's to be shown."""
 CHROME = 4
 """Columns of a panel that are frame and padding."""
 
@@ -61,15 +63,15 @@ def view(now: Snapshot, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _title(now: Snapshot) -> Text:
-    title = Text.assemble(("Vitalwire", "bold"), "  ", now.input, "  ")
-    if now.synthetic:
-        what = sorted({name for node in now.nodes for name in node.synthetic})
-        title.append(f" SYNTHETIC{': ' + ', '.join(what) if what else ''} ", style="bold white on red")
-    title.append(f"  {now.seconds:.0f} s")
-    if abs(now.world_s - now.seconds) > 30:
+def _title(now: Snapshot) -> Group:
+    title = Text.assemble(("Vitalwire", "bold"), f"  {now.seconds:.0f} s")
+    if abs(now.world_s - now.seconds) > APART_S:
         title.append(f" ({now.world_s:.0f} s of patient time)")
-    return title
+    signals = sorted({name for node in now.nodes for name in node.synthetic})
+    if signals:
+        title.append("  ")
+        title.append(f" SYNTHETIC: {', '.join(signals)} ", style="bold white on red")
+    return Group(title, Text(f"input: {now.input}", style="grey70"))
 
 
 def _node(node: NodeReadings, width: int, of: int) -> Panel:
@@ -83,7 +85,7 @@ def _node(node: NodeReadings, width: int, of: int) -> Panel:
         ("   pulse ", "grey70"), value(node.pulse), " /min",
         (f"   heap low {node.heap_low // 1024} KiB" if node.heap_low else "", "grey50"),
     )  # fmt: skip
-    title = f"ECG lead I, {STRIP_S} s · node {node.node.hex()} ({node.board})"
+    title = f"ECG, last {STRIP_S} s · node {node.node.hex()} ({node.board})"
     return Panel(Group(strip, values), title=title, title_align="left", border_style="green", box=box.ROUNDED)
 
 
