@@ -46,6 +46,14 @@ class BridgeSession:
         """Whether the beginning of a request is waiting for its end."""
         return bool(self._buffer)
 
+    @property
+    def wanted(self) -> int:
+        """How many bytes are at least missing until a request is whole."""
+        held = len(self._buffer)
+        if held < wire.HEADER:
+            return wire.OVERHEAD - held
+        return wire.OVERHEAD + _HEADER.unpack_from(self._buffer, 1)[0] - held
+
     def silence(self) -> bytes:
         """The line went quiet inside what looked like a request: look for requests behind its first byte."""
         self.noise += 1
@@ -188,7 +196,7 @@ def serve_serial(port: Any, bench: Bench, running: Any = None) -> BridgeSession:
     port.timeout = SILENCE_S
     try:
         while running is None or running():
-            data = port.read(max(1, port.in_waiting))
+            data = port.read(max(session.wanted, port.in_waiting))
             if data:
                 reply = session.feed(data)
             elif session.partial:

@@ -25,7 +25,9 @@ def connect() -> Bridge:
     if not path:
         raise OSError(2)
     stream = socket.socket(AF_UNIX, socket.SOCK_STREAM)
-    stream.connect(struct.pack("<H", AF_UNIX) + path.encode() + b"\0")
+    # struct sockaddr_un: the family is two bytes on Linux; a length and one byte on macOS
+    family = bytes((106, AF_UNIX)) if sys.platform == "darwin" else struct.pack("<H", AF_UNIX)
+    stream.connect(family + path.encode() + b"\0")
     stream.settimeout(POLL_S)
     return Bridge(
         stream,

@@ -216,6 +216,15 @@ def test_requests_byte_by_byte_and_all_at_once(bench: Bench) -> None:
     assert session.noise == 0 and not session.partial
 
 
+def test_what_is_wanted_never_reaches_beyond_the_request(bench: Bench) -> None:
+    for request in (frame(wire.SYNC, b"", 1), frame(wire.SPI, b"\0\4\0\3", 2)):
+        session = BridgeSession(bench)
+        for at, byte in enumerate(request):
+            assert 1 <= session.wanted <= len(request) - at
+            session.feed(bytes((byte,)))
+        assert session.wanted == wire.OVERHEAD
+
+
 def test_every_truncation_is_waited_for_and_then_passed_over(bench: Bench) -> None:
     good = frame(wire.GPIO_GET, b"STOP", 2)
     expected = BridgeSession(bench).feed(good)

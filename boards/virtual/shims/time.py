@@ -16,7 +16,7 @@ _PERIOD = 1 << 30
 _MASK = _PERIOD - 1
 _START_US = _PERIOD - 5_000_000
 _START_MS = _PERIOD - 5_000
-STEP_US = 8_000
+STEP_US = 4_000
 
 speed = float(os.getenv("VITALWIRE_SPEED") or 1)
 _last = _wall.ticks_us()
