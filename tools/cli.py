@@ -17,7 +17,7 @@ class Place(NamedTuple):
 
 
 PLACES = {
-    "bench": Place("tools.bench"),
+    "bench": Place("tools.bench.command"),
     "bridge": Place("boards.virtual.bridge_cli", "bridge"),
     "broker": Place("tools.demo.broker"),
     "build": Place("tools.build", "build"),
