@@ -48,8 +48,8 @@ class EcgChain:
             raise ValueError("fs_hz must be 250")
         if mains_hz not in _NOTCHES:
             raise ValueError("mains_hz must be 50 or 60")
-        if lsb_nv <= 0:
-            raise ValueError("lsb_nv must be positive")
+        if not 0 < lsb_nv <= 1000000:
+            raise ValueError("lsb_nv must be 1 to 1000000")
         self.filtered = array("i", [0] * BLOCK_MAX)
         self.beats = array("i", [0] * BEATS_KEPT)
         self.n_beats = 0

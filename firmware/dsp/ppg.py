@@ -104,10 +104,8 @@ class PpgChain:
             at = state[FROM]
             if finger:
                 self._age = min(self._age + at - begin, _SETTLED)
-                i = FOUND
-                for _ in range(state[CANDIDATES]):
-                    self._candidate(state[i], state[i + 1])
-                    i += 2
+                if state[CANDIDATES]:
+                    self._candidate(state[FOUND], state[FOUND + 1])
             elif state[FINGER]:
                 prime(state, red[at - 1], ir[at - 1])
                 self._restart()

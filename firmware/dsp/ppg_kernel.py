@@ -5,14 +5,17 @@ Theory of operation
 Both colours (100 a second, 18 bits) pass the same symmetric filters, so whatever these do to the shape of the
 pulse cancels in the ratio of ratios:
 
-    5- and 4-point boxcars (low-pass 8 Hz; nulls at 20, 25, 40 and 50 Hz), in units of 1/5 count
-    minus a 128-point mean around it (high-pass 0.35 Hz): the AC; the mean itself is the DC
+    5- and 4-point boxcars (low-pass 7.5 Hz; nulls at 20, 25, 40 and 50 Hz), in units of 1/5 count
+    minus a 128-point mean around it (high-pass 0.6 Hz): the AC; the mean itself is the DC
 
-From each beat its own linear trend is taken before red is compared with infrared: what breathing moves is not
-a pulse. The infrared AC falls steeply when the pulse arrives (blood absorbs). A maximum of that fall over 60
-ms which nothing exceeds for HOLD samples is a candidate. Memory is finite: 1.4 s after a disturbance nothing
-of it is left. A finger is there while the infrared stays at or above a threshold; when that changes, the
-block ends early.
+The infrared AC falls steeply when the pulse arrives (blood absorbs). A maximum of that fall over 60 ms which
+nothing exceeds for HOLD samples is a candidate. Memory is finite: 1.4 s after a disturbance nothing of it is
+left. From each beat its own linear trend is taken before red is compared with infrared: what breathing moves
+is not a pulse.
+
+A finger is there while the infrared stays at or above a threshold. A block is left early behind a candidate
+(the beat before it is then still in the AC rings, whatever the size of the block) and when the finger comes
+or goes.
 
 All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line:
 change both, the test-suite compares them. Every intermediate stays below 2**30.
@@ -32,7 +35,7 @@ FINGER_OFF_RUN = const(10)
 
 # layout of the state array
 SHIFT = const(0)  # word bits - 32: sign-extends what a 64-bit viper reads (used by the twin only)
-CANDIDATES = const(1)
+CANDIDATES = const(1)  # 1 if the block was left behind a candidate
 T = const(2)  # index of the next sample pair
 FROM = const(3)  # in: where in the block to begin; out: the first pair not yet used
 FINGER = const(4)
@@ -50,7 +53,7 @@ RISING = const(15)
 TOP = const(16)
 HELD = const(17)
 HELD_AT = const(18)
-FOUND = const(19)  # candidates: index, slope; at most three in 64 samples
+FOUND = const(19)  # the candidate: index, slope
 RED_PP = const(26)  # moments: peak to peak, right shift, sums of squares and products
 IR_PP = const(27)
 RED_SHIFT = const(28)
@@ -89,7 +92,7 @@ def prime(st, red, ir):
 
 
 def ppg_block(red, ir, st, n):
-    """Filter the pairs FROM..n-1 of a block of `n` <= BLOCK_MAX; stop behind a change of finger."""
+    """Filter the pairs FROM..n-1 of a block of `n` <= BLOCK_MAX; stop behind a candidate."""
     t = st[T]
     finger = st[FINGER]
     run = st[RUN]
@@ -147,9 +150,9 @@ def ppg_block(red, ir, st, n):
 
         # candidates
         if held and ((t - held_at) & INDEX_MASK) > HOLD:
-            st[FOUND + 2 * found] = held_at
-            st[FOUND + 2 * found + 1] = held
-            found += 1
+            st[FOUND] = held_at
+            st[FOUND + 1] = held
+            found = 1
             held = 0
         if f > fall:
             rising = 1
@@ -164,11 +167,13 @@ def ppg_block(red, ir, st, n):
         k += 1
         if x >= off:
             run = 0
-            continue
-        run += 1
-        if run == FINGER_OFF_RUN:
-            finger = 0
-            run = 0
+        else:
+            run += 1
+            if run == FINGER_OFF_RUN:
+                finger = 0
+                run = 0
+                break
+        if found:
             break
     st[FROM] = k
     st[CANDIDATES] = found

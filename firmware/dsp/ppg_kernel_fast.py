@@ -109,9 +109,9 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
 
         # candidates
         if held and ((t - held_at) & INDEX_MASK) > HOLD:
-            st[FOUND + 2 * found] = held_at
-            st[FOUND + 2 * found + 1] = held
-            found += 1
+            st[FOUND] = held_at
+            st[FOUND + 1] = held
+            found = 1
             held = 0
         if f > fall:
             rising = 1
@@ -126,11 +126,13 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
         k += 1
         if x >= off:
             run = 0
-            continue
-        run += 1
-        if run == FINGER_OFF_RUN:
-            finger = 0
-            run = 0
+        else:
+            run += 1
+            if run == FINGER_OFF_RUN:
+                finger = 0
+                run = 0
+                break
+        if found:
             break
     st[FROM] = k
     st[CANDIDATES] = found

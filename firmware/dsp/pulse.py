@@ -13,6 +13,7 @@ _NEW_LEVEL = 5  # an artefact counts 2, a beat -1: three in a row, or every othe
 _INTERVAL_START = 100
 _INTERVAL_MAX = 200
 _PAUSE_MIN = 200
+_LONG = 1 << 20  # times are not told apart beyond it: their multiples stay small integers
 
 NOT_A_BEAT = 0
 BEAT = 1
@@ -68,7 +69,7 @@ class PulseDetector:
             a, b, c = self._seconds
             self._fill(max(min(a, b), min(max(a, b), c)))
             self.learning = False
-        since = (at - self._last) & INDEX_MASK
+        since = min((at - self._last) & INDEX_MASK, _LONG)
         if slope > self.level * _ARTEFACT:
             self._oversize += 2
             if self._oversize < _NEW_LEVEL:

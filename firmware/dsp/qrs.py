@@ -13,7 +13,7 @@ to single recordings):
   again.
 - When 2.5 mean intervals (at least 2 s) pass without a beat the threshold falls by a quarter each second,
   never below twice the noise; a beat found that way makes the fall permanent only if the old threshold would
-  have missed it.
+  have missed it. After 5 s the levels are learnt anew from the last candidates.
 - An energy above eight times the QRS level is an artefact, unless it keeps coming: then the amplitude has
   changed.
 
@@ -31,6 +31,8 @@ _LEVELS = 8
 _RR_START = 250
 _RR_MAX = 500  # an interval counts as at most 2 s in the mean
 _PAUSE_MIN = 500
+_LOST = 1250  # 5 s
+_LONG = 1 << 20  # times are not told apart beyond it: their multiples stay small integers
 _ARTEFACT = 8  # times the QRS level
 _NEW_LEVEL = 5  # an artefact counts 2, a beat -1: three in a row, or every other one, are a new level
 _BEATS_A_CALL = _PENDING + 1
@@ -51,8 +53,8 @@ def _median(values, ordered):
 class QrsDetector:
     """Judge candidates in their order: `start(at)`, then `candidate(...)` for each.
 
-    floor: least energy of a QRS. After each `candidate` call `found[:n]` holds the sample indices of the
-    beats that this call accepted, oldest first. All indices are modulo INDEX_MASK + 1.
+    floor: least energy of a QRS, positive. After each `candidate` call `found[:n]` holds the sample indices
+    of the beats that this call accepted, oldest first. All indices are modulo INDEX_MASK + 1.
     """
 
     def __init__(self, floor):
@@ -73,7 +75,7 @@ class QrsDetector:
         self.learning = True
         self.qrs_level = 0
         self.noise_level = 0
-        self._began = at
+        self._began = self._learnt = at
         self._pending = 0
         self._judged = 0
         self._fill(self._rr, _RR_START)
@@ -82,7 +84,6 @@ class QrsDetector:
         self._last = at  # index of the last beat
         self._last_slope = 0
         self._beat_known = False
-        self._falls = 0
         self._oversize = 0
 
     @staticmethod
@@ -92,6 +93,8 @@ class QrsDetector:
 
     def candidate(self, at, energy, slope):
         """Judge a candidate: fiducial index, energy, steepest slope. The number of beats now in `found`."""
+        if self.learning and (at - self._began) & INDEX_MASK > INDEX_MASK >> 1:
+            return 0  # from before the start: the filters were still filling
         if self._pending == _PENDING:
             self._drop(1)
         i = self._pending
@@ -102,8 +105,14 @@ class QrsDetector:
         if self.learning:
             if (at - self._began) & INDEX_MASK < LEARN:
                 return 0
-            self._learn()
+            self._learn((self._began + LEARN) & INDEX_MASK)
+        elif self._is_lost(at):
+            self._learn(at)
         return self._judge()
+
+    def _is_lost(self, at):
+        """No beat for so long that what is known of their size must be wrong."""
+        return (at - self._last) & INDEX_MASK > _LOST and (at - self._learnt) & INDEX_MASK > _LOST
 
     def quality(self):
         """0-100: 100 when the greater noise peaks are far below the lesser QRS peaks and the QRS peaks are
@@ -121,22 +130,25 @@ class QrsDetector:
             return 0
         return (low - noise) * 100 // low * min(100, low * 125 // high) // 100
 
-    def _learn(self):
+    def _learn(self, end):
+        """Set the levels from the candidates of the LEARN samples before the index `end`."""
         a = b = c = 0
-        for i in range(self._pending - 1):
+        for i in range(self._pending):
             energy = self._energy[i]
-            third = ((self._at[i] - self._began) & INDEX_MASK) * 3 // LEARN
-            if third == 0:
+            age = (end - 1 - self._at[i]) & INDEX_MASK
+            if age < LEARN // 3:
                 a = max(a, energy)
-            elif third == 1:
+            elif age < LEARN * 2 // 3:
                 b = max(b, energy)
-            else:
+            elif age < LEARN:
                 c = max(c, energy)
         level = max(min(a, b), min(max(a, b), c), self._floor)
         self._fill(self._qrs, level)
         self._fill(self._noise, level >> 3)
         self.qrs_level = _median(self._qrs, self._qrs_ordered)
         self.noise_level = _median(self._noise, self._noise_ordered)
+        self._learnt = end
+        self._judged = 0
         self.learning = False
 
     def _drop(self, n):
@@ -152,7 +164,7 @@ class QrsDetector:
         beats = 0
         while self._judged < self._pending:
             i = self._judged
-            since = (self._at[i] - self._last) & INDEX_MASK
+            since = min((self._at[i] - self._last) & INDEX_MASK, _LONG)
             threshold = self._threshold()
             j = self._missed(since, threshold)
             if j < 0:

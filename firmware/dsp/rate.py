@@ -25,7 +25,7 @@ class RateWindow:
         self._joined = False
 
     def gap(self):
-        """The time before the next beat is unknown: samples were lost or the signal off. No rate till then."""
+        """The time before the next beat is unknown: samples were lost, or the signal was off. No rate."""
         self._joined = False
 
     def add(self, at):

@@ -1,0 +1,1 @@
+"""Benchmarks: the firmware's detectors against annotated recordings."""
