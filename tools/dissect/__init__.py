@@ -1,0 +1,1 @@
+"""Taking a capture apart along protocol/vitalwire.cddl: what each byte is; where and why a bad one is bad."""

@@ -1,0 +1,138 @@
+"""`vitalwire inspect`: an annotated dump of a captured stream, message, frame, batch or receipt."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent import keys as key_files
+from tools.dissect import capture, cddl
+from tools.dissect.capture import Keys, Part
+
+SHOWN_BYTES = 8
+_HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
+
+
+@click.command("inspect")
+@click.argument("source", type=click.Path(dir_okay=False, allow_dash=True), default="-")
+@click.option(
+    "--as",
+    "kind",
+    metavar="WHAT",
+    help='What it is, when the guess is wrong: "stream", or a rule of protocol/vitalwire.cddl.',
+)
+@click.option(
+    "--collector-key", type=click.Path(path_type=Path), help="A collector's .key file: opens batches."
+)
+@click.option("--signer", type=click.Path(path_type=Path), help="The .pub file of who should have signed it.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(
+    source: str, kind: "str | None", collector_key: "Path | None", signer: "Path | None", as_json: bool
+) -> None:
+    """Show what each byte of SOURCE is, and where and why a bad one is bad.
+
+    SOURCE is a file (- or none: standard input) with a captured COBS stream, one message, a frame's
+    plaintext, a batch, a receipt or any other item of the protocol, as bytes or in hex. The exit status is 1
+    when something is wrong with it.
+    """
+    data = _read(source)
+    if kind is not None and kind != capture.STREAM and kind not in cddl.load().rules:
+        raise click.BadParameter(f"{kind} is neither stream nor a rule of the schema", param_hint="--as")
+    try:
+        known = Keys(
+            key_files.load(collector_key) if collector_key else None,
+            key_files.load_public(signer).ed_pub if signer else None,
+        )
+    except key_files.KeyFileError as e:
+        raise click.ClickException(str(e)) from None
+    part = capture.take_apart(data, kind or capture.recognise(data), known)
+    if as_json:
+        click.echo(json.dumps(_as_json(part), indent=1, ensure_ascii=False))
+    else:
+        _show(part, 0)
+        _summary(part)
+    sys.exit(1 if part.all_problems() else 0)
+
+
+def _read(source: str) -> bytes:
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as e:
+        raise click.ClickException(f"{source}: {e.strerror}") from None
+    if not data.strip():
+        raise click.ClickException(f"{source}: nothing in it")
+    if not _HEX.match(data):
+        return data
+    digits = re.sub(rb"0x|[\s:]", b"", data).decode()
+    if len(digits) % 2:
+        raise click.ClickException(f"{source}: {len(digits)} hex digits; bytes have two each")
+    return bytes.fromhex(digits)
+
+
+def _show(part: Part, depth: int) -> None:
+    indent = "  " * depth
+    where = f" at {part.offset:04x}" if depth else ""
+    click.echo(indent + click.style(f"{part.title}{where}, {len(part.data)} bytes", bold=True))
+    marked = {id(line): [] for line in part.lines}
+    loose: list[Any] = []
+    for problem in part.problems:
+        holders = [line for line in part.lines if line.offset <= problem.offset < line.offset + line.length]
+        (marked[id(holders[-1])] if holders else loose).append(problem)
+    for line in part.lines:
+        raw = part.data[line.offset : line.offset + line.length]
+        dump = raw[:SHOWN_BYTES].hex(" ") + (" …" if len(raw) > SHOWN_BYTES else "")
+        name = click.style(line.name, fg="cyan") + (": " if line.name else "")
+        note = click.style(f"  ({line.note})", dim=True) if line.note and line.note != line.text else ""
+        click.echo(f"{indent}  {line.offset:04x}  {dump:26}{'  ' * line.depth}{name}{line.text}{note}")
+        for problem in marked[id(line)]:
+            click.echo(f"{indent}        " + _problem(problem))
+    for problem in loose:
+        click.echo(f"{indent}  " + _problem(problem))
+    for fact in part.facts:
+        click.echo(f"{indent}  " + click.style(fact, fg="green"))
+    for inner in part.parts:
+        _show(inner, depth + 1)
+
+
+def _problem(problem: capture.Problem) -> str:
+    return click.style(
+        f"✗ {problem.layer}, offset {problem.offset} (0x{problem.offset:x}): {problem.why}", fg="red"
+    )
+
+
+def _summary(part: Part) -> None:
+    found = part.all_problems()
+    if not found:
+        click.echo(click.style("nothing wrong found", fg="green", bold=True))
+        return
+    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    click.echo(click.style(f"{count}:", fg="red", bold=True))
+    for holder, problem in found:
+        click.echo(f"  {holder.title}: " + _problem(problem))
+
+
+def _as_json(part: Part) -> "dict[str, Any]":
+    return {
+        "what": part.title,
+        "offset": part.offset,
+        "length": len(part.data),
+        "ok": not part.all_problems(),
+        "items": [
+            {
+                "offset": line.offset,
+                "length": line.length,
+                "depth": line.depth,
+                "bytes": part.data[line.offset : line.offset + line.length].hex(),
+                "name": line.name,
+                "value": line.text,
+                "meaning": line.note,
+            }
+            for line in part.lines
+        ],
+        "problems": [{"offset": p.offset, "layer": p.layer, "why": p.why} for p in part.problems],
+        "facts": part.facts,
+        "parts": [_as_json(inner) for inner in part.parts],
+    }
