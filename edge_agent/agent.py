@@ -92,9 +92,7 @@ class Agent:
     async def _work(self, stop: asyncio.Event) -> None:
         forever: list[Coroutine[Any, Any, None]] = [
             self.ingest.run(),
-            self.delivery.make_batches(),
-            self.delivery.send(),
-            self.delivery.take_answers(),
+            *self.delivery.tasks(),
             self._tick(),
             self._report(),
         ]
@@ -127,6 +125,8 @@ class Agent:
         there, receipted.
         """
         await asyncio.gather(*(link.stop() for link in self.links.values()))
+        for session in self.sessions.values():
+            session.stopped()
         self.hub.keep_counts()
         try:
             await asyncio.wait_for(self.ingest.flush(), LAST_COMMIT_S)

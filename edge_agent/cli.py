@@ -196,19 +196,20 @@ def keys_group() -> None:
 @keys_group.command("new")
 @_config_option
 @click.option("--role", type=click.Choice(["agent", "collector"]), default="agent", show_default=True)
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="The key file; NAME.pub goes beside it."
-)
+@click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @_told
-def keys_new(config_path: Path | None, role: str, out: Path | None) -> None:
-    """Make new keys. Files are never replaced."""
+def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
+    """Make new keys in PATH (NAME.key; NAME.pub goes beside it), by default the agent's own.
+
+    Never replaces a file.
+    """
     from edge_agent import keys
 
-    if out is None:
-        out = configuration.load(config_path).key if role == "agent" else Path("collector.key")
-    identity = keys.create(out, role)
-    click.echo(f"secret  {out}")
-    click.echo(f"public  {keys.public_path(out)}")
+    if path is None:
+        path = configuration.load(config_path).key if role == "agent" else Path("collector.key")
+    identity = keys.create(path, role)
+    click.echo(f"secret  {path}")
+    click.echo(f"public  {keys.public_path(path)}")
     _show(role, identity.fingerprint)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -81,6 +82,12 @@ class Delivery:
 
     # Tasks
 
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run for ever."""
+        if self.forwarder is None:
+            return [self.make_batches()]
+        return [self.make_batches(), self.send(self.forwarder), self.take_answers(self.forwarder)]
+
     def tick(self) -> None:
         """Look whether a batch is full before its time; call it every 50 ms or so."""
         if self._ingest.stored_bytes - self._signed_bytes >= self._config.batch_bytes:
@@ -109,10 +116,8 @@ class Delivery:
         except StoreUnwritable as e:
             self.problem = str(e)
 
-    async def send(self) -> None:
+    async def send(self, forwarder: Forwarder) -> None:
         """Ask the collector while we have to, send what is due, for ever."""
-        if self.forwarder is None:
-            return
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), PUMP_EVERY_S)
@@ -120,33 +125,32 @@ class Delivery:
             if self.custody.asking and self.outlet.connected and not self._ask.wait_s():
                 self._ask.failed()
                 self.outlet.ask(self.custody.question())
-            await self.forwarder.pump()
+            await forwarder.pump()
 
-    async def take_answers(self) -> None:
+    async def take_answers(self, forwarder: Forwarder) -> None:
         """Verify what the collector says, for ever."""
         while True:
             message = await self._answers.get()
             try:
-                self._act(await self._worker.run(self.custody.take, message, NAME))
+                self._act(forwarder, await self._worker.run(self.custody.take, message, NAME))
             except StoreUnwritable as e:
                 # As if it had not come: the batch is sent again, and gets its receipt again.
                 self.problem = str(e)
 
-    def _act(self, verdict: Verdict) -> None:
-        assert self.forwarder is not None
+    def _act(self, forwarder: Forwarder, verdict: Verdict) -> None:
         if verdict.what == "receipt":
             assert verdict.batch is not None
             self.receipts += verdict.new
-            self.forwarder.receipted(verdict.batch)
+            forwarder.receipted(verdict.batch)
         elif verdict.what == "head":
             if verdict.new:
                 log.info("collector's head: %s", verdict.detail)
-                self.forwarder.again(verdict.resend)
+                forwarder.again(verdict.resend)
                 self._full.set()
         elif verdict.what == "refusal":
             self.last_refusal = f"{verdict.cause}: {verdict.detail}"
             log.warning("the collector refuses: %s", self.last_refusal)
-            self.forwarder.refused(verdict.refused, verdict.cause)
+            forwarder.refused(verdict.refused, verdict.cause)
         else:
             self._reject(verdict.cause, verdict.detail)
             if verdict.cause in ("fork", "unknown_batch"):

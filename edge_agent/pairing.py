@@ -1,4 +1,4 @@
-"""Pairing over the cable: the agent shows its public keys, the node answers with its own and signs for both."""
+"""Pairing over the cable: the agent shows its public keys, the node answers with its own, signed for both."""
 
 import os
 import time

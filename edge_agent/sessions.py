@@ -177,6 +177,12 @@ class LinkSession:
         self._link = None
         self.state, self.problem, self.retry_s = "waiting", error, retry_s
 
+    def stopped(self) -> None:
+        """The agent ends: this link carries nothing more."""
+        self._leave()
+        self._link = None
+        self.state = "stopped"
+
     def written(self, link: SerialLink) -> None:
         """The port takes more."""
         self._pump()

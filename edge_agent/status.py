@@ -93,7 +93,10 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
         },
         "custody": facts.custody,
         "forward": _forward(agent),
-        "nodes": [_node(agent, node, per_node.get(node.hex(), {}), unix_us) for node in ids],
+        "nodes": [
+            _node(agent, node, per_node.get(node.hex(), dict.fromkeys(NODE_COUNTS, 0)), unix_us)
+            for node in ids
+        ],
         "totals": ledger.totals,
         "balanced": ledger.balanced,
     }

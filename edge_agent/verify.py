@@ -1,4 +1,4 @@
-"""Proving one's own store: chain, signatures, Merkle roots, receipts, and what the nodes signed.
+"""Proving a store: its chain, signatures, Merkle roots and receipts, and what the nodes signed.
 
 Everything is computed again from the entries in the journal; nothing that the agent noted about them is
 believed.
@@ -70,7 +70,7 @@ def verify(path: Path, agent: PublicKeys, collector: PublicKeys | None) -> list[
 
 
 def _chains(db: sqlite3.Connection, agent: PublicKeys) -> list[Result]:
-    """Signatures, roots, counts, and that each batch follows the one before and the journal is covered once."""
+    """Signatures, roots, counts; that each batch follows the one before; that the journal is covered once."""
     links, proofs, cover = _Tally(), _Tally(), _Tally()
     previous: dict[bytes, tuple[int, bytes]] = {}
     reached = 0
@@ -201,8 +201,8 @@ def _attestations(db: sqlite3.Connection) -> list[Result]:
     )
     return [
         tally.result(
-            f"Every attestation that can be checked is the node's own: {tally.checked} of them, over {signed} of "
-            f"{total} frames{note}.",
+            f"Every attestation that can be checked is its node's own: {tally.checked} of them, "
+            f"over {signed} of {total} frames{note}.",
             "Attestations are wrong",
         )
     ]

@@ -1,5 +1,7 @@
 """Ranges against plain sets."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ def test_it_is_a_set(a, b):
 @given(PAIRS)
 def test_ranges_are_ascending_and_never_touch(pairs):
     flat = list(Ranges(pairs))
-    for (first, count), (after, _) in zip(flat, flat[1:], strict=False):
+    for (first, count), (after, _) in pairwise(flat):
         assert first + count < after
     assert all(count > 0 for _, count in flat)
 

@@ -123,7 +123,7 @@ def test_a_full_disk_stops_everything_and_loses_nothing(store, path):
 
 
 def test_what_was_committed_survives_kill_9(path):
-    """A writer that is killed at a random moment: every frame it acknowledged on stdout is there, and no half groups."""
+    """A writer killed at a random moment: every frame that it acknowledged is there, no half groups."""
     code = textwrap.dedent(
         """
         import sys

@@ -1,0 +1,312 @@
+"""The whole agent against nodes that speak the real protocol over ptys and TCP."""
+
+import os
+import time
+
+import pytest
+
+from edge_agent import status
+from edge_agent.keys import PublicKeys, load_public
+from edge_agent.links.ports import PortError
+from edge_agent.lock import Locked
+from edge_agent.store.errors import StoreError
+from edge_agent.verify import verify
+from protocol import cobs, frames, messages
+from protocol.seal import BootKeys
+from tests.edge_agent.fakes import FakeNode, Pty, Tcp
+from tests.edge_agent.running import Kit, Running, free_port, wait_until
+
+
+@pytest.fixture
+def kit(tmp_path):
+    return Kit(tmp_path)
+
+
+def stored(kit: Kit) -> dict[tuple[bytes, int], bytes]:
+    import sqlite3
+
+    with sqlite3.connect(kit.folder / "agent.db") as db:
+        rows = db.execute(
+            "SELECT b.boot, j.seq, j.data FROM journal j JOIN boots b ON b.id = j.boot WHERE j.kind = 0"
+        ).fetchall()
+    return {(boot, seq): data for boot, seq, data in rows}
+
+
+def drained(node: FakeNode) -> None:
+    node.making = False
+    wait_until(lambda: node.held == 0, "every frame acknowledged")
+
+
+def node_status(kit: Kit, node: FakeNode) -> dict:
+    listed = kit.status.get("nodes", [])
+    return next((n for n in listed if n["node"] == node.identity.id.hex()), {})
+
+
+@pytest.mark.parametrize("pipe", [Pty, Tcp])
+def test_every_frame_arrives_once_and_is_proved(kit, pipe):
+    with FakeNode(pipe(), agent=kit.identity, rate=40) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 100, "frames made")
+            drained(node)
+            wait_until(lambda: node_status(kit, node).get("clock"), "a clock fit")
+            seen = node_status(kit, node)
+        assert stored(kit) == node.made
+    assert seen["live"] and seen["vitals"]["hr_bpm"] == 72 and seen["sources"] == ["synthetic"]
+    clock = seen["clock"]
+    assert abs(clock["offset_us"] - (time.time_ns() - (time.monotonic_ns() - node._zero)) // 1000) < 50_000
+    assert 0 < clock["bound_us"] < 100_000
+    (row,) = kit.ledger.rows
+    assert (row.produced, row.pending, row.balanced) == (len(node.made), len(node.made), True)
+    results = verify(kit.folder / "agent.db", load_public(kit.folder / "agent.pub"), None)
+    assert all(r.good for r in results), results
+    assert any("attestation" in r.sentence and " 0 of them" not in r.sentence for r in results)
+
+
+def test_several_nodes_on_several_ports(kit):
+    pipes = [Pty(), Pty(), Tcp()]
+    nodes = [FakeNode(pipe, seed, kit.identity, 20) for seed, pipe in enumerate(pipes, 1)]
+    kit.pair(*nodes)
+    for node in nodes:
+        node.__enter__()
+    with Running(kit.config(*(pipe.name for pipe in pipes))):
+        wait_until(lambda: all(len(n.made) > 30 and n.held < 10 for n in nodes), "frames of all")
+        for node in nodes:
+            drained(node)
+        wait_until(lambda: sum(link["session"] == "live" for link in kit.status["links"]) == 3, "three live")
+    assert len(kit.ledger.rows) == 3 and kit.ledger.balanced
+    for node in nodes:
+        node.__exit__()
+
+
+def test_the_cable_is_pulled_and_put_back(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 20 and node.held < 5, "streaming")
+            node.plugged = False
+            wait_until(lambda: node.held > 30, "a backlog")
+            node.plugged = True
+            drained(node)
+        assert stored(kit) == node.made
+    assert kit.ledger.balanced and kit.totals()["produced"] == len(node.made)
+
+
+def test_a_reset_is_accounted_for(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 20 and node.held < 5, "streaming")
+            node.plugged = False
+            wait_until(lambda: node.held > 30, "frames in RAM only")
+            with node._lock:
+                first, lost = node.box.next_seq, node.held
+                node.reset()
+            node.plugged = True
+            wait_until(lambda: len(kit.ledger.rows) == 2 and node.held < 5, "the second boot")
+            drained(node)
+            wait_until(lambda: kit.ledger.rows[0].lost_at_reset, "the account closed")
+        old, new = kit.ledger.rows
+    assert (old.produced, old.bound_s, old.clean, old.current) == (first, 1, False, False)
+    assert 20 < old.lost_at_reset <= lost and old.produced == old.pending + old.lost_at_reset
+    assert new.current and kit.ledger.balanced
+
+
+def test_evictions_are_in_the_account(kit):
+    with FakeNode(Pty(), agent=kit.identity, rate=200, max_bytes=6000) as node:
+        kit.pair(node)
+        node.plugged = False
+        wait_until(lambda: node.box.evicted > 100, "an outbox that overflows")
+        node.making = False
+        with Running(kit.config(node.pipe.name)):
+            node.plugged = True
+            drained(node)
+            wait_until(lambda: kit.totals()["produced"] == node.box.next_seq, "all numbers known")
+        (row,) = kit.ledger.rows
+    # One that was evicted on its way, and arrived all the same, is no loss.
+    assert 90 < row.evicted <= node.box.evicted
+    assert row.produced == row.pending + row.evicted and row.pending == len(stored(kit)) and row.balanced
+
+
+def test_an_agent_that_restarts_resumes_without_a_duplicate(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        for _ in range(3):
+            seen = len(node.made)
+            with Running(kit.config(node.pipe.name)):
+                wait_until(lambda seen=seen: len(node.made) > seen + 20 and node.held < 5, "streaming")
+        with Running(kit.config(node.pipe.name)):
+            drained(node)
+        assert stored(kit) == node.made
+    (row,) = kit.ledger.rows
+    assert row.balanced and row.duplicates == 0
+
+
+def test_attacks_are_refused_counted_and_harm_nothing(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node, FakeNode(Pty(), 2, kit.identity) as stranger:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name, stranger.pipe.name)):
+            wait_until(lambda: len(node.made) > 20 and node.held < 5, "streaming")
+            recorded = list(node.sent)
+            forged = BootKeys(bytes(16), node.boot.boot_id)
+            body = frames.pack(frames.KIND_EVENT, 1, {1: 9, 2: 3})
+            node.say(cobs.encode(b"\x82\x00" + forged.seal(5, body)))
+            node.say(b"\x05\x01\x02\x00" + bytes([9, 1, 1]) + b"\0")
+            node.say(b"\x11" * 9000 + b"\0")
+            wrong = {1: 9, 2: node.identity.id, 3: bytes(16), 4: 9, 5: []}
+            from protocol import cbor
+
+            node.say(cobs.encode(cbor.dumps({0: messages.MSG_HELLO, 1: cbor.dumps(wrong), 2: bytes(16)})))
+            for data in recorded[-5:]:
+                node.say(data)
+            wait_until(lambda: kit.status.get("rejected", {}).get("bad_tag"), "the forgery counted")
+            wait_until(lambda: kit.status["rejected"].get("unknown_version"), "the version counted")
+            wait_until(lambda: kit.status["rejected"].get("malformed", 0) >= 2, "noise counted")
+            wait_until(lambda: kit.status["rejected"].get("unknown_node"), "the stranger counted")
+            (unpaired,) = kit.status["unpaired"]
+            assert unpaired["node"] == stranger.identity.id.hex()
+            drained(node)
+        assert stored(kit) == node.made
+        rejected = kit.status["rejected"]
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status.get("state") == "running", "a status")
+            wait_until(
+                lambda: kit.status["rejected"]["bad_tag"] >= rejected["bad_tag"], "counts outlive the process"
+            )
+    assert kit.ledger.balanced and kit.totals()["resent"] >= 1
+    assert kit.totals()["conflicts"] == 0
+
+
+def test_a_recorded_connection_is_refused_for_ever(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 20 and node.held < 5, "streaming")
+        recorded = list(node.sent)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: node.session.conn >= 2 and node.held < 5, "a second connection")
+            drained(node)
+        node.plugged = False
+        before = stored(kit)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status.get("state") == "running", "a status")
+            time.sleep(0.2)
+            for data in recorded:
+                node.say(data)
+            wait_until(lambda: kit.status["rejected"].get("replayed_hello"), "the replay counted")
+            assert not any(link["session"] == "live" for link in kit.status["links"])
+    assert stored(kit) == before
+
+
+def test_a_port_that_is_missing_is_told_and_waited_for(kit):
+    number = free_port()
+    port = f"socket://127.0.0.1:{number}"
+    missing = str(kit.folder / "ttyUSB7")
+    with Running(kit.config(port, missing)):
+        wait_until(
+            lambda: all(link["problem"] for link in kit.status.get("links", [{"problem": 0}])), "problems"
+        )
+        tty, tcp = kit.status["links"]
+        assert tty["condition"] == "missing" and missing in tty["problem"] and "plug" in tty["problem"]
+        assert tcp["condition"] == "missing" and port in tcp["problem"]
+        with FakeNode(Tcp(number), agent=kit.identity) as node:
+            kit.pair(node)
+            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming", 25)
+            drained(node)
+        assert stored(kit) == node.made
+
+
+def test_a_busy_port_is_told(kit):
+    pipe = Pty()
+    import serial
+
+    with FakeNode(pipe, agent=kit.identity) as node:
+        kit.pair(node)
+        holder = serial.Serial(pipe.name, exclusive=True)
+        with Running(kit.config(pipe.name)):
+            busy = wait_until(lambda: kit.status.get("links", [{}])[0].get("problem"), "a problem")
+            assert pipe.name in busy and "another program" in busy
+            holder.close()
+            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming", 25)
+
+
+def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit):
+    with FakeNode(Pty(), agent=kit.identity, rate=100) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)) as running:
+            wait_until(lambda: len(node.made) > 20 and node.held < 20, "streaming")
+            agent = running.agent
+
+            def limit(pages: int) -> None:
+                work = agent.worker._pool.submit(agent.store.db.execute, f"PRAGMA max_page_count = {pages}")
+                work.result().fetchall()
+
+            limit(1)
+            wait_until(lambda: node.held > 150, "frames kept by the node")
+            problem = wait_until(lambda: kit.status["store"]["problem"], "the problem told")
+            assert "full" in problem and "space" in problem
+            held = node.held
+            time.sleep(0.5)
+            assert node.held >= held
+            limit(1_000_000)
+            node.making = False
+            wait_until(lambda: node.held == 0, "every frame acknowledged", 40)
+            wait_until(lambda: kit.status["store"]["problem"] is None, "the problem gone")
+        assert stored(kit) == node.made
+    assert kit.ledger.balanced
+
+
+def test_a_damaged_store_is_set_aside_while_the_node_stays_paired(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 60 and node.held < 5, "streaming")
+        db = kit.folder / "agent.db"
+        os.truncate(db, db.stat().st_size // 2)
+        with Running(kit.config(node.pipe.name)) as running:
+            wait_until(lambda: kit.status.get("totals", {}).get("lost_at_agent"), "the loss in the ledger")
+            drained(node)
+            wait_until(lambda: kit.totals()["produced"] == len(node.made), "all numbers known")
+            assert "set_aside" in kit.status["store"]["opening"] and running.agent.opening.set_aside
+        assert (kit.folder / "agent.db.corrupt-1").exists()
+    (row,) = kit.ledger.rows
+    assert row.balanced and row.lost_at_agent > 30 and row.produced == row.lost_at_agent + row.pending
+    assert [code for code, _, _ in kit.ledger.statements] == ["store_set_aside", "frames_lost"]
+    assert all(r.good for r in verify(db, load_public(kit.folder / "agent.pub"), None))
+
+
+def test_two_agents_do_not_share_a_state_directory(kit):
+    with Running(kit.config()):
+        wait_until(lambda: kit.status, "a status")
+        second = Running(kit.config())
+        second.__enter__()
+        assert isinstance(second.ended(), Locked) and str(os.getpid()) in str(second.error)
+
+
+def test_a_store_of_another_agent_is_refused(kit):
+    with Running(kit.config()):
+        wait_until(lambda: kit.status, "a status")
+    for name in ("agent.key", "agent.pub"):
+        (kit.folder / name).unlink()
+    second = Running(kit.config())
+    second.__enter__()
+    assert isinstance(second.ended(), StoreError) and "key file" in str(second.error)
+
+
+def test_status_is_written_whole_and_says_when_it_ended(kit):
+    with Running(kit.config()):
+        wait_until(lambda: kit.status.get("state") == "running", "a status")
+        assert not status.is_stale(kit.status, time.time_ns() // 1_000_000)
+        for _ in range(200):
+            assert kit.status
+    assert kit.status["state"] == "stopped" and status.is_stale(kit.status, time.time_ns() // 1_000_000)
+    assert [p.name for p in kit.folder.iterdir() if p.name.startswith(".")] == []
+
+
+def test_port_errors_carry_their_facts():
+    e = PortError("/dev/ttyX", "busy", "another program uses it", "close it")
+    assert (e.port, e.condition) == ("/dev/ttyX", "busy") and "/dev/ttyX" in str(e) and "close it" in str(e)
+
+
+def test_public_keys_know_their_id(kit):
+    assert PublicKeys(*kit.identity.public()).id == kit.identity.id

@@ -1,0 +1,187 @@
+"""Delivery through a real MQTT broker (iotcore): both versions, dead brokers, forged answers."""
+
+import socket
+import threading
+import time
+
+import pytest
+from paho.mqtt import client as paho
+
+from edge_agent import keys
+from edge_agent.verify import verify
+from protocol import batch as wire
+from tests.edge_agent.fakes import FakeNode, Pty, StubCollector
+from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
+
+
+@pytest.fixture
+def kit(tmp_path):
+    return Kit(tmp_path)
+
+
+@pytest.fixture
+def node(kit):
+    with FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+        kit.pair(node)
+        yield node
+
+
+def delivered(kit, node, timeout_s: float = 20.0) -> None:
+    """The node stops; everything that it made ends with a receipt and at the collector, once."""
+    node.making = False
+    wait_until(lambda: node.held == 0, "every frame acknowledged", timeout_s)
+
+    def done() -> bool:
+        totals = kit.totals()
+        return totals["produced"] == totals["delivered"] == len(node.made)
+
+    try:
+        wait_until(done, "everything delivered", timeout_s)
+    except AssertionError as e:
+        raise AssertionError(
+            f"{e}; {kit.totals()}, made {len(node.made)}, {kit.status.get('forward')}"
+        ) from None
+    assert {(boot, seq): data for (_, boot, seq), data in kit.collector.frames.items()} == node.made
+    assert kit.collector.duplicates == 0 and kit.ledger.balanced
+
+
+def proved(kit) -> None:
+    agent = keys.load_public(kit.folder / "agent.pub")
+    results = verify(kit.folder / "agent.db", agent, keys.load_public(kit.folder / "collector.pub"))
+    assert all(result.good for result in results), results
+
+
+@pytest.mark.parametrize(("version", "spoken"), [("v5", "5"), ("v4", "3.1.1")])
+def test_from_the_node_to_a_verified_receipt(kit, node, tmp_path, version, spoken):
+    with Broker(tmp_path, version) as broker:
+        far = kit.collect(broker.port)
+        protocol = paho.MQTTv5 if version == "v5" else paho.MQTTv311
+        with Collecting(far, broker.port, protocol), Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 60, "frames")
+            delivered(kit, node, 30)
+            forward = wait_until(lambda: (m := kit.status["forward"]["mqtt"])["connected"] and m, "a status")
+            assert forward["protocol"] == spoken and forward["problem"] is None
+            custody = [kit.status["custody"]]
+            wait_until(
+                lambda: custody.append(kit.status["custody"]) or custody[-1]["receipts"] > 1, "receipts"
+            )
+            assert custody[-1]["chains"] == 1 and custody[-1]["forks"] == 0
+    proved(kit)
+
+
+def test_a_dead_broker_blocks_nothing_and_is_waited_for(kit, node, tmp_path):
+    port = free_port()
+    far = kit.collect(port)
+    with Running(kit.config(node.pipe.name)):
+        wait_until(lambda: len(node.made) > 60 and node.held < 5, "frames stored all the while")
+        forward = wait_until(lambda: kit.status.get("forward", {}).get("mqtt"), "a status")
+        assert not forward["connected"] and forward["problem"]
+        assert kit.totals()["delivered"] == 0
+        with Broker(tmp_path, port=port) as broker, Collecting(far, broker.port):
+            delivered(kit, node, 30)
+            broker.stop()
+            node.making = True
+            made = len(node.made)
+            wait_until(lambda: len(node.made) > made + 40 and node.held < 5, "frames stored all the while")
+            wait_until(
+                lambda: kit.status["custody"]["batches"] > len(far.batches), "batches made all the while"
+            )
+            broker.start()
+            delivered(kit, node, 30)
+    proved(kit)
+
+
+def test_a_collector_that_comes_late_and_one_that_forgets_to_answer(kit, node, tmp_path):
+    with Broker(tmp_path) as broker:
+        far = kit.collect(broker.port)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status.get("custody", {}).get("asking_collector"), "the question")
+            wait_until(lambda: len(node.made) > 40 and node.held < 5, "frames")
+            assert kit.status["custody"]["batches"] == 0
+            with Collecting(far, broker.port):
+                wait_until(lambda: len(far.batches) > 2, "batches")
+                far.deaf = True
+                wait_until(
+                    lambda: kit.status["forward"]["mqtt"]["in_flight"] > 3, "batches without a receipt"
+                )
+                far.deaf = False
+                delivered(kit, node, 30)
+                assert kit.status["forward"]["mqtt"]["resent"] > 0
+    proved(kit)
+
+
+def test_forged_answers_are_counted_and_deliver_nothing(kit, node, tmp_path):
+    with Broker(tmp_path) as broker:
+        far = kit.collect(broker.port)
+        stranger = StubCollector(kit.identity, 1234)
+        with Collecting(far, broker.port) as collecting, Running(kit.config(node.pipe.name)):
+            wait_until(lambda: far.newest, "batches")
+            far.deaf = True
+            before = wait_until(lambda: kit.totals()["delivered"], "some delivered")
+            time.sleep(0.5)
+            before = kit.totals()["delivered"]
+            _, payload = wait_until(lambda: collecting.messages[-1:], "a batch")[0]
+            _, clear = wire.open_batch(payload, far.identity)
+            batch = wire.parse_batch(clear, kit.identity.ed_pub, kit.identity.id)
+            collecting.say(stranger.receipt(batch))
+            collecting.say(b"nonsense")
+            wait_until(lambda: len(kit.status["forward"]["mqtt"]["rejected"]) >= 2, "forgeries counted")
+            assert kit.status["forward"]["mqtt"]["rejected"]["bad_signature"] == 1
+            assert kit.totals()["delivered"] == before
+            far.deaf = False
+            far.refuse = "maintenance"
+            wait_until(lambda: kit.status["forward"]["mqtt"]["last_refusal"], "a refusal shown", 20)
+            far.refuse = None
+
+
+def test_a_killed_agent_goes_on_where_it_was(kit, node, tmp_path):
+    with Broker(tmp_path) as broker:
+        far = kit.collect(broker.port)
+        with Collecting(far, broker.port):
+            for _ in range(2):
+                seen = len(far.frames)
+                with Running(kit.config(node.pipe.name)):
+                    wait_until(lambda seen=seen: len(far.frames) > seen + 20, "frames")
+            with Running(kit.config(node.pipe.name)):
+                delivered(kit, node)
+    assert len({chain for chain, _ in far.batches}) == 1
+    assert sorted(number for _, number in far.batches) == list(range(len(far.batches)))
+    proved(kit)
+
+
+def refusing(port: int, answer: bytes) -> threading.Thread:
+    """A broker of old: to every CONNECT it says `answer` and hangs up."""
+    server = socket.create_server(("127.0.0.1", port))
+
+    def serve() -> None:
+        with server:
+            for _ in range(3):
+                peer, _ = server.accept()
+                with peer:
+                    peer.recv(1000)
+                    peer.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("answer", [b"\x20\x02\x00\x01", b"\x20\x03\x00\x84\x00", b""])
+def test_a_broker_that_does_not_speak_mqtt_5_is_tried_with_3_1_1(kit, answer):
+    port = free_port()
+    kit.collect(port)
+    refusing(port, answer)
+    with Running(kit.config()) as running:
+        wait_until(lambda: kit.status, "a status")
+        wait_until(lambda: running.agent.delivery.outlet.spoken == "3.1.1", "the other version", 20)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 40, b"\x20\x01\x00"])
+def test_something_that_is_no_broker_is_told_and_tried_again(kit, answer):
+    port = free_port()
+    kit.collect(port)
+    refusing(port, answer)
+    with Running(kit.config()) as running:
+        wait_until(lambda: kit.status, "a status")
+        wait_until(lambda: running.agent.delivery.outlet.attempts >= 3, "more attempts", 20)
+        assert wait_until(lambda: kit.status["forward"]["mqtt"]["problem"], "the problem told")
