@@ -184,17 +184,25 @@ class PpgChain:
 
     @property
     def quality(self):
-        """0-100: how well both colours agree within each of the last 8 beats, how alike these are in height,
-        and how
-        alike in their ratio of ratios (the spread of all but the outer ones; 10 % of the median costs
-        nothing, 50 % everything).
+        """0-100: how well both colours agree in each of the last 8 beats, how alike these are in height, and
+        how little the ratio of ratios jumps from beat to beat: 5 % on average costs nothing, 25 % everything.
         """
-        ratios = [] if self.no_finger or self._rate.silent(self._now()) else self._good(self._ratio)
-        if not ratios:
+        if self.no_finger or self._count < _BEATS_MIN or self._rate.silent(self._now()):
             return 0
-        spread = (ratios[-2] - ratios[1]) * 100 // self._median(ratios)
-        scores = sum([self._score[i] for i in range(_BEATS)]) // self._count
-        return scores * max(0, min(100, (50 - spread) * 5 // 2)) // 100
+        scores = jumps = level = steps = before = 0
+        for i in range(self._count):
+            slot = (self._slot - 1 - i) % _BEATS
+            scores += self._score[slot]
+            ratio = self._ratio[slot]
+            if ratio and before:
+                jumps += abs(ratio - before)
+                level += ratio
+                steps += 1
+            before = ratio or before
+        if steps < _BEATS_MIN - 1:
+            return 0
+        jump = jumps * 100 // level
+        return scores // self._count * max(0, min(100, (25 - jump) * 5)) // 100
 
     def _reading(self, values):
         return self._median(self._good(values)) if self.quality >= QUALITY_FLOOR else 0
