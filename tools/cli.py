@@ -4,6 +4,7 @@ Each subcommand is imported when it is used, so that a missing extra stops only 
 """
 
 import importlib
+from difflib import get_close_matches
 from typing import NamedTuple
 
 import click
@@ -55,6 +56,15 @@ class Commands(click.Group):
             if package in ROOMS:
                 raise
             return _unavailable(cmd_name, package)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def _agent_commands() -> dict[str, click.Command]:

@@ -3,7 +3,6 @@
 Slow public-key work is cut into slices so that sampling goes on between them: there the longest slice counts.
 """
 
-# pyright: reportAttributeAccessIssue=false
 import os
 import time
 from array import array

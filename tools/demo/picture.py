@@ -23,6 +23,6 @@ def save_picture(now: Snapshot, path: Path) -> None:
     )
     console.print(view(now, WIDTH))
     svg = console.export_svg(title="vitalwire demo", theme=MONOKAI)
-    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"@font-face \{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
     path.write_text(svg, encoding="utf-8")

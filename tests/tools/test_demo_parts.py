@@ -1,0 +1,152 @@
+"""The demo's parts that need no process."""
+
+import io
+import re
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from protocol import frames, waveform
+from tools.demo import view
+from tools.demo.command import command
+from tools.demo.picture import save_picture
+from tools.demo.readings import SETTLED_US, STRIP_S, NodeReadings
+from tools.demo.snapshot import Snapshot
+from tools.demo.strip import draw
+
+
+def boot(label="synthetic: a model"):
+    body = {
+        frames.BOOT_FIRMWARE: "0.1",
+        frames.BOOT_BOARD: "virtual",
+        frames.BOOT_RESET_CAUSE: frames.RESET_POWER_ON,
+        frames.BOOT_KEYS: [bytes(32), bytes(32)],
+        frames.BOOT_INPUT: label,
+        frames.BOOT_CHANNELS: [[frames.CH_ECG, "MAX30003", 4_000_000, 3052]],
+        frames.BOOT_ENTROPY: frames.ENTROPY_STRONG,
+    }
+    return frames.pack(frames.KIND_BOOT, 0, body)
+
+
+def wave(samples, t_us=0, channel=frames.CH_ECG, source: int | None = frames.SRC_SYNTHETIC):
+    body = {
+        frames.WAVE_CHANNEL: channel,
+        frames.WAVE_COUNT: len(samples),
+        frames.WAVE_PERIOD_NS: 4_000_000,
+        frames.WAVE_LSB: 3052,
+        frames.WAVE_CODEC: 1,
+        frames.WAVE_DATA: waveform.encode(samples, len(samples)),
+    }
+    if source is not None:
+        body[frames.SOURCE] = source
+    return frames.pack(frames.KIND_WAVE, t_us, body)
+
+
+def vitals(t_us, hr=None, spo2=None, flags=0):
+    body = {frames.VITALS_FLAGS: flags, frames.SOURCE: 2, frames.SOURCE_PPG: 2}
+    if hr is not None:
+        body[frames.VITALS_HR] = hr
+    if spo2 is not None:
+        body[frames.VITALS_SPO2] = spo2
+    return frames.pack(frames.KIND_VITALS, t_us, body)
+
+
+def reading(*plaintexts):
+    node = NodeReadings(bytes(8))
+    for plaintext in plaintexts:
+        node.take(plaintext)
+    return node
+
+
+def shown(now, width=120):
+    out = io.StringIO()
+    Console(file=out, width=width).print(view.view(now, width))
+    return out.getvalue()
+
+
+def test_the_mean_heart_rate_begins_when_the_detector_has_settled():
+    node = reading(
+        vitals(SETTLED_US - 1, 1500),
+        vitals(SETTLED_US, 700),
+        vitals(SETTLED_US + 1),
+        vitals(SETTLED_US + 2, 720),
+    )
+    assert node.hr_mean == 71.0
+    assert node.hr == 72.0
+    assert reading(vitals(5, 700)).hr_mean is None
+
+
+def test_a_value_that_was_not_measured_is_a_dash_not_the_last_one():
+    node = reading(vitals(1, 700, 970), vitals(2))
+    assert (node.hr, node.spo2) == (None, None)
+    assert "HR – /min" in shown(Snapshot(1, "x", [node]))
+
+
+def test_the_strip_holds_the_last_seconds_in_microvolts():
+    node = reading(*(wave([n] * 250, n * 1_000_000) for n in range(STRIP_S + 2)))
+    assert len(node.ecg_uv) == STRIP_S * 250
+    assert node.ecg_uv[-1] == pytest.approx((STRIP_S + 1) * 3.052)
+
+
+def test_what_is_synthetic_is_said_and_a_recording_is_not():
+    model = Snapshot(
+        1, "a model", [reading(boot(), wave([1] * 20), wave([1] * 20, channel=frames.CH_PPG_RED))]
+    )
+    assert model.synthetic
+    assert "SYNTHETIC: ECG, pulse wave" in shown(model)
+    replay = reading(wave([1] * 20, source=frames.SRC_REPLAY), wave([1] * 20, channel=frames.CH_PPG_RED))
+    mixed = Snapshot(1, "a recording", [replay])
+    assert not mixed.synthetic
+    assert "SYNTHETIC: pulse wave" in shown(mixed)
+    body = Snapshot(1, "sensors", [reading(wave([1] * 20, source=None))])
+    assert not body.synthetic
+    assert "SYNTHETIC" not in shown(body)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_view_fits_its_width(width):
+    now = Snapshot(12, "a model", [reading(boot(), wave(list(range(-200, 300))), vitals(1, 700, 971, 31))])
+    now.links = {"/dev/pts/1": "live"}
+    text = shown(now, width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("produced", "delivered", "pending", "evicted", "lost at reset", "batches receipted", "live"):
+        assert word in text
+
+
+def test_a_line_for_pipes_has_everything():
+    text = view.line(Snapshot(3.2, "x", [reading(vitals(1, 712, 969))], {"p": "live"}))
+    for words in ("HR 71", "SpO2 96.9", "link live", "produced 0", "lost at reset 0", "receipted 0"):
+        assert words in text
+
+
+def test_a_strip_is_drawn_from_top_to_bottom():
+    lines = draw([0.0] * 50 + [100.0] + [0.0] * 49, 40, 5, 10)
+    assert len(lines) == 5
+    assert all(len(line) == 40 for line in lines)
+    assert lines[0].strip("\u2800")
+    assert len(lines[0].strip("\u2800")) <= 2
+    assert draw([], 3, 2, 10) == ["\u2800" * 3] * 2
+    flat = draw([5.0] * 10, 10, 3, 100)
+    assert flat[0] == flat[2] == "\u2800" * 10
+
+
+def test_the_picture_names_no_host(tmp_path):
+    save_picture(Snapshot(1, "x", [reading(boot(), wave([1] * 20))]), tmp_path / "view.svg")
+    svg = (tmp_path / "view.svg").read_text()
+    assert set(re.findall(r"https?://[^\"' )<]+", svg)) == {"http://www.w3.org/2000/svg"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--record", "no/such/record/anywhere", "--seconds", "1"], "no such file"),
+        (["--record", "x", "--model"], "exclude each other"),
+        (["--seconds", "0"], "0"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_a_sentence(arguments, words):
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code != 0
+    assert words in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,114 @@
+"""The demo as a person runs it: every process, a real node, a real broker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = [
+    *("input", "synthetic", "seconds", "produced", "delivered", "pending", "evicted", "lost_at_reset"),
+    *("duplicates", "batches", "receipts", "verified", "hr_bpm", "spo2_pct", "wire_bytes", "heap_free_min"),
+]
+
+
+@pytest.fixture
+def demo(micropython, tmp_path):
+    """Start `vitalwire demo ARGUMENTS`; needs a VM and a broker."""
+    pytest.importorskip("iotcore", reason="no embedded broker here")
+    started = []
+
+    def start(*arguments: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tools.cli", "demo", "--model", *arguments],
+            cwd=ROOT,
+            env=dict(os.environ, PYTHONUNBUFFERED="1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process."""
+    try:
+        return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+
+
+def test_everything_is_delivered_verified_and_summed_up(demo, tmp_path):
+    arguments = ["--seconds", "8", "--speed", "4", "--nodes", "2", "--keep", str(tmp_path / "kept")]
+    arguments += ["--summary", str(tmp_path / "s.json"), "--svg", str(tmp_path / "v.svg")]
+    process = demo(*arguments)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "the ledger balances; everything delivered" in output
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert list(summary) == KEYS
+    assert summary["synthetic"] is True
+    assert summary["verified"] is True
+    assert summary["produced"] == summary["delivered"] > 50
+    for name in ("pending", "evicted", "lost_at_reset", "duplicates"):
+        assert summary[name] == 0
+    assert summary["batches"] == summary["receipts"] > 0
+    assert summary["hr_bpm"] == pytest.approx(72, abs=3)
+    assert summary["spo2_pct"] == pytest.approx(97, abs=2)
+    assert summary["wire_bytes"] > 5000
+    assert summary["heap_free_min"] > 30_000
+    assert (tmp_path / "v.svg").read_text().startswith("<svg")
+    assert (tmp_path / "kept" / "agent" / "agent.db").exists()
+
+
+def test_ctrl_c_ends_in_order_and_leaves_no_process(demo):
+    process = demo()
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "link live" in line and "HR " in line and "delivered 0 " not in line:
+            break
+    helpers = children(process.pid)
+    assert len(helpers) >= 3
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, "".join(lines) + output
+    assert "the ledger balances" in output
+    deadline = time.monotonic() + 5
+    while any(map(alive, helpers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in helpers if alive(pid)]
+
+
+def test_a_helper_that_dies_is_named(demo, tmp_path):
+    process = demo("--keep", str(tmp_path / "kept"))
+    for line in process.stdout:
+        if "link" in line:
+            break
+    for pid in children(process.pid):
+        if b"collector" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the collector ended with status -9" in output
+    assert "Traceback" not in output
