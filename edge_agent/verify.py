@@ -194,11 +194,7 @@ def _attestations(db: sqlite3.Connection) -> list[Result]:
             else:
                 covered[row] += count
     signed = sum(covered.values())
-    note = (
-        f"; {incomplete} ranges cannot be checked because frames of them are missing here"
-        if incomplete
-        else ""
-    )
+    note = f"; {incomplete} more cannot be checked: frames of them are missing here" if incomplete else ""
     return [
         tally.result(
             f"Every attestation that can be checked is its node's own: {tally.checked} of them, "

@@ -1,0 +1,246 @@
+"""The commands as a person types them, and the agent as a process that gets killed."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edge_agent.cli import commands
+from edge_agent.peers import Peers
+from edge_agent.store.schema import connect
+from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
+from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
+
+main = click.Group("vitalwire", commands={command.name: command for command in commands})
+CHILD = (
+    "import click, sys; from edge_agent.cli import commands; "
+    "click.Group('vitalwire', commands={c.name: c for c in commands})()"
+)
+
+
+@pytest.fixture
+def kit(tmp_path):
+    return Kit(tmp_path)
+
+
+def written(kit: Kit, *ports: str, more: str = "") -> str:
+    path = kit.folder / "agent.toml"
+    links = "".join(f'[[links]]\nport = "{port}"\n' for port in ports)
+    mqtt = ""
+    if kit.mqtt is not None:
+        mqtt = (
+            f'[collector]\npublic = "collector.pub"\n[mqtt]\nurl = "{kit.mqtt.url}"\nreceipt_timeout_s = 1\n'
+        )
+    path.write_text(f'[agent]\nstate_dir = "{kit.folder}"\n{links}{mqtt}{more}')
+    return str(path)
+
+
+def typed(*words: str, answer: str = ""):
+    result = CliRunner().invoke(main, [*words], input=answer)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+class Process:
+    """`vitalwire agent run` as a process; its log is in `log`."""
+
+    def __init__(self, config: str, kit: Kit) -> None:
+        self.log = kit.folder / "log"
+        self._file = self.log.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, "agent", "run", "--config", config],
+            stdout=self._file,
+            stderr=self._file,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(20) == 0
+        self._file.close()
+        assert "Traceback" not in self.log.read_text()
+
+
+def test_keys_are_made_and_shown(tmp_path):
+    path = tmp_path / "c.key"
+    made = typed("keys", "new", "--role", "collector", str(path))
+    assert made.exit_code == 0 and "fingerprint" in made.output and path.stat().st_mode & 0o777 == 0o600
+    assert "PRIVATE" not in made.output
+    for shown in (path, path.with_suffix(".pub")):
+        assert typed("keys", "show", str(shown)).output.split()[1:] == made.output.split("\n")[2].split()[1:]
+    again = typed("keys", "new", str(path))
+    assert again.exit_code == 1 and "never replaced" in again.output
+
+
+def test_keys_of_everybody(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+    shown = typed("keys", "show", "--config", written(kit)).output
+    assert kit.identity.id.hex() in shown and node.identity.id.hex() in shown
+
+
+@pytest.mark.parametrize("command", ["status", "ledger"])
+def test_before_the_first_run(kit, command):
+    result = typed(command, "--config", written(kit))
+    assert result.exit_code == 1 and "has not run" in result.output
+
+
+def test_a_mistake_in_the_configuration_is_one_line(kit):
+    for command in (["agent", "run"], ["status"], ["ledger"], ["verify"], ["pair", "--port", "x"]):
+        result = typed(*command, "--config", written(kit, more="[custdy]\n"))
+        assert result.exit_code == 1
+        assert result.output.count("\n") == 1 and "line 3" in result.output and "'custody'" in result.output
+
+
+@pytest.mark.parametrize("pipe", [Pty, Tcp])
+def test_pairing_over_the_cable(kit, pipe):
+    with FakeNode(pipe()) as node:
+        config = written(kit, node.pipe.name)
+        asked = typed("pair", "--config", config, "--port", node.pipe.name, answer="n\n")
+        assert asked.exit_code == 1 and not Peers(kit.folder / "peers.json").ids()
+        paired = typed("pair", "--config", config, "--port", node.pipe.name, answer="y\n")
+        assert paired.exit_code == 0 and "paired with" in paired.output and "fingerprint" in paired.output
+        assert Peers(kit.folder / "peers.json").ids() == [node.identity.id]
+        again = typed("pair", "--config", config, "--port", node.pipe.name)
+        assert again.exit_code == 0 and "already" in again.output
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming after pairing")
+
+
+def test_a_node_of_somebody_else_does_not_pair(kit):
+    with FakeNode(Pty(), agent=identity(77)) as node:
+        result = typed("pair", "--config", written(kit), "--port", node.pipe.name, "--yes")
+    assert result.exit_code == 1 and "paired with another agent" in result.output
+    assert not (kit.folder / "peers.json").exists()
+
+
+def test_pairing_on_a_port_that_is_missing_busy_or_silent(kit, monkeypatch):
+    config = written(kit)
+    missing = typed("pair", "--config", config, "--port", str(kit.folder / "ttyS9"), "--yes")
+    assert missing.exit_code == 1 and "no such port" in missing.output and "plug" in missing.output
+    nobody = typed("pair", "--config", config, "--port", f"socket://127.0.0.1:{free_port()}", "--yes")
+    assert nobody.exit_code == 1 and "nobody answers" in nobody.output
+    monkeypatch.setattr("edge_agent.pairing.exchange.__defaults__", (0.6, time.monotonic))
+    pipe = Pty()
+    silent = typed("pair", "--config", config, "--port", pipe.name, "--yes")
+    assert silent.exit_code == 1 and "nothing answers" in silent.output
+    with Running(kit.config(pipe.name)) as running:
+        wait_until(lambda: running.agent.links and running.agent.links[pipe.name].ready, "the port in use")
+        busy = typed("pair", "--config", config, "--port", pipe.name, "--yes")
+    assert busy.exit_code == 1 and "another program" in busy.output
+    pipe.close()
+
+
+def test_a_forged_pairing_answer_is_refused(kit):
+    class Liar(FakeNode):
+        def _pair(self, event):
+            from protocol import messages
+
+            keys = self.identity.public()
+            self.session._control.append(messages.pair_reply(1, *keys, event.nonce, bytes(64)))
+
+    with Liar(Pty()) as node:
+        result = typed("pair", "--config", written(kit), "--port", node.pipe.name, "--yes")
+    assert result.exit_code == 1 and "not signed" in result.output
+
+
+def test_status_ledger_and_verify_of_a_run(kit, tmp_path):
+    with Broker(tmp_path) as broker, FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+        kit.pair(node)
+        far = kit.collect(broker.port)
+        config = written(kit, node.pipe.name)
+        with Collecting(far, broker.port), Process(config, kit):
+            wait_until(lambda: len(far.frames) > 60, "frames at the collector", 25)
+            shown = typed("status", "--config", config)
+            assert shown.exit_code == 0 and "running" in shown.output and "HR 72" in shown.output
+            assert "[synthetic]" in shown.output and "connected" in shown.output
+            raw = json.loads(typed("status", "--config", config, "--json").output)
+            assert raw["state"] == "running" and raw["nodes"][0]["live"]
+            node.making = False
+            wait_until(lambda: node.held == 0 and kit.totals()["pending"] == 0, "everything delivered")
+        ledger = typed("ledger", "--config", config)
+        assert ledger.exit_code == 0 and "The ledger balances." in ledger.output
+        counted = json.loads(typed("ledger", "--config", config, "--json").output)
+        assert counted["totals"]["delivered"] == len(node.made) and counted["balanced"]
+        proof = typed("verify", "--config", config)
+        assert proof.exit_code == 0 and proof.output.count("ok ") == 6
+        after = typed("status", "--config", config)
+        assert after.exit_code == 1 and "NOT RUNNING" in after.output
+
+
+def test_verify_and_ledger_fail_loudly(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 20 and node.held < 5, "frames")
+    config = written(kit)
+    db = kit.folder / "agent.db"
+    with db.open("r+b") as file:
+        file.seek(100)
+        file.write(b"junk" * 30)
+    proof = typed("verify", "--config", config)
+    assert proof.exit_code == 1 and proof.output.startswith("FAILED")
+    assert typed("ledger", "--config", config).exit_code == 1
+
+
+def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
+    with Broker(tmp_path) as broker, FakeNode(Pty(), agent=kit.identity, rate=100) as node:
+        kit.pair(node)
+        far = kit.collect(broker.port)
+        config = written(kit, node.pipe.name)
+        with Collecting(far, broker.port):
+            for pause in (0.05, 0.4, 0.9):
+                with Process(config, kit) as agent:
+                    seen = len(far.frames)
+                    wait_until(lambda seen=seen: len(far.frames) > seen, "frames at the collector", 25)
+                    time.sleep(pause)
+                    with node._lock:
+                        agent.kill()
+                        freed = {key for key in node.made if key[1] not in {h.seq for h in node.box.frames}}
+                    with closing(connect(kit.folder / "agent.db", read_only=True)) as db:
+                        kept = set(
+                            db.execute("SELECT b.boot, j.seq FROM journal j JOIN boots b ON b.id = j.boot")
+                        )
+                    assert freed <= kept
+            with Process(config, kit):
+                node.making = False
+                wait_until(
+                    lambda: node.held == 0 and kit.totals()["pending"] == 0, "everything delivered", 25
+                )
+            assert {(boot, seq): data for (_, boot, seq), data in far.frames.items()} == node.made
+            assert far.duplicates == 0 and len({chain for chain, _ in far.batches}) == 1
+    assert typed("verify", "--config", config).exit_code == 0
+    assert typed("ledger", "--config", config).exit_code == 0
+
+
+def test_memory_of_a_running_agent(kit, tmp_path):
+    """The whole agent, MQTT included, stays below 90 MB."""
+    with Broker(tmp_path) as broker, FakeNode(Pty(), agent=kit.identity, rate=60) as node:
+        kit.pair(node)
+        far = kit.collect(broker.port)
+        with Collecting(far, broker.port), Process(written(kit, node.pipe.name), kit) as agent:
+            wait_until(lambda: len(far.frames) > 200, "frames at the collector", 25)
+            with open(f"/proc/{agent.process.pid}/status") as file:
+                peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    print(f"peak resident {peak} KB; this test {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} KB")
+    assert peak < 90 * 1024
+
+
+if not os.path.exists("/proc/self/status"):
+    test_memory_of_a_running_agent = pytest.mark.skip("reads /proc")(test_memory_of_a_running_agent)
