@@ -101,7 +101,7 @@ def _sorted_keys(mapping: "dict[Any, Any]") -> "list[tuple[Any, bytes]]":
 
 
 def loads(buf: "bytes | bytearray | memoryview", tag: "int | None" = None) -> "Any":
-    """The value of `buf`, which is one item and nothing more; arrays become lists. CborError names the offset.
+    """The value of `buf`, which is one item and nothing more; arrays become lists. CborError has the offset.
 
     With `tag`, the outermost item must carry exactly that tag, which is taken off (COSE_Sign1: 18).
     """
