@@ -37,7 +37,7 @@ def _absent(why: str) -> None:
 @pytest.fixture(scope="session")
 def rig(request: pytest.FixtureRequest) -> rig_file.RigFile:
     """The rig's description."""
-    return rig_file.load(request.config.getoption("rig"))
+    return rig_file.load(str(request.config.getoption("rig")))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def make_stack(tmp_path: Path) -> Iterator:
         stack.close()
 
 
-# pytest-embedded's services are a closed list: its classes are exchanged here (private interface, version pinned).
+    """make_stack(node, …) → broker, collector and agent around nodes that are on."""
 
 
 @pytest.fixture

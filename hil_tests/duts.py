@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_embedded_serial import Serial, SerialDut
 
 from boards.virtual.rig import VirtualNode
-from protocol import cobs, session_events
-from protocol.identity import Identity
+from protocol import cobs, crypto, session_events
+from protocol.identity import Identity, generate_steps
 from protocol.session_agent import AgentSession
 
 POLL_S = 0.01
@@ -29,16 +30,30 @@ class NodeDut(SerialDut):
 
     serial: NodeSerial
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else reads the port meanwhile (the redirect thread polls it only every 50 ms)."""
+        self.serial.stop_redirect_thread()
+        try:
+            yield
+        finally:
+            self.serial.start_redirect_thread()
+
+    def _read(self) -> bytes:
+        """What is there, or comes soon; into the log as well."""
+        port: Any = self.serial.proc
+        data = port.read(port.in_waiting or 1)
+        if data:
+            self._q.put(data)
+        return data
+
     def messages(self, timeout_s: float) -> Iterator[bytes]:
         """The framed messages that arrive, one after the other, until the time is up."""
         decoder = cobs.Decoder()
         deadline = time.monotonic() + timeout_s
-        with self.serial.disable_redirect_thread():
+        with self._alone():
             while time.monotonic() < deadline:
-                data = self.serial.proc.read(self.serial.proc.in_waiting or 1)
-                if data:
-                    self._q.put(data)
-                    yield from decoder.feed(data)
+                yield from decoder.feed(self._read())
 
     def converse(self, session: AgentSession, timeout_s: float) -> Iterator[Any]:
         """Be the agent at the other end: every event of `session`, until the time is up.
@@ -46,13 +61,10 @@ class NodeDut(SerialDut):
         Frames are acknowledged as they come; a welcomed node is asked for a time echo.
         """
         deadline = time.monotonic() + timeout_s
-        with self.serial.disable_redirect_thread():
+        with self._alone():
             while time.monotonic() < deadline:
                 now_ms = int(time.monotonic() * 1000)
-                data = self.serial.proc.read(self.serial.proc.in_waiting or 1)
-                if data:
-                    self._q.put(data)
-                for event in session.feed(data, now_ms):
+                for event in session.feed(self._read(), now_ms):
                     if isinstance(event, session_events.HelloAccepted):
                         session.ping()
                     elif isinstance(event, session_events.FrameIn):
@@ -65,7 +77,4 @@ class NodeDut(SerialDut):
 
 def one_identity(random: bytes) -> Identity:
     """An agent's identity from 64 bytes."""
-    from protocol import crypto
-    from protocol.identity import generate_steps
-
     return crypto.run(generate_steps(random))

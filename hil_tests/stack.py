@@ -164,7 +164,7 @@ class Stack:
         )
 
     def wait_until(self, what: str, fact: Callable[[], Any], timeout_s: float = 30.0) -> Any:
-        """Poll until `fact` gives something true, and give that; StackError, with the logs' ends, when it does not."""
+        """Poll until `fact` gives something true, and give that; else a StackError with the logs' ends."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError, ValueError, KeyError, StackError):

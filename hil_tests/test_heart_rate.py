@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import wfdb
@@ -19,7 +20,7 @@ BEATS = set("NLRBAaJSVrFejnE/fQ?")
 
 def annotated_rate(record: Path, begin_s: float, end_s: float) -> float:
     """Beats per minute over the window, from the interval between the first and the last beat in it."""
-    annotation = wfdb.rdann(str(record), "atr")
+    annotation: Any = wfdb.rdann(str(record), "atr")
     times = [
         sample / annotation.fs
         for sample, symbol in zip(annotation.sample, annotation.symbol, strict=True)
