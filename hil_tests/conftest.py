@@ -107,7 +107,7 @@ def make_stack(tmp_path: Path) -> Iterator:
         stack.close()
 
 
-    """make_stack(node, …) → broker, collector and agent around nodes that are on."""
+# pytest-embedded's services are a closed list: its classes are exchanged here (private, so pinned).
 
 
 @pytest.fixture
