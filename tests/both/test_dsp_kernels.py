@@ -191,6 +191,18 @@ def test_native_twins_are_in_use_where_they_compile():
     assert (kernels.ecg_block is ecg_kernel.ecg_block) == (not compiles)
 
 
+def test_without_native_code_the_pure_twins_serve():
+    """As on a port that refuses the native files (here: CPython, which has no `micropython`)."""
+    if MICROPYTHON:
+        return
+    with open(kernels.__file__) as f:
+        source = f.read().replace('sys.implementation.name == "micropython"', "True")
+    scope = {"__name__": "kernels"}
+    exec(source, scope)
+    assert scope["NATIVE"] is False and scope["ecg_block"] is ecg_kernel.ecg_block
+    assert scope["ppg_block"] is ppg_kernel.ppg_block and scope["ppg_moments"] is ppg_kernel.ppg_moments
+
+
 def test_index_wraps_like_any_other_sample():
     early = run_ecg(kernels.ecg_block, 25, ecg_signal()[:1500])
     st = ecg_state()
