@@ -132,6 +132,11 @@ def test_from_refusal_to_receipt_through_a_kill(site):
     again = agent.receipt()
     assert (again.number, again.head_hash) == (1, agent.previous)
 
+    second_collector = ["run", "--state", str(site.state), "--broker", "mqtt://127.0.0.1:9"]
+    refused = CliRunner().invoke(command, second_collector)
+    assert refused.exit_code == 1
+    assert f"another collector (pid {site.collector.pid})" in refused.output
+
     agent.publish("ask", receipts.make_ask(agent.identity.id, b"a nonce."))
     head = agent.receipt()
     assert (head.statement, head.number, head.nonce) == (receipts.HEAD, 1, b"a nonce.")
@@ -144,6 +149,28 @@ def test_from_refusal_to_receipt_through_a_kill(site):
     verified = CliRunner().invoke(command, ["verify", "--state", str(site.state), "--json"])
     assert verified.exit_code == 0, verified.output
     assert json.loads(verified.output)["frames"] == 2
+
+
+def test_a_store_damaged_under_it_ends_it_with_a_sentence(site):
+    agent = site.agent
+    site.wait(lambda s: s["connected"])
+    site.trust()
+    agent.publish("batch", agent.make())
+    assert agent.receipt().number == 0
+    assert site.collector.stop() == 0
+    store = site.state / "collector.sqlite3"
+    pages = bytearray(store.read_bytes())
+    pages[4096:] = bytes(len(pages) - 4096)
+    store.write_bytes(pages)
+    site.start()
+    agent.publish("batch", agent.make())
+    deadline = time.monotonic() + 15
+    while site.collector.running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert site.collector.stop() == 1
+    said = site.collector.log.read_text()
+    assert "restore it from a backup" in said
+    assert "Traceback" not in said
 
 
 def test_a_dead_broker_is_waited_for(tmp_path):

@@ -5,19 +5,22 @@ import os
 import signal
 import sqlite3
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from edge_agent import keys
+from edge_agent.lock import Locked, hold
 from tools.collector import query, verify
 from tools.collector.intake import Intake
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
 
-KEY, STORE, STATUS, AGENTS = "collector.key", "collector.sqlite3", "status.json", "agents"
+KEY, STORE, STATUS = "collector.key", "collector.sqlite3", "status.json"
+AGENTS, LOCK = "agents", "collector.lock"
 
 
 def default_state_dir() -> Path:
@@ -66,27 +69,35 @@ def run(
     state: Path, url: str, username: str | None, password_file: Path | None, ca_file: Path | None
 ) -> None:
     """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none."""
-    try:
-        identity = keys.load_or_create(state / KEY, "collector")
-        store = Store(state / STORE)
-        intake = Intake(store, identity, Trust(state / AGENTS))
-        service = Service(intake, store, Broker.of_url(url, username, password_file, ca_file), state / STATUS)
-    except (keys.KeyFileError, StoreError, BrokerError, OSError) as e:
-        raise _in_words(e) from e
+    with ExitStack() as closing:
+        try:
+            closing.enter_context(hold(state / LOCK))
+            identity = keys.load_or_create(state / KEY, "collector")
+            store = Store(state / STORE)
+            closing.callback(store.close)
+            intake = Intake(store, identity, Trust(state / AGENTS))
+            broker = Broker.of_url(url, username, password_file, ca_file)
+            service = Service(intake, store, broker, state / STATUS)
+        except Locked as e:
+            who = f" (pid {e.pid})" if e.pid else ""
+            raise click.ClickException(
+                f"another collector{who} runs with the state {state}: stop it first"
+            ) from e
+        except (keys.KeyFileError, StoreError, BrokerError, OSError) as e:
+            raise _in_words(e) from e
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        service.stop()
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            service.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    known = len(intake.trust.ids())
-    click.echo(
-        f"collector {identity.id.hex()} on {url}, {known} agent{'s' if known != 1 else ''} known", err=True
-    )
-    try:
-        service.run()
-    finally:
-        store.close()
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        known = len(intake.trust.ids())
+        who = f"{known} agent{'s' if known != 1 else ''} known"
+        click.echo(f"collector {identity.id.hex()} on {url}, {who}", err=True)
+        try:
+            service.run()
+        except sqlite3.DatabaseError as e:
+            raise click.ClickException(f"{store.path}: {e}; restore it from a backup") from e
 
 
 @command.command("trust")

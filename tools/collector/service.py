@@ -27,8 +27,7 @@ from tools.collector import status
 from tools.collector.intake import Intake, Reply
 from tools.collector.store import Store
 
-# A group for each filter: rumqttd delivers only the first filter of a group that has two.
-SUBSCRIPTIONS = ("$share/vitalwire-batch/vitalwire/1/+/batch", "$share/vitalwire-ask/vitalwire/1/+/ask")
+FILTERS = {"batch": "vitalwire/1/+/batch", "ask": "vitalwire/1/+/ask"}
 RECEIVE_MAXIMUM = 20
 """Messages that the broker sends before the first of them is acknowledged."""
 SESSION_EXPIRY_S = 7 * 24 * 3600
@@ -103,7 +102,7 @@ class Service:
         self._stopping.set()
 
     def run(self) -> None:
-        """Connect (for ever, if need be), and serve."""
+        """Connect (for ever, if need be), and serve. sqlite3.DatabaseError when the store is damaged."""
         connect = Properties(PacketTypes.CONNECT)
         connect.SessionExpiryInterval = SESSION_EXPIRY_S
         connect.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -169,7 +168,7 @@ class Service:
         }
         try:
             facts.update(status.summary(self._store))
-        except sqlite3.OperationalError as e:
+        except sqlite3.DatabaseError as e:
             facts["store_problem"] = str(e)
         status.write(self._status_path, facts)
 
@@ -221,7 +220,11 @@ class Service:
         self._connection += 1
         self._connected = True
         self._broker_problem = ""
-        client.subscribe([(topic, SubscribeOptions(qos=1)) for topic in SUBSCRIPTIONS])
+        # A group for each filter: rumqttd delivers only the first filter of a group that has two. With this
+        # collector's id in its name: another collector at the same broker must not take what is sealed to us.
+        group = f"$share/vitalwire-{self._intake.collector_id.hex()}"
+        options = SubscribeOptions(qos=1)
+        client.subscribe([(f"{group}-{name}/{topic}", options) for name, topic in FILTERS.items()])
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         self._connected = False
