@@ -33,6 +33,10 @@ def _in_words(e: Exception) -> click.ClickException:
     return click.ClickException(str(e))
 
 
+def _damaged(state: Path, e: sqlite3.DatabaseError) -> click.ClickException:
+    return click.ClickException(f"{state / STORE}: {e}; restore it from a backup")
+
+
 _state = click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
@@ -83,6 +87,8 @@ def run(
             raise click.ClickException(
                 f"another collector{who} runs with the state {state}: stop it first"
             ) from e
+        except sqlite3.DatabaseError as e:
+            raise _damaged(state, e) from e
         except (keys.KeyFileError, StoreError, BrokerError, OSError) as e:
             raise _in_words(e) from e
 
@@ -97,7 +103,7 @@ def run(
         try:
             service.run()
         except sqlite3.DatabaseError as e:
-            raise click.ClickException(f"{store.path}: {e}; restore it from a backup") from e
+            raise _damaged(state, e) from e
 
 
 @command.command("trust")
@@ -147,7 +153,7 @@ def verify_command(state: Path, as_json: bool) -> None:
     try:
         report = verify.verify(store, collector.ed_pub, key_of)
     except sqlite3.DatabaseError as e:
-        raise click.ClickException(f"{store.path}: {e}; restore it from a backup") from e
+        raise _damaged(state, e) from e
     finally:
         store.close()
     click.echo(json.dumps(_as_json(report), indent=1) if as_json else _as_text(report))
