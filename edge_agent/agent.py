@@ -129,7 +129,8 @@ class Agent:
             session.stopped()
         self.hub.keep_counts()
         try:
-            await asyncio.wait_for(self.ingest.flush(), LAST_COMMIT_S)
+            async with asyncio.timeout(LAST_COMMIT_S):
+                await self.ingest.flush()
         except TimeoutError:
             log.warning("the disk is too slow: what was not committed was not acknowledged either")
         await self.delivery.make()

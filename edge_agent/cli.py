@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import NoReturn, ParamSpec, TypeVar
@@ -108,10 +109,9 @@ async def _run(config: Config) -> None:
             log.error("%s: opening it anew", e)
         except StoreUnwritable as e:
             log.error("%s; trying again in %d s", e, RETRY_STORE_S)
-            try:
-                await asyncio.wait_for(stop.wait(), RETRY_STORE_S)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_STORE_S):
+                    await stop.wait()
 
 
 @click.command("status")

@@ -96,8 +96,10 @@ class Delivery:
     async def make_batches(self) -> None:
         """Sign what is stored, every `batch_s` or `batch_bytes`, for ever."""
         while True:
+            # Not wait_for(): until Python 3.12 it can swallow a cancellation that comes with the event.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), self._config.batch_s)
+                async with asyncio.timeout(self._config.batch_s):
+                    await self._full.wait()
             await self.make()
 
     async def make(self) -> None:
@@ -120,7 +122,8 @@ class Delivery:
         """Ask the collector while we have to, send what is due, for ever."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), PUMP_EVERY_S)
+                async with asyncio.timeout(PUMP_EVERY_S):
+                    await self._wake.wait()
             self._wake.clear()
             if self.custody.asking and self.outlet.connected and not self._ask.wait_s():
                 self._ask.failed()

@@ -9,13 +9,18 @@ event loop.
 
 import asyncio
 import logging
+import select
+import socket
 import ssl
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -26,6 +31,8 @@ log = logging.getLogger("vitalwire.mqtt")
 
 KEEP_ALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
+SELECT_S = 1.0
+GOODBYE_S = 1.0
 SESSION_EXPIRY_S = 7 * 24 * 3600
 # CONNACK reason codes (MQTT 5.0 §3.2.2.2) that mean "not in this version of the protocol".
 UNSUPPORTED = (0x84,)
@@ -62,7 +69,7 @@ class MqttOutlet:
         self._topic = f"vitalwire/1/{agent_id.hex()}"
         self._owner = owner
         self._backoff = backoff or Backoff(first_s=0.5, max_s=60.0, stable_s=5.0)
-        self._client: paho.Client | None = None
+        self._outbox: deque[tuple[str, bytes]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = threading.Event()
         self._answered = False
@@ -73,14 +80,15 @@ class MqttOutlet:
     def start(self) -> None:
         """Begin connecting; the owner is told from now on."""
         self._loop = asyncio.get_running_loop()
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
         self._thread.start()
 
     async def stop(self) -> None:
         """Say goodbye to the broker and end the thread."""
         self._stopping.set()
-        client = self._client
-        if client is not None:
-            client.disconnect()
+        self._wake()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, CONNECT_TIMEOUT_S)
 
@@ -93,15 +101,20 @@ class MqttOutlet:
         self._publish("ask", message)
 
     def _publish(self, kind: str, message: bytes) -> None:
-        client = self._client
-        if client is None or not self.connected:
+        if not self.connected:
             return
         if self._limit is not None and len(message) + 64 > self._limit:
             self.problem = (
                 f"the broker takes {self._limit} bytes at most, a batch has {len(message)}: raise its limit"
             )
             return
-        client.publish(f"{self._topic}/{kind}", message, qos=1)
+        self._outbox.append((f"{self._topic}/{kind}", message))
+        self._wake()
+
+    def _wake(self) -> None:
+        # A full pipe is awake already, and a closed one has nobody to wake.
+        with suppress(OSError):
+            self._waker.send(b"\0")
 
     # The connection's thread
 
@@ -122,15 +135,15 @@ class MqttOutlet:
             except OSError as e:
                 problem = str(e) or type(e).__name__
             except Exception as e:
-                # paho raises a dozen kinds for bytes that are not MQTT; none of them may end the
-                # reconnecting.
+                # paho raises a dozen kinds for bytes that are not MQTT; none may end the reconnecting.
                 problem = f"not MQTT: {type(e).__name__}: {e}"
             else:
                 self._judge_version()
-            self._client = None
             delay = self._backoff.failed()
             self._tell(self._disconnected, problem)
             self._stopping.wait(delay)
+        self._woken.close()
+        self._waker.close()
 
     def _connection(self) -> str:
         """Connect, serve to the end; why it ended."""
@@ -147,17 +160,44 @@ class MqttOutlet:
             clean_start=False if five else paho.MQTT_CLEAN_START_FIRST_ONLY,
             properties=properties,
         )
-        self._client = client
-        if self._stopping.is_set():
-            client.disconnect()
-        ended = client.loop_forever()
+        self._outbox.clear()
+        try:
+            self._serve(client)
+        finally:
+            # Whatever became of the connection, paho's socket must not outlive it.
+            found = client.socket()
+            if found is not None:
+                found.close()
         if self.problem is not None:
             return self.problem
-        if not self._answered:
-            return "the broker hung up before it answered"
-        return (
-            "the connection was lost" if ended != MQTTErrorCode.MQTT_ERR_SUCCESS else "the broker closed it"
-        )
+        return "the connection was lost" if self._answered else "the broker hung up before it answered"
+
+    def _serve(self, client: paho.Client) -> None:
+        """Reads and writes until the connection ends.
+
+        paho's own loops write from whichever thread publishes, while another reads; here one thread does all.
+        """
+        goodbye = None
+        while (found := client.socket()) is not None:
+            pending = isinstance(found, ssl.SSLSocket) and found.pending() > 0
+            writing = [found] if client.want_write() else []
+            readable, writable, _ = select.select(
+                [found, self._woken], writing, [], 0 if pending else SELECT_S
+            )
+            if self._woken in readable:
+                self._woken.recv(4096)
+            if self._stopping.is_set() and goodbye is None:
+                goodbye = time.monotonic() + GOODBYE_S
+                client.disconnect()
+            if goodbye is not None and time.monotonic() >= goodbye:
+                return
+            while self._outbox:
+                client.publish(*self._outbox.popleft(), qos=1)
+            if pending or found in readable:
+                client.loop_read()
+            if writable:
+                client.loop_write()
+            client.loop_misc()
 
     def _judge_version(self) -> None:
         if self._answered:

@@ -11,6 +11,7 @@ from typing import Any
 
 import iotcore
 from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edge_agent import keys, status
 from edge_agent.agent import Agent
@@ -104,6 +105,7 @@ class Running:
 
     def stop(self) -> None:
         if self._thread.is_alive():
+            assert self._loop is not None and self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(20)
             assert not self._thread.is_alive(), "the agent does not stop"
@@ -175,15 +177,20 @@ def closed(port: int) -> bool:
 class Collecting:
     """A StubCollector at the broker."""
 
-    def __init__(self, far: StubCollector, port: int, version: int = paho.MQTTv5) -> None:
+    def __init__(
+        self, far: StubCollector, port: int, version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5
+    ) -> None:
         self.far = far
         self.messages: list[tuple[str, bytes]] = []
         self.topic = f"vitalwire/1/{far.agent.id.hex()}"
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="stub", protocol=version)
-        self.client.on_connect = lambda *_: self.client.subscribe("vitalwire/1/+/+", qos=1)
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id="stub", protocol=version)
+        self.client.on_connect = self._connected
         self.client.on_message = self._message
-        self.client.reconnect_delay_set(0.1, 0.5)
+        self.client.reconnect_delay_set(1, 1)
         self.client.connect_async("127.0.0.1", port, keepalive=20)
+
+    def _connected(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe("vitalwire/1/+/+", qos=1)
 
     def _message(self, client: Any, _: Any, message: Any) -> None:
         kind = message.topic.rsplit("/", 1)[1]

@@ -19,10 +19,9 @@ from edge_agent.store.schema import connect
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
 from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
 
-main = click.Group("vitalwire", commands={command.name: command for command in commands})
+main = click.Group("vitalwire", commands=commands)
 CHILD = (
-    "import click, sys; from edge_agent.cli import commands; "
-    "click.Group('vitalwire', commands={c.name: c for c in commands})()"
+    "import click, sys; from edge_agent.cli import commands; click.Group('vitalwire', commands=commands)()"
 )
 
 

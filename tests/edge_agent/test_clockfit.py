@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge_agent.clockfit import ClockFit
+from edge_agent.clockfit import ClockFit, Fix
 
 EPOCH = 1_790_000_000_000_000
 
@@ -33,6 +33,12 @@ class Node:
         return back
 
 
+def fixed(fit: ClockFit, t_us: int) -> Fix:
+    fix = fit.fix(t_us)
+    assert fix is not None
+    return fix
+
+
 @pytest.mark.parametrize("ppm", [0, 8, -35, 120])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_truth_is_always_within_the_bound(ppm, seed):
@@ -41,10 +47,10 @@ def test_the_truth_is_always_within_the_bound(ppm, seed):
         now = node.echo(fit, EPOCH + 3_000_000 + i * 10_000_000)
         for away_s in (0, 5, -30, 600):
             t_us = node.reads(now) + away_s * 1_000_000
-            fix = fit.fix(t_us)
+            fix = fixed(fit, t_us)
             assert abs(fix.unix_us - node.unix(t_us)) <= fix.bound_us
     assert fit.steps == 0
-    assert fit.fix(node.reads(now)).bound_us < 4_000
+    assert fixed(fit, node.reads(now)).bound_us < 4_000
     assert abs(fit.rate_ppb - ppm * 1000) < 15_000
 
 
@@ -52,10 +58,10 @@ def test_the_bound_grows_with_age_in_both_directions():
     node, fit = Node(10, EPOCH), ClockFit()
     for i in range(10):
         node.echo(fit, EPOCH + i * 1_000_000)
-    last = fit.last_us
-    bounds = [fit.fix(last + s * 1_000_000).bound_us for s in (0, 10, 100, 1000)]
+    last = fit.last_us or 0
+    bounds = [fixed(fit, last + s * 1_000_000).bound_us for s in (0, 10, 100, 1000)]
     assert bounds == sorted(bounds) and bounds[-1] > bounds[0]
-    assert fit.fix(last - 1_000_000_000).bound_us > bounds[0]
+    assert fixed(fit, last - 1_000_000_000).bound_us > bounds[0]
 
 
 def test_before_the_first_echo_nothing_is_known():
@@ -84,7 +90,7 @@ def test_a_step_of_the_agents_clock_is_noticed_and_followed():
     node.boot += 3_600_000_000
     for i in range(10, 20):
         now = node.echo(fit, node.boot + i * 1_000_000)
-    fix = fit.fix(node.reads(now))
+    fix = fixed(fit, node.reads(now))
     assert fit.steps == 1
     assert abs(fix.unix_us - now) <= fix.bound_us
 
@@ -94,7 +100,7 @@ def test_a_simulated_clock_that_runs_k_times_faster_is_followed_too(speed):
     node, fit = Node((speed - 1) * 1e6, EPOCH), ClockFit()
     for i in range(12):
         now = node.echo(fit, EPOCH + 1_000_000 + i * 2_000_000, kept=(0, 0))
-    fix = fit.fix(node.reads(now))
+    fix = fixed(fit, node.reads(now))
     assert abs(fix.unix_us - now) <= fix.bound_us
     assert abs(fit.rate_ppb - (speed - 1) * 1e9) < 0.02 * speed * 1e9
 

@@ -64,9 +64,10 @@ def test_everything_that_can_be_said():
     assert found.links == (LinkConfig("/dev/ttyUSB0"), LinkConfig("socket://127.0.0.1:7777", 9600))
     assert (found.commit_ms, found.batch_s, found.batch_bytes) == (20, 0.5, 65536)
     assert found.collector == Path("/etc/vitalwire/collector.pub")
+    assert found.mqtt is not None
     assert found.mqtt.url == "mqtts://broker.example:8883" and found.mqtt.receipt_timeout_s == 3
     with pytest.raises(AttributeError):
-        found.commit_ms = 1
+        found.commit_ms = 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_an_unknown_key_names_the_nearest_known_one_and_the_line():

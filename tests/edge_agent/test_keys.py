@@ -5,6 +5,7 @@ import stat
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge_agent import keys
 from edge_agent.keys import KeyFileError
@@ -52,7 +53,7 @@ def test_any_pem_reader_can_read_them(tmp_path):
     path = tmp_path / "agent.key"
     made = keys.create(path, "agent")
     first = serialization.load_pem_private_key(path.read_bytes(), None)
-    assert first.private_bytes_raw() == made.ed_seed
+    assert isinstance(first, Ed25519PrivateKey) and first.private_bytes_raw() == made.ed_seed
 
 
 @pytest.mark.parametrize("cut", [0, 40, 120, 200, 300, -30])

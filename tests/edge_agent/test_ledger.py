@@ -1,6 +1,7 @@
 """The ledger's arithmetic, boot by boot, from facts made up for the purpose."""
 
 import json
+from typing import Any
 
 from edge_agent.ledger import SETTLED_MS, BootFacts, Ledger, Statement, account
 from edge_agent.ranges import Ranges
@@ -8,8 +9,8 @@ from edge_agent.ranges import Ranges
 NODE = b"node-one"
 
 
-def boot(counter: int, **facts) -> BootFacts:
-    facts = {k: Ranges(v) if isinstance(v, list) else v for k, v in facts.items()}
+def boot(counter: int, **given: Any) -> BootFacts:
+    facts: dict[str, Any] = {k: Ranges(v) if isinstance(v, list) else v for k, v in given.items()}
     return BootFacts(counter, NODE, counter.to_bytes(4, "big") + b"12345678", **facts)
 
 
@@ -95,5 +96,6 @@ def test_nodes_do_not_mix_and_totals_add_up():
 
 
 def test_statements_are_readable_in_json():
-    told = Ledger((), (("frames_lost", {"node": NODE, "ranges": [[0, 4]], 3: (b"\x01",)}, 5),)).as_dict()
+    detail: dict[Any, Any] = {"node": NODE, "ranges": [[0, 4]], 3: (b"\x01",)}
+    told = Ledger((), (("frames_lost", detail, 5),)).as_dict()
     assert told["statements"][0]["detail"] == {"node": NODE.hex(), "ranges": [[0, 4]], "3": ["01"]}

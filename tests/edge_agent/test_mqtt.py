@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from paho.mqtt import client as paho
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent import keys
 from edge_agent.verify import verify
@@ -55,7 +55,7 @@ def proved(kit) -> None:
 def test_from_the_node_to_a_verified_receipt(kit, node, tmp_path, version, spoken):
     with Broker(tmp_path, version) as broker:
         far = kit.collect(broker.port)
-        protocol = paho.MQTTv5 if version == "v5" else paho.MQTTv311
+        protocol = MQTTProtocolVersion.MQTTv5 if version == "v5" else MQTTProtocolVersion.MQTTv311
         with Collecting(far, broker.port, protocol), Running(kit.config(node.pipe.name)):
             wait_until(lambda: len(node.made) > 60, "frames")
             delivered(kit, node, 30)

@@ -146,6 +146,7 @@ def test_what_was_committed_survives_kill_9(path):
         child = subprocess.Popen(
             [sys.executable, "-c", code, str(path), str(acked)], stdout=subprocess.PIPE, cwd=Path.cwd()
         )
+        assert child.stdout is not None
         for _ in range(lines):
             assert child.stdout.readline()
         os.kill(child.pid, signal.SIGKILL)
@@ -193,7 +194,7 @@ def damaged(path: Path, said: str = ""):
     before = path.read_bytes() if path.exists() else None
     store, opening = reopened(path)
     assert opening.created and opening.message.startswith("store_set_aside") and said in opening.message
-    assert opening.set_aside.path.name == "agent.db.corrupt-1"
+    assert opening.set_aside is not None and opening.set_aside.path.name == "agent.db.corrupt-1"
     if before is not None:
         assert opening.set_aside.path.read_bytes() == before
     assert store.frames == 0 and store.meta("chain_due") == opening.message
@@ -243,6 +244,7 @@ def test_the_second_damage_does_not_cover_the_first(path):
     for n in (1, 2):
         path.write_bytes(b"junk" * n)
         store, opening = reopened(path)
+        assert opening.set_aside is not None
         assert opening.set_aside.path.name == f"agent.db.corrupt-{n}"
         store.close()
     assert (path.parent / "agent.db.corrupt-1").read_bytes() == b"junk"
