@@ -8,31 +8,27 @@ until `evictions_sealed()`.
 
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
 
-REASON_FULL = 1
-
 WINDOW_FRAMES = 16
 WINDOW_BYTES = 8192
-BACKLOG_WINDOW = 12
-WAVE_WINDOW = 14
+# How much of the window each lane may fill, so that the more urgent ones always find room.
+BACKLOG = 3
+WINDOWS = (16, 16, 14, 12)
 
 RTO_FIRST_MS = 3000
 RTO_MIN_MS = 1000
 RTO_MAX_MS = 30000
 
+# What a held frame costs a 32-bit node beside its bytes: a tuple, a slot, an object's head, rounding.
+FRAME_COST = 64
 
-class Held:
-    """One sealed frame.
 
-    `order` is 0 while it is not in flight, else the running number of its last transmission.
-    """
+class Sent:
+    """A frame in flight. `order`: running number of its last transmission; `hits`: later ones acked since."""
 
-    __slots__ = ("hits", "keep", "lane", "order", "sealed", "sent_ms", "seq", "tries")
-
-    def __init__(self, seq: int, sealed: bytes, lane: int, keep: bool):
+    def __init__(self, seq: int, sealed: bytes, lane: int):
         self.seq = seq
         self.sealed = sealed
         self.lane = lane
-        self.keep = keep
         self.order = 0
         self.sent_ms = 0
         self.tries = 0
@@ -40,49 +36,57 @@ class Held:
 
 
 class Outbox:
-    """Frames in sequence order, bounded by `max_bytes` of sealed frames."""
+    """Frames in sequence order, bounded by `max_bytes`: sealed bytes and FRAME_COST for each frame."""
 
     def __init__(self, max_bytes: int):
         self.max_bytes = max_bytes
-        self.frames: "list[Held]" = []
         self.bytes = 0
         self.next_seq = 0
         self.evicted = 0
         self.resent = 0
         self.rto_ms = RTO_FIRST_MS
+        self._frames: "list[tuple[int, bytes, int, bool]]" = []
+        self._flight: "dict[int, Sent]" = {}
+        self._flight_bytes = 0
         self._srtt = 0
         self._rttvar = 0
         self._backoff = 1
         self._backed_off_ms = -RTO_MAX_MS
         self._order = 0
         self._live_from = 0
-        self._flight: "list[Held]" = []
-        self._flight_bytes = 0
         self._evicted_ranges: "list[list[int]]" = []
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self._frames)
+
+    def numbers(self) -> "list[int]":
+        """The sequence numbers held, ascending."""
+        return [frame[0] for frame in self._frames]
 
     def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
-        """Hold a frame just sealed under number `seq` (the next one); evicts older ones when the bound is
-        passed."""
-        self.frames.append(Held(seq, sealed, lane, keep))
-        self.bytes += len(sealed)
+        """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed."""
+        self._frames.append((seq, sealed, lane, keep))
+        self.bytes += len(sealed) + FRAME_COST
         self.next_seq = seq + 1
         while self.bytes > self.max_bytes and self._evict_one():
             pass
 
     def _evict_one(self) -> bool:
-        for lane in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
-            for i in range(len(self.frames)):
-                held = self.frames[i]
-                if held.lane == lane and not held.keep:
-                    self.frames.pop(i)
-                    self._forget(held)
+        for victim in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
+            for i in range(len(self._frames)):
+                seq, _, lane, keep = self._frames[i]
+                if lane == victim and not keep:
+                    self._drop(i)
+                    add_range(self._evicted_ranges, seq, 1)
                     self.evicted += 1
-                    add_range(self._evicted_ranges, held.seq, 1)
                     return True
         return False
+
+    def _drop(self, i: int) -> None:
+        seq, sealed, _, _ = self._frames.pop(i)
+        self.bytes -= len(sealed) + FRAME_COST
+        if self._flight.pop(seq, None) is not None:
+            self._flight_bytes -= len(sealed)
 
     def evictions(self) -> "list[list[int]]":
         """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame."""
@@ -96,8 +100,8 @@ class Outbox:
         """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there
         are more."""
         out: "list[list[int]]" = []
-        for held in self.frames:
-            add_range(out, held.seq, 1)
+        for frame in self._frames:
+            add_range(out, frame[0], 1)
         while len(out) > limit:
             best = 0
             gap = None
@@ -112,10 +116,7 @@ class Outbox:
 
     def restart(self) -> None:
         """A new connection: nothing is in flight, all that is held is backlog."""
-        for held in self._flight:
-            held.order = 0
-            held.hits = 0
-        self._flight = []
+        self._flight = {}
         self._flight_bytes = 0
         self._backoff = 1
         self._live_from = self.next_seq
@@ -124,30 +125,25 @@ class Outbox:
         """Free the held frames numbered first … first+count-1; returns how many there were."""
         freed = 0
         newest = 0
-        keep: "list[Held]" = []
-        for held in self.frames:
-            if first <= held.seq < first + count:
-                freed += 1
-                if held.order > newest:
-                    newest = held.order
-                if held.order and held.tries == 1:
-                    self._measured(now_ms - held.sent_ms)
-                self._forget(held)
-            else:
-                keep.append(held)
+        i = 0
+        while i < len(self._frames) and self._frames[i][0] < first + count:
+            seq = self._frames[i][0]
+            if seq < first:
+                i += 1
+                continue
+            sent = self._flight.get(seq)
+            if sent is not None:
+                newest = max(newest, sent.order)
+                if sent.tries == 1:
+                    self._measured(now_ms - sent.sent_ms)
+            self._drop(i)
+            freed += 1
         if freed:
-            self.frames = keep
             self._backoff = 1
-            for held in self._flight:
-                if held.order < newest:
-                    held.hits += 1
+            for sent in self._flight.values():
+                if sent.order < newest:
+                    sent.hits += 1
         return freed
-
-    def _forget(self, held: Held) -> None:
-        self.bytes -= len(held.sealed)
-        if held.order:
-            self._flight.remove(held)
-            self._flight_bytes -= len(held.sealed)
 
     def _measured(self, rtt_ms: int) -> None:
         if not self._srtt:
@@ -159,70 +155,62 @@ class Outbox:
             self._rttvar += (abs(delta) - self._rttvar) // 4
         self.rto_ms = min(max(self._srtt + 4 * self._rttvar, RTO_MIN_MS), RTO_MAX_MS)
 
-    def next_frame(self, now_ms: int) -> "Held | None":
-        """The frame to put on the wire now, marked as in flight, or None (nothing to send, or the window is
-        full)."""
-        held = self._due(now_ms)
-        if held is not None:
+    def next_frame(self, now_ms: int) -> "Sent | None":
+        """The frame to put on the wire now, marked as in flight; None: nothing to send, or a full window."""
+        sent = self._due(now_ms)
+        if sent is not None:
             self.resent += 1
         else:
-            held = self._fresh()
-            if held is None:
+            sent = self._fresh()
+            if sent is None:
                 return None
-            self._flight.append(held)
-            self._flight_bytes += len(held.sealed)
+            self._flight[sent.seq] = sent
+            self._flight_bytes += len(sent.sealed)
         self._order += 1
-        held.order = self._order
-        held.sent_ms = now_ms
-        held.tries += 1
-        held.hits = 0
-        return held
+        sent.order = self._order
+        sent.sent_ms = now_ms
+        sent.tries += 1
+        sent.hits = 0
+        return sent
 
-    def _due(self, now_ms: int) -> "Held | None":
-        best: "Held | None" = None
+    def _due(self, now_ms: int) -> "Sent | None":
+        best: "Sent | None" = None
         timed_out = False
         timeout = min(self.rto_ms * self._backoff, RTO_MAX_MS)
-        for held in self._flight:
-            late = now_ms - held.sent_ms >= timeout
-            if (late or held.hits >= 3) and (best is None or held.lane < best.lane):
-                best = held
+        for sent in self._flight.values():
+            late = now_ms - sent.sent_ms >= timeout
+            if (late or sent.hits >= 3) and (best is None or (sent.lane, sent.seq) < (best.lane, best.seq)):
+                best = sent
                 timed_out = late
         if timed_out and now_ms - self._backed_off_ms >= timeout:
             self._backoff = min(self._backoff * 2, 8)
             self._backed_off_ms = now_ms
         return best
 
-    def _fresh(self) -> "Held | None":
+    def _fresh(self) -> "Sent | None":
         n = len(self._flight)
         if n >= WINDOW_FRAMES or self._flight_bytes >= WINDOW_BYTES:
             return None
-        wave: "Held | None" = None
-        vitals: "Held | None" = None
-        backlog: "Held | None" = None
-        for held in self.frames:
-            if held.order:
-                continue
-            if held.lane == LANE_ALARM:
-                return held
-            if held.seq < self._live_from:
-                if backlog is None:
-                    backlog = held
-            elif held.lane == LANE_VITALS:
-                if vitals is None:
-                    vitals = held
-            elif wave is None:
-                wave = held
-        if vitals is not None:
-            return vitals
-        if wave is not None and n < WAVE_WINDOW:
-            return wave
-        if wave is None and backlog is not None and n < BACKLOG_WINDOW:
-            return backlog
+        found = [-1, -1, -1, -1]
+        for i in range(len(self._frames)):
+            seq, _, lane, _ = self._frames[i]
+            if seq not in self._flight:
+                place = BACKLOG if lane != LANE_ALARM and seq < self._live_from else lane
+                if found[place] < 0:
+                    found[place] = i
+                    if place == LANE_ALARM:
+                        break
+        for place in (LANE_ALARM, LANE_VITALS, LANE_WAVE, BACKLOG):
+            if found[place] >= 0:
+                if n >= WINDOWS[place]:
+                    return None
+                seq, sealed, lane, _ = self._frames[found[place]]
+                return Sent(seq, sealed, lane)
         return None
 
     def waiting(self) -> bool:
         """True while any frame is held."""
-        return bool(self.frames)
+        return bool(self._frames)
 
 
 def add_range(ranges: "list[list[int]]", first: int, count: int) -> None:

@@ -211,7 +211,7 @@ def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
                     time.sleep(pause)
                     with node._lock:
                         agent.kill()
-                        freed = {key for key in node.made if key[1] not in {h.seq for h in node.box.frames}}
+                        freed = {key for key in node.made if key[1] not in set(node.box.numbers())}
                     with closing(connect(kit.folder / "agent.db", read_only=True)) as db:
                         kept = set(
                             db.execute("SELECT b.boot, j.seq FROM journal j JOIN boots b ON b.id = j.boot")
