@@ -152,8 +152,9 @@ class Delivery:
                 self._full.set()
         elif verdict.what == "refusal":
             self.last_refusal = f"{verdict.cause}: {verdict.detail}"
-            log.warning("the collector refuses: %s", self.last_refusal)
             forwarder.refused(verdict.refused, verdict.cause)
+            if _worth_a_line(sum(forwarder.refusals.values())):
+                log.warning("the collector refuses: %s", self.last_refusal)
         else:
             self._reject(verdict.cause, verdict.detail)
             if verdict.cause in ("fork", "unknown_batch"):
@@ -161,5 +162,11 @@ class Delivery:
         self._wake.set()
 
     def _reject(self, cause: str, detail: str) -> None:
-        self.rejected[cause] = self.rejected.get(cause, 0) + 1
-        log.warning("an answer was not accepted (%s): %s", cause, detail)
+        count = self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        if _worth_a_line(count):
+            log.warning("an answer was not accepted (%s): %s [%d so far]", cause, detail, count)
+
+
+def _worth_a_line(count: int) -> bool:
+    """The 1st, 2nd, 4th, 8th … of its kind: whoever floods us does not fill the log."""
+    return count & (count - 1) == 0

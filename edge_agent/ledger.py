@@ -31,9 +31,9 @@ from edge_agent.ranges import Ranges
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, connect
 from protocol import cbor
 
-# A number that the node did not hold when its connection proved live, and that no loss frame has named by
-# now, never will be: the node seals its loss frames within seconds of the eviction or of the link's coming
-# back.
+# A number that the node did not hold when its connection proved live, and that no loss frame has named since
+# although all that it did hold has come, is not explained: loss frames are sealed within seconds of the
+# eviction or of the link's return, and go before the waveforms.
 SETTLED_MS = 60_000
 
 
@@ -160,15 +160,21 @@ def readable(value: Any) -> Any:
 
 def account(facts: Iterable[BootFacts]) -> tuple[Row, ...]:
     """The rows for these boots, by node, then by boot, oldest first."""
-    boots = sorted(facts, key=lambda f: (f.node, f.boot))
     rows: list[Row] = []
-    for i, boot in enumerate(boots):
-        newer = [later for later in boots[i + 1 :] if later.node == boot.node]
-        rows.append(_row(boot, newer))
-    return tuple(rows)
+    node: bytes | None = None
+    statement_may_come = False
+    for boot in sorted(facts, key=lambda f: (f.node, f.boot), reverse=True):
+        current = boot.node != node
+        if current:
+            node, statement_may_come = boot.node, False
+        rows.append(_row(boot, current, statement_may_come))
+        # A boot's first frame states the boot before; it is on its way while the node may still send it.
+        if 0 not in boot.stored and (current or 0 in boot.held):
+            statement_may_come = True
+    return tuple(reversed(rows))
 
 
-def _row(boot: BootFacts, newer: list[BootFacts]) -> Row:
+def _row(boot: BootFacts, current: bool, statement_may_come: bool) -> Row:
     stated = boot.statement.known_next if boot.statement else 0
     produced = max(boot.next_seq, boot.stored.end, stated)
     missing = Ranges([(0, produced)]).minus(boot.stored)
@@ -177,17 +183,18 @@ def _row(boot: BootFacts, newer: list[BootFacts]) -> Row:
     at_agent = missing.both(boot.agent_losses)
     missing = missing.minus(at_agent)
     at_reset = unexplained = 0
-    if not newer:
+    if current:
         settled = boot.live_ms is not None and boot.heard_ms - boot.live_ms >= SETTLED_MS
+        settled = settled and not missing.both(boot.held)
         gone = missing.both(Ranges([(0, boot.next_seq)])).minus(boot.held)
         unexplained = gone.count if settled else 0
-    elif boot.statement is not None or not _statement_may_come(newer):
+    elif boot.statement is not None or not statement_may_come:
         at_reset = missing.minus(boot.held).count
     return Row(
         node=boot.node.hex(),
         boot=boot.boot.hex(),
         counter=boot.counter,
-        current=not newer,
+        current=current,
         produced=produced,
         delivered=boot.delivered,
         pending=boot.stored.count - boot.delivered + missing.count - at_reset - unexplained,
@@ -201,11 +208,6 @@ def _row(boot: BootFacts, newer: list[BootFacts]) -> Row:
         clean=boot.statement.clean if boot.statement else None,
         bound_s=boot.statement.bound_s if boot.statement else None,
     )
-
-
-def _statement_may_come(newer: list[BootFacts]) -> bool:
-    """Whether a newer boot's first frame, which states the boot before, is still on its way."""
-    return any(0 not in b.stored and (b is newer[-1] or 0 in b.held) for b in newer)
 
 
 def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:

@@ -34,6 +34,8 @@ FITTING_ECHOES = 6
 SOLICIT_AGAIN_MS = 10_000
 RATE_WINDOW_S = 5
 LOG_EVERY_S = 10.0
+MAX_UNPAIRED = 32
+MAX_PINGS = 8
 
 
 class Hub:
@@ -95,6 +97,13 @@ class Hub:
     def view(self, node: bytes) -> NodeView:
         """What is known of a node, from now on."""
         return self.views.setdefault(node, NodeView(node))
+
+    def announced(self, node: bytes, port: str, at_ms: int) -> None:
+        """Somebody said hello who is not paired; anybody can, under any name."""
+        self.unpaired.pop(node, None)
+        self.unpaired[node] = (port, at_ms)
+        while len(self.unpaired) > MAX_UNPAIRED:
+            del self.unpaired[next(iter(self.unpaired))]
 
     def reject(self, cause: str, detail: str, where: str) -> None:
         """Count what was not accepted; log it, but not each time when somebody floods us."""
@@ -250,7 +259,7 @@ class LinkSession:
         # narrow.
         sent_us = self._hub.unix_us()
         self._pings[self._session.ping()] = sent_us
-        while len(self._pings) > 8:
+        while len(self._pings) > MAX_PINGS:
             del self._pings[next(iter(self._pings))]
 
     def _on(self, event: Any, unix_us: int) -> None:
@@ -266,9 +275,9 @@ class LinkSession:
         elif isinstance(event, ev.Live):
             self._lives(unix_us)
         elif isinstance(event, ev.Announced):
-            self._hub.unpaired[event.node_id] = (self.port, unix_us // 1000)
+            self._hub.announced(event.node_id, self.port, unix_us // 1000)
         elif isinstance(event, ev.Refused):
-            name = messages.REFUSE_NAMES.get(event.code, f"code {event.code}")
+            name = messages.REFUSE_NAMES.get(event.code, "for a reason we do not know")
             self.last_refused = name
             self._hub.refused[name] = self._hub.refused.get(name, 0) + 1
 

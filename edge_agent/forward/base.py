@@ -15,6 +15,8 @@ from typing import Protocol
 WINDOW = 16
 MAX_TIMEOUT_S = 600.0
 REFUSED_PAUSE_S = 60.0
+# Refusals are not signed: anybody who may publish could invent codes for ever.
+MAX_CODES = 16
 
 
 class Outlet(Protocol):
@@ -90,6 +92,8 @@ class Forwarder:
 
     def refused(self, digest: bytes | None, code: str) -> None:
         """The far end refused the message with this SHA-256 (a hint: nothing vouches for it)."""
+        if code not in self.refusals and len(self.refusals) >= MAX_CODES:
+            code = "other"
         self.refusals[code] = self.refusals.get(code, 0) + 1
         for flight in self.flights.values():
             if digest is not None and digest in flight.digests:

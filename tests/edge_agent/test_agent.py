@@ -11,7 +11,7 @@ from edge_agent.links.ports import PortError
 from edge_agent.lock import Locked
 from edge_agent.store.errors import StoreError
 from edge_agent.verify import verify
-from protocol import cobs, frames, messages
+from protocol import cbor, cobs, frames, messages
 from protocol.seal import BootKeys
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp
 from tests.edge_agent.running import Kit, Running, free_port, wait_until
@@ -154,15 +154,17 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
             node.say(b"\x05\x01\x02\x00" + bytes([9, 1, 1]) + b"\0")
             node.say(b"\x11" * 9000 + b"\0")
             wrong = {1: 9, 2: node.identity.id, 3: bytes(16), 4: 9, 5: []}
-            from protocol import cbor
-
             node.say(cobs.encode(cbor.dumps({0: messages.MSG_HELLO, 1: cbor.dumps(wrong), 2: bytes(16)})))
             for data in recorded[-5:]:
                 node.say(data)
+            other = frames.pack(frames.KIND_EVENT, 2, {1: 9, 2: 0, 4: "made up"})
+            node.say(cobs.encode(b"\x82\x00" + node.boot.seal(3, other)))
             wait_until(lambda: kit.status.get("rejected", {}).get("bad_tag"), "the forgery counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_version"), "the version counted")
             wait_until(lambda: kit.status["rejected"].get("malformed", 0) >= 2, "noise counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_node"), "the stranger counted")
+            wait_until(lambda: kit.status["rejected"].get("conflict") == 1, "the conflict counted")
+            assert node_status(kit, node)["conflicts"] == 1
             (unpaired,) = kit.status["unpaired"]
             assert unpaired["node"] == stranger.identity.id.hex()
             drained(node)
@@ -174,7 +176,7 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
                 lambda: kit.status["rejected"]["bad_tag"] >= rejected["bad_tag"], "counts outlive the process"
             )
     assert kit.ledger.balanced and kit.totals()["resent"] >= 1
-    assert kit.totals()["conflicts"] == 0
+    assert kit.totals()["conflicts"] == 1
 
 
 def test_a_recorded_connection_is_refused_for_ever(kit):
@@ -214,6 +216,18 @@ def test_a_port_that_is_missing_is_told_and_waited_for(kit):
             wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming", 25)
             drained(node)
         assert stored(kit) == node.made
+
+
+def test_a_node_that_is_plugged_in_later_is_found(kit, monkeypatch):
+    there: list[str] = []
+    monkeypatch.setattr("edge_agent.agent.plugged_in", lambda: list(there))
+    monkeypatch.setattr("edge_agent.agent.LOOK_FOR_PORTS_S", 0.05)
+    with FakeNode(Pty(), agent=kit.identity) as node, Running(kit.config("auto")):
+        kit.pair(node)
+        wait_until(lambda: kit.status, "a status")
+        assert kit.status["links"] == []
+        there.append(node.pipe.name)
+        wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming")
 
 
 def test_a_busy_port_is_told(kit):

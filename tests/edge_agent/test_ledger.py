@@ -1,6 +1,7 @@
 """The ledger's arithmetic, boot by boot, from facts made up for the purpose."""
 
 import json
+import time
 from typing import Any
 
 from edge_agent.ledger import SETTLED_MS, BootFacts, Ledger, Statement, account
@@ -54,6 +55,13 @@ def test_an_ended_boot_waits_for_its_statement():
     assert (row.lost_at_reset, row.pending) == (0, 10)
 
 
+def test_a_thousand_boots_are_accounted_for_in_no_time():
+    boots = [boot(n, stored=[(0, 9)], statement=Statement(9, True, 0)) for n in range(1, 1001)]
+    begun = time.monotonic()
+    assert sum(row.current for row in account(boots)) == 1
+    assert time.monotonic() - begun < 0.5
+
+
 def test_two_resets_in_a_row_leave_a_loss_without_a_bound():
     rows = account([boot(1, next_seq=50, stored=[(0, 40)]), boot(2, next_seq=1), boot(3, stored=[(0, 9)])])
     assert rows[0].lost_at_reset == 10 and rows[0].bound_s is None
@@ -70,8 +78,7 @@ def test_what_an_earlier_store_lost():
     row = only(
         boot(1, next_seq=30, stored=[(20, 10)], agent_losses=[(0, 20)], losses=[(18, 2)], delivered=10)
     )
-    assert (row.lost_at_agent, row.evicted, row.balanced) == (20, 0, True) or row.evicted == 2
-    assert row.evicted + row.lost_at_agent == 20
+    assert (row.lost_at_agent, row.evicted, row.balanced) == (18, 2, True)
 
 
 def test_a_gap_that_nobody_explains_does_not_balance():
@@ -80,6 +87,13 @@ def test_a_gap_that_nobody_explains_does_not_balance():
     assert early.pending == 15 and early.balanced
     late = only(boot(1, live_ms=0, heard_ms=SETTLED_MS, **facts))
     assert late.unexplained == 15 and late.pending == 0 and not late.balanced
+
+
+def test_a_gap_is_no_riddle_while_a_backlog_that_may_explain_it_is_on_its_way():
+    row = only(
+        boot(1, next_seq=30, held=[(20, 10)], stored=[(0, 10), (25, 20)], live_ms=0, heard_ms=9 * SETTLED_MS)
+    )
+    assert row.unexplained == 0 and row.pending == 45 and row.balanced
 
 
 def test_a_frame_in_two_batches_does_not_balance():
