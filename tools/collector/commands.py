@@ -1,7 +1,6 @@
 """`vitalwire collector …`: run it, enrol an agent, look at it, prove its store, read measurements back."""
 
 import json
-import os
 import signal
 import sqlite3
 import sys
@@ -14,19 +13,11 @@ import click
 from edge_agent import keys
 from edge_agent.lock import Locked, hold
 from tools.collector import query, verify
+from tools.collector.folder import AGENTS, KEY, LOCK, STATUS, STORE, default_state_dir
 from tools.collector.intake import Intake
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
-
-KEY, STORE, STATUS = "collector.key", "collector.sqlite3", "status.json"
-AGENTS, LOCK = "agents", "collector.lock"
-
-
-def default_state_dir() -> Path:
-    """$XDG_DATA_HOME/vitalwire-collector, or ~/.local/share/vitalwire-collector."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "vitalwire-collector"
 
 
 def _in_words(e: Exception) -> click.ClickException:
@@ -140,22 +131,11 @@ def verify_command(state: Path, as_json: bool) -> None:
     Exit 1 when it fails.
     """
     try:
-        collector = keys.load_public(keys.public_path(state / KEY))
-        store = Store(state / STORE, read_only=True)
-    except (keys.KeyFileError, StoreError) as e:
-        raise _in_words(e) from e
-    agents = Trust(state / AGENTS)
-
-    def key_of(agent: bytes) -> bytes | None:
-        found = agents.lookup(agent)
-        return None if found is None else found.ed_pub
-
-    try:
-        report = verify.verify(store, collector.ed_pub, key_of)
+        report = verify.verify_folder(state)
     except sqlite3.DatabaseError as e:
         raise _damaged(state, e) from e
-    finally:
-        store.close()
+    except (keys.KeyFileError, StoreError) as e:
+        raise _in_words(e) from e
     click.echo(json.dumps(_as_json(report), indent=1) if as_json else _as_text(report))
     sys.exit(0 if report.sound else 1)
 

@@ -1,15 +1,20 @@
 """Proves the whole store again, from its bytes: nothing that was decided at intake is taken for granted."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
+from edge_agent.keys import load_public
 from edge_agent.ranges import Ranges
 from protocol import batch as batches
 from protocol import frames, merkle, receipts
 from protocol.errors import ProtocolError
 from tools.collector import attestations, linkage, schema
+from tools.collector.folder import AGENTS, PUBLIC, STORE
 from tools.collector.store import Store, StoredBatch
+from tools.collector.trust import Trust
 
 KeyOf = Callable[[bytes], bytes | None]
 """Agent id → Ed25519 public key, or None for an agent that is not known (any more)."""
@@ -48,6 +53,19 @@ class Report:
     @property
     def sound(self) -> bool:
         return not self.problems
+
+
+def verify_folder(state: Path) -> Report:
+    """`verify` for the collector with this state folder. KeyFileError, StoreError, sqlite3.DatabaseError."""
+    collector = load_public(state / PUBLIC)
+    agents = Trust(state / AGENTS)
+
+    def key_of(agent: bytes) -> bytes | None:
+        known = agents.lookup(agent)
+        return None if known is None else known.ed_pub
+
+    with closing(Store(state / STORE, read_only=True)) as store:
+        return verify(store, collector.ed_pub, key_of)
 
 
 def verify(store: Store, collector_ed_pub: bytes, key_of: KeyOf) -> Report:

@@ -9,9 +9,6 @@ from edge_agent import keys
 from edge_agent.ledger import Ledger, ledger
 from edge_agent.verify import verify as verify_agent
 from tools.collector import verify
-from tools.collector.commands import KEY, STORE
-from tools.collector.store import Store
-from tools.collector.trust import Trust
 from tools.demo.snapshot import Snapshot
 from tools.demo.stack import Stack
 
@@ -62,15 +59,16 @@ class Outcome:
 def draw_up(stack: Stack, last: Snapshot) -> Outcome:
     """The account of a run whose processes have ended."""
     book = ledger(stack.agent_state / "agent.db")
-    report = _verify_collector(stack.collector_state)
+    report = verify.verify_folder(stack.collector_state)
     outcome = Outcome(book, report, last, report.frames)
     agent_public = keys.load_public(stack.agent_state / "agent.pub")
     collector_public = keys.load_public(stack.collector_state / "collector.pub")
     results = verify_agent(stack.agent_state / "agent.db", agent_public, collector_public)
     outcome.unproved += [result.sentence for result in results if not result.good]
     outcome.unproved += report.problems
-    pending, delivered = report.attestations["pending"], book.totals["delivered"]
-    if pending:
+    totals, pending = book.totals, report.attestations["pending"]
+    delivered = totals["delivered"]
+    if pending and not totals["evicted"] and not totals["lost_at_reset"]:
         outcome.unproved.append(f"{pending} attestations could not be checked: frames are missing")
     if report.frames < delivered:
         outcome.unbalanced.append(
@@ -83,20 +81,6 @@ def draw_up(stack: Stack, last: Snapshot) -> Outcome:
     if not book.rows:
         outcome.unbalanced.append("no node ever connected")
     return outcome
-
-
-def _verify_collector(state: Path) -> verify.Report:
-    agents = Trust(state / "agents")
-
-    def key_of(agent: bytes) -> bytes | None:
-        found = agents.lookup(agent)
-        return None if found is None else found.ed_pub
-
-    store = Store(state / STORE, read_only=True)
-    try:
-        return verify.verify(store, keys.load_public(keys.public_path(state / KEY)).ed_pub, key_of)
-    finally:
-        store.close()
 
 
 def _mean(sums: list[tuple[float, int]]) -> float | None:
