@@ -46,7 +46,7 @@ class Records:
     """The records in one folder of the flash."""
 
     def __init__(self, folder):
-        self.folder = folder.rstrip("/") if folder != "/" else ""
+        self.folder = folder
 
     def path(self, name):
         """Where the record `name` lies."""

@@ -18,7 +18,7 @@ from protocol.outbox import Outbox
 from protocol.seal import BootKeys
 from protocol.session_node import NodeSession
 
-STATE_FOLDER = "/state"
+STATE_FOLDER = "state"
 REFUSE_NO_RECORDS = 7
 RETRY_MS = 5000
 PAUSE_MS = 100
@@ -34,8 +34,9 @@ class Start:
     def __init__(self, board):
         self._board = board
         self.faults = []
-        make_folder(board.root + STATE_FOLDER)
-        self.records = Records(board.root + STATE_FOLDER)
+        folder = board.root + "/" + STATE_FOLDER if board.root else STATE_FOLDER
+        make_folder(folder)
+        self.records = Records(folder)
         board_bytes, strong = board.entropy()
         self.pool = EntropyPool(self.records, board_bytes, strong)
         if self.pool.fault is not None:

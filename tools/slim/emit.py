@@ -1,4 +1,4 @@
-"""From a syntax tree back to source in which every statement stands on the line on which it stood before."""
+"""From syntax trees back to source: one statement a line, and which line of which module it came from."""
 
 import ast
 import copy
@@ -9,54 +9,61 @@ COMPOUND = (
 )
 
 
-def emit(tree: ast.Module) -> str:
-    """The module's source. Statements that took several lines take their first; comments are gone."""
-    out: list[str] = []
-    _block(tree.body, 0, out)
-    return "\n".join(out) + "\n"
+class Source:
+    """Source being written: `lines`, and for each of them its `origins` (module, line)."""
 
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.origins: list[tuple[str, int]] = []
+        self._module = ""
+        self._at = 0
 
-def _line(text: str, indent: int, at: int, out: list[str]) -> None:
-    """Put `text` on line `at` (from 1), or on the next one when that is taken."""
-    while len(out) < at - 1:
-        out.append("")
-    out.append("    " * indent + text)
+    def add(self, module: str, body: list[ast.stmt]) -> None:
+        """Append the statements of a module."""
+        self._module = module
+        self._block(body, 0)
 
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(self.lines) + "\n"
 
-def _block(body: list[ast.stmt], indent: int, out: list[str]) -> None:
-    for node in body:
-        if isinstance(node, COMPOUND):
-            _compound(node, indent, out)
+    def _line(self, text: str, indent: int) -> None:
+        self.lines.append(" " * indent + text)
+        self.origins.append((self._module, self._at))
+
+    def _block(self, body: list[ast.stmt], indent: int) -> None:
+        for node in body:
+            self._at = node.lineno
+            if isinstance(node, COMPOUND):
+                self._compound(node, indent)
+            else:
+                self._line(ast.unparse(node), indent)
+
+    def _compound(self, node: ast.stmt, indent: int, word: str = "") -> None:
+        shell = copy.copy(node)
+        for part in ("orelse", "finalbody", "handlers", "decorator_list"):
+            if hasattr(shell, part):
+                setattr(shell, part, [])
+        for decorator in getattr(node, "decorator_list", []):
+            self._line("@" + ast.unparse(decorator), indent)
+        if isinstance(node, ast.Try):
+            self._line("try:", indent)
         else:
-            _line(ast.unparse(node), indent, node.lineno, out)
-
-
-def _compound(node: ast.stmt, indent: int, out: list[str], word: str = "") -> None:
-    shell = copy.copy(node)
-    for part in ("body", "orelse", "finalbody", "handlers"):
-        if hasattr(shell, part):
-            setattr(shell, part, [])
-    if isinstance(node, ast.Try):
-        _line("try:", indent, node.lineno, out)
-    else:
-        setattr(shell, "body", [ast.Pass()])  # noqa: B010 - not every statement has a body
-        decorators = getattr(node, "decorator_list", [])
-        for decorator in decorators:
-            _line("@" + ast.unparse(decorator), indent, decorator.lineno, out)
-        if decorators:
-            setattr(shell, "decorator_list", [])  # noqa: B010
-        _line(word + ast.unparse(shell).split("\n")[0], indent, node.lineno, out)
-    _block(getattr(node, "body"), indent + 1, out)  # noqa: B009
-    for handler in getattr(node, "handlers", []):
-        head = "except" + (f" {ast.unparse(handler.type)}" if handler.type else "")
-        _line(head + (f" as {handler.name}:" if handler.name else ":"), indent, handler.lineno, out)
-        _block(handler.body, indent + 1, out)
-    rest: list[ast.stmt] = getattr(node, "orelse", [])
-    if isinstance(node, ast.If) and len(rest) == 1 and isinstance(rest[0], ast.If):
-        _compound(rest[0], indent, out, "el")
-    elif rest:
-        _line("else:", indent, 0, out)
-        _block(rest, indent + 1, out)
-    if getattr(node, "finalbody", []):
-        _line("finally:", indent, 0, out)
-        _block(getattr(node, "finalbody"), indent + 1, out)  # noqa: B009
+            setattr(shell, "body", [ast.Pass()])  # noqa: B010 - ast.stmt declares no body
+            self._line(word + ast.unparse(shell).split("\n")[0], indent)
+        self._block(getattr(node, "body"), indent + 1)  # noqa: B009
+        for handler in getattr(node, "handlers", []):
+            self._at = handler.lineno
+            head = "except" + (f" {ast.unparse(handler.type)}" if handler.type else "")
+            self._line(head + (f" as {handler.name}:" if handler.name else ":"), indent)
+            self._block(handler.body, indent + 1)
+        rest: list[ast.stmt] = getattr(node, "orelse", [])
+        if isinstance(node, ast.If) and len(rest) == 1 and isinstance(rest[0], ast.If):
+            self._at = rest[0].lineno
+            self._compound(rest[0], indent, "el")
+        elif rest:
+            self._line("else:", indent)
+            self._block(rest, indent + 1)
+        if getattr(node, "finalbody", []):
+            self._line("finally:", indent)
+            self._block(getattr(node, "finalbody"), indent + 1)  # noqa: B009

@@ -1,15 +1,20 @@
-"""What only people and type checkers read: annotations, docstrings, TYPE_CHECKING blocks."""
+"""What never runs on a node: annotations, docstrings, TYPE_CHECKING blocks, the other interpreter's code."""
 
 import ast
 
+ON_A_NODE = "sys.implementation.name == 'micropython'"
 NOT_RUN = ("TYPE_CHECKING", "__all__")
 
 
 class Strip(ast.NodeTransformer):
     """Visit a module with it."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
+        test = ast.unparse(node.test)
+        if test == "TYPE_CHECKING":
+            return None
+        self.generic_visit(node)
+        return node.body if test == ON_A_NODE else node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)

