@@ -7,12 +7,15 @@ and tried again.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.store import Frame, Item, Outcome, Store
+
+log = logging.getLogger("vitalwire.store")
 
 T = TypeVar("T")
 Done = Callable[[Outcome], None]
@@ -82,6 +85,8 @@ class Ingest:
         try:
             outcomes = await self._worker.run(self._store.commit, [item for item, _ in group])
         except StoreUnwritable as e:
+            if self.problem is None:
+                log.error("%s; until then nothing is acknowledged", e)
             self.problem = str(e)
             kept = [(item, done) for item, done in group if not isinstance(item, Frame)]
             self.refused += len(group) - len(kept)
@@ -91,6 +96,8 @@ class Ingest:
             if self._pending:
                 self._some.set()
             return
+        if self.problem is not None:
+            log.info("%s: the disk takes writes again", self._store.path)
         self.problem = None
         for (item, done), outcome in zip(group, outcomes, strict=True):
             if isinstance(item, Frame) and outcome is Outcome.STORED:

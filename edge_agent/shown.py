@@ -36,8 +36,13 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     """The status for a person: what is wrong comes with what to do."""
     age_s = max(0, now_ms - int(status["written_ms"])) // 1000
     running = not is_stale(status, now_ms)
-    state = "running" if running else "NOT RUNNING"
-    yield f"agent {status['agent']}: {state} ({status['state']} {age_s} s ago)"
+    if running:
+        state = "running"
+    elif status["state"] == "running":
+        state = f"NO NEWS for {age_s} s: it was killed, hangs, or has no room left on its disk"
+    else:
+        state = f"NOT RUNNING, {status['state']} {age_s} s ago"
+    yield f"agent {status['agent']}: {state}"
     for link in status["links"]:
         where = f", node {link['node']}" if link["node"] else ""
         session = f", session {link['session']}" if link["session"] else ""

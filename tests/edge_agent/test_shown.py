@@ -1,0 +1,97 @@
+"""What a person reads."""
+
+from typing import Any
+
+from edge_agent.ledger import Ledger, account
+from edge_agent.shown import ledger_lines, status_lines
+from tests.edge_agent.test_ledger import boot
+
+NODE: dict[str, Any] = {
+    "node": "aa",
+    "live": True,
+    "heard_ms": 9000,
+    "vitals": {"hr_bpm": 71.5, "spo2_pct": None, "pulse_bpm": None},
+    "sources": ["replay", "sensor"],
+    "clock": {"bound_us": 1500, "rate_ppb": -12_000},
+}
+STATUS: dict[str, Any] = {
+    "agent": "bb",
+    "state": "running",
+    "written_ms": 10_000,
+    "links": [
+        {
+            "port": "/dev/ttyUSB0",
+            "state": "waiting",
+            "session": None,
+            "node": None,
+            "problem": "port /dev/ttyUSB0: there is no such port (plug the node in)",
+            "retry_s": 1.5,
+            "last_rejected": "bad_tag: seal",
+            "last_refused": "already paired",
+        }
+    ],
+    "unpaired": [{"node": "cc", "link": "/dev/ttyUSB1", "heard_ms": 1}],
+    "nodes": [NODE],
+    "totals": dict.fromkeys(
+        ("produced", "delivered", "pending", "evicted", "lost_at_reset", "lost_at_agent"), 3
+    )
+    | dict.fromkeys(("unexplained", "duplicates", "resent", "conflicts"), 0),
+    "frames_per_s": 4.2,
+    "balanced": True,
+    "custody": {"batches": 4, "receipts": 3, "asking_collector": True, "forks": 1},
+    "forward": {
+        "mqtt": {
+            "url": "mqtt://x:1883",
+            "protocol": "5",
+            "connected": False,
+            "problem": "refused",
+            "rejected": {"bad_signature": 2},
+            "last_refusal": None,
+        }
+    },
+    "store": {"path": "agent.db", "bytes": 10, "frames": 5, "problem": "disk is full", "opening": None},
+    "rejected": {"bad_tag": 7},
+}
+
+
+def shown(**changes: Any) -> str:
+    return "\n".join(status_lines({**STATUS, **changes}, 11_000))
+
+
+def test_what_is_wrong_is_in_sight():
+    text = shown()
+    for said in (
+        "agent bb: running",
+        "plug the node in",
+        "again in 1.5 s",
+        "bad_tag: seal",
+        "already paired",
+        "vitalwire pair --port /dev/ttyUSB1",
+        "HR 71.5 /min",
+        "[replay]",
+        "within 1.5 ms",
+        "-12.0 ppm",
+        "waiting for the collector's head",
+        "1 FORKS",
+        "not connected: refused",
+        "bad_signature 2",
+        "disk is full",
+        "refused: bad_tag 7",
+        "the ledger balances",
+    ):
+        assert said in text, said
+
+
+def test_an_agent_without_news_is_not_called_running():
+    assert "NO NEWS" in "\n".join(status_lines(STATUS, 60_000))
+    assert "NOT RUNNING" in shown(state="stopped")
+    assert "DOES NOT BALANCE" in shown(balanced=False)
+
+
+def test_the_ledger_in_words():
+    lost = account([boot(1, next_seq=9, stored=[(0, 5)]), boot(2, stored=[(0, 1)])])
+    text = "\n".join(ledger_lines(Ledger(lost, (("frames_lost", {"node": b"\x01"}, 5),))))
+    assert "4 frames went with its RAM" in text and "so did its statement" in text
+    assert "statement frames_lost: {'node': '01'}" in text and "The ledger balances." in text
+    riddle = account([boot(1, next_seq=9, stored=[(3, 90)], live_ms=0, heard_ms=10**6)])
+    assert "DOES NOT BALANCE" in "\n".join(ledger_lines(Ledger(riddle)))
