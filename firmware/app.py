@@ -99,7 +99,10 @@ class Node:
 
     def sensor_recovered(self, sensor):
         """A chip runs again. What its bus leads to may be something else now: then the event says what."""
-        label = self._read_input()
+        try:
+            label = self._read_input()
+        except OSError:
+            label = None
         self.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, label or sensor.part)
 
     def wave(self, sensor, ready):

@@ -97,9 +97,8 @@ class Sensor:
         if not self._faulty:
             self._faulty = True
             self._backoff_ms = BACKOFF_FIRST_MS
-            self._node.report(
-                frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, self.part + ": " + str(error)
-            )
+            text = str(error) if isinstance(error, DriverError) else self.part + ": " + str(error)
+            self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, text)
         self._retry_ms = now_ms + self._backoff_ms
         self._backoff_ms = min(self._backoff_ms * 2, BACKOFF_MAX_MS)
 

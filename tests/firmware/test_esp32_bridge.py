@@ -46,7 +46,7 @@ def test_the_bridge_may_go_and_come_again(bare_esp32, make_agent):
     def codes():
         return [body[frames.EVENT_CODE] for _, _, body in agent.of(frames.KIND_EVENT)]
 
-    agent.until(lambda: frames.EVENT_SENSOR_FAULT in codes())
+    agent.until(lambda: codes().count(frames.EVENT_SENSOR_FAULT) == 2)
     bare_esp32.attach()
     agent.until(lambda: codes().count(frames.EVENT_SENSOR_RECOVERED) == 2, 30)
     waves = len(agent.of(frames.KIND_WAVE))

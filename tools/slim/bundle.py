@@ -144,7 +144,7 @@ class _Names:
                         self._name(target, bound, self._local)
 
     def _name(self, target: Target, wanted: str, shadows: set[str]) -> None:
-        """A name that nothing else has; `shadows` are those that would be something else inside a function."""
+        """A name that nothing else has; `shadows` would be something else inside a function."""
         name, n = wanted, 2
         while name in self._taken or name in shadows:
             name, n = f"{wanted}{n}", n + 1
