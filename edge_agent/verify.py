@@ -6,7 +6,6 @@ believed.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from edge_agent.custody import entries_of
 from edge_agent.keys import PublicKeys
-from edge_agent.store.chain import JournalRow
+from edge_agent.store.chain import journal_rows
 from edge_agent.store.integrity import damage
 from edge_agent.store.schema import connect
 from protocol import attest, cbor, frames
@@ -84,7 +83,7 @@ def _chains(db: sqlite3.Connection, agent: PublicKeys) -> list[Result]:
             cover.wrong(f"{name} covers entries {first} to {last} after entry {reached}")
         reached = last
         try:
-            leaves = [*_blobs(preamble), *entries_of(list(_journal(db, first, last)))]
+            leaves = [*_blobs(preamble), *entries_of(list(journal_rows(db, first, last)))]
             entries += len(leaves)
             batch = wire.parse_batch(wire.encode_batch(signed, leaves), agent.ed_pub, agent.id)
         except (ProtocolError, TypeError, ValueError) as e:
@@ -118,15 +117,6 @@ def _blobs(encoded: bytes) -> list[bytes]:
     if not isinstance(listed, list):
         raise ValueError("the preamble is not a list")
     return listed  # pyright: ignore[reportUnknownVariableType]
-
-
-def _journal(db: sqlite3.Connection, first: int, last: int) -> Iterator[JournalRow]:
-    for found in db.execute(
-        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms FROM journal j "
-        "LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
-        (first, last),
-    ):
-        yield JournalRow(*found)
 
 
 def _receipts(db: sqlite3.Connection, agent: PublicKeys, collector: PublicKeys | None) -> Result:

@@ -2,6 +2,8 @@
 receipted.
 """
 
+import sqlite3
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from edge_agent.ledger import frames_between
@@ -60,12 +62,18 @@ class Stretch(NamedTuple):
 
 
 _BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, receipt"
-_JOURNAL = (
-    "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms "
-    "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id"
-)
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
+
+
+def journal_rows(db: sqlite3.Connection, first: int, last: int) -> Iterator[JournalRow]:
+    """The journal from row `first` to row `last`, both in, in order."""
+    for found in db.execute(
+        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms "
+        "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
+        (first, last),
+    ):
+        yield JournalRow(*found)
 
 
 class Chain:
@@ -125,8 +133,7 @@ class Chain:
         """The next entries to be signed: at least one if there is any, about `max_bytes` at most."""
         rows: list[JournalRow] = []
         size = 0
-        for found in self._store.db.execute(_JOURNAL, (self._batched + 1, self._store.last_journal)):
-            row = JournalRow(*found)
+        for row in journal_rows(self._store.db, self._batched + 1, self._store.last_journal):
             size += len(row.data) + ENTRY_OVERHEAD
             if rows and size > max_bytes:
                 return Stretch(rows, True)
@@ -169,7 +176,7 @@ class Chain:
 
     def rows(self, batch: Batch) -> list[JournalRow]:
         """The journal rows that a batch covers, in order."""
-        return [JournalRow(*r) for r in self._store.db.execute(_JOURNAL, (batch.first_id, batch.last_id))]
+        return list(journal_rows(self._store.db, batch.first_id, batch.last_id))
 
     def unreceipted(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches without a receipt."""

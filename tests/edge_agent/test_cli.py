@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import click
 import pytest
@@ -226,6 +227,33 @@ def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
             assert far.duplicates == 0 and len({chain for chain, _ in far.batches}) == 1
     assert typed("verify", "--config", config).exit_code == 0
     assert typed("ledger", "--config", config).exit_code == 0
+
+
+def test_a_store_that_fails_under_way_is_opened_anew(kit, monkeypatch):
+    """Damage at once, a full disk after a pause; what comes from neither ends the command."""
+    import asyncio
+
+    from edge_agent import agent, cli, config
+    from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
+
+    path = kit.folder / "agent.db"
+    runs = []
+
+    class Failing:
+        def __init__(self, config) -> None: ...
+
+        async def run(self, stop) -> None:
+            runs.append(len(runs))
+            if len(runs) == 1:
+                raise StoreCorrupt(path, "malformed")
+            if len(runs) == 2:
+                raise StoreUnwritable(path, "full")
+            stop.set()
+
+    monkeypatch.setattr(agent, "Agent", Failing)
+    monkeypatch.setattr(cli, "RETRY_STORE_S", 0.05)
+    asyncio.run(cli._run(config.load(Path(written(kit)))))
+    assert runs == [0, 1, 2]
 
 
 def test_memory_of_a_running_agent(kit, tmp_path):
