@@ -75,6 +75,7 @@ class MqttOutlet:
         self._answered = False
         self._silent_ends = 0
         self._limit: int | None = None
+        self._logged: str | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -269,13 +270,14 @@ class MqttOutlet:
 
     def _connected(self) -> None:
         self.connected = True
-        self.problem = None
+        self.problem = self._logged = None
         log.info("%s: connected, MQTT %s", self._config.url, self.spoken)
         self._owner.connected()
 
     def _disconnected(self, problem: str) -> None:
-        if self.connected or self.problem != problem or self.attempts == 1:
+        if problem != self._logged:
             log.warning("%s: %s; trying again until it works", self._config.url, problem)
+            self._logged = problem
         self.connected = False
         self.problem = problem
         self._owner.disconnected()
