@@ -1,0 +1,99 @@
+"""The entropy pool: never from one source alone, never the same twice, its seed replaced before use."""
+
+import firmware.entropy as entropy
+from firmware.entropy import SEED_BYTES, EntropyPool
+from firmware.flash import FlashError
+
+
+class FixedOs:
+    """An os.urandom that has nothing random to give."""
+
+    def urandom(self, n):
+        return bytes(n)
+
+
+entropy.os = FixedOs()
+
+
+class Store:
+    """A record store; `broken`: it takes no writes; `log`: what was done to it, in order."""
+
+    def __init__(self, seed=None):
+        self.seed = seed
+        self.broken = False
+        self.damaged = False
+        self.log = []
+
+    def read(self, name):
+        self.log.append("read")
+        if self.damaged:
+            raise FlashError(name, "damaged")
+        return self.seed
+
+    def write(self, name, payload):
+        self.log.append("write")
+        if self.broken:
+            raise FlashError(name, "5")
+        self.seed = payload
+
+
+def test_the_seed_is_replaced_before_anything_is_drawn():
+    store = Store()
+    pool = EntropyPool(store, b"", False)
+    assert store.log == ["read", "write"]
+    first = store.seed
+    assert len(first) == 1 + SEED_BYTES
+    drawn = pool.random(32)
+    assert drawn != first[1:]
+    EntropyPool(store, b"", False)
+    assert store.seed != first
+
+
+def test_two_boots_never_draw_the_same_though_nothing_else_is_random():
+    store = Store()
+    drawn = [EntropyPool(store, b"", False).random(32) for _ in range(20)]
+    assert len(set(drawn)) == 20
+
+
+def test_every_source_changes_what_is_drawn():
+    def draw(seed, board):
+        return EntropyPool(Store(seed), board, True).random(32)
+
+    outputs = {
+        draw(None, b""),
+        draw(b"\x00" + bytes(32), b""),
+        draw(None, b"noise"),
+        draw(b"\x01" + bytes(32), b""),
+    }
+    assert len(outputs) == 4
+
+
+def test_a_pool_does_not_repeat_itself():
+    pool = EntropyPool(Store(), b"board", True)
+    drawn = [pool.random(n) for n in (1, 16, 32, 33, 64, 100)]
+    assert [len(d) for d in drawn] == [1, 16, 32, 33, 64, 100]
+    pieces = [pool.random(16) for _ in range(200)]
+    assert len(set(pieces)) == 200
+
+
+def test_strength_is_remembered_with_the_seed():
+    store = Store()
+    assert not EntropyPool(store, b"", False).strong
+    assert EntropyPool(store, b"from the radio", True).strong
+    assert EntropyPool(store, b"", False).strong
+
+
+def test_a_seed_that_cannot_be_replaced_counts_for_nothing_and_is_told():
+    store = Store(b"\x01" + bytes(32))
+    store.broken = True
+    pool = EntropyPool(store, b"", False)
+    assert not pool.strong and pool.fault.cause == "5"
+    assert EntropyPool(store, b"radio", True).strong
+
+
+def test_a_damaged_seed_is_told_and_replaced():
+    store = Store()
+    store.damaged = True
+    pool = EntropyPool(store, b"", False)
+    assert pool.fault.cause == "damaged" and not pool.strong
+    assert len(store.seed) == 33

@@ -1,0 +1,352 @@
+"""Records that a power cut leaves whole; what the node keeps in them: identity, agents, the boot record."""
+
+import firmware.flash as flash
+from firmware.boots import (
+    RESERVE_BOUND_S,
+    RESERVE_EVERY_S,
+    RETAINED_BOUND_S,
+    BootRecord,
+    CommitError,
+    read_retained,
+)
+from firmware.flash import FlashError, Records
+from firmware.keys import MAX_AGENTS, KeyStore
+from protocol import crypto
+
+ENOENT = 2
+EIO = 5
+
+
+class PowerCut(Exception):
+    pass
+
+
+class Medium:
+    """A flash file system with its power switch: `steps` more operations, then a cut in the middle of the
+    next.
+    """
+
+    def __init__(self):
+        self.files = {}
+        self.steps = None
+        self.broken = False
+
+    def operation(self):
+        if self.broken:
+            raise OSError(EIO, "worn")
+        if self.steps is not None:
+            if self.steps == 0:
+                raise PowerCut()
+            self.steps -= 1
+
+    def open(self, path, mode):
+        if mode == "rb":
+            if path not in self.files:
+                raise OSError(ENOENT, "none")
+            return Reader(self.files[path])
+        self.operation()
+        self.files[path] = b""
+        return Writer(self, path)
+
+    def rename(self, old, new):
+        self.operation()
+        if old not in self.files:
+            raise OSError(ENOENT, "none")
+        self.files[new] = self.files.pop(old)
+
+    def sync(self):
+        self.operation()
+
+
+class Reader:
+    def __init__(self, data):
+        self.data = data
+
+    def read(self, n):
+        return self.data[:n]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class Writer:
+    """Bytes reach the medium half by half, so that a cut leaves torn writes."""
+
+    def __init__(self, medium, path):
+        self.medium = medium
+        self.path = path
+
+    def write(self, data):
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            self.medium.operation()
+            self.medium.files[self.path] += bytes(part)
+
+    def flush(self):
+        self.medium.operation()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class Os:
+    def __init__(self, medium):
+        self.rename = medium.rename
+        self.sync = medium.sync
+
+
+def on(medium):
+    """The records on a medium: the node's file operations go there."""
+    flash.os = Os(medium)
+    flash.open = medium.open
+    return Records("state")
+
+
+class Board:
+    """A board's retained memory; None: it has none."""
+
+    def __init__(self, memory=None):
+        self.memory = memory
+
+    def retained_read(self):
+        return self.memory
+
+    def retained_write(self, data):
+        self.memory = bytes(data)
+
+
+def raises(kind, action):
+    try:
+        action()
+    except kind as error:
+        return error
+    raise AssertionError("nothing raised")
+
+
+def test_a_record_reads_back():
+    records = on(Medium())
+    assert records.read("a") is None
+    for payload in (b"", b"x", bytes(range(256)) * 8):
+        records.write("a", payload)
+        assert records.read("a") == payload
+    assert raises(FlashError, lambda: records.write("a", bytes(2049))).cause == "too_long"
+
+
+def test_a_power_cut_between_any_two_steps_leaves_the_old_or_the_new():
+    steps = 0
+    seen = set()
+    while True:
+        medium = Medium()
+        records = on(medium)
+        records.write("a", b"the old one")
+        medium.steps = steps
+        try:
+            records.write("a", b"and the new one")
+            finished = True
+        except PowerCut:
+            finished = False
+        medium.steps = None
+        after = records.read("a")
+        assert after in (b"the old one", b"and the new one")
+        seen.add(after)
+        records.write("a", b"afterwards")
+        assert records.read("a") == b"afterwards"
+        if finished:
+            assert after == b"and the new one"
+            break
+        steps += 1
+    assert steps > 8 and len(seen) == 2
+
+
+def test_damage_at_any_byte_is_found():
+    medium = Medium()
+    records = on(medium)
+    records.write("a", b"payload")
+    whole = medium.files["state/a"]
+    for i in range(len(whole)):
+        medium.files["state/a"] = whole[:i] + bytes((whole[i] ^ 4,)) + whole[i + 1 :]
+        assert raises(FlashError, lambda: records.read("a")).cause == "damaged"
+        medium.files["state/a"] = whole[:i]
+        assert raises(FlashError, lambda: records.read("a")).cause == "damaged"
+
+
+def random(n):
+    return bytes(range(n))
+
+
+def test_an_identity_is_made_once():
+    records = on(Medium())
+    made = crypto.run(KeyStore(records).identity_steps(random))
+    again = crypto.run(KeyStore(records).identity_steps(lambda n: b"\xff" * n))
+    assert again.id == made.id and again.ed_seed == made.ed_seed and again.x_sk == made.x_sk
+
+
+def test_an_identity_that_cannot_be_kept_is_not_used():
+    medium = Medium()
+    store = KeyStore(on(medium))
+    medium.broken = True
+    raises(FlashError, lambda: crypto.run(store.identity_steps(random)))
+
+
+def test_a_damaged_record_is_set_aside_and_told():
+    medium = Medium()
+    records = on(medium)
+    store = KeyStore(records)
+    assert store.add_agent(b"e" * 32, b"x" * 32)
+    damaged = medium.files["state/agents"][:-1]
+    medium.files["state/agents"] = damaged
+    assert store.agents() == []
+    assert store.faults == ["state/agents: damaged"]
+    assert medium.files["state/agents.bad"] == damaged
+
+
+def test_agents_are_few_and_counted_once():
+    store = KeyStore(on(Medium()))
+    assert store.agents() == []
+    for n in range(MAX_AGENTS):
+        keys = bytes((n,)) * 32
+        assert store.add_agent(keys, keys)
+        assert store.add_agent(keys, keys)
+    assert not store.add_agent(b"z" * 32, b"z" * 32)
+    assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_AGENTS))
+
+
+def boot(records, board):
+    record = BootRecord(records, board)
+    record.commit(b"12345678")
+    return record
+
+
+def test_counters_grow_and_the_first_boot_has_nothing_to_state():
+    records = on(Medium())
+    first = boot(records, Board())
+    assert first.statement is None and first.boot_id == b"\0\0\0\x0112345678"
+    second = boot(records, Board())
+    assert second.boot_id[:4] == b"\0\0\0\x02"
+    assert second.statement == [first.boot_id, 0, False, RESERVE_BOUND_S]
+
+
+def test_a_counter_survives_a_cut_at_any_step_without_being_used_twice():
+    steps = 0
+    while True:
+        medium = Medium()
+        records = on(medium)
+        used = [int.from_bytes(boot(records, Board()).boot_id[:4], "big")]
+        medium.steps = steps
+        record = BootRecord(records, Board())
+        try:
+            record.commit(b"abcdefgh")
+            used.append(int.from_bytes(record.boot_id[:4], "big"))
+        except PowerCut:
+            assert record.boot_id == b""
+        finished = medium.steps > 0
+        medium.steps = None
+        used.append(int.from_bytes(boot(records, Board()).boot_id[:4], "big"))
+        assert sorted(set(used)) == used
+        if finished:
+            return
+        steps += 1
+
+
+def test_a_commit_that_fails_leaves_no_boot_id_and_may_be_tried_again():
+    medium = Medium()
+    record = BootRecord(on(medium), Board())
+    medium.broken = True
+    raises(CommitError, lambda: record.commit(b"12345678"))
+    assert record.boot_id == b""
+    medium.broken = False
+    record.commit(b"12345678")
+    assert record.boot_id[:4] == b"\0\0\0\x01"
+
+
+def test_a_medium_that_takes_writes_and_keeps_nothing_is_no_commit():
+    medium = Medium()
+    record = BootRecord(on(medium), Board())
+    medium.rename = lambda old, new: None
+    flash.os.rename = medium.rename
+    assert "reads back" in raises(CommitError, lambda: record.commit(b"12345678")).cause
+
+
+def test_reservations_come_at_a_bounded_rate():
+    medium = Medium()
+    records = on(medium)
+    record = boot(records, Board())
+    for second in range(RESERVE_EVERY_S + 1):
+        record.reserve(3 * second, second)
+    statement = BootRecord(records, Board()).statement
+    assert statement == [record.boot_id, 3 * RESERVE_EVERY_S, False, RESERVE_BOUND_S]
+    before = dict(medium.files)
+    record.reserve(3 * RESERVE_EVERY_S, 10 * RESERVE_EVERY_S)
+    assert medium.files == before, "nothing new, nothing written"
+
+
+def test_an_orderly_end_is_stated_as_such():
+    records = on(Medium())
+    record = boot(records, Board())
+    record.close(77)
+    assert BootRecord(records, Board()).statement == [record.boot_id, 77, True, 0]
+
+
+def test_memory_that_survived_knows_more_than_flash():
+    records = on(Medium())
+    board = Board(b"")
+    record = boot(records, board)
+    record.retain(41)
+    record.retain(42)
+    statement = BootRecord(records, board).statement
+    assert statement == [record.boot_id, 42, False, RETAINED_BOUND_S]
+    assert BootRecord(records, Board(b"")).statement[3] == RESERVE_BOUND_S, "power was off: flash alone"
+
+
+def test_an_orderly_end_outweighs_memory():
+    records = on(Medium())
+    board = Board(b"")
+    record = boot(records, board)
+    record.retain(42)
+    record.close(42)
+    assert BootRecord(records, board).statement == [record.boot_id, 42, True, 0]
+
+
+def test_memory_of_an_older_boot_is_not_believed():
+    records = on(Medium())
+    board = Board(b"")
+    first = boot(records, board)
+    first.retain(500)
+    old = board.memory
+    second = boot(records, Board())
+    second.reserve(9, RESERVE_EVERY_S)
+    assert BootRecord(records, Board(old)).statement == [second.boot_id, 9, False, RESERVE_BOUND_S]
+
+
+def test_memory_counts_on_where_the_record_is_damaged():
+    medium = Medium()
+    records = on(medium)
+    board = Board(b"")
+    record = boot(records, board)
+    record.retain(5)
+    medium.files["state/boot"] = b"rubbish"
+    after = BootRecord(records, board)
+    assert "damaged" in after.fault
+    assert after.statement == [record.boot_id, 5, False, RETAINED_BOUND_S]
+    after.commit(b"12345678")
+    assert after.boot_id[:4] == b"\0\0\0\x02"
+    assert medium.files["state/boot.bad"] == b"rubbish"
+
+
+def test_garbage_in_memory_is_nothing():
+    assert read_retained(None) is None
+    assert read_retained(b"") is None
+    assert read_retained(bytes(20)) is None
+    board = Board(b"")
+    record = boot(on(Medium()), board)
+    record.retain(3)
+    good = board.memory
+    assert read_retained(good) == (record.boot_id, 3)
+    for i in range(len(good)):
+        assert read_retained(good[:i]) is None
+        assert read_retained(good[:i] + bytes((good[i] ^ 1,)) + good[i + 1 :]) is None

@@ -1,0 +1,377 @@
+"""Sensors in the node: every sample once and in its place, gaps told, faults survived; vitals, contacts."""
+
+from array import array
+
+from drivers.errors import BusError, WrongChip
+from firmware.clock import Clock
+from firmware.sampling import BACKOFF_FIRST_MS, ERRORS_TO_FAULT, EcgSensor, PpgSensor
+from firmware.vitals import Contact, vitals_body
+from firmware.wave import SLACK, WaveBuffer
+from protocol import frames
+
+WRAP = 1 << 30
+PERIOD_US = 4000
+SIZE = 250
+
+
+class FakeTime:
+    def __init__(self):
+        self.us = 0
+
+    def ticks_us(self):
+        return (WRAP - 5000000 + self.us) % WRAP
+
+    def ticks_add(self, ticks, delta):
+        return (ticks + delta) % WRAP
+
+    def ticks_diff(self, a, b):
+        return (a - b + WRAP // 2) % WRAP - WRAP // 2
+
+
+class Chain:
+    """A signal chain that only remembers."""
+
+    calibrated = False
+    settling = False
+    no_finger = False
+    hr_x10 = 723
+    quality = 90
+    spo2_x10 = 970
+    pulse_x10 = 722
+    pi_x100 = 0
+    rr_ms = [830, 828]
+
+    def __init__(self):
+        self.seen = []
+        self.gaps = []
+
+    def process(self, *args):
+        self.seen.append(args[-1])
+
+    def gap(self, missed):
+        self.gaps.append(missed)
+
+    def take_beats(self):
+        return []
+
+
+class Chip:
+    """An ECG chip and its driver in one: a FIFO of 32 whose n-th sample is n. `fail`: what the next drains
+    raise.
+    """
+
+    part = "FAKE"
+
+    def __init__(self, time, period_us=PERIOD_US, depth=32):
+        self.time = time
+        self.period_us = period_us
+        self.depth = depth
+        self.fail = []
+        self.overflowed = 0
+        self.lead_off = False
+        self.saturated = False
+        self.next = None
+        self.gap = 0
+        self.starts = 0
+        self.wrong = False
+
+    def check(self):
+        if self.wrong:
+            raise WrongChip("FAKE", 1, 2)
+
+    def configure(self):
+        pass
+
+    def start(self):
+        self.starts += 1
+        self.next = self.time.us // self.period_us
+
+    def take(self):
+        """How many samples wait, at most the FIFO's depth; what is beyond is lost behind them."""
+        waiting = self.time.us // self.period_us - self.next
+        n = min(waiting, self.depth)
+        self.overflowed = self.gap
+        self.gap = waiting - n
+        return n
+
+    def drain(self, *into):
+        if self.fail:
+            raise self.fail.pop(0)
+        n = self.take()
+        for block in into:
+            for i in range(n):
+                block[i] = self.next + i
+        self.next += n + self.gap
+        return n
+
+
+class Node:
+    """What a sensor reports to."""
+
+    def __init__(self):
+        self.events = []
+        self.recovered = 0
+        self.waves = []
+
+    def report(self, code, priority, value=None, text=None):
+        self.events.append((code, value))
+
+    def sensor_recovered(self, sensor):
+        self.recovered += 1
+
+    def wave(self, sensor, ready):
+        self.waves.append(taken(sensor, ready))
+
+
+def taken(sensor, ready):
+    return (list(sensor.wave.samples[0][: ready.n]), ready.ticks, ready.flags, ready.late, ready.missed)
+
+
+class Rig:
+    """A sensor on a fake chip, drained every 48 ms."""
+
+    def __init__(self, kind=PpgSensor, period_us=PERIOD_US):
+        self.time = FakeTime()
+        self.clock = Clock(self.time)
+        self.chip = Chip(self.time, period_us)
+        self.node = Node()
+        self.chain = Chain()
+        self.time.us = 10000
+        self.sensor = kind(
+            "FAKE", period_us * 1000, 1, self.clock, self.node, lambda: self.chip, self.chain, SIZE
+        )
+        self.sensor.start(self.clock.now_ms())
+        self.frames = []
+
+    def poll(self, after_us=48000):
+        self.time.us += after_us
+        self.sensor.poll()
+        if self.sensor.wave.ready is not None:
+            self.frames.append(taken(self.sensor, self.sensor.wave.ready))
+            self.sensor.wave.release()
+
+    def run(self, polls):
+        for _ in range(polls):
+            self.poll()
+
+    def samples(self):
+        return [x for frame in self.frames for x in frame[0]]
+
+
+def steps(values):
+    return [values[i + 1] - values[i] for i in range(len(values) - 1)]
+
+
+def test_every_sample_once_and_frames_of_a_second():
+    rig = Rig()
+    rig.run(300)
+    samples = rig.samples()
+    first = samples[0]
+    assert samples == list(range(first, first + len(samples))) and len(samples) >= 3250
+    assert all(len(frame[0]) == SIZE for frame in rig.frames)
+    assert all(frame[2:] == (0, 0, 0) for frame in rig.frames)
+    assert rig.sensor.missed == rig.sensor.late == 0
+    assert sum(rig.chain.seen) >= len(samples)
+
+
+def test_a_frame_is_dated_by_its_first_sample():
+    rig = Rig()
+    rig.run(600)
+    for samples, ticks, _, _, _ in rig.frames[8:]:
+        true = (WRAP - 5000000 + samples[0] * PERIOD_US) % WRAP
+        assert -PERIOD_US <= rig.time.ticks_diff(ticks, true) <= PERIOD_US
+
+
+def test_a_drain_too_late_costs_samples_and_says_how_many():
+    rig = Rig()
+    rig.run(20)
+    rig.poll(400000)
+    rig.run(60)
+    flagged = [frame for frame in rig.frames if frame[2] & frames.WAVE_OVERFLOWED]
+    assert len(flagged) == 1
+    samples = rig.samples()
+    gaps = [step - 1 for step in steps(samples) if step != 1]
+    assert gaps == [68]
+    assert flagged[0][4] == 68 and rig.sensor.missed == 68
+    assert (frames.EVENT_PPG_OVERFLOW, 68) in rig.node.events
+    assert rig.chain.gaps == [68]
+    assert rig.sensor.late > 0
+    before = rig.frames[rig.frames.index(flagged[0]) - 1]
+    assert len(before[0]) < SIZE and before[0][-1] + 69 == flagged[0][0][0]
+
+
+class EcgChip(Chip):
+    """Like the MAX30003: after an overflow nothing of the FIFO is sound, and nobody knows how much went."""
+
+    def drain(self, into):
+        if self.fail:
+            raise self.fail.pop(0)
+        if self.take() == 0:
+            return 0
+        if self.gap:
+            self.overflowed = -1
+            self.next = self.time.us // self.period_us
+            self.gap = 0
+            return 0
+        n = self.time.us // self.period_us - self.next
+        self.overflowed = 0
+        for i in range(n):
+            into[i] = self.next + i
+        self.next += n
+        return n
+
+
+def test_an_overflow_of_unknown_size_is_measured_by_the_clock():
+    rig = Rig(EcgSensor)
+    rig.chip = EcgChip(rig.time)
+    rig.sensor.start(0)
+    rig.run(200)
+    rig.poll(400000)
+    rig.run(60)
+    samples = rig.samples()
+    gaps = [step - 1 for step in steps(samples) if step != 1]
+    flagged = [frame for frame in rig.frames if frame[2] & frames.WAVE_OVERFLOWED]
+    assert len(gaps) == len(flagged) == 1
+    assert abs(flagged[0][4] - gaps[0]) <= 1 and gaps[0] >= 100
+    assert (frames.EVENT_ECG_OVERFLOW, None) in rig.node.events
+
+
+def test_a_late_drain_within_the_fifo_loses_nothing():
+    rig = Rig(EcgSensor)
+    rig.chip = EcgChip(rig.time)
+    rig.sensor.start(0)
+    rig.run(100)
+    for _ in range(10):
+        rig.poll(124000)
+        rig.run(20)
+    samples = rig.samples()
+    assert samples == list(range(samples[0], samples[0] + len(samples)))
+    assert rig.sensor.missed == 0 and rig.sensor.late > 10
+
+
+def test_one_failed_transfer_is_no_fault():
+    rig = Rig()
+    rig.run(30)
+    rig.chip.fail = [BusError("FAKE", 7, 5)]
+    rig.run(30)
+    assert rig.node.events == [] and rig.sensor.bus_errors == 1 and rig.chip.starts == 1
+    samples = rig.samples()
+    assert samples == list(range(samples[0], samples[0] + len(samples)))
+
+
+def test_a_fault_is_told_once_retried_ever_more_seldom_and_recovered_from():
+    rig = Rig()
+    rig.run(30)
+    rig.chip.fail = [BusError("FAKE", 7, 5)] * ERRORS_TO_FAULT
+    rig.chip.wrong = True
+    tries = []
+    check = rig.chip.check
+
+    def counted():
+        tries.append(rig.time.us)
+        check()
+
+    rig.chip.check = counted
+    rig.run(500)
+    assert rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
+    pauses = steps(tries)
+    assert len(tries) > 3 and all(step >= 0 for step in steps(pauses))
+    assert pauses[0] >= 2 * BACKOFF_FIRST_MS * 1000
+    rig.chip.wrong = False
+    rig.run(300)
+    assert rig.node.recovered == 1 and rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
+    samples = rig.samples()
+    gaps = [step - 1 for step in steps(samples) if step != 1]
+    told = [frame[4] for frame in rig.frames if frame[4]]
+    assert len(gaps) == len(told) == 1 and abs(gaps[0] - told[0]) <= 2
+
+
+def test_a_chip_that_falls_silent_is_a_fault():
+    rig = Rig()
+    rig.run(30)
+    rig.chip.take = lambda: 0
+    rig.run(40)
+    assert (frames.EVENT_SENSOR_FAULT, None) in rig.node.events
+
+
+def test_a_bus_that_is_not_there_yet_is_tried_again():
+    rig = Rig()
+    sensor = EcgSensor("FAKE", 4000000, 1, rig.clock, rig.node, lambda: absent(), rig.chain, SIZE)
+
+    def absent():
+        raise OSError(110, "no answer")
+
+    assert not sensor.start(0) and sensor.bus_errors == 1
+    assert rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
+    assert "driver" not in vitals_body(sensor, rig.sensor)
+
+
+def test_flags_follow_the_samples():
+    rig = Rig(EcgSensor)
+    rig.run(10)
+    rig.chip.lead_off = True
+    rig.run(2)
+    rig.chip.lead_off = False
+    rig.run(40)
+    marked = [bool(frame[2] & frames.WAVE_OFF) for frame in rig.frames]
+    assert marked[0] and not any(marked[1:])
+
+
+class Beat:
+    """A SampleClock whose samples come at ticks 10, 20, 30 …"""
+
+    newest = 0
+
+    def before(self, n):
+        return 10 * (self.newest - n)
+
+
+def test_no_sample_is_dropped_when_nobody_takes_a_frame():
+    emitted = []
+    buffer = WaveBuffer(
+        1, 100, lambda ready: emitted.append((list(buffer.samples[0][: ready.n]), ready.ticks))
+    )
+    clock = Beat()
+    block = array("i", range(32))
+    sent = 0
+    for _ in range(40):
+        n = 1 + sent % 32
+        for i in range(n):
+            block[i] = sent + i
+        sent += n
+        clock.newest = sent - 1
+        buffer.put([block], n, clock, 0, 0)
+    flat = [x for samples, _ in emitted for x in samples]
+    assert flat == list(range(len(flat))) and len(flat) + 100 + SLACK >= sent
+    assert [ticks for _, ticks in emitted] == [1000 * k for k in range(len(emitted))]
+
+
+def test_vitals_leave_out_what_was_not_measured():
+    ecg = Rig(EcgSensor).sensor
+    ppg = Rig(PpgSensor).sensor
+    ecg.source = frames.SRC_REPLAY
+    assert vitals_body(ecg, ppg) == {
+        frames.VITALS_HR: 723,
+        frames.VITALS_RR: [830, 828],
+        frames.VITALS_ECG_QUALITY: 90,
+        frames.VITALS_SPO2: 970,
+        frames.VITALS_PULSE: 722,
+        frames.VITALS_PPG_QUALITY: 90,
+        frames.VITALS_FLAGS: frames.VITALS_UNCALIBRATED,
+        frames.SOURCE: frames.SRC_REPLAY,
+    }
+    ecg.off = ppg.off = True
+    off = frames.VITALS_LEAD_OFF | frames.VITALS_NO_FINGER | frames.VITALS_UNCALIBRATED
+    assert vitals_body(ecg, ppg) == {frames.VITALS_FLAGS: off, frames.SOURCE: frames.SRC_REPLAY}
+    ecg.off = ppg.off = False
+    ecg.chain.settling = ppg.chain.settling = True
+    settling = frames.VITALS_ECG_SETTLING | frames.VITALS_PPG_SETTLING | frames.VITALS_UNCALIBRATED
+    assert vitals_body(ecg, ppg)[frames.VITALS_FLAGS] == settling
+    ecg.driver = ppg.driver = None
+    assert vitals_body(ecg, ppg) == {}
+
+
+def test_a_contact_must_last_to_be_an_event():
+    contact = Contact(1, 2)
+    readings = (False, True, False, True, True, True, False, False)
+    assert [contact.changed(off) for off in readings] == [0, 0, 0, 0, 1, 0, 0, 2]
