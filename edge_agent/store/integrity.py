@@ -61,7 +61,11 @@ def damage(path: Path) -> str | None:
         with closing(connect(path, read_only=True)) as db:
             found = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
             if found != ["ok"]:
-                return str(found[0]).replace("\n", " ") if found else "quick_check said nothing"
+                return (
+                    str(found[0]).replace("*** in database main ***", "").replace("\n", " ").strip()
+                    if found
+                    else "quick_check said nothing"
+                )
             application = db.execute("PRAGMA application_id").fetchone()[0]
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if application != APPLICATION_ID:
