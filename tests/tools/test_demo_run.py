@@ -51,11 +51,20 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
+    """Whether it runs: neither gone nor a zombie that only waits to be noticed."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
+    return state != "Z"
+
+
+def wait_until_dead(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in pids if alive(pid)]
 
 
 def test_everything_is_delivered_verified_and_summed_up(demo, tmp_path):
@@ -94,10 +103,20 @@ def test_ctrl_c_ends_in_order_and_leaves_no_process(demo):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, "".join(lines) + output
     assert "the ledger balances" in output
-    deadline = time.monotonic() + 5
-    while any(map(alive, helpers)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [pid for pid in helpers if alive(pid)]
+    wait_until_dead(helpers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_killed_demo_leaves_no_process(demo):
+    process = demo()
+    for line in process.stdout:
+        if "link" in line:
+            break
+    helpers = children(process.pid)
+    assert len(helpers) >= 3
+    process.kill()
+    process.wait()
+    wait_until_dead(helpers)
 
 
 def test_a_helper_that_dies_is_named(demo, tmp_path):

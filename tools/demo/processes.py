@@ -38,7 +38,7 @@ class Child:
         self.said = ""
         with open(log, "ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tools.cli", *arguments],
+                [sys.executable, "-m", "tools.demo.leash", str(os.getpid()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if ready else sink,
                 stderr=sink,
