@@ -20,7 +20,7 @@ class FlashError(Exception):
     """
 
     def __init__(self, path, cause):
-        super().__init__(path + ": " + cause)
+        super().__init__(path.split("/")[-1] + ": " + cause)
         self.path = path
         self.cause = cause
 

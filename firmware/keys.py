@@ -28,7 +28,8 @@ class KeyStore:
             payload = self._records.read(name)
             return None if payload is None else cbor.loads(payload)
         except (FlashError, ProtocolError) as error:
-            self.faults.append(str(error))
+            if str(error) not in self.faults:
+                self.faults.append(str(error))
             self._records.set_aside(name)
             return None
 

@@ -201,7 +201,7 @@ def test_a_damaged_record_is_set_aside_and_told():
     damaged = medium.files["state/agents"][:-1]
     medium.files["state/agents"] = damaged
     assert store.agents() == []
-    assert store.faults == ["state/agents: damaged"]
+    assert store.faults == ["agents: damaged"]
     assert medium.files["state/agents.bad"] == damaged
 
 

@@ -56,7 +56,10 @@ class Agent:
 
     def step(self) -> None:
         now_ms = int(time.monotonic() * 1000)
-        data = self._port.read(max(1, self._port.in_waiting))
+        try:
+            data = self._port.read(max(1, self._port.in_waiting))
+        except serial.SerialException:  # a pty that says it has something and then has not
+            data = b""
         if data:
             self.raw += data
             for event in self.session.feed(data, now_ms):

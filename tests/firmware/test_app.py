@@ -1,0 +1,309 @@
+"""The node application on the VM: from its first boot to an orderly stop, and through resets, strangers and
+errors.
+"""
+
+import hashlib
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+from protocol import attest, frames, waveform
+from protocol import session_events as ev
+from protocol.identity import node_id
+
+CLEAN, BOUND_S = 2, 3
+FROM_MEMORY_S, FROM_FLASH_S = 1, 35
+
+
+def codes(agent):
+    return [body[frames.EVENT_CODE] for _, _, body in agent.of(frames.KIND_EVENT)]
+
+
+def patched(tree: Path, folder: Path, code: str) -> Path:
+    """A copy of a tree whose main.py runs `code` before the node."""
+    copy = folder / "patched"
+    shutil.copytree(tree, copy)
+    main = (copy / "main.py").read_text()
+    (copy / "main.py").write_text(main.replace("run(Board(CONFIG))", code + "\nrun(Board(CONFIG))"))
+    return copy
+
+
+def complete(agent, boot):
+    held = agent.frames[boot]
+    return sorted(held) == list(range(len(held)))
+
+
+def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
+    node = make_node()
+    agent = make_agent(node.port)
+    boot = agent.until(lambda: agent.of(frames.KIND_BOOT))[0]
+    announced = next(event for event in agent.events if isinstance(event, ev.Announced))
+    number, _, body = boot
+    assert number == 0
+    assert body[frames.BOOT_BOARD] == "virtual"
+    assert node_id(*body[frames.BOOT_KEYS]) == announced.node_id
+    assert body[frames.BOOT_RESET_CAUSE] == frames.RESET_POWER_ON
+    assert body[frames.BOOT_INPUT] == node.label
+    assert body[frames.BOOT_ENTROPY] == frames.ENTROPY_STRONG
+    assert frames.BOOT_PREVIOUS not in body
+    channels = [[0, "MAX30003", 4000000, 3052], [1, "MAX30102", 10000000, 62], [2, "MAX30102", 10000000, 62]]
+    assert body[frames.BOOT_CHANNELS] == channels
+
+    agent.until(lambda: agent.of(frames.KIND_STATUS))
+    assert agent.during(node.stop) == 0
+    first = max(agent.frames)
+    assert complete(agent, first)
+    assert codes(agent) == [frames.EVENT_STOP]
+    kinds = [kind for kind, _, _ in agent.frames[first].values()]
+    assert kinds[-1] == frames.KIND_ATTEST
+
+    node.reset(hard=False)
+    statement = agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))[0][2][
+        frames.BOOT_PREVIOUS
+    ]
+    assert statement == [first, len(agent.frames[first]), True, 0]
+    assert max(agent.frames)[:4] == b"\0\0\0\x02"
+
+
+def test_time_goes_on_where_ticks_wrap(make_node, make_agent):
+    """The VM's ticks_us starts 5 s before it wraps."""
+    agent = make_agent(make_node().port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 8)
+    seconds = [t_us for _, t_us, _ in agent.of(frames.KIND_VITALS)]
+    assert seconds[0] < 5000000 < seconds[-1] < 12000000
+    assert all(700000 < b - a < 1300000 for a, b in pairwise(seconds))
+    waves = [w for w in agent.of(frames.KIND_WAVE) if w[2][frames.WAVE_CHANNEL] == frames.CH_ECG]
+    for (_, t_us, body), (_, after_us, _) in pairwise(waves):
+        assert abs(after_us - t_us - body[frames.WAVE_COUNT] * 4000) < 5000
+    for echo in (event for event in agent.events if isinstance(event, ev.TimeEcho)):
+        assert 0 <= echo.rx_us <= echo.tx_us < 12000000
+
+
+def test_what_arrives_is_what_the_fifos_gave(make_node, make_agent):
+    node = make_node(speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_STATUS)) >= 2)
+    agent.during(node.stop)
+    received = {channel: [] for channel in (frames.CH_ECG, frames.CH_PPG_RED, frames.CH_PPG_IR)}
+    for _, _, body in agent.of(frames.KIND_WAVE):
+        assert frames.WAVE_MISSED not in body
+        samples = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+        received[body[frames.WAVE_CHANNEL]] += samples
+    log = node.fifo_log
+    assert received[frames.CH_ECG] == [code >> 3 for code in log.ecg.codes]
+    assert received[frames.CH_PPG_RED] == list(log.ppg.red)
+    assert received[frames.CH_PPG_IR] == list(log.ppg.infrared)
+    assert len(received[frames.CH_ECG]) > 4900
+
+
+def test_everything_is_attested_but_the_last_attestation(make_node, make_agent):
+    node = make_node(speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_ATTEST)) >= 2, 30)
+    agent.during(node.stop)
+    boot = max(agent.frames)
+    ed_pub, x_pub = agent.of(frames.KIND_BOOT)[0][2][frames.BOOT_KEYS]
+    covered = 0
+    for _, _, body in agent.of(frames.KIND_ATTEST):
+        assert body[attest.FIRST] == covered
+        plain = [agent.plain[boot][covered + i] for i in range(body[attest.COUNT])]
+        assert attest.verify(node_id(ed_pub, x_pub), ed_pub, boot, body, plain)
+        plain[0] = plain[0][:-1] + bytes((plain[0][-1] ^ 1,))
+        assert not attest.verify(node_id(ed_pub, x_pub), ed_pub, boot, body, plain)
+        covered += body[attest.COUNT]
+    assert covered == len(agent.frames[boot]) - 1
+
+
+def test_a_reset_states_what_it_took(make_node, make_agent):
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) >= 3)
+    first = max(agent.frames)
+    agent.acking = False
+    agent.run(2)
+    node.reset(hard=True)
+    agent.acking = True
+    body = agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))[0][2]
+    boot_id, known_next, clean, bound_s = body[frames.BOOT_PREVIOUS]
+    assert body[frames.BOOT_RESET_CAUSE] == frames.RESET_HARD
+    assert (boot_id, clean, bound_s) == (first, False, FROM_MEMORY_S)
+    assert known_next >= max(agent.frames[first]) + 1
+
+    second = max(agent.frames)
+    node.power_cycle()
+    body = agent.until(lambda: len(agent.frames) == 3 and agent.of(frames.KIND_BOOT))[0][2]
+    assert body[frames.BOOT_RESET_CAUSE] == frames.RESET_POWER_ON
+    assert body[frames.BOOT_PREVIOUS] == [second, 0, False, FROM_FLASH_S]
+
+
+def test_flash_that_refuses_the_boot_counter_stops_every_seal(make_node, make_agent, tmp_path):
+    flash = tmp_path / "node"
+    flash.mkdir()
+    (flash / "state").write_text("a file where the folder should be")
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.until(lambda: any(isinstance(event, ev.Refused) for event in agent.events))
+    assert {event.code for event in agent.events if isinstance(event, ev.Refused)} == {7}
+    agent.run(6)
+    assert agent.frames == {} and not any(isinstance(event, ev.Announced) for event in agent.events)
+    (flash / "state").unlink()
+    (flash / "state").mkdir()
+    agent.until(lambda: agent.of(frames.KIND_BOOT))
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    texts = [body[frames.EVENT_TEXT] for _, _, body in agent.of(frames.KIND_EVENT)]
+    assert texts[0].startswith("seed: ") and len(texts) == len(set(texts)) < 5 and node.resets == 0
+
+
+def test_a_second_agent_needs_the_button_and_a_third_finds_no_room(make_node, make_agent):
+    node = make_node()
+    first = make_agent(node.port)
+    first.until(lambda: first.of(frames.KIND_BOOT))
+    first.close()
+
+    def ask(agent):
+        agent.session.request_pairing(bytes(16))
+        return agent.until(lambda: [e for e in agent.events if isinstance(e, (ev.PairReply, ev.Refused))])[-1]
+
+    second = make_agent(node.port)
+    second.pairing = False
+    refused = ask(second)
+    assert isinstance(refused, ev.Refused) and refused.code == 5
+    node.bench.pins["BUTTON"] = 1
+    second.events.clear()
+    assert isinstance(ask(second), ev.PairReply)
+    second.until(lambda: second.of(frames.KIND_VITALS))
+    second.close()
+    third = make_agent(node.port)
+    third.pairing = False
+    assert isinstance(ask(third), ev.Refused)
+    third.close()
+    node.bench.pins["BUTTON"] = 0
+    node.reset(hard=True)
+    again = make_agent(node.port, first.identity)
+    again.known.update(first.known)
+    again.until(lambda: again.of(frames.KIND_BOOT))
+
+
+def test_an_outbox_that_runs_over_accounts_for_every_frame(make_node, make_agent, virtual_tree, tmp_path):
+    tree = patched(virtual_tree, tmp_path, 'CONFIG["node"]["outbox_bytes"] = 6000')
+    node = make_node(tree=tree, speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: agent.of(frames.KIND_BOOT))
+    node.unplug()
+    agent.run(8)
+    node.replug()
+    agent.until(lambda: agent.of(frames.KIND_LOSS), 30)
+    statuses = len(agent.of(frames.KIND_STATUS))
+    agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > statuses)
+    agent.during(node.stop)
+    held = set(agent.frames[max(agent.frames)])
+    lost = set()
+    for _, _, body in agent.of(frames.KIND_LOSS):
+        for first, count, reason in body[frames.LOSS_RANGES]:
+            assert reason == frames.LOSS_OUTBOX_FULL
+            assert not lost & set(range(first, first + count))
+            lost |= set(range(first, first + count))
+    assert lost and not lost & held
+    assert held | lost == set(range(max(held) + 1))
+    assert len(lost) >= agent.of(frames.KIND_STATUS)[-1][2][frames.STATUS_EVICTED]
+
+
+def test_a_lead_that_comes_off_is_told(make_node, make_agent):
+    node = make_node(speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 3)
+    node.patient.lead_off = True
+    agent.until(lambda: frames.EVENT_LEAD_OFF in codes(agent))
+    agent.until(lambda: agent.of(frames.KIND_VITALS)[-1][2][frames.VITALS_FLAGS] & frames.VITALS_LEAD_OFF)
+    assert frames.VITALS_HR not in agent.of(frames.KIND_VITALS)[-1][2]
+    node.patient.lead_off = False
+    agent.until(lambda: frames.EVENT_LEAD_ON in codes(agent))
+
+
+DIES = """
+from firmware.app import Node
+each_second = Node._each_second
+def dies(self, second):
+    if second == 3:
+        self.clock.seconds
+        raise ValueError("a bug")
+    each_second(self, second)
+Node._each_second = dies
+"""
+
+
+def test_a_task_that_dies_is_told_and_starts_again(make_node, make_agent, virtual_tree, tmp_path):
+    node = make_node(tree=patched(virtual_tree, tmp_path, DIES))
+    agent = make_agent(node.port)
+    agent.until(lambda: frames.EVENT_INTERNAL_ERROR in codes(agent))
+    body = next(
+        b for _, _, b in agent.of(frames.KIND_EVENT) if b[frames.EVENT_CODE] == frames.EVENT_INTERNAL_ERROR
+    )
+    assert (
+        body[frames.EVENT_TEXT].startswith("process: ValueError at ") and "a bug" in body[frames.EVENT_TEXT]
+    )
+    assert body[frames.EVENT_PRIORITY] == frames.PRIORITY_HIGH
+    readings = len(agent.of(frames.KIND_VITALS))
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > readings + 2)
+    assert codes(agent).count(frames.EVENT_INTERNAL_ERROR) == 1 and node.resets == 0
+
+
+BREAKS = """
+from protocol.outbox import Outbox
+add = Outbox.add
+def breaks(self, seq, *rest):
+    if seq == 12:
+        raise MemoryError("no room for frame 12")
+    add(self, seq, *rest)
+Outbox.add = breaks
+"""
+
+
+def test_a_frame_made_by_half_ends_the_boot(make_node, make_agent, virtual_tree, tmp_path):
+    """Its number is spent: were another frame sealed under it, two plaintexts would share a nonce."""
+    node = make_node(tree=patched(virtual_tree, tmp_path, BREAKS))
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))
+    assert node.resets == 1
+    first = min(agent.frames)
+    assert set(agent.frames[first]) <= set(range(12))
+    assert agent.of(frames.KIND_BOOT)[0][2][frames.BOOT_PREVIOUS] == [first, 12, False, FROM_MEMORY_S]
+
+
+HANGS = """
+import time
+from firmware.app import Node
+def hangs(self, second):
+    if second == 2:
+        while True:
+            time.sleep_ms(10)
+Node._each_second = hangs
+"""
+
+
+def test_a_node_that_hangs_is_restarted_by_its_watchdog(make_node, make_agent, virtual_tree, tmp_path):
+    node = make_node(tree=patched(virtual_tree, tmp_path, HANGS))
+    agent = make_agent(node.port)
+    agent.until(lambda: node.resets == 1, 20)
+    body = agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))[0][2]
+    assert body[frames.BOOT_RESET_CAUSE] == frames.RESET_WATCHDOG
+
+
+def test_nothing_is_printed_into_the_link(make_node, make_agent, tmp_path):
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 2)
+    agent.send(b"\x03\x04\x00print('no prompt here')\r\n\x00" + bytes(range(256)))
+    readings = len(agent.of(frames.KIND_VITALS))
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > readings + 1)
+    agent.during(node.stop)
+    assert "malformed" not in agent.session.rejected
+    assert (tmp_path / "node.log").read_text() == ""
+
+
+def test_the_tree_that_ran_is_the_tree_of_the_manifest(virtual_tree):
+    listed = json.loads((virtual_tree / "manifest.json").read_text())["files"]
+    for path, facts in listed.items():
+        data = (virtual_tree / path).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (facts["bytes"], facts["sha256"])
