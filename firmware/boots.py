@@ -1,10 +1,12 @@
 """The boot counter, the boot id, and what is known afterwards of how a boot ended (docs/wire-protocol.md §5
 and §8.1).
 
-The record `boot` is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot
-id. It is committed once before the first seal of a boot, then with the number of the next frame at a bounded
-rate, and last at an orderly stop. A board that keeps some memory through a reset also holds that number
-there, frame by frame. The next boot makes its statement from whichever knows more.
+The record is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot id. It
+is committed once before the first seal of a boot, then with the number of the next frame at a bounded rate,
+and last at an orderly stop. It lies in two places: a commit writes both, a reservation one of them in turn,
+so that damage to either never takes the counter back (an agent refuses a counter that it has seen). A board
+that keeps some memory through a reset also holds the number there, frame by frame. The next boot makes its
+statement from whichever knows more.
 """
 
 import struct
@@ -14,7 +16,7 @@ from firmware.flash import FlashError
 from protocol import cbor
 from protocol.errors import ProtocolError
 
-BOOT_RECORD = "boot"
+BOOT_RECORDS = ("boot-a", "boot-b")
 RESERVE_EVERY_S = 30
 # Longest time between two reservations: the rate, and a generous bound on how long their task is kept from
 # running.
@@ -37,8 +39,8 @@ class BootRecord:
     """One boot: commits it, keeps its record, states the one before.
 
     `boot_id`: 12 bytes. `statement`: [boot id, known_next, clean, bound_s] of the previous boot, None in a
-    node's first. `fault`: text on a damaged record that was set aside, or None. `board` has retained_read()
-    and retained_write().
+    node's first. `fault`: text on a damaged record that commit() sets aside, or None. `board` has
+    retained_read() and retained_write().
     """
 
     def __init__(self, records, board):
@@ -47,18 +49,14 @@ class BootRecord:
         self._retained = bytearray(RETAINED_BYTES)
         self._reserved_s = 0
         self._reserved = 0
+        self._turn = 0
+        self._damaged = []
         self.fault = None
         self.boot_id = b""
         self.statement = self._previous()
 
     def _previous(self):
-        stored = None
-        try:
-            payload = self._records.read(BOOT_RECORD)
-            if payload is not None:
-                stored = cbor.loads(payload)
-        except (FlashError, ProtocolError) as error:
-            self.fault = str(error)
+        stored = self._newest()
         retained = read_retained(self._board.retained_read())
         if stored is None and retained is None:
             return None
@@ -68,6 +66,25 @@ class BootRecord:
         if not clean and retained is not None and retained[0] == boot_id and retained[1] >= known_next:
             return [boot_id, retained[1], False, RETAINED_BOUND_S]
         return [boot_id, known_next, clean, bound_s]
+
+    def _newest(self):
+        newest = None
+        for place in BOOT_RECORDS:
+            try:
+                payload = self._records.read(place)
+                if payload is None:
+                    continue
+                boot_id, known_next, clean, bound_s = cbor.loads(payload)
+            except (FlashError, ProtocolError) as error:
+                self.fault = str(error)
+                self._damaged.append(place)
+                continue
+            if newest is None or (boot_id[:4], known_next, clean) > (newest[0][:4], newest[1], newest[2]):
+                newest = [boot_id, known_next, clean, bound_s]
+        if newest is not None and self._damaged and not newest[2]:
+            # What is damaged may have been the later reservation.
+            newest[3] += RESERVE_BOUND_S
+        return newest
 
     def commit(self, random8):
         """Put the next counter on flash; from then on `boot_id` is this boot's. Raises CommitError, and may
@@ -79,23 +96,27 @@ class BootRecord:
         if counter > MAX_COUNTER:
             raise CommitError("the boot counter is used up")
         boot_id = counter.to_bytes(4, "big") + random8
-        if self.fault is not None:
-            try:
-                self._records.set_aside(BOOT_RECORD)
-            except FlashError as error:
-                raise CommitError(error.cause)
-        self._write(boot_id, 0, False)
+        try:
+            while self._damaged:
+                self._records.set_aside(self._damaged[-1])
+                self._damaged.pop()
+        except FlashError as error:
+            raise CommitError(error.cause)
+        for _ in BOOT_RECORDS:
+            self._write(boot_id, 0, False)
         self.boot_id = boot_id
         self.retain(0)
 
     def _write(self, boot_id, known_next, clean):
         bound_s = 0 if clean else RESERVE_BOUND_S
         payload = cbor.dumps([boot_id, known_next, clean, bound_s])
+        place = BOOT_RECORDS[self._turn]
+        self._turn = 1 - self._turn
         try:
-            self._records.write(BOOT_RECORD, payload)
+            self._records.write(place, payload)
             # A commit counts when it can be read back: flash that is full or worn may take a write and keep
             # nothing.
-            kept = self._records.read(BOOT_RECORD)
+            kept = self._records.read(place)
         except FlashError as error:
             raise CommitError(error.cause)
         if kept != payload:

@@ -35,7 +35,7 @@ def sync_file(file):
 def sync_folder(path):
     """Bring a rename onto the medium; LittleFS does so itself, and `os.sync` covers the other ports."""
     if hasattr(os, "fsync"):
-        handle = os.open(path or ".", os.O_RDONLY)
+        handle = os.open(path or ".", os.O_RDONLY)  # pyright: ignore[reportAttributeAccessIssue]
         os.fsync(handle)
         os.close(handle)
     elif hasattr(os, "sync"):

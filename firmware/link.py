@@ -36,7 +36,7 @@ class Link:
     async def receive(self):
         """Task: whatever the agent says, as soon as it is there."""
         while True:
-            await readable(self._port.stream)
+            await readable(self._port.stream)  # pyright: ignore[reportGeneralTypeIssues]
             data = self._port.read()
             if data:
                 self.take(data)
@@ -99,7 +99,7 @@ class Link:
 
 def readable(stream):
     """Awaitable: until `stream` has something to read."""
-    yield asyncio.core._io_queue.queue_read(stream)
+    yield asyncio.core._io_queue.queue_read(stream)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 SLICE_US = 3000

@@ -31,6 +31,8 @@ class Sensor:
     # A sample is late when it is read this long after it was taken: the FIFO is nearly full by then.
     late_us = 0
     overflow_event = 0
+    # Electrode or finger off, at the last drain.
+    off = False
     # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of
     # them.
     gap_after = False
@@ -113,7 +115,7 @@ class Sensor:
             return
         begin = self._clock.ticks_us()
         try:
-            n = self._drain()
+            n = self._drain()  # pyright: ignore[reportAttributeAccessIssue] - each sensor's own
         except DriverError as error:
             self._count(error)
             self._errors_in_row += 1
@@ -174,7 +176,7 @@ class Sensor:
             late = min(n, age // (self.period_ns // 1000) + 1)
             self.late += late
         flags = frames.WAVE_SATURATED if self.driver.saturated else 0
-        self._process(n)
+        self._process(n)  # pyright: ignore[reportAttributeAccessIssue]
         if self.off:
             flags |= frames.WAVE_OFF
         self.wave.put(self._blocks, n, self.sample_clock, flags, late)
@@ -187,7 +189,6 @@ class EcgSensor(Sensor):
     late_us = 100000
     overflow_event = frames.EVENT_ECG_OVERFLOW
     gap_after = True
-    off = False
 
     def _drain(self):
         return self.driver.drain(self._blocks[0])
@@ -203,7 +204,6 @@ class PpgSensor(Sensor):
     channels = (frames.CH_PPG_RED, frames.CH_PPG_IR)
     late_us = 250000
     overflow_event = frames.EVENT_PPG_OVERFLOW
-    off = False
 
     def _drain(self):
         return self.driver.drain(self._blocks[0], self._blocks[1])

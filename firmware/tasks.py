@@ -27,9 +27,9 @@ async def keep_alive(name, task, died):
 def describe(name, error):
     """An error in a few words: task, kind, where it was raised, what it said."""
     trace = io.StringIO()
-    sys.print_exception(error, trace)
+    sys.print_exception(error, trace)  # pyright: ignore[reportArgumentType]
     where = ""
-    for line in trace.getvalue().split("\n"):
+    for line in trace.getvalue().split("\n"):  # pyright: ignore[reportAttributeAccessIssue]
         line = line.strip()
         if line.startswith("File "):
             parts = line.split(",")

@@ -2,7 +2,8 @@
 
     micropython tests/both/run_micropython.py tests/both/test_x.py …
 
-Prints `ok name` or `FAIL name` and the traceback for each, and exits with 1 when one failed or a file held none.
+Prints `ok name` or `FAIL name` and the traceback for each, and exits with 1 when one failed or a file held
+none.
 """
 
 import gc

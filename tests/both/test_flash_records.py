@@ -2,6 +2,7 @@
 
 import firmware.flash as flash
 from firmware.boots import (
+    BOOT_RECORDS,
     RESERVE_BOUND_S,
     RESERVE_EVERY_S,
     RETAINED_BOUND_S,
@@ -329,13 +330,33 @@ def test_memory_counts_on_where_the_record_is_damaged():
     board = Board(b"")
     record = boot(records, board)
     record.retain(5)
-    medium.files["state/boot"] = b"rubbish"
+    medium.files["state/boot-a"] = medium.files["state/boot-b"] = b"rubbish"
     after = BootRecord(records, board)
     assert "damaged" in after.fault
     assert after.statement == [record.boot_id, 5, False, RETAINED_BOUND_S]
     after.commit(b"12345678")
     assert after.boot_id[:4] == b"\0\0\0\x02"
-    assert medium.files["state/boot.bad"] == b"rubbish"
+    assert medium.files["state/boot-a.bad"] == medium.files["state/boot-b.bad"] == b"rubbish"
+
+
+def test_damage_to_one_place_never_takes_the_counter_back():
+    for place in BOOT_RECORDS:
+        for reservations in range(4):
+            medium = Medium()
+            records = on(medium)
+            boot(records, Board())
+            record = boot(records, Board())
+            for n in range(reservations):
+                record.reserve(10 * (n + 1), (n + 1) * RESERVE_EVERY_S)
+            medium.files["state/" + place] = b"rubbish"
+            after = BootRecord(records, Board())
+            boot_id, known_next, clean, bound_s = after.statement
+            assert boot_id == record.boot_id and not clean
+            assert 10 * (reservations - 1) <= known_next <= 10 * reservations
+            assert bound_s == 2 * RESERVE_BOUND_S
+            after.commit(b"12345678")
+            assert after.boot_id[:4] == b"\0\0\0\x03"
+            assert BootRecord(records, Board()).fault is None
 
 
 def test_garbage_in_memory_is_nothing():
