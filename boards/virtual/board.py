@@ -90,7 +90,7 @@ class Board:
         error goes to stderr.
         """
         if error is not None:
-            sys.print_exception(error, sys.stderr)
+            sys.print_exception(error, sys.stderr)  # pyright: ignore[reportArgumentType]
         self._bridge.watchdog(0)
         give_console_back()
         sys.exit(EXIT_RESET if code else 0)
