@@ -40,13 +40,13 @@ class Start:
         board_bytes, strong = board.entropy()
         self.pool = EntropyPool(self.records, board_bytes, strong)
         if self.pool.fault is not None:
-            self.faults.append("seed: " + str(self.pool.fault))
+            self.faults.append(str(self.pool.fault))
         self.store = KeyStore(self.records)
         self.identity = self._insist(self._identity)
         self.record = BootRecord(self.records, board)
         self._insist(self._commit)
         self.agents = self.store.agents()
-        self.faults += self.store.faults
+        self.faults += [text for text in self.store.faults if text not in self.faults]
         if self.record.fault is not None:
             self.faults.append(self.record.fault)
         self.keys = BootKeys(self.pool.random(16), self.record.boot_id)

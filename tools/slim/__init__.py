@@ -17,10 +17,10 @@ and keeps a record of where each line came from (emit.py), for tracebacks from a
 import ast
 from collections.abc import Collection
 
-from tools.slim.bundle import bundle
+from tools.slim.bundle import Unbundled, bundle
 from tools.slim.constants import fold_constants
 from tools.slim.emit import Source
-from tools.slim.liveness import drop_dead, imported_modules, mentions
+from tools.slim.liveness import drop_dead, imported_modules
 from tools.slim.names import shorten_parameters, shorten_private
 from tools.slim.strip import Strip
 from tools.slim.texts import drop_texts
@@ -33,22 +33,23 @@ def slim(
 ) -> tuple[Source, set[str]]:
     """(the bundle, the opaque modules that it still imports).
 
-    `sources`: module name to source. `opaque` modules stay files of their own and keep whatever they mention;
-    `entries` are the modules that are imported from outside, `roots` the names that are used there and keep
-    their spelling.
+    `sources`: module name to source. `opaque` modules stay files of their own, so they may import none of the
+    others; `entries` are the modules that are imported from outside, `roots` the names that are used there
+    and keep their spelling. Raises Unbundled.
     """
     trees = {name: ast.parse(source, name) for name, source in sources.items()}
-    kept = set(roots)
     for name in opaque:
-        kept |= mentions(trees[name])
+        found = sorted(imported_modules(trees, [name]) - {name})
+        if found:
+            raise Unbundled(f"{name} stays a file of its own, but imports {found[0]}")
     worked = {name: tree for name, tree in trees.items() if name not in opaque}
     for tree in worked.values():
         Strip().visit(tree)
-    fold_constants(worked, kept)
+    fold_constants(worked, roots)
     drop_texts(worked, ERRORS)
-    drop_dead(worked, kept)
-    shorten_parameters(worked, kept)
-    shorten_private(worked, kept)
+    drop_dead(worked, roots)
+    shorten_parameters(worked, roots)
+    shorten_private(worked, roots)
     needed = imported_modules(trees, entries)
     parts = bundle({name: worked[name] for name in worked if name in needed}, entries, roots)
     whole = {str(n): ast.Module(body, []) for n, (_, body) in enumerate(parts)}

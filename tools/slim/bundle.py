@@ -68,21 +68,25 @@ def _bindings(module: str, tree: ast.Module, trees: dict[str, ast.Module]) -> di
     """What each top-level name of a module stands for."""
     table: dict[str, Target] = {}
 
+    def bind(name: str, target: Target, line: int) -> None:
+        if table.setdefault(name, target) != target:
+            raise Unbundled(f"{module}:{line}: {name} stands for two things")
+
     def block(body: list[ast.stmt]) -> None:
         for node in body:
             if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-                table[node.name] = Own(module, node.name)
+                bind(node.name, Own(module, node.name), node.lineno)
             elif isinstance(node, ast.ImportFrom):
                 base = node.module or ""
                 for alias in node.names:
-                    table[alias.asname or alias.name] = _imported(base, alias.name, trees)
+                    bind(alias.asname or alias.name, _imported(base, alias.name, trees), node.lineno)
             elif isinstance(node, ast.Import):
                 for alias in node.names:
-                    table[alias.asname or alias.name] = Other(alias.name, "")
+                    bind(alias.asname or alias.name, Other(alias.name, ""), node.lineno)
             else:
                 for child in ast.walk(node):
                     if _stores(child):
-                        table[child.id] = Own(module, child.id)
+                        bind(child.id, Own(module, child.id), node.lineno)
                 for part in _blocks(node):
                     block(part)
 
@@ -235,6 +239,28 @@ class _Resolver(ast.NodeTransformer):
         self._scopes.pop()
         return node
 
+    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
+        return self._comprehension(node)
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
+        return self._comprehension(node)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        return self._comprehension(node)
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        return self._comprehension(node)
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.AST:
+        first = node.generators[0]
+        first.iter = self.visit(first.iter)
+        source, first.iter = first.iter, ast.Constant(None)
+        self._scopes.append({n.id for part in node.generators for n in ast.walk(part.target) if _stores(n)})
+        self.generic_visit(node)
+        self._scopes.pop()
+        first.iter = source
+        return node
+
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         if not self._scopes:
             node.name = self._names.final(Own(self._module, node.name))
@@ -276,6 +302,8 @@ def _all_locals(trees: dict[str, ast.Module]) -> set[str]:
                 found |= _locals(node)
             elif isinstance(node, ast.Lambda):
                 found |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+            elif isinstance(node, ast.comprehension):
+                found |= {name.id for name in ast.walk(node.target) if _stores(name)}
     return found
 
 
@@ -284,7 +312,7 @@ def _stores(node: ast.AST) -> TypeGuard[ast.Name]:
 
 
 def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
-    """The names that are local to a function itself, those of its comprehensions included."""
+    """The names that are local to a function itself; those of its comprehensions have scopes of their own."""
     found = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
     outside: set[str] = set()
     todo: list[ast.AST] = list(function.body)
@@ -293,7 +321,7 @@ def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
         if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             found.add(node.name)
             continue
-        if isinstance(node, ast.Lambda):
+        if isinstance(node, (ast.Lambda, ast.comprehension)):
             continue
         if _stores(node):
             found.add(node.id)

@@ -71,8 +71,6 @@ class _Module:
         """What an expression of literals and constants comes to, or None."""
         copy = ast.parse(ast.unparse(node), mode="eval")
         folded = _Fold(self, modules).visit(copy).body
-        if isinstance(folded, ast.Call) and ast.unparse(folded.func) == "const":
-            folded = folded.args[0]
         if not all(isinstance(child, FOLDABLE) for child in ast.walk(folded)):
             return None
         value = eval(compile(ast.fix_missing_locations(ast.Expression(folded)), "constant", "eval"))

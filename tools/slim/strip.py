@@ -23,6 +23,10 @@ class Strip(ast.NodeTransformer):
         target = node.targets[0]
         return None if isinstance(target, ast.Name) and target.id in NOT_RUN else self.generic_visit(node)
 
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        return node.args[0] if ast.unparse(node.func) == "const" else node
+
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
             return None
