@@ -5,9 +5,10 @@ I2C address 0x57 (0xAE/0xAF as written there), up to 400 kHz.
 
 Settings made here, and why:
   SpO2 mode (red and infrared), 100 samples a second of each, 411 us pulses: 18 bits ("SpO2 Configuration",
-  Tables 6, 7). Range 16384 nA (Table 5): a finger in reflection at 7.2 mA stays below half of it. FIFO does
-  not roll over: when it is full the *newest* samples are lost and counted, so the record up to the gap is
-  sound and the size of the gap is known up to 31 ("FIFO Overflow Counter").
+    Tables 6, 7).
+  Range 16384 nA (Table 5): a finger in reflection at 7.2 mA stays below half of it.
+  FIFO does not roll over: when it is full the *newest* samples are lost and counted, so the record up to the
+    gap is sound and the size of the gap is known up to 31 ("FIFO Overflow Counter").
 
 Output: the 18-bit sample itself. Table 5 gives 62.5 pA a unit; `lsb` is that cut to an integer for the wire
 (0.8 % low; no reading depends on it, since the current of the LEDs varies by far more from part to part).

@@ -96,7 +96,7 @@ class ClockFit:
         return True
 
     def _slope(self, samples: list[_Sample]) -> tuple[int, int] | None:
-        """Bounds on how many ns the Unix clock gains on each second of the node's;
+        """Bounds on how many ns the Unix clock gains on each second of the node's.
 
         None when no line meets all.
         """
@@ -128,9 +128,9 @@ class ClockFit:
         return PPB * PPB // (PPB + gain) - PPB if gain > -PPB else PPB
 
     def fix(self, t_us: int) -> Fix | None:
-        """What Unix time node time `t_us` is, with its bound;
+        """What Unix time node time `t_us` is, with its bound; None before the first echo.
 
-        None before the first echo. Past and future alike widen the bound.
+        Past and future alike widen the bound.
         """
         reference = self._reference
         if reference is None:

@@ -249,9 +249,9 @@ def _links(source: _Source, given: Any) -> tuple[LinkConfig, ...]:
 
 
 def parse(text: str, path: Path) -> Config:
-    """The configuration that `text` means;
+    """The configuration that `text` means. Raises ConfigError.
 
-    relative paths are relative to the folder of `path`. Raises ConfigError.
+    Relative paths are relative to the folder of `path`.
     """
     try:
         document = tomllib.loads(text)
@@ -313,9 +313,9 @@ def parse(text: str, path: Path) -> Config:
 
 
 def load(path: Path | None = None) -> Config:
-    """The configuration at `path`;
+    """The configuration at `path`.
 
-    with None the one at default_path(), or the defaults when there is none.
+    With None the one at default_path(), or the defaults when there is none.
     """
     if path is None:
         path = default_path()

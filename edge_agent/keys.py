@@ -55,9 +55,9 @@ def public_path(path: Path) -> Path:
 
 
 def create(path: Path, role: str) -> Identity:
-    """Make new keys and write `path` (mode 0600) and its .pub;
+    """Make new keys and write `path` (mode 0600) and its .pub; never replaces a file.
 
-    never replaces a file. KeyFileError, OSError.
+    Raises KeyFileError and OSError.
     """
     identity = crypto.run(generate_steps(os.urandom(64)))
     text = _heading(role, identity.fingerprint, "secret: keep it here, and nowhere else")

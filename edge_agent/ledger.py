@@ -3,17 +3,14 @@
 For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + lost_at_agent`:
 
 - produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what the
-next
-  boot stated of this one;
+  next boot stated of this one;
 - delivered: in a batch whose receipt is verified;
 - pending: stored here without a receipt, or still with the node;
 - evicted: named by a loss frame of the node and not stored;
 - lost_at_reset: not stored, and went with the RAM of a boot that has ended; `bound_s` is the node's own bound
-on what
-  may have existed beyond `produced` (None: the statement did not survive either);
+  on what may have existed beyond `produced` (None: the statement did not survive either);
 - lost_at_agent: freed by the node on our acknowledgement and gone from this store, because an earlier store
-was damaged
-  or a backup restored. It is an upper bound: the collector may hold them.
+  was damaged or a backup restored. It is an upper bound: the collector may hold them.
 
 Numbers that none of these explains are `unexplained`: the ledger does not balance. Nor does it when a frame
 stands in more than one batch (`duplicates`). `resent` (received again, stored once) and `conflicts` (received

@@ -7,9 +7,9 @@ Pair = tuple[int, int]
 
 
 class Ranges:
-    """A set of non-negative integers as ascending, disjoint, non-touching ranges;
+    """A set of non-negative integers as ascending, disjoint, non-touching ranges.
 
-    iterates as (first, count).
+    Iterates as (first, count).
     """
 
     __slots__ = ("_ends", "_starts", "count")

@@ -4,12 +4,14 @@ A name costs a 32-bit node some thirty bytes of heap, a function that nobody cal
 hundred, and stock MicroPython keeps all of them. Working on the syntax trees of all shipped modules together,
 `slim`
 
-1. drops annotations, docstrings and what only a type checker or another interpreter sees (strip.py), 2. puts
-the values of constants – upper-case names of integers and short texts – where they are used (constants.py),
-3. drops functions, classes, methods, tables and imports that nothing live mentions; by name, so a name that
-is mentioned anywhere keeps all its bearers (liveness.py), 4. shortens parameters that no caller names, and
-private names, so that modules share them (names.py), 6. puts all modules into one namespace (bundle.py), in
-which dead names show better: step 3 again,
+1. drops annotations, docstrings and what only a type checker or another interpreter sees (strip.py),
+2. puts the values of constants – upper-case names of integers and short texts – where they are used
+   (constants.py),
+3. empties the texts of errors about received bytes (texts.py),
+4. drops functions, classes, methods, tables and imports that nothing live mentions; by name, so a name that
+   is mentioned anywhere keeps all its bearers (liveness.py),
+5. shortens parameters that no caller names, and private names, so that modules share them (names.py),
+6. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
 """
