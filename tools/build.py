@@ -369,6 +369,6 @@ def build(name: str, out: Path | None, source: bool, line: int | None, quiet: bo
     except (BuildError, OSError) as e:
         raise click.ClickException(str(e)) from e
     if not quiet:
-        for line in sizes(built):
-            click.echo(line)
+        for size in sizes(built):
+            click.echo(size)
     click.echo(f"{name} {built.version} ({built.format}): {out}")
