@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, BinaryIO
 
 from edge_agent import keys, status
-from edge_agent.config import AUTO, Config, LinkConfig
+from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
 from edge_agent.ingest import Ingest, Worker
@@ -28,6 +29,7 @@ LOOK_FOR_PORTS_S = 2.0
 # On the way out: how long the disk may take for what is in hand, and the collector for its receipts.
 LAST_COMMIT_S = 5.0
 LAST_RECEIPTS_S = 2.0
+STATE_DIR_HINT = "name a folder that this user may write to"
 
 
 def unix_ms() -> int:
@@ -49,14 +51,20 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set.
 
-        KeyFileError, PeersError, Locked, StoreError: it cannot; each says what to do.
+        ConfigError, KeyFileError, PeersError, Locked, StoreError: it cannot; each says what to do.
         """
-        self.config.state_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = hold(self.config.state_dir / "agent.lock")
+        folder = self.config.state_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = hold(folder / "agent.lock")
+        except OSError as e:
+            raise ConfigError(f"state_dir {folder}: {e.strerror}", hint=STATE_DIR_HINT) from None
         try:
             await self._open()
             try:
                 await self._work(stop)
+            except sqlite3.Error as e:
+                raise self.store.named(e) from e
             finally:
                 await self.worker.run(self.store.close)
         finally:
@@ -118,7 +126,9 @@ class Agent:
             await asyncio.gather(*(link.stop() for link in self.links.values()))
             if self.delivery.outlet is not None:
                 await self.delivery.outlet.stop()
-            await self._write_status("stopped")
+            # A store that has just failed cannot say what is in it.
+            with suppress(sqlite3.Error):
+                await self._write_status("stopped")
 
     async def _finish(self) -> None:
         """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
@@ -172,6 +182,7 @@ class Agent:
             self.hub.keep_counts()
             with suppress(PeersError):
                 self.paired = set(self.peers.ids())
+            await self.worker.run(self.store.check)
             await self._write_status("running")
             await asyncio.sleep(STATUS_EVERY_S)
 

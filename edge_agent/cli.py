@@ -20,12 +20,16 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.config import Config, ConfigError, LinkConfig
+from protocol.errors import ProtocolError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 EXIT_FAILED = 1
 RETRY_STORE_S = 10.0
+REWRITTEN = "the agent rewrites it once a second while it runs"
+# What comes of values that were never written so.
+UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, ProtocolError)
 
 
 def _fail(error: Exception | str) -> NoReturn:
@@ -125,15 +129,23 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     config = configuration.load(config_path)
     found = status.read(config.status)
     if found is None:
+        if config.status.exists():
+            _fail(f"{config.status}: damaged, {REWRITTEN}")
         _fail(f"no status at {config.status}: the agent has not run with this state directory")
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-    else:
-        from edge_agent.shown import status_lines
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        if as_json:
+            lines = [json.dumps(found, indent=1)]
+        else:
+            from edge_agent.shown import status_lines
 
-        for line in status_lines(found, time.time_ns() // 1_000_000):
-            click.echo(line)
-    if status.is_stale(found, time.time_ns() // 1_000_000):
+            lines = list(status_lines(found, now_ms))
+        stale = status.is_stale(found, now_ms)
+    except UNEXPECTED as e:
+        _fail(f"{config.status}: damaged, {REWRITTEN} ({type(e).__name__}: {e})")
+    for line in lines:
+        click.echo(line)
+    if stale:
         sys.exit(EXIT_FAILED)
 
 
@@ -149,12 +161,20 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
     import sqlite3
 
     from edge_agent.ledger import ledger
+    from edge_agent.store.integrity import damage
 
     config = configuration.load(config_path)
     if not config.store.exists():
         _fail(f"no store at {config.store}: the agent has not run with this state directory")
+    why = damage(config.store)
+    if why is not None:
+        _fail(
+            f"{config.store}: damaged: {why} (its figures would prove nothing; vitalwire agent run sets it aside)"
+        )
     try:
         found = ledger(config.store)
+    except UNEXPECTED as e:
+        _fail(f"{config.store}: damaged: its rows contradict each other ({type(e).__name__}: {e})")
     except sqlite3.DatabaseError as e:
         _fail(f"{config.store}: cannot be read: {e} (vitalwire verify says more)")
     if as_json:

@@ -3,11 +3,13 @@
 On start the agent asks the collector for the newest head that it knows of this agent, and makes no batch
 before the answer, because a store that was restored, or made anew, does not know which numbers are used. The
 answer decides (`decide`): go on with the chain, or begin another that cites the collector's head and says
-why. Without a collector there is nobody to contradict: the chain goes on by itself. Frames are stored and
-acknowledged all the while.
+why. It asks again on every new connection and once in a while, because a collector may be restored from a
+backup, and another agent may sign with the same key; batches go on meanwhile. Without a collector there is
+nobody to contradict: the chain goes on by itself. Frames are stored and acknowledged all the while.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,6 +20,9 @@ from edge_agent.store.store import Store
 from protocol import batch as wire
 from protocol.errors import ProtocolError
 from protocol.identity import Identity
+
+# Answers to so many questions before the newest may still be on their way.
+OLD_NONCES = 8
 
 
 class Begin(NamedTuple):
@@ -71,7 +76,7 @@ class Verdict(NamedTuple):
     "rejected".
 
     `batch`: the id of the batch that a receipt is for, or the refused message's SHA-256; `cause`: of a
-    rejection or refusal.
+    rejection or refusal; `alarming`: the collector lost something, or another agent has our key.
     """
 
     what: str
@@ -81,6 +86,7 @@ class Verdict(NamedTuple):
     refused: bytes | None = None
     new: bool = False
     resend: tuple[int, ...] = ()
+    alarming: bool = False
 
 
 class Custody:
@@ -101,7 +107,14 @@ class Custody:
         self._batch_bytes = batch_bytes
         self._now_ms = now_ms
         self._nonce = os.urandom(16)
+        self._old_nonces: deque[bytes] = deque(maxlen=OLD_NONCES)
+        self._newest: int | None = None
+        self._same_connection = False
+        # `asking`: nothing may be signed before the answer; `unanswered`: there is a question to ask.
         self.asking = True
+        self.unanswered = True
+        self.collector_said: str | None = None
+        self.sent_again = 0
         if collector is None:
             self._act(decide(self.chain.tip, self.chain.due, None, None, False), b"")
 
@@ -110,6 +123,20 @@ class Custody:
     def question(self) -> bytes:
         """The message that asks the collector for its head."""
         return wire.make_ask(self._identity.id, self._nonce)
+
+    def ask_again(self, same_connection: bool) -> None:
+        """There is a new question.
+
+        On the same connection only a head that went backwards has batches sent again: one that stands still
+        stood there when they were sent.
+        """
+        if not self.unanswered:
+            self._old_nonces.append(self._nonce)
+            self._nonce = os.urandom(16)
+            self._same_connection = same_connection
+        elif not same_connection:
+            self._same_connection = False
+        self.unanswered = True
 
     def _act(self, decision: Begin | Continue, evidence: bytes) -> None:
         now_ms = self._now_ms()
@@ -195,20 +222,46 @@ class Custody:
         return self._receipt(receipt, message, forwarder)
 
     def _head(self, receipt: wire.Receipt, message: bytes) -> Verdict:
+        if receipt.nonce in self._old_nonces:
+            return Verdict("head")
         if receipt.nonce != self._nonce:
             return Verdict("rejected", cause="unasked_head", detail="a head statement for another question")
-        if not self.asking:
+        if not self.unanswered:
             return Verdict("head")
-        head, known = _tip(receipt), None
-        if head is not None:
-            known = self.chain.find(head.chain, head.number)
-        after = (
-            () if head is not None and known is None else self.chain.receipted_after(known.id if known else 0)
-        )
-        ours = None if known is None else known.hash
+        first = self.asking
+        head = _tip(receipt)
+        ours, upto = self._place(head)
+        after = () if upto is None else tuple(self.chain.receipted_after(upto))
+        went_back = upto is not None and self._newest is not None and upto < self._newest
+        if self._same_connection and not went_back:
+            after = ()
         decision = decide(self.chain.tip, self.chain.due, head, ours, bool(after))
         self._act(decision, message)
-        return Verdict("head", detail=_told(decision), resend=tuple(after), new=True)
+        self.unanswered = False
+        self._newest = upto
+        self.sent_again += len(after)
+        wrong = bool(after) or (isinstance(decision, Begin) and not first)
+        told = _told(decision, len(after))
+        if isinstance(decision, Begin) and not first:
+            told += "; while this agent runs, only another agent with the same key can have made it"
+        if first or wrong:
+            self.collector_said = told
+        return Verdict("head", detail=told, resend=after, new=first or wrong, alarming=wrong)
+
+    def _place(self, head: Tip | None) -> tuple[bytes | None, int | None]:
+        """Where a collector's head is here: (the hash of what we hold there, the id of the batch up to which
+        the collector has all). The latter is None when what it names is not ours.
+        """
+        if head is None:
+            return None, 0
+        known = self.chain.find(head.chain, head.number)
+        if known is not None and known.hash == head.hash:
+            return known.hash, known.id
+        upto = self.chain.before_chain_citing(Cited(*head))
+        if upto is not None:
+            # A chain of ours took note of it when it began, and nothing of that chain has arrived.
+            return head.hash, upto
+        return (None if known is None else known.hash), None
 
     def _receipt(self, receipt: wire.Receipt, message: bytes, forwarder: str) -> Verdict:
         theirs = _tip(receipt)
@@ -261,9 +314,9 @@ def _tip(receipt: wire.Receipt) -> Tip | None:
     return Tip(receipt.chain_id, receipt.number, receipt.head_hash)
 
 
-def _told(decision: Begin | Continue) -> str:
+def _told(decision: Begin | Continue, again: int) -> str:
     if isinstance(decision, Begin):
         return f"a new chain begins: {decision.reason}" if decision.reason else "the first chain begins"
     if decision.behind:
-        return "the collector lacks batches that it gave receipts for: they are sent again"
+        return f"the collector lacks {again} batches that it gave receipts for: they are sent again"
     return "the chain goes on"

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,8 @@ log = logging.getLogger("vitalwire.custody")
 
 NAME = "mqtt"
 PUMP_EVERY_S = 0.5
+# A collector that is restored from a backup need not break our connection to the broker.
+ASK_EVERY_S = 60.0
 MAX_ANSWERS = 1000
 
 
@@ -43,7 +46,8 @@ class Delivery:
         self._full = asyncio.Event()
         self._wake = asyncio.Event()
         self._answers: asyncio.Queue[bytes] = asyncio.Queue(MAX_ANSWERS)
-        self._ask = Backoff(first_s=2.0, max_s=10.0)
+        self._ask = _patience()
+        self._asked_s = time.monotonic()
         if config.mqtt is not None:
             # paho is loaded only where it is used.
             from edge_agent.forward.mqtt import MqttOutlet
@@ -54,8 +58,10 @@ class Delivery:
     # The outlet's owner
 
     def connected(self) -> None:
-        """The broker is there: ask again if we still wait, send again what may be lost."""
-        self._ask.due = 0.0
+        """The broker is there: ask what the collector has, send again what may be lost."""
+        self.custody.ask_again(same_connection=False)
+        self._asked_s = time.monotonic()
+        self._ask = _patience()
         if self.forwarder is not None:
             self.forwarder.connected()
         self._wake.set()
@@ -125,7 +131,11 @@ class Delivery:
                 async with asyncio.timeout(PUMP_EVERY_S):
                     await self._wake.wait()
             self._wake.clear()
-            if self.custody.asking and self.outlet.connected and not self._ask.wait_s():
+            if time.monotonic() - self._asked_s >= ASK_EVERY_S and not self.custody.unanswered:
+                self._asked_s = time.monotonic()
+                self._ask = _patience()
+                self.custody.ask_again(same_connection=True)
+            if self.custody.unanswered and self.outlet.connected and not self._ask.wait_s():
                 self._ask.failed()
                 self.outlet.ask(self.custody.question())
             await forwarder.pump()
@@ -147,7 +157,8 @@ class Delivery:
             forwarder.receipted(verdict.batch)
         elif verdict.what == "head":
             if verdict.new:
-                log.info("collector's head: %s", verdict.detail)
+                level = logging.WARNING if verdict.alarming else logging.INFO
+                log.log(level, "collector's head: %s", verdict.detail)
                 forwarder.again(verdict.resend)
                 self._full.set()
         elif verdict.what == "refusal":
@@ -165,6 +176,10 @@ class Delivery:
         count = self.rejected[cause] = self.rejected.get(cause, 0) + 1
         if _worth_a_line(count):
             log.warning("an answer was not accepted (%s): %s [%d so far]", cause, detail, count)
+
+
+def _patience() -> Backoff:
+    return Backoff(first_s=2.0, max_s=10.0)
 
 
 def _worth_a_line(count: int) -> bool:

@@ -59,6 +59,14 @@ def create(path: Path, role: str) -> Identity:
 
     Raises KeyFileError and OSError.
     """
+    public = public_path(path)
+    if public == path:
+        raise KeyFileError(path, "a secret key is not kept under that name", f"name it {path.stem}.key")
+    if path.exists():
+        raise KeyFileError(path, "exists already", "keys are never replaced; name another file")
+    if public.exists():
+        hint = "keys are never replaced; name another file, or move that one away if its secret is lost"
+        raise KeyFileError(public, "exists already", hint)
     identity = crypto.run(generate_steps(os.urandom(64)))
     text = _heading(role, identity.fingerprint, "secret: keep it here, and nowhere else")
     for key in (
@@ -68,10 +76,13 @@ def create(path: Path, role: str) -> Identity:
         text += key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-    if path.exists():
-        raise KeyFileError(path, "exists already", "keys are never replaced; name another file")
-    write_atomically(path, text, mode=0o600)
-    write_public(public_path(path), role, PublicKeys(*identity.public()))
+    try:
+        write_atomically(path, text, mode=0o600)
+        write_public(public, role, PublicKeys(*identity.public()))
+    except OSError as e:
+        raise KeyFileError(
+            path, f"cannot be written: {e.strerror}", "see the disk and the rights on its folder"
+        ) from None
     return identity
 
 
@@ -84,10 +95,11 @@ def load(path: Path) -> Identity:
         raise KeyFileError(path, "there is no such file", "vitalwire keys new makes one") from None
     except OSError as e:
         raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
+    blocks = _blocks(path, text, b"PRIVATE")
     if os.name == "posix" and mode & 0o077:
         raise KeyFileError(path, f"others may read it (mode {mode & 0o777:04o})", f"chmod 600 {path}")
     ed_seed = x_sk = None
-    for block in _blocks(path, text, b"PRIVATE"):
+    for block in blocks:
         try:
             key = serialization.load_pem_private_key(block, None)
         except (ValueError, TypeError):

@@ -21,7 +21,6 @@ class Locked(Exception):
 
 def hold(path: Path) -> BinaryIO:
     """Take the lock and write our pid into the file; held until the file is closed. Locked, OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+b", buffering=0)
     try:
         _take(file)

@@ -72,6 +72,7 @@ class NodeView:
         self.node = node
         self.link: str | None = None
         self.live = False
+        self.live_ms = 0
         self.boot: bytes | None = None
         self.heard_ms = 0
         self.about: dict[str, Any] = {}

@@ -152,6 +152,7 @@ class LinkSession:
         self.last_refused: str | None = None
         self._hub = hub
         self._link: SerialLink | None = None
+        self._compared: tuple[bytes, int] | None = None
         self._session = self._new_session()
         self._hello: ev.HelloAccepted | None = None
         self._pings: dict[int, int] = {}
@@ -161,7 +162,23 @@ class LinkSession:
         self._pump_due = False
 
     def _new_session(self) -> AgentSession:
-        return AgentSession(self._hub.identity, self._hub.lookup, self._hub.last_hello, os.urandom)
+        return AgentSession(self._hub.identity, self._hub.lookup, self._last_hello, os.urandom)
+
+    def _last_hello(self, node: bytes) -> tuple[int, int] | None:
+        last = self._hub.last_hello(node)
+        self._compared = None if last is None else (node, last[0])
+        return last
+
+    def _why_replayed(self) -> str:
+        """What a person can do when a node itself says hello as if it were younger than it is."""
+        if self._compared is None:
+            return ""
+        node, counter = self._compared
+        return (
+            f"; node {node.hex()} has been at boot {counter}. If its count began anew, its boot record was"
+            f" lost: reset it until it is past {counter}, or erase it and pair it as a new node. Otherwise somebody"
+            " repeats old messages"
+        )
 
     # SerialLink tells us
 
@@ -268,8 +285,9 @@ class LinkSession:
         elif isinstance(event, ev.TimeEcho):
             self._echo(event, unix_us)
         elif isinstance(event, ev.Rejected):
-            self.last_rejected = f"{event.cause}: {event.detail}"
-            self._hub.reject(event.cause, event.detail, self.port)
+            detail = event.detail + self._why_replayed() if event.cause == "replayed_hello" else event.detail
+            self.last_rejected = f"{event.cause}: {detail}"
+            self._hub.reject(event.cause, detail, self.port)
         elif isinstance(event, ev.HelloAccepted):
             self._greeted(event)
         elif isinstance(event, ev.Live):
@@ -300,6 +318,8 @@ class LinkSession:
         )
         view = self._hub.view(node)
         view.live, view.link, view.boot = True, self.port, boots[0][0]
+        view.live_ms = unix_us // 1000
+        self.last_rejected = self.last_refused = None
         held = tuple((boot, next_seq, tuple((f, n) for f, n in ranges)) for boot, next_seq, ranges in boots)
         self._hub.ingest.add(Held(node, held, unix_us // 1000))
 

@@ -6,6 +6,9 @@ from typing import Any
 from edge_agent.ledger import COUNTS, Ledger, readable
 from edge_agent.status import is_stale
 
+# No oscillator is so far off.
+VIRTUAL_PPB = 1_000_000
+
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
     """A table by boot, the totals, the agent's statements, and the verdict."""
@@ -18,8 +21,8 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
     for row in [columns, *rows]:
         yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     for row in ledger.rows:
-        if row.lost_at_reset:
-            lost = f"{row.lost_at_reset} frames went with its RAM"
+        if row.lost_at_reset or row.clean is False:
+            lost = f"{row.lost_at_reset or 'no known'} frames went with its RAM"
             yield f"boot {row.counter} of node {row.node}: {lost}, {_beyond(row)}"
     for code, detail, _ in ledger.statements:
         yield f"statement {code}: {readable(detail)}"
@@ -29,7 +32,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
 def _beyond(row: Any) -> str:
     if row.bound_s is None:
         return "and so did its statement of how many more"
-    return "no more" if row.clean else f"and at most {row.bound_s} s of frames beyond"
+    return "no more" if row.clean else f"and up to {row.bound_s} s of further frames may have gone with it"
 
 
 def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
@@ -43,9 +46,12 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     else:
         state = f"NOT RUNNING, {status['state']} {age_s} s ago"
     yield f"agent {status['agent']}: {state}"
+    silent = {node["node"]: node["silent_s"] for node in status["nodes"] if node.get("silent_s") is not None}
     for link in status["links"]:
         where = f", node {link['node']}" if link["node"] else ""
         session = f", session {link['session']}" if link["session"] else ""
+        if link["node"] in silent:
+            session += f" but silent for {silent[link['node']]} s"
         yield f"link {link['port']}: {link['state']}{session}{where}"
         if link["problem"]:
             yield f"  {link['problem']}; again in {link['retry_s']} s"
@@ -66,6 +72,10 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     custody = status["custody"]
     waits = ", waiting for the collector's head" if custody["asking_collector"] else ""
     yield f"batches: {custody['batches']} signed, {custody['receipts']} receipted{waits}"
+    if custody.get("sent_again"):
+        yield f"  {custody['sent_again']} sent again: the collector had lost them"
+    if custody.get("collector_said"):
+        yield f"  {custody['collector_said']}"
     if custody["forks"]:
         yield f"  {custody['forks']} FORKS: somebody else signs with this agent's key"
     for name, forward in status["forward"].items():
@@ -86,6 +96,8 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
 
 def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     state = "live" if node["live"] else "away"
+    if node.get("silent_s") is not None:
+        state = f"silent for {node['silent_s']} s: is it running? press its reset button"
     heard = f", heard {max(0, now_ms - node['heard_ms']) // 1000} s ago" if node.get("heard_ms") else ""
     yield f"node {node['node']}: {state}{heard}"
     vitals: Mapping[str, Any] = node.get("vitals", {})
@@ -105,7 +117,13 @@ def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         yield "  " + ", ".join(parts)
     clock = node.get("clock")
     if clock:
-        yield f"  clock: within {clock['bound_us'] / 1000:.1f} ms, runs {clock['rate_ppb'] / 1000:+.1f} ppm"
+        yield f"  clock: within {clock['bound_us'] / 1000:.1f} ms, {_rate(clock['rate_ppb'])}"
+
+
+def _rate(ppb: int) -> str:
+    if abs(ppb) <= VIRTUAL_PPB:
+        return f"runs {ppb / 1000:+.1f} ppm"
+    return f"runs {1 + ppb / 1e9:.3g} times as fast as ours (a virtual clock?)"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 STALE_MS = 5000
+# A live node says something every second.
+SILENT_S = 15
 NODE_COUNTS = (
     "produced",
     "delivered",
@@ -52,6 +54,8 @@ def store_facts(agent: "Agent") -> StoreFacts:
         "number": tip.number if tip and tip.number >= 0 else None,
         "waiting_entries": custody.chain.waiting,
         "asking_collector": custody.asking,
+        "collector_said": custody.collector_said,
+        "sent_again": custody.sent_again,
     }
     return StoreFacts(agent.store.ledger(), agent.store.size(), agent.store.frames, told)
 
@@ -149,8 +153,11 @@ def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) 
     view = agent.hub.views.get(node)
     out: dict[str, Any] = {"node": node.hex(), "paired": node in agent.paired, "live": False, **counts}
     if view is not None:
+        quiet_s = max(0, unix_us // 1000 - max(view.heard_ms, view.live_ms)) // 1000
+        silent_s = quiet_s if view.live and quiet_s > SILENT_S else None
         out |= {
-            "live": view.live,
+            "live": view.live and silent_s is None,
+            "silent_s": silent_s,
             "link": view.link,
             "boot": int.from_bytes(view.boot[:4], "big") if view.boot else None,
             "heard_ms": view.heard_ms,

@@ -66,6 +66,8 @@ def verify(path: Path, agent: PublicKeys, collector: PublicKeys | None) -> list[
             ]
         except sqlite3.DatabaseError as e:
             return [Result(False, f"The store is damaged: {e}.")]
+        except (ProtocolError, KeyError, TypeError, ValueError, IndexError) as e:
+            return [Result(False, f"The store is damaged: a value in it is none that was written ({e}).")]
 
 
 def _chains(db: sqlite3.Connection, agent: PublicKeys) -> list[Result]:

@@ -37,6 +37,7 @@ REFUSE_REPLAYED = 3
 REFUSE_BAD_TAG = 4
 REFUSE_PAIRED = 5
 REFUSE_MALFORMED = 6
+REFUSE_NO_RECORDS = 7
 
 REFUSE_NAMES = {
     REFUSE_VERSION: "unknown version",
@@ -45,6 +46,7 @@ REFUSE_NAMES = {
     REFUSE_BAD_TAG: "bad tag or header",
     REFUSE_PAIRED: "already paired",
     REFUSE_MALFORMED: "malformed",
+    REFUSE_NO_RECORDS: "its flash keeps no records: full or worn",
 }
 
 MAX_BOOTS = 16

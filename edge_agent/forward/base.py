@@ -84,7 +84,8 @@ class Forwarder:
 
     def again(self, batches: tuple[int, ...]) -> None:
         """Send these once more although they have receipts: the far end has lost them."""
-        self._again.extend(batches)
+        waiting = {*self._again, *self.flights}
+        self._again.extend(batch for batch in batches if batch not in waiting)
 
     def receipted(self, batch: int) -> None:
         """The receipt of a batch was verified."""

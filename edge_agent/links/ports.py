@@ -81,6 +81,8 @@ def named(port: str, error: Exception) -> PortError:
         errno.EPERM,
         errno.EBUSY,
         errno.EAGAIN,
+        errno.ENOTTY,
+        errno.EISDIR,
     ):
         if number is None and f"[Errno {code}]" in text:
             number = code
@@ -101,6 +103,8 @@ def named(port: str, error: Exception) -> PortError:
         return PortError(
             port, "busy", "another program uses it", f"close that program; fuser {port} names it"
         )
+    if number in (errno.ENOTTY, errno.EINVAL, errno.EISDIR) or "Could not configure port" in text:
+        return PortError(port, "failed", "it is not a serial port", "name the node's port, like /dev/ttyUSB0")
     if isinstance(error, serial.SerialTimeoutException):
         return PortError(
             port, "lost", "it takes no more bytes", "is the node running? press its reset button"

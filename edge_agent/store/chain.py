@@ -124,6 +124,20 @@ class Chain:
         ).fetchone()
         return (None if cited_chain is None else Cited(cited_chain, number, digest)), reason
 
+    def before_chain_citing(self, cited: Cited) -> int | None:
+        """The id of the last batch before the newest chain that cites this one; None when none does."""
+        found = self._store.db.execute(
+            "SELECT chain FROM chains WHERE cited_chain = ? AND cited_number = ? AND cited_hash = ? "
+            "ORDER BY id DESC LIMIT 1",
+            cited,
+        ).fetchone()
+        if found is None:
+            return None
+        (first,) = self._store.db.execute(
+            "SELECT min(id) FROM batches WHERE chain = ?", (found[0],)
+        ).fetchone()
+        return self._store.last_batch if first is None else first - 1
+
     @property
     def waiting(self) -> int:
         """Entries of the journal that are in no batch yet."""

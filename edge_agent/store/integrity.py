@@ -16,11 +16,13 @@ from typing import NamedTuple
 
 from edge_agent.files import fsync_folder
 from edge_agent.store.errors import StoreError
-from edge_agent.store.schema import APPLICATION_ID, VERSION, connect
+from edge_agent.store.schema import APPLICATION_ID, LOG_LIMIT, VERSION, connect
 
 HEADER = b"SQLite format 3\0"
 HEADER_BYTES = 100
 SIDES = ("-wal", "-shm")
+# No version beyond this is ever made; such a number is damage.
+MAX_VERSION = 1000
 _MARK = struct.Struct(">16sQQ")
 
 
@@ -41,6 +43,8 @@ def damage(path: Path) -> str | None:
 
     StoreError when it is sound but not ours to open.
     """
+    if path.is_dir():
+        raise StoreError(path, "it is a folder, not a store", "move it away, or name another state_dir")
     size = path.stat().st_size
     if size < HEADER_BYTES:
         return f"truncated to {size} bytes"
@@ -70,6 +74,8 @@ def damage(path: Path) -> str | None:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if application != APPLICATION_ID:
                 return f"not a store of this agent: application id {application:#010x}"
+            if not 1 <= version <= MAX_VERSION:
+                return f"the header is damaged: schema version {version}"
             if version > VERSION:
                 raise StoreError(
                     path, f"made by a newer version of the agent (schema {version})", "update the agent"
@@ -112,6 +118,39 @@ def _is_system(error: sqlite3.Error) -> bool:
 def is_corrupt(error: sqlite3.Error) -> bool:
     """Whether this error of a running store means that the file is damaged."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Watch:
+    """Notices when an open store's file, or its write-ahead log, is deleted, replaced or cut short.
+
+    SQLite does not: it goes on writing to a file that nobody will find again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._paths = [path, path.with_name(path.name + "-wal")]
+        self._known: list[tuple[int, int, int] | None] = [None, None]
+
+    def problem(self) -> str | None:
+        """What has happened to the files since the last call, or None."""
+        for n, path in enumerate(self._paths):
+            known = self._known[n]
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                if known is None:
+                    continue
+                return f"{path.name} was deleted while the agent ran"
+            except OSError as e:
+                return f"{path.name} cannot be reached: {e.strerror}"
+            if known is not None:
+                if (found.st_dev, found.st_ino) != known[:2]:
+                    return f"{path.name} was replaced while the agent ran"
+                # SQLite cuts the log back itself, but never below its limit.
+                least = min(known[2], LOG_LIMIT) if n else known[2]
+                if found.st_size < least:
+                    return f"{path.name} was cut to {found.st_size} bytes while the agent ran"
+            self._known[n] = (found.st_dev, found.st_ino, found.st_size)
+        return None
 
 
 def set_aside(path: Path, why: str) -> SetAside:

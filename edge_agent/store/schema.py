@@ -13,6 +13,8 @@ from urllib.parse import quote
 # "VitW"
 APPLICATION_ID = 0x56697457
 VERSION = 1
+# The write-ahead log is cut back to so many bytes.
+LOG_LIMIT = 16 << 20
 
 # Kinds of leaf entries, as protocol.batch has them, which a reader of the ledger need not load.
 ENTRY_FRAME = 0
@@ -127,7 +129,7 @@ def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
             # `fullfsync` matters on macOS only, where fsync() stops at the disk's cache.
             for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
                 db.execute(f"PRAGMA {pragma}").fetchall()
-            db.execute("PRAGMA journal_size_limit = 16777216").fetchall()
+            db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}").fetchall()
         db.execute("PRAGMA cache_size = -4096").fetchall()
     except sqlite3.Error:
         db.close()

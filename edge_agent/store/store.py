@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from edge_agent.ledger import BootFacts, Ledger, Statement, account, load_facts, statements
 from edge_agent.ranges import Pair, Ranges
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
-from edge_agent.store.integrity import Mark, is_corrupt
+from edge_agent.store.integrity import Mark, Watch, is_corrupt
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from protocol import cbor
 
@@ -106,6 +106,8 @@ class Store:
         self.path = path
         self.db = db
         self._mark = mark
+        self._watch = Watch(path)
+        self.check()
         self.id: bytes = self.meta("store")
         self.agent_id: bytes = self.meta("agent")
         self.facts = load_facts(db)
@@ -134,12 +136,19 @@ class Store:
                 try:
                     self.db.execute("ROLLBACK")
                 except sqlite3.Error as failed:
-                    raise self._named(failed) from e
+                    raise self.named(failed) from e
             if isinstance(e, sqlite3.Error):
-                raise self._named(e) from e
+                raise self.named(e) from e
             raise
 
-    def _named(self, error: sqlite3.Error) -> StoreError:
+    def check(self) -> None:
+        """StoreCorrupt when the file, or its log, is no longer the one that is open."""
+        problem = self._watch.problem()
+        if problem is not None:
+            raise StoreCorrupt(self.path, problem)
+
+    def named(self, error: sqlite3.Error) -> StoreError:
+        """What an error of SQLite means: StoreCorrupt or StoreUnwritable."""
         if is_corrupt(error):
             return StoreCorrupt(self.path, str(error))
         hint = "free some space: the agent goes on by itself" if "full" in str(error) else "see the disk"
@@ -176,6 +185,8 @@ class Store:
         changes.journal = self.last_journal
         with self.transaction() as db:
             outcomes = [self._put(db, item, changes) for item in items]
+        # Before anything is acknowledged: the transaction may have gone into a file that is deleted.
+        self.check()
         self._apply(changes)
         return outcomes
 
