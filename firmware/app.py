@@ -8,6 +8,7 @@ that no FIFO runs over behind it.
 """
 
 import asyncio
+import gc
 import time
 
 from drivers import max30003, max30102
@@ -270,9 +271,11 @@ class Node:
         self._ended.set()
 
     def died(self, name, error):
-        """A task ended by an error: say so; a boot whose frames no longer add up ends."""
-        if not self.sealer.broken:
+        """A task ended by an error: say so if memory allows; a boot whose frames no longer add up ends."""
+        try:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_HIGH, None, describe(name, error))
+        except Exception:
+            gc.collect()
         if self.sealer.broken:
             self.exit_code = EXIT_FAULT
             self._ended.set()
@@ -281,6 +284,8 @@ class Node:
 
     async def live(self):
         """All tasks until the end is wanted; then the orderly end, unless the boot is broken."""
+        # Nothing may be printed: stdout is the link.
+        asyncio.get_event_loop().set_exception_handler(lambda loop, context: None)
         link = self.link
         running = {
             name: asyncio.create_task(keep_alive(name, task, self.died))

@@ -19,7 +19,6 @@ from protocol.seal import BootKeys
 from protocol.session_node import NodeSession
 
 STATE_FOLDER = "state"
-REFUSE_NO_RECORDS = 7
 RETRY_MS = 5000
 PAUSE_MS = 100
 
@@ -74,7 +73,7 @@ class Start:
 
     def _insist(self, action):
         """The result of `action`, however long flash refuses."""
-        message = b"\0" + cobs.encode(messages.refusal(messages.VERSION, REFUSE_NO_RECORDS))
+        message = b"\0" + cobs.encode(messages.refusal(messages.VERSION, messages.REFUSE_NO_RECORDS))
         while True:
             try:
                 return action()

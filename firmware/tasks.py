@@ -10,9 +10,7 @@ REST_MAX_MS = 30000
 
 
 async def keep_alive(name, task, died):
-    """Run `task()` again and again until it returns; `died(name, error)` hears of each death, and may raise
-    to end it all.
-    """
+    """Run `task()` again and again until it returns; `died(name, error)` hears of each death."""
     rest_ms = REST_FIRST_MS
     while True:
         try:
