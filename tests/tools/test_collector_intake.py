@@ -170,15 +170,17 @@ def test_batches_in_any_order_are_linked_in_the_end(rig, order):
     assert rig.verify().sound
 
 
-def test_a_gap_in_the_chain_is_reported_but_is_no_fault(rig):
+def test_a_gap_in_the_chain_is_a_problem_until_it_is_filled(rig):
     chain = Chain()
     messages = [chain.make([frame(n)]) for n in range(3)]
     rig.receipt(messages[0])
     rig.receipt(messages[2])
     report = rig.verify()
-    assert report.sound
+    assert report.problems == [f"batch 1 of chain {chain.chain.hex()} is missing (agent {AGENT.id.hex()})"]
     assert report.waiting == 1
     assert report.boots[0].missing == 1
+    rig.receipt(messages[1])
+    assert rig.verify().sound
 
 
 def test_a_batch_that_does_not_follow_is_stored_and_alarmed(rig):

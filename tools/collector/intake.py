@@ -196,12 +196,12 @@ class _Storing:
         try:
             kind, t_us, body = frames.unpack(plaintext)
         except FrameError:
-            kind, t_us, body = MALFORMED, 0, {}
+            kind, t_us, body = None, 0, {}
             store.count("stored", "frames_malformed")
-        channel = body[frames.WAVE_CHANNEL] if kind == frames.KIND_WAVE else None
+        filed_kind, channel, t_us = columns_of(kind, t_us, body)
         store.db.execute(
             "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (node, boot, seq, kind, channel, t_us, plaintext, received_ms, self._row, position),
+            (node, boot, seq, filed_kind, channel, t_us, plaintext, received_ms, self._row, position),
         )
         self._frames += 1
         self._touched.setdefault((node, boot), []).append(seq)
@@ -220,6 +220,13 @@ class _Storing:
             self._store.count("stored", "conflicts")
             where = f"node {node.hex()} boot {boot.hex()} frame {seq}"
             self._store.alarm(self._now_ms, "conflict", f"{where} came again with other content")
+
+
+def columns_of(kind: int | None, t_us: int, body: Any) -> tuple[int, int | None, int]:
+    """What a frame is looked up by: (kind, channel, t_us). `kind` is None of one that is malformed."""
+    if kind is None:
+        return MALFORMED, None, 0
+    return kind, body[frames.WAVE_CHANNEL] if kind == frames.KIND_WAVE else None, t_us
 
 
 def _agent_of(text: str) -> bytes | None:

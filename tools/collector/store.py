@@ -49,7 +49,7 @@ _BATCH = (
     "SELECT b.id, b.agent, b.chain, b.number, b.head_hash, b.previous, b.signed, b.entries, b.duplicates,"
     " b.made_ms, b.received_ms, b.linkage, b.receipt FROM batches b"
 )
-_WITH_CHAIN = f"{_BATCH} JOIN chains c ON c.agent = b.agent AND c.chain = b.chain"
+_WITH_CHAIN = f"{_BATCH} LEFT JOIN chains c ON c.agent = b.agent AND c.chain = b.chain"
 
 
 class Store:
@@ -83,6 +83,15 @@ class Store:
 
     def close(self) -> None:
         self.db.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """One moment of the store: what a collector writes meanwhile is not seen."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.db.execute("ROLLBACK")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -133,8 +142,11 @@ class Store:
         return [StoredBatch(*row) for row in rows]
 
     def all_batches(self) -> Iterator[StoredBatch]:
-        """Agent by agent, chain by chain in the order in which they were first seen, number by number."""
-        rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.number, b.id")
+        """Agent by agent, chain by chain in the order in which they were first seen, number by number.
+
+        Those whose chain is not listed come first.
+        """
+        rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.chain, b.number, b.id")
         return (StoredBatch(*row) for row in rows)
 
     def newest_batch(self, agent: bytes) -> StoredBatch | None:

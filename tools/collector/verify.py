@@ -4,35 +4,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from edge_agent.keys import load_public
-from edge_agent.ranges import Ranges
 from protocol import batch as batches
-from protocol import frames, merkle, receipts
+from protocol import merkle, receipts
 from protocol.errors import ProtocolError
-from tools.collector import attestations, linkage, schema
+from tools.collector import filing, frames_again, linkage, schema
 from tools.collector.folder import AGENTS, PUBLIC, STORE
+from tools.collector.frames_again import BootRow
 from tools.collector.store import Store, StoredBatch
 from tools.collector.trust import Trust
 
 KeyOf = Callable[[bytes], bytes | None]
 """Agent id → Ed25519 public key, or None for an agent that is not known (any more)."""
-
-
-class BootRow(NamedTuple):
-    """The frames of one boot that are here.
-
-    Counts of frame numbers; `attested` are covered by a proved signature of the node.
-    """
-
-    node: bytes
-    boot: bytes
-    stored: int
-    highest: int
-    evicted: int
-    missing: int
-    attested: int
 
 
 @dataclass
@@ -69,30 +53,53 @@ def verify_folder(state: Path) -> Report:
 
 
 def verify(store: Store, collector_ed_pub: bytes, key_of: KeyOf) -> Report:
-    """Check every signature, root, receipt, link, attestation and frame number."""
-    report = Report()
+    """Check every signature, root, receipt, link, attestation and frame number, and that nothing is gone.
+
+    The collector may go on storing meanwhile: what is seen is the store at one moment.
+    """
+    with store.reading():
+        report = Report()
+        report.problems.extend(filing.strange_values(store))
+        if report.sound:
+            _check_batches(report, store, collector_ed_pub, key_of)
+            readings = frames_again.read(store)
+            report.boots, report.attestations = readings.boots, readings.attestations
+            report.frames = sum(row.stored for row in report.boots)
+            report.problems.extend(readings.problems)
+            report.problems.extend(filing.problems(store))
+            for node, boot, seq in store.db.execute("SELECT DISTINCT node, boot, seq FROM conflicts"):
+                report.problems.append(
+                    f"node {node.hex()} boot {boot.hex()}: frame {seq} was received with two contents"
+                )
+        return report
+
+
+def _check_batches(report: Report, store: Store, collector_ed_pub: bytes, key_of: KeyOf) -> None:
+    numbers: list[int] = []
     before: list[StoredBatch] = []
     here: list[StoredBatch] = []
+    gaps: list[str] = []
+
+    def end_of_chain() -> None:
+        if here:
+            report.chains += 1
+            gaps.extend(filing.missing(here[0].agent, here[0].chain, numbers))
+
     for batch in store.all_batches():
         report.batches += 1
         if here and (batch.agent, batch.chain) != (here[0].agent, here[0].chain):
-            before, here = [], []
-            report.chains += 1
+            end_of_chain()
+            numbers, before, here = [], [], []
         elif here and batch.number != here[0].number:
             before, here = (here if batch.number == here[0].number + 1 else []), []
+        if not here:
+            numbers.append(batch.number)
         here.append(batch)
         _check_link(report, batch, before, len(here))
         for problem in _batch_problems(store, batch, collector_ed_pub, key_of(batch.agent)):
             report.problems.append(f"{_name(batch)}: {problem}")
-    report.chains += bool(here)
-    proved = _check_attestations(report, store)
-    report.boots = list(_boots(store, proved))
-    report.frames = sum(row.stored for row in report.boots)
-    for node, boot, seq in store.db.execute("SELECT DISTINCT node, boot, seq FROM conflicts"):
-        report.problems.append(
-            f"node {node.hex()} boot {boot.hex()}: frame {seq} was received with two contents"
-        )
-    return report
+    end_of_chain()
+    report.problems.extend(gaps)
 
 
 def _name(batch: StoredBatch) -> str:
@@ -105,6 +112,10 @@ def _check_link(report: Report, batch: StoredBatch, before: list[StoredBatch], b
         report.problems.append(f"{_name(batch)}: does not follow the batch before it")
     elif link == schema.WAITING:
         report.waiting += 1
+    if link != batch.linkage:
+        names = schema.LINKAGE_NAMES
+        filed = names[batch.linkage] if batch.linkage in range(len(names)) else str(batch.linkage)
+        report.problems.append(f"{_name(batch)}: it is filed as {filed}; it is {names[link]}")
     if branches == 2:
         report.problems.append(f"{_name(batch)}: the chain forks here")
 
@@ -130,6 +141,8 @@ def _batch_problems(
         batch.previous,
     ):
         yield "it is filed under another agent, chain or number than it was signed for"
+    if (fields[7], fields[8]) != (batch.entries, batch.made_ms):
+        yield "the count or time it is listed with is not the one that was signed"
     leaves = entry_hashes(store, batch.row)
     if len(leaves) != fields[7]:
         yield f"{len(leaves)} of {fields[7]} entries are here"
@@ -147,6 +160,12 @@ def _batch_problems(
         batch.head_hash,
     ):
         yield "the receipt given for it is for another batch"
+    elif (receipt.stored + receipt.duplicates, receipt.duplicates, receipt.received_at_ms) != (
+        batch.entries,
+        batch.duplicates,
+        batch.received_ms,
+    ):
+        yield "the counts or the time it is listed with are not those of its receipt"
 
 
 def entry_hashes(store: Store, row: int) -> list[bytes]:
@@ -161,38 +180,3 @@ def entry_hashes(store: Store, row: int) -> list[bytes]:
         found.append((position, merkle.leaf_hash(entry)))
     found.extend(store.db.execute("SELECT position, leaf FROM repeats WHERE batch = ?", (row,)))
     return [leaf for _, leaf in sorted(found)]
-
-
-def _check_attestations(report: Report, store: Store) -> dict[tuple[bytes, bytes], Ranges]:
-    """Judge them all again; the frame numbers that each boot has proved."""
-    proved: dict[tuple[bytes, bytes], Ranges] = {}
-    for node, boot, first, count, seq in store.db.execute(
-        "SELECT node, boot, first, count, seq FROM attestations ORDER BY node, boot, first"
-    ):
-        state = attestations.judge(store, node, boot, first, count, seq)
-        report.attestations[("proved", "pending", "failed")[state]] += 1
-        if state == schema.PROVED:
-            proved.setdefault((node, boot), Ranges()).add(first, count)
-        elif state == schema.FAILED:
-            where = f"node {node.hex()} boot {boot.hex()}"
-            range_ = f"frames {first} to {first + count - 1}"
-            report.problems.append(f"{where}: its signature does not cover {range_} as they are stored")
-    return proved
-
-
-def _boots(store: Store, proved: dict[tuple[bytes, bytes], Ranges]) -> Iterator[BootRow]:
-    """Boot by boot, oldest first, which frame numbers are here."""
-    boots = store.db.execute("SELECT DISTINCT node, boot FROM frames ORDER BY node, boot").fetchall()
-    for node, boot in boots:
-        stored, lost = Ranges(), Ranges()
-        for seq, kind, plaintext in store.db.execute(
-            "SELECT seq, kind, plaintext FROM frames WHERE node = ? AND boot = ? ORDER BY seq", (node, boot)
-        ):
-            stored.add(seq)
-            if kind == frames.KIND_LOSS:
-                for first, count, _ in frames.unpack(plaintext)[2][frames.LOSS_RANGES]:
-                    lost.add(first, count)
-        missing = Ranges([(0, stored.end)]).minus(stored)
-        evicted = missing.both(lost).count
-        attested = stored.both(proved.get((node, boot), Ranges())).count
-        yield BootRow(node, boot, stored.count, stored.end - 1, evicted, missing.count - evicted, attested)
