@@ -168,9 +168,7 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
         _fail(f"no store at {config.store}: the agent has not run with this state directory")
     why = damage(config.store)
     if why is not None:
-        _fail(
-            f"{config.store}: damaged: {why} (its figures would prove nothing; vitalwire agent run sets it aside)"
-        )
+        _fail(f"{config.store}: damaged: {why} (vitalwire agent run sets it aside)")
     try:
         found = ledger(config.store)
     except UNEXPECTED as e:

@@ -176,8 +176,8 @@ class LinkSession:
         node, counter = self._compared
         return (
             f"; node {node.hex()} has been at boot {counter}. If its count began anew, its boot record was"
-            f" lost: reset it until it is past {counter}, or erase it and pair it as a new node. Otherwise somebody"
-            " repeats old messages"
+            f" lost: reset it until it is past {counter}, or erase it and pair it as a new node."
+            " Otherwise somebody repeats old messages"
         )
 
     # SerialLink tells us

@@ -183,6 +183,8 @@ class Store:
         """Make these durable, all or none; the outcome of each, in order. StoreUnwritable, StoreCorrupt."""
         changes = _Changes()
         changes.journal = self.last_journal
+        # Both before, because what is written next may fill up what was cut off, and after it.
+        self.check()
         with self.transaction() as db:
             outcomes = [self._put(db, item, changes) for item in items]
         # Before anything is acknowledged: the transaction may have gone into a file that is deleted.

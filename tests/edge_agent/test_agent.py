@@ -9,7 +9,7 @@ from edge_agent import status
 from edge_agent.keys import PublicKeys, load_public
 from edge_agent.links.ports import PortError
 from edge_agent.lock import Locked
-from edge_agent.store.errors import StoreError
+from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.verify import verify
 from protocol import cbor, cobs, frames, messages
 from protocol.seal import BootKeys
@@ -324,3 +324,32 @@ def test_port_errors_carry_their_facts():
 
 def test_public_keys_know_their_id(kit):
     assert PublicKeys(*kit.identity.public()).id == kit.identity.id
+
+
+def test_a_store_deleted_under_way_ends_the_run_and_the_next_one_says_so(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        running = Running(kit.config(node.pipe.name)).__enter__()
+        wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming")
+        (kit.folder / "agent.db").unlink()
+        error = running.ended()
+        assert isinstance(error, StoreCorrupt) and "deleted" in str(error)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status.get("store", {}).get("opening"), "the statement")
+            drained(node)
+        code, detail, _ = kit.ledger.statements[0]
+        assert code in ("store_missing", "store_set_aside") and "the file is gone" in detail["why"]
+        assert kit.ledger.balanced
+
+
+def test_a_live_node_that_says_nothing_is_silent(kit, monkeypatch):
+    monkeypatch.setattr(status, "SILENT_S", 1)
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: node_status(kit, node).get("live"), "live")
+            drained(node)
+            wait_until(lambda: (node_status(kit, node).get("silent_s") or 0) >= 2, "silence in the status")
+            assert not node_status(kit, node)["live"]
+            node.making = True
+            wait_until(lambda: node_status(kit, node)["live"], "live again")

@@ -16,7 +16,9 @@ from click.testing import CliRunner
 
 from edge_agent.cli import commands
 from edge_agent.peers import Peers
+from edge_agent.store.opening import open_store
 from edge_agent.store.schema import connect
+from edge_agent.store.store import Frame
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
 from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
 
@@ -271,3 +273,66 @@ def test_memory_of_a_running_agent(kit, tmp_path):
 
 if not os.path.exists("/proc/self/status"):
     test_memory_of_a_running_agent = pytest.mark.skip("reads /proc")(test_memory_of_a_running_agent)
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["[]", "{", '{"written_ms": "x"}', '{"written_ms": 1, "state": 5}', '{"written_ms": 1, "links": 3}']
+    + ['{"written_ms": 1, "state": "running", "agent": "a", "nodes": {"a": 1}, "links": [null]}'],
+)
+def test_a_damaged_status_is_called_so(kit, document):
+    (kit.folder / "status.json").write_text(document)
+    result = typed("status", "--config", written(kit))
+    assert result.exit_code == 1 and "damaged" in result.output and result.output.count("\n") == 1
+
+
+def filled(kit) -> Path:
+    path = kit.folder / "agent.db"
+    store, _ = open_store(path, kit.identity.id, 1)
+    store.commit([Frame(b"node-one", b"\0\0\0\1" + bytes(8), seq, bytes(300), 1) for seq in range(100)])
+    store.close()
+    return path
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 777)
+
+
+def blank(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(bytes(4096))
+
+
+def dangling(path: Path) -> None:
+    with closing(connect(path)) as db:
+        db.execute("DELETE FROM boots")
+
+
+def versionless(path: Path) -> None:
+    with closing(connect(path)) as db:
+        db.execute("PRAGMA user_version = 1900544")
+
+
+@pytest.mark.parametrize("harm", [cut, blank, dangling, versionless])
+def test_the_ledger_of_a_damaged_store_proves_nothing(kit, harm):
+    harm(filled(kit))
+    result = typed("ledger", "--config", written(kit))
+    assert result.exit_code == 1 and "damaged" in result.output and "balances" not in result.output
+
+
+def test_what_is_in_the_way_is_named_with_the_remedy(kit, tmp_path):
+    config = written(kit)
+    port = typed("pair", "--config", config, "--port", "/dev/null", "--yes")
+    assert port.exit_code == 1 and "not a serial port" in port.output
+    (kit.folder / "agent.db").mkdir()
+    for command in ("verify", "ledger"):
+        found = typed(command, "--config", config)
+        assert found.exit_code == 1 and "it is a folder" in found.output
+    (tmp_path / "file").write_text("")
+    nowhere = tmp_path / "bad.toml"
+    nowhere.write_text(f'[agent]\nstate_dir = "{tmp_path}/file/deep"\n')
+    run = typed("agent", "run", "--config", str(nowhere))
+    assert run.exit_code == 1 and "name a folder" in run.output and "Errno" not in run.output
+    new = typed("keys", "new", str(tmp_path / "file" / "a.key"))
+    assert new.exit_code == 1 and "rights" in new.output and "Errno" not in new.output

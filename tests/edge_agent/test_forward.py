@@ -112,3 +112,13 @@ def test_what_the_far_end_lost_is_sent_again():
         for batch in sent:
             w.forwarder.receipted(batch)
     assert seen == list(range(1, 41)) and w.pump() == []
+
+
+def test_what_is_asked_for_twice_is_sent_again_once():
+    w = World(3)
+    w.receipts = {1, 2, 3}
+    w.forwarder.again((1, 2, 3))
+    w.forwarder.again((2, 3))
+    assert w.pump() == [1, 2, 3]
+    w.forwarder.again((1, 2, 3))
+    assert w.pump() == []

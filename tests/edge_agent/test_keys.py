@@ -82,3 +82,21 @@ def test_a_public_file_is_not_a_key_file(tmp_path):
         keys.load(path.with_suffix(".pub"))
     with pytest.raises(KeyFileError, match="no such file"):
         keys.load(tmp_path / "none.key")
+
+
+def test_a_public_half_is_never_replaced_nor_taken_for_the_secret(tmp_path):
+    with pytest.raises(KeyFileError, match=r"name it x\.key"):
+        keys.create(tmp_path / "x.pub", "agent")
+    other = tmp_path / "z.pub"
+    other.write_text("somebody's")
+    with pytest.raises(KeyFileError, match=r"z\.pub: exists already"):
+        keys.create(tmp_path / "z.key", "agent")
+    assert other.read_text() == "somebody's" and os.listdir(tmp_path) == ["z.pub"]
+
+
+def test_what_is_no_key_file_is_called_so_before_its_mode(tmp_path):
+    path = tmp_path / "hostname"
+    path.write_text("kit-12")
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError, match="not a Vitalwire key file"):
+        keys.load(path)

@@ -261,3 +261,16 @@ def test_peers_never_change_their_keys(tmp_path):
 def test_port_errors_are_told_apart(error, condition):
     found = named("/dev/ttyNone", error)
     assert found.condition == condition and "/dev/ttyNone" in str(found) and found.hint
+
+
+def test_a_node_whose_boot_count_began_anew_is_explained(world):
+    world.hub._hellos[world.node.identity.id] = (7, 3)
+    world.run()
+    assert (
+        "been at boot 7" in world.link.last_rejected and "pair it as a new node" in world.link.last_rejected
+    )
+    world.hub._hellos.clear()
+    world.link.last_refused = "malformed"
+    world.run(300)
+    assert world.link.session_state == "live"
+    assert world.link.last_rejected is None and world.link.last_refused is None

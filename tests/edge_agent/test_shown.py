@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edge_agent.ledger import Ledger, account
+from edge_agent.ledger import Ledger, Statement, account
 from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
@@ -95,3 +95,22 @@ def test_the_ledger_in_words():
     assert "statement frames_lost: {'node': '01'}" in text and "The ledger balances." in text
     riddle = account([boot(1, next_seq=9, stored=[(3, 90)], live_ms=0, heard_ms=10**6)])
     assert "DOES NOT BALANCE" in "\n".join(ledger_lines(Ledger(riddle)))
+
+
+def test_an_unclean_reset_shows_its_bound_even_when_no_frame_is_known_lost():
+    told = Statement(5, False, 30)
+    rows = account([boot(1, next_seq=5, stored=[(0, 5)], statement=told), boot(2, stored=[(0, 1)])])
+    text = "\n".join(ledger_lines(Ledger(rows)))
+    assert "no known frames went with its RAM, and up to 30 s of further frames may have gone" in text
+
+
+def test_a_silent_node_is_not_called_live():
+    link = {**STATUS["links"][0], "state": "open", "session": "live", "node": "aa", "problem": None}
+    text = shown(nodes=[{**NODE, "live": False, "silent_s": 40}], links=[link])
+    assert "session live but silent for 40 s" in text and "node aa: silent for 40 s" in text
+    assert "node aa: live" not in text
+
+
+def test_a_virtual_clock_is_not_shown_in_parts_per_million():
+    text = shown(nodes=[{**NODE, "clock": {"bound_us": 1500, "rate_ppb": 1_841_809_000}}])
+    assert "2.84 times as fast" in text and "ppm" not in text

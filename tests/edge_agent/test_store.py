@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.ledger import ledger
-from edge_agent.store.errors import StoreError, StoreUnwritable
+from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Count, Entry, Frame, Held, Hello, Outcome
 from protocol import cbor
@@ -346,3 +346,47 @@ def test_an_entry_is_kept_in_order(store):
     store.commit([frame(0), Entry(3, data, 5), frame(1)])
     kinds = [kind for (kind,) in store.db.execute("SELECT kind FROM journal ORDER BY id")]
     assert kinds == [0, 3, 0] and store.ledger().statements == (("note", {"n": 1}, 5),)
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 4096)
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    os.replace(other, path)
+
+
+def log_deleted(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+def log_emptied(path: Path) -> None:
+    os.truncate(path.with_name(path.name + "-wal"), 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file cannot be deleted")
+@pytest.mark.parametrize("harm", [deleted, truncated, replaced, log_deleted, log_emptied])
+def test_a_store_that_vanishes_while_it_is_open_is_noticed_before_anything_is_acknowledged(path, harm):
+    store, _ = open_store(path, AGENT, 1)
+    store.commit([frame(seq) for seq in range(50)])
+    store.check()
+    harm(path)
+    with pytest.raises(StoreCorrupt):
+        store.check()
+    with pytest.raises(StoreCorrupt):
+        store.commit([frame(99)])
+    store.close()
+    again, _ = reopened(path)
+    again.commit([frame(100)])
+    again.close()
+
+
+def test_the_log_that_sqlite_cuts_back_itself_is_no_damage(store):
+    for turn in range(60):
+        store.commit([frame(turn * 100 + n, text=bytes(8000)) for n in range(100)])
