@@ -182,3 +182,26 @@ def test_something_that_is_no_broker_is_told_and_tried_again(kit, answer):
         wait_until(lambda: kit.status, "a status")
         wait_until(lambda: running.agent.delivery.outlet.attempts >= 3, "more attempts", 20)
         assert wait_until(lambda: kit.status["forward"]["mqtt"]["problem"], "the problem told")
+
+
+@pytest.mark.parametrize("reconnect", [True, False])
+def test_a_collector_restored_from_a_backup_gets_again_what_it_had(
+    kit, node, tmp_path, monkeypatch, reconnect
+):
+    """On the next connection to the broker; without one, at the next question in passing."""
+    monkeypatch.setattr("edge_agent.delivery.ASK_EVERY_S", 3600 if reconnect else 0.5)
+    with Broker(tmp_path) as broker:
+        far = kit.collect(broker.port)
+        with Collecting(far, broker.port), Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 60, "frames")
+            delivered(kit, node, 30)
+            if reconnect:
+                broker.stop()
+            far.batches, far.frames, far.newest = {}, {}, None
+            if reconnect:
+                broker.start()
+            wait_until(lambda: len(far.frames) == len(node.made), "everything sent again", 30)
+            custody = wait_until(lambda: (c := kit.status["custody"])["sent_again"] and c, "the status")
+            assert "sent again" in custody["collector_said"] and custody["chains"] == 1
+    assert {(boot, seq): data for (_, boot, seq), data in far.frames.items()} == node.made
+    proved(kit)
