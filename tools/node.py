@@ -60,16 +60,15 @@ def run(
                 speed=speed,
                 log=log,
             )
-        except (build.BuildError, RecordError, RigError) as e:
+            with node:
+                _tell(node, flash)
+                _wait(node)
+                status = node.stop()
+        except (build.BuildError, RecordError, RigError, OSError) as e:
             raise click.ClickException(str(e)) from e
-        with node:
-            _tell(node, flash)
-            _wait(node)
-            try:
-                node.stop()
-            except RigError as e:
-                raise click.ClickException(str(e)) from e
-            click.echo("node stopped in order")
+        if status:
+            raise click.ClickException(f"the VM ended with status {status}, not in order")
+        click.echo("node stopped in order")
 
 
 def _tell(node: VirtualNode, flash: Path | None) -> None:
@@ -89,5 +88,5 @@ def _wait(node: VirtualNode) -> None:
         if node.resets != resets:
             resets = node.resets
             click.echo(f"node restarted (exit status {node.exit_code})", err=True)
-        if not node.running:
+        if node.died:
             raise click.ClickException(f"the VM has ended with status {node.exit_code}")

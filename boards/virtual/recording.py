@@ -8,6 +8,7 @@ chip's crystal error needs no further step.
 import contextlib
 import math
 import os
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ CACHE = "~/.cache/vitalwire"
 CHUNK_S = 60
 ZERO_CROSSINGS = 10
 KAISER_BETA = 7.0
+REASON_CHARS = 160
 MICROVOLTS = {"uV": 1.0, "mV": 1000.0, "V": 1e6, "nV": 0.001}
 PULSE_SIGNALS = ("PLETH", "PPG")
 # PhysioBank annotation codes that mark a beat (WFDB Programmer's Guide, "Annotation codes")
@@ -100,12 +102,14 @@ def _fetch(name: str, database: str, record: str, folder: Path, tried: list[str]
             database, str(folder), [record + ".hea"], keep_subdirs=False
         )  # last: it marks the rest complete
     except Exception as e:  # wfdb lets through whatever its transport raises
-        reason = f"{type(e).__name__}: {e}".split("\n")[0][:160]
+        reason = f"{type(e).__name__}: {e}".split("\n")[0]
+        reason = textwrap.shorten(reason, REASON_CHARS, placeholder=" …")
         raise RecordError(
             name,
             tried,
             f"not here, and fetching it from PhysioNet failed: {reason}. "
-            "Set VITALWIRE_DATA to a folder that has it",
+            f"Give the path of a recording instead, or set VITALWIRE_DATA to a folder that has {name}, "
+            "or do without one: --model is a synthetic patient",
         ) from e
 
 
@@ -171,6 +175,11 @@ class RecordedSignal:
             at += n
         return out
 
+    def check(self) -> None:
+        """RecordError when the first or the last sample cannot be read, as of a file that was cut off."""
+        self.samples(self._length - 1, self._length)
+        self.samples(0, 1)
+
     def _load(self, place: int) -> None:
         size = int(CHUNK_S * self._fs_hz)
         start = max(0, place - size // 4)
@@ -180,8 +189,10 @@ class RecordedSignal:
                 self._path, sampfrom=start, sampto=end, channels=[self._index]
             )
             signal = np.asarray(record.p_signal)[:, 0]
-        except (OSError, ValueError, TypeError) as e:
-            raise RecordError(self._path, [], f"its samples cannot be read: {e}") from e
+        except (OSError, ValueError, TypeError, IndexError) as e:
+            raise RecordError(
+                self._path, [], f"its samples {start} to {end} cannot be read; is the file whole? ({e})"
+            ) from e
         self._chunk = np.nan_to_num(signal) * self._scale
         self._chunk_at = start
 
@@ -216,6 +227,9 @@ class RecordedHeart:
         self._ecg = RecordedSignal(self._path, lead, self.fs_hz, length, MICROVOLTS.get(units[lead], 1000.0))
         self._pulse = None if pulse is None else RecordedSignal(self._path, pulse, self.fs_hz, length, 1.0)
         self._pulse_range: tuple[float, float] | None = None
+        for signal in (self._ecg, self._pulse):
+            if signal is not None:
+                signal.check()  # here, where somebody can be told; later it is a thread that reads
         self._beats = self._annotated()
         self.beats_from = "annotations"
         if self._beats is None:

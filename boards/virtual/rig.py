@@ -142,6 +142,17 @@ class VirtualNode:
         with self._lock:
             return self._process.pid if self._process else None
 
+    @property
+    def died(self) -> bool:
+        """Whether its VM has ended unasked and is not started again; `exit_code` says how."""
+        with self._lock:
+            return (
+                not self._holding
+                and not self._closed
+                and self._process is None
+                and self.exit_code is not None
+            )
+
     def world_s(self) -> float:
         """The patient's time now, in seconds since the rig was made."""
         return self.bench.clock.now_us() / 1e6
@@ -149,10 +160,16 @@ class VirtualNode:
     # -- what it does ---------------------------------------------------------------------------------
 
     def start(self) -> "VirtualNode":
-        """Switch it on."""
-        self.flash_dir.mkdir(parents=True, exist_ok=True)
+        """Switch it on. RigError when there can be no flash or no log where they are wanted."""
+        try:
+            self.flash_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise RigError(f"no flash can be kept in {self.flash_dir}: {e.strerror}") from e
         if self._log_path is not None:
-            self._log = self._log_path.open("ab")
+            try:
+                self._log = self._log_path.open("ab")
+            except OSError as e:
+                raise RigError(f"no log can be written to {self._log_path}: {e.strerror}") from e
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._socket_path)
         self._listener.listen(1)
@@ -164,14 +181,14 @@ class VirtualNode:
         return self
 
     def stop(self, timeout_s: float = 10.0) -> int:
-        """Ask for an orderly shutdown and wait for it; its exit status. Killed, with a RigError, when it does
-        not obey.
+        """Ask for an orderly shutdown and wait for it; its exit status, also of a VM that had ended before.
+        Killed, with a RigError, when it does not obey.
         """
         with self._lock:
             self._holding = True
             process = self._process
         if process is None:
-            return 0
+            return self.exit_code or 0
         self.bench.pins["STOP"] = 1
         try:
             return process.wait(timeout_s)
@@ -236,7 +253,11 @@ class VirtualNode:
         self._temp.cleanup()
 
     def __enter__(self) -> "VirtualNode":
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

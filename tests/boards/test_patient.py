@@ -199,6 +199,20 @@ def test_a_recording_that_is_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyP
         find_record("mitdb/999")
 
 
+def test_why_fetching_failed_is_not_cut_inside_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITALWIRE_DATA", str(tmp_path))
+    monkeypatch.setattr(recording, "CACHE", str(tmp_path / "cache"))
+
+    def offline(*args: object, **kwargs: object) -> None:
+        raise ConnectionError("unreachable " * 40)
+
+    monkeypatch.setattr(wfdb, "rdheader", offline)
+    with pytest.raises(RecordError, match=r"unreachable …\. Give the path.*VITALWIRE_DATA.*--model"):
+        find_record("mitdb/999")
+
+
 def test_fetched_records_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITALWIRE_DATA", str(tmp_path / "none"))
     monkeypatch.setattr(recording, "CACHE", str(tmp_path / "cache"))
@@ -233,6 +247,15 @@ def test_a_damaged_recording_is_refused_by_name(tmp_path: Path, cut: str) -> Non
         assert "d" in e.name
     else:
         assert cut == "atr"  # a truncated annotation file may still parse, with fewer beats
+
+
+@pytest.mark.parametrize("left", [0, 1, 2 * 360 * 100, -1, -2])
+def test_a_recording_that_was_cut_off_is_refused_when_it_is_opened(tmp_path: Path, left: int) -> None:
+    path = write_record(tmp_path, 360, 200, name="cut", beats=[100, 500, 900])
+    data = path.with_suffix(".dat")
+    data.write_bytes(data.read_bytes()[:left])
+    with pytest.raises(RecordError, match="is the file whole"):
+        RecordedHeart(path)
 
 
 def test_leads_by_number(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -186,6 +187,28 @@ def test_killed_is_dead_and_close_is_idempotent(make: Callable[..., tuple[Virtua
     assert not node.running
     node.close()
     node.close()
+
+
+def test_a_node_that_died_by_itself_says_so(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
+    node, reader = make()
+    reader.until(count("boot", 1))
+    assert not node.died and node.pid is not None
+    os.kill(node.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while not node.died:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert node.exit_code == -9 and node.stop() == -9
+    node.power_cycle()
+    reader.until(count("boot", 2))
+    assert not node.died and node.stop() == 0 and not node.died
+
+
+def test_a_flash_that_cannot_be_kept_is_said_clearly(build: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    node = VirtualNode(build, tmp_path / "file" / "flash", micropython=vm_or_skip())
+    with pytest.raises(RigError, match="no flash can be kept"), node:
+        pass
 
 
 def test_a_node_without_its_host_ends(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
