@@ -7,11 +7,14 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from edge_agent.ledger import Ledger
 from protocol import frames, waveform
-from tools.demo import view
-from tools.demo.command import command
+from tools.collector import verify
+from tools.demo import account, view
+from tools.demo.command import _must_be_writable, command
+from tools.demo.outcome import Outcome
 from tools.demo.picture import save_picture
-from tools.demo.readings import SETTLED_US, STRIP_S, NodeReadings
+from tools.demo.readings import SETTLED_US, STALE_S, STRIP_S, NodeReadings
 from tools.demo.snapshot import Snapshot
 from tools.demo.strip import draw
 
@@ -150,3 +153,52 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(arguments, words):
     assert result.exit_code != 0
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("option", ["--summary", "--svg", "--keep"])
+def test_an_output_that_cannot_be_written_is_said_before_the_run(tmp_path, option, monkeypatch):
+    (tmp_path / "file").write_text("here first")
+    monkeypatch.setattr("tools.demo.command.Stack", None)  # whoever starts one fails otherwise
+    bad = str(tmp_path / "file" / "below")
+    result = CliRunner().invoke(command, ["--model", "--seconds", "1", option, bad])
+    assert result.exit_code == 2
+    assert option in result.output
+    assert "Not a directory" in result.output
+    assert (tmp_path / "file").read_text() == "here first"
+
+
+def test_trying_an_output_leaves_nothing_behind(tmp_path):
+    (tmp_path / "old").write_text("kept")
+    for name in ("new", "old"):
+        _must_be_writable(tmp_path / name, "--svg")
+    assert [p.name for p in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == "kept"
+
+
+def test_an_old_reading_is_a_dash():
+    node = NodeReadings(bytes(8))
+    node.take(vitals(SETTLED_US, 700, 970), 100.0)
+    node.age(100.0 + STALE_S)
+    assert (node.hr, node.spo2) == (70, 97)
+    node.age(100.1 + STALE_S)
+    assert (node.hr, node.spo2, node.hr_mean) == (None, None, 70)
+    node.take(vitals(SETTLED_US + 1, 710), 110.0)
+    assert node.hr == 71
+
+
+def test_before_the_first_frame_the_rig_says_what_is_synthetic():
+    assert Snapshot(0, "a model", synthetic_input=True).synthetic
+    assert not Snapshot(0, "a recording").synthetic
+    replay = reading(wave([1] * 20, source=frames.SRC_REPLAY))
+    assert not Snapshot(1, "x", [replay], synthetic_input=True).synthetic
+
+
+def test_an_interrupted_start_is_called_so():
+    ended = Outcome(Ledger(()), verify.Report(), Snapshot(0, "a model", synthetic_input=True), 0)
+    assert not ended.good
+    assert ended.summary()["synthetic"] is True
+    out = io.StringIO()
+    account.show(ended, Console(file=out, width=100))
+    assert "interrupted before the first frame" in out.getvalue()
+    assert "a model (SYNTHETIC)" in out.getvalue()
+    assert "BALANCE" not in out.getvalue()

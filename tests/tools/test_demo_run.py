@@ -131,3 +131,34 @@ def test_a_helper_that_dies_is_named(demo, tmp_path):
     assert process.returncode == 1
     assert "the collector ended with status -9" in output
     assert "Traceback" not in output
+
+
+def test_a_node_that_dies_is_named_and_nothing_is_called_delivered(demo):
+    process = demo("--seconds", "60")
+    for line in process.stdout:
+        if "link live" in line:
+            break
+    (vm,) = [pid for pid in children(process.pid) if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(vm, signal.SIGKILL)
+    output, _ = process.communicate(timeout=40)
+    assert process.returncode == 1
+    assert "the node 0" in output
+    assert "ended with status -9" in output
+    assert "everything delivered" not in output
+    assert "Traceback" not in output
+
+
+def test_ctrl_c_at_once_is_no_failed_ledger(demo, tmp_path):
+    process = demo("--summary", str(tmp_path / "s.json"))
+    assert "starting" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "BALANCE" not in output
+    assert "Traceback" not in output
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["synthetic"] is True
+    if summary["produced"]:  # the last moments of the node were enough for a few frames
+        assert process.returncode == 0, output
+    else:
+        assert process.returncode == 1
+        assert "interrupted before the first frame" in output

@@ -11,6 +11,11 @@ COLUMNS = ("produced", "delivered", "pending", "evicted", "lost_at_reset", "dupl
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the account."""
+    if outcome.empty:
+        synthetic = " (SYNTHETIC)" if outcome.last.synthetic else ""
+        console.print(f"input: {outcome.last.input}{synthetic}", highlight=False)
+        console.print("interrupted before the first frame: there is nothing to verify", style="bold red")
+        return
     table = Table(
         title="Ledger: produced = delivered + pending + evicted + lost at reset", title_justify="left"
     )

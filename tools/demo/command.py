@@ -76,17 +76,46 @@ def command(
     with tempfile.TemporaryDirectory(prefix="vitalwire-demo-") as temporary:
         folder = keep or Path(temporary)
         if keep is not None:
-            if keep.exists() and any(keep.iterdir()):
-                raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
-            keep.mkdir(parents=True, exist_ok=True)
+            _make_empty(keep)
+        _must_be_writable(summary, "--summary")
+        _must_be_writable(svg, "--svg")
+        run = _Run(folder.resolve(), source, seconds, svg)
         try:
-            result = _Run(folder.resolve(), source, seconds, svg).run()
-        except (RecordError, RigError, BuildError, ChildError, PairingError, PortError) as e:
+            result = run.run()
+        except (RecordError, RigError, BuildError, ChildError, PairingError, PortError, OSError) as e:
             raise click.ClickException(str(e)) from e
     account.show(result, make_console())
     if summary is not None:
-        outcome.write_summary(result, summary)
+        try:
+            outcome.write_summary(result, summary)
+        except OSError as e:
+            raise click.ClickException(f"the summary could not be written to {summary}: {e.strerror}") from e
+    if run.unsaved is not None:
+        raise click.ClickException(run.unsaved)
     sys.exit(0 if result.good else 1)
+
+
+def _make_empty(folder: Path) -> None:
+    """There is an empty folder of that name now; BadParameter when there cannot be."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise click.BadParameter(f"{folder} is not empty", param_hint="--keep")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise click.BadParameter(f"{folder} cannot be used: {e.strerror}", param_hint="--keep") from e
+
+
+def _must_be_writable(path: Path | None, option: str) -> None:
+    """BadParameter, before the run and not after it, when a file cannot be written there."""
+    try:
+        if path is None or (path.exists() and not path.is_file()):
+            return  # nothing is asked for; or it is a pipe or a device, which an attempt would disturb
+        new = not path.exists()
+        path.open("ab").close()
+        if new:
+            path.unlink()
+    except OSError as e:
+        raise click.BadParameter(f"{path} cannot be written: {e.strerror}", param_hint=option) from e
 
 
 def make_console() -> Console:
@@ -105,7 +134,8 @@ class _Run:
         self._svg = svg
         self._stopping = threading.Event()
         self._console = make_console()
-        self._readings = Readings(folder / "agent" / "agent.db")
+        self._readings = Readings(folder / "agent" / "agent.db", source.speed)
+        self.unsaved: str | None = None
 
     def run(self) -> outcome.Outcome:
         previous = {
@@ -116,7 +146,10 @@ class _Run:
             with Stack(self._folder, self._source) as stack:
                 last = self._watch(stack)
                 if self._svg is not None:
-                    save_picture(last, self._svg)
+                    try:
+                        save_picture(last, self._svg)
+                    except OSError as e:
+                        self.unsaved = f"the picture could not be written to {self._svg}: {e.strerror}"
                 self._say(
                     "stopping: the nodes sign for their last frames, the agent waits for its receipts …"
                 )

@@ -9,6 +9,7 @@ from edge_agent import keys
 from edge_agent.ledger import Ledger, ledger
 from edge_agent.verify import verify as verify_agent
 from tools.collector import verify
+from tools.collector.folder import STORE
 from tools.demo.snapshot import Snapshot
 from tools.demo.stack import Stack
 
@@ -29,8 +30,13 @@ class Outcome:
         return not self.unproved
 
     @property
+    def empty(self) -> bool:
+        """Whether it was over before any node had produced a frame: there is nothing to give account of."""
+        return self.ledger.totals["produced"] == 0 and not self.unproved and not self.unbalanced
+
+    @property
     def good(self) -> bool:
-        return not self.unproved and not self.unbalanced
+        return not self.unproved and not self.unbalanced and not self.empty
 
     def summary(self) -> dict[str, Any]:
         """The end summary. Rates in 1/min, SpO2 in percent; None where nothing was measured."""
@@ -57,13 +63,15 @@ class Outcome:
 
 
 def draw_up(stack: Stack, last: Snapshot) -> Outcome:
-    """The account of a run whose processes have ended."""
-    book = ledger(stack.agent_state / "agent.db")
-    report = verify.verify_folder(stack.collector_state)
+    """The account of a run whose processes have ended, be it before they had made their stores."""
+    store = stack.agent_state / "agent.db"
+    book = ledger(store) if store.exists() else Ledger(())
+    kept = (stack.collector_state / STORE).exists()
+    report = verify.verify_folder(stack.collector_state) if kept else verify.Report()
     outcome = Outcome(book, report, last, report.frames)
     agent_public = keys.load_public(stack.agent_state / "agent.pub")
     collector_public = keys.load_public(stack.collector_state / "collector.pub")
-    results = verify_agent(stack.agent_state / "agent.db", agent_public, collector_public)
+    results = verify_agent(store, agent_public, collector_public) if store.exists() else []
     outcome.unproved += [result.sentence for result in results if not result.good]
     outcome.unproved += report.problems
     totals, pending = book.totals, report.attestations["pending"]
@@ -78,8 +86,6 @@ def draw_up(stack: Stack, last: Snapshot) -> Outcome:
         if not row.balanced:
             counts = f"{row.unexplained} frames unexplained, {row.duplicates} delivered twice"
             outcome.unbalanced.append(f"node {row.node} boot {row.counter}: {counts}")
-    if not book.rows:
-        outcome.unbalanced.append("no node ever connected")
     return outcome
 
 

@@ -11,7 +11,7 @@ TAIL_LINES = 12
 
 
 class ChildError(Exception):
-    """A helper did not start, or ended by itself.
+    """A helper or a node did not start, or ended by itself.
 
     `name`, `status` (None: it never said it was ready), `tail` of its log.
     """
@@ -22,6 +22,15 @@ class ChildError(Exception):
         self.name = name
         self.status = status
         self.tail = tail
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log; nothing when there is none."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(lines[-TAIL_LINES:])
 
 
 class Child:
@@ -60,7 +69,7 @@ class Child:
     def check(self) -> None:
         """ChildError when it is no longer running."""
         if not self.running:
-            raise ChildError(self.name, self._process.returncode, self._tail())
+            raise ChildError(self.name, self._process.returncode, tail(self.log))
 
     def stop(self, timeout_s: float = 10.0) -> int:
         """Ask it to end (SIGTERM), then make it; its exit status."""
@@ -93,11 +102,4 @@ class Child:
             timer.cancel()
         status = self._process.wait()
         self._process.stdout.close()
-        raise ChildError(self.name, None if status == -signal.SIGKILL else status, self._tail())
-
-    def _tail(self) -> str:
-        try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return ""
-        return "\n".join(lines[-TAIL_LINES:])
+        raise ChildError(self.name, None if status == -signal.SIGKILL else status, tail(self.log))

@@ -2,8 +2,10 @@
 status.
 """
 
+import time
 from array import array
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ STRIP_S = 6
 SETTLED_US = 20_000_000
 """From this node time on heart rates count for the mean: the detector has settled."""
 READ_AT_ONCE = 2000
+STALE_S = 5.0
+"""Wall seconds after which a reading that nothing has followed is shown no longer."""
 
 
 @dataclass
@@ -36,6 +40,8 @@ class NodeReadings:
     t_us: int = 0
     heap_low: int | None = None
     frames: int = 0
+    measured_s: float | None = None
+    """When its last reading came, on the clock of whoever reads."""
     hr_sum: float = 0.0
     hr_count: int = 0
     spo2_sum: float = 0.0
@@ -55,8 +61,8 @@ class NodeReadings:
         """Which signals are not a body's and not a recording's."""
         return tuple(name for name, source in self.sources.items() if source == frames.SRC_SYNTHETIC)
 
-    def take(self, plaintext: bytes) -> None:
-        """One more frame, in the order in which the agent stored them."""
+    def take(self, plaintext: bytes, now_s: float = 0.0) -> None:
+        """One more frame, in the order in which the agent stored them, read at `now_s`."""
         kind, t_us, body = frames.unpack(plaintext)
         self.frames += 1
         self.t_us = max(self.t_us, t_us)
@@ -67,9 +73,16 @@ class NodeReadings:
             self._take_wave(body)
         elif kind == frames.KIND_VITALS:
             self._take_vitals(t_us, body)
+            self.measured_s = now_s
         elif kind == frames.KIND_STATUS:
             low = body[frames.STATUS_HEAP_LOW]
             self.heap_low = low if self.heap_low is None else min(self.heap_low, low)
+
+    def age(self, now_s: float, stale_s: float = STALE_S) -> None:
+        """Drop a reading that has become too old to be called present."""
+        if self.measured_s is not None and now_s - self.measured_s > stale_s:
+            self.hr = self.spo2 = self.pulse = self.measured_s = None
+            self.flags = 0
 
     def _take_wave(self, body: dict[int, Any]) -> None:
         channel = body[frames.WAVE_CHANNEL]
@@ -100,10 +113,15 @@ class NodeReadings:
 
 
 class Readings:
-    """Every node in the agent's store at `path`; `update()` reads what came since the last time."""
+    """Every node in the agent's store at `path`; `update()` reads what came since the last time.
 
-    def __init__(self, path: Path):
+    `speed`: how much faster than the wall the nodes' time runs; slower nodes are given longer to follow up.
+    """
+
+    def __init__(self, path: Path, speed: float = 1.0, monotonic: Callable[[], float] = time.monotonic):
         self.path = path
+        self._stale_s = STALE_S / min(1.0, speed)
+        self._monotonic = monotonic
         self.nodes: dict[bytes, NodeReadings] = {}
         self._last = 0
 
@@ -118,7 +136,10 @@ class Readings:
                     " WHERE j.kind = ? AND j.id > ? ORDER BY j.id LIMIT ?",
                     (ENTRY_FRAME, self._last, READ_AT_ONCE),
                 ).fetchall()
+                now_s = self._monotonic()
                 for self._last, node, plaintext in rows:
-                    self.nodes.setdefault(node, NodeReadings(node)).take(plaintext)
+                    self.nodes.setdefault(node, NodeReadings(node)).take(plaintext, now_s)
                 if len(rows) < READ_AT_ONCE:
-                    return
+                    break
+        for reading in self.nodes.values():
+            reading.age(now_s, self._stale_s)

@@ -30,6 +30,8 @@ class Snapshot:
     refused: dict[str, int] = field(default_factory=dict)
     attested: int = 0
     alarms: int = 0
+    synthetic_input: bool = False
+    """Whether the rig's patients are models: what counts until a node has sent a signal."""
 
     @property
     def synthetic(self) -> bool:
@@ -38,7 +40,9 @@ class Snapshot:
         With a recording, single signals may be synthetic all the same: `input` and the sources say which.
         """
         signals = [source for node in self.nodes for source in node.sources.values()]
-        return bool(signals) and all(source == frames.SRC_SYNTHETIC for source in signals)
+        if not signals:
+            return self.synthetic_input
+        return all(source == frames.SRC_SYNTHETIC for source in signals)
 
     @property
     def world_s(self) -> float:
@@ -54,7 +58,7 @@ def take(stack: Stack, readings: Readings, seconds: float, exact: bool = False) 
     """
     readings.update()
     nodes = [readings.nodes[node] for node in sorted(readings.nodes)]
-    now = Snapshot(seconds, stack.label, nodes, wire_bytes=stack.wire_bytes)
+    now = Snapshot(seconds, stack.label, nodes, wire_bytes=stack.wire_bytes, synthetic_input=stack.synthetic)
     agent = read_json(stack.agent_state / "status.json")
     now.totals |= agent.get("totals", {})
     custody = agent.get("custody", {})

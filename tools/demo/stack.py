@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from boards.virtual.patient import SOURCE_SYNTHETIC
 from boards.virtual.rig import VirtualNode
 from edge_agent import config, keys, pairing
 from edge_agent.config import LinkConfig
 from edge_agent.peers import Peers
 from tools import build
 from tools.demo.broker import LOOPBACK
-from tools.demo.processes import Child
+from tools.demo.processes import Child, ChildError, tail
 
 AGENT_TOML = """\
 [agent]
@@ -59,6 +60,7 @@ class Stack:
         self.agent_config = folder / "agent.toml"
         self.wire_bytes = 0
         self.nodes: list[VirtualNode] = []
+        self._stopped = False
         self._exit = ExitStack()
 
     def __enter__(self) -> "Stack":
@@ -82,17 +84,27 @@ class Stack:
         """What the input is; the same for all nodes."""
         return self.nodes[0].label
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether the patients are models."""
+        return all(source == SOURCE_SYNTHETIC for n in self.nodes for source in (n.source_ecg, n.source_ppg))
+
     def check(self) -> None:
-        """ChildError when a helper has ended by itself."""
+        """ChildError when a helper, or a node that nobody has stopped, has ended by itself."""
         for child in self.children:
             child.check()
+        if not self._stopped:
+            self._check_nodes()
 
     def stop_nodes(self) -> None:
         """Ask every node for an orderly stop: it signs for its last frames and waits until they are
-        acknowledged.
+        acknowledged. ChildError when one ends otherwise, or had ended before.
         """
-        for node in self.nodes:
-            node.stop()
+        self._stopped = True
+        for n, node in enumerate(self.nodes):
+            status = node.stop()
+            if status:
+                raise self._node_error(n, status)
 
     def _start(self) -> None:
         self.broker = self._child("broker", ["broker"], ready="listening on ")
@@ -116,8 +128,23 @@ class Stack:
         )
         peers = Peers(config.load(self.agent_config).peers)
         for node in self.nodes:
-            peers.add(pairing.exchange(LinkConfig(node.port), agent))
+            try:
+                peers.add(pairing.exchange(LinkConfig(node.port), agent))
+            except pairing.PairingError:
+                self._check_nodes()  # of a dead node there is more to say
+                raise
         self.agent = self._child("agent", ["agent", "run", "--config", str(self.agent_config)])
+
+    def _check_nodes(self) -> None:
+        for n, node in enumerate(self.nodes):
+            if node.died:
+                raise self._node_error(n, node.exit_code)
+
+    def _node_error(self, n: int, status: int | None) -> ChildError:
+        return ChildError(f"node {n} ({self.nodes[n].port})", status, tail(self._node_log(n)))
+
+    def _node_log(self, n: int) -> Path:
+        return self.folder / f"node-{n}.log"
 
     def _child(self, name: str, arguments: list[str], ready: str = "") -> Child:
         child = Child(name, arguments, self.folder / f"{name}.log", ready)
@@ -134,7 +161,7 @@ class Stack:
                 record=self.source.record,
                 speed=self.source.speed,
                 seed=n + 1,
-                log=self.folder / f"node-{n}.log",
+                log=self._node_log(n),
             )
             self._exit.callback(node.close)
             node.cable.tap = self._tap
