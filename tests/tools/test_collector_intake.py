@@ -95,7 +95,7 @@ class Rig:
 
     @property
     def status(self) -> dict:
-        return status.summary(self.store)
+        return status.summary(self.store, NOW + 5)
 
     def verify(self) -> verify.Report:
         return verify.verify(
@@ -325,6 +325,38 @@ def test_the_head_statement_names_the_newest_batch_of_the_newest_chain(rig):
     assert head.statement == receipts.HEAD
     assert (head.chain_id, head.number, head.head_hash) == (second.chain, 0, second.previous)
     assert (head.stored, head.duplicates, head.nonce) == (3, 0, b"nonce--2")
+
+
+def test_the_head_statement_names_the_last_batch_before_a_hole(rig):
+    chain = Chain()
+    messages = [(chain.make([frame(n)]), chain.previous) for n in range(5)]
+    for n in (0, 1, 3, 4):
+        rig.receipt(messages[n][0])
+    assert (rig.ask().number, rig.ask().head_hash) == (1, messages[1][1])
+    rig.receipt(messages[2][0])
+    assert (rig.ask().number, rig.ask().head_hash) == (4, messages[4][1])
+
+
+def test_the_head_statement_names_nothing_when_the_first_is_missing(rig):
+    chain = Chain()
+    first = chain.make([frame(0)])
+    rig.receipt(chain.make([frame(1)]))
+    assert rig.ask().chain_id is None
+    rig.receipt(first)
+    assert rig.ask().number == 1
+
+
+def test_a_gap_that_persists_is_an_alarm_until_it_is_filled(rig):
+    chain = Chain()
+    messages = [chain.make([frame(n)]) for n in range(3)]
+    rig.receipt(messages[0])
+    rig.receipt(messages[2])
+    assert status.summary(rig.store, NOW + 60_000)["alarms"] == []
+    (alarm,) = status.summary(rig.store, NOW + 60_005)["alarms"]
+    assert (alarm["code"], alarm["at_ms"]) == ("gap", NOW + 60_005)
+    assert "2 is here, 1 is not" in alarm["detail"]
+    rig.receipt(messages[1])
+    assert status.summary(rig.store, NOW + 60_005)["alarms_total"] == 0
 
 
 def test_a_question_from_a_stranger_is_refused(rig):

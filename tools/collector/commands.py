@@ -4,6 +4,7 @@ import json
 import signal
 import sqlite3
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -15,6 +16,7 @@ from edge_agent.lock import Locked, hold
 from tools.collector import query, verify
 from tools.collector.folder import AGENTS, KEY, LOCK, STATUS, STORE, default_state_dir
 from tools.collector.intake import Intake
+from tools.collector.opening import open_store
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
@@ -25,7 +27,10 @@ def _in_words(e: Exception) -> click.ClickException:
 
 
 def _damaged(state: Path, e: sqlite3.DatabaseError) -> click.ClickException:
-    return click.ClickException(f"{state / STORE}: {e}; restore it from a backup")
+    return click.ClickException(
+        f"{state / STORE}: {e}; restore it from a backup, or let the collector"
+        " begin anew: at its next start it sets this one aside"
+    )
 
 
 _state = click.option(
@@ -66,10 +71,13 @@ def run(
     """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none."""
     with ExitStack() as closing:
         try:
+            state.mkdir(parents=True, exist_ok=True)
             closing.enter_context(hold(state / LOCK))
             identity = keys.load_or_create(state / KEY, "collector")
-            store = Store(state / STORE)
+            store, said = open_store(state / STORE, time.time_ns() // 1_000_000)
             closing.callback(store.close)
+            if said:
+                click.echo(f"WARNING {said}", err=True)
             intake = Intake(store, identity, Trust(state / AGENTS))
             broker = Broker.of_url(url, username, password_file, ca_file)
             service = Service(intake, store, broker, state / STATUS)

@@ -86,13 +86,16 @@ class Intake:
         return [Reply(back, answer)]
 
     def _answer(self, agent: bytes, payload: bytes) -> bytes:
-        """The signed head of what is known of an agent."""
+        """The signed head of what is known of an agent.
+
+        It is the last batch before a hole, if there is one: the agent sends again what comes after it.
+        """
         named, nonce = receipts.parse_ask(payload)
         if named != agent:
             raise Refused("wrong_agent", f"asked on the topic of {agent.hex()} by {named.hex()}")
         if self.trust.lookup(agent) is None:
             raise Refused("unknown_agent", f"no agent {agent.hex()} is known here")
-        newest = self._store.newest_batch(agent)
+        newest = self._store.contiguous_batch(agent)
         entries, duplicates = self._store.db.execute(
             "SELECT coalesce(sum(entries), 0), coalesce(sum(duplicates), 0) FROM batches WHERE agent = ?",
             (agent,),

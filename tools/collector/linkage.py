@@ -38,3 +38,24 @@ def settle(store: Store, agent: bytes, chain: bytes, number: int, now_ms: int) -
         if linkage == schema.BROKEN:
             where = f"agent {agent.hex()} chain {chain.hex()}"
             store.alarm(now_ms, "chain_broken", f"{where}: {batch.number} does not follow {batch.number - 1}")
+
+
+def look_for_holes(store: Store) -> None:
+    """Batches whose predecessor is gone since they were linked (a store put together from backups) wait for
+    it again.
+    """
+    store.db.execute(
+        "UPDATE batches SET linkage = ? WHERE number > 0 AND linkage = ? AND NOT EXISTS (SELECT 1 FROM"
+        " batches p WHERE p.agent = batches.agent AND p.chain = batches.chain"
+        " AND p.number = batches.number - 1)",
+        (schema.WAITING, schema.LINKED),
+    )
+
+
+def gaps(store: Store, before_ms: int) -> list[tuple[int, bytes, bytes, int]]:
+    """(received at, agent, chain, number) of each batch that came before that time and waits still."""
+    return store.db.execute(
+        "SELECT received_ms, agent, chain, number FROM batches WHERE linkage > 0 AND linkage = ?"
+        " AND received_ms <= ? ORDER BY received_ms, id",
+        (schema.WAITING, before_ms),
+    ).fetchall()

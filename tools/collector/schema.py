@@ -82,3 +82,6 @@ CREATE TABLE counters (
     PRIMARY KEY (name, cause)
 ) WITHOUT ROWID;
 """
+
+NAMES = frozenset(part.split()[0] for part in TABLES.split("CREATE TABLE ")[1:])
+"""Of the tables."""

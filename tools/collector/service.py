@@ -167,7 +167,7 @@ class Service:
             "trust_problems": dict(self._intake.trust.problems),
         }
         try:
-            facts.update(status.summary(self._store))
+            facts.update(status.summary(self._store, time.time_ns() // 1_000_000))
         except sqlite3.DatabaseError as e:
             facts["store_problem"] = str(e)
         status.write(self._status_path, facts)

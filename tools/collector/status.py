@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.files import write_atomically
-from tools.collector import schema
+from tools.collector import linkage, schema
 from tools.collector.store import Store
 
 ALARMS_SHOWN = 20
 CHAINS_SHOWN = 8
 
 
-def summary(store: Store) -> dict[str, Any]:
+GAP_MS = 60_000
+"""So long a batch may wait for its predecessor before that is an alarm."""
+
+
+def summary(store: Store, now_ms: int) -> dict[str, Any]:
     """Counts that are the same after a restart, none of them by reading the whole store.
 
     Ids are hex, times Unix ms.
@@ -28,7 +32,7 @@ def summary(store: Store) -> dict[str, Any]:
     batches, attestations = stored.get("batches", 0), stored.get("attestations", 0)
     waiting, broken = unlinked.get(schema.WAITING, 0), unlinked.get(schema.BROKEN, 0)
     pending, failed = unproved.get(schema.PENDING, 0), unproved.get(schema.FAILED, 0)
-    alarms = store.alarms()
+    alarms = store.alarms() + _gaps(store, now_ms)
     return {
         "batches": batches,
         "batches_again": stored.get("batches_again", 0),
@@ -53,6 +57,18 @@ def summary(store: Store) -> dict[str, Any]:
         ],
         "alarms_total": len(alarms),
     }
+
+
+def _gaps(store: Store, now_ms: int) -> list[tuple[int, str, str]]:
+    """An alarm for each gap that persists; it is over when the gap is filled."""
+    return [
+        (
+            received_ms + GAP_MS,
+            "gap",
+            f"agent {agent.hex()} chain {chain.hex()}: {number} is here, {number - 1} is not",
+        )
+        for received_ms, agent, chain, number in linkage.gaps(store, now_ms - GAP_MS)
+    ]
 
 
 def write(path: Path, facts: Mapping[str, Any]) -> None:

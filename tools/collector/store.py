@@ -52,22 +52,19 @@ _BATCH = (
 _WITH_CHAIN = f"{_BATCH} LEFT JOIN chains c ON c.agent = b.agent AND c.chain = b.chain"
 
 
+_HINT = "restore it from a backup, or move it away to begin anew"
+
+
 class Store:
     """Opens `path`, making it when absent. Changes happen inside `transaction()`; reading needs none."""
 
     def __init__(self, path: Path, read_only: bool = False):
         self.path = path
+        # An empty file is a database to SQLite, but never was a store: one is born whole (opening.py).
+        if path.is_file() and path.stat().st_size == 0:
+            raise StoreError(path, "damaged: truncated to 0 bytes", _HINT)
         try:
-            if read_only:
-                self.db = sqlite3.connect(
-                    f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None
-                )
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.db = sqlite3.connect(path, isolation_level=None, timeout=30)
-                self.db.execute("PRAGMA journal_mode=WAL")
-                self.db.execute("PRAGMA synchronous=FULL")
-                self.db.execute("PRAGMA foreign_keys=ON")
+            self.db = self._connect(read_only)
             version = self.db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and not read_only:
                 self.db.executescript(
@@ -75,11 +72,26 @@ class Store:
                 )
                 version = schema.VERSION
         except sqlite3.DatabaseError as e:
-            raise StoreError(path, str(e), "restore it from a backup, or move it away to begin anew") from e
+            raise StoreError(path, str(e), _HINT) from e
         if version != schema.VERSION:
+            self.db.close()
             raise StoreError(
                 path, f"store version {version}, expected {schema.VERSION}", "use the release that made it"
             )
+
+    def _connect(self, read_only: bool) -> sqlite3.Connection:
+        if read_only:
+            return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA foreign_keys=ON")
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        return db
 
     def close(self) -> None:
         self.db.close()
@@ -149,18 +161,27 @@ class Store:
         rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.chain, b.number, b.id")
         return (StoredBatch(*row) for row in rows)
 
-    def newest_batch(self, agent: bytes) -> StoredBatch | None:
-        """The highest number of the agent's newest chain.
+    def contiguous_batch(self, agent: bytes) -> StoredBatch | None:
+        """The newest batch of the agent's newest chain up to which none is missing; None if its first is.
 
-        That is the chain that was first seen last, of those that no other chain follows.
+        The newest chain is the one that was first seen last, of those that no other chain follows.
         """
-        row = self.db.execute(
-            f"{_WITH_CHAIN} WHERE b.agent = ? AND c.chain NOT IN"
-            " (SELECT cited_chain FROM chains WHERE agent = b.agent AND cited_chain IS NOT NULL)"
-            " ORDER BY c.id DESC, b.number DESC, b.id LIMIT 1",
+        newest = self.db.execute(
+            "SELECT c.chain FROM chains c WHERE c.agent = ?1 AND c.chain NOT IN"
+            " (SELECT cited_chain FROM chains WHERE agent = ?1 AND cited_chain IS NOT NULL)"
+            " AND EXISTS (SELECT 1 FROM batches b WHERE b.agent = ?1 AND b.chain = c.chain)"
+            " ORDER BY c.id DESC LIMIT 1",
             (agent,),
         ).fetchone()
-        return None if row is None else StoredBatch(*row)
+        if newest is None or not self.batches(agent, newest[0], 0):
+            return None
+        (number,) = self.db.execute(
+            "SELECT b.number FROM batches b WHERE b.agent = ?1 AND b.chain = ?2 AND NOT EXISTS (SELECT 1 FROM"
+            " batches n WHERE n.agent = ?1 AND n.chain = ?2 AND n.number = b.number + 1)"
+            " ORDER BY b.number LIMIT 1",
+            (agent, newest[0]),
+        ).fetchone()
+        return self.batches(agent, newest[0], number)[0]
 
     def add_batch(self, batch: Batch, wire_bytes: int, received_ms: int, linkage: int) -> int:
         """The row of a new batch, and of its chain if that is new too; `finish_batch` completes it."""
