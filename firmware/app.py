@@ -110,6 +110,8 @@ class Node:
         """Seal a complete frame of each channel of `sensor`."""
         t_us = self.clock.at_us(ready.ticks)
         for i in range(len(sensor.channels)):
+            if i:
+                self.drain()
             samples = sensor.wave.samples[i]
             lsb = sensor.lsb
             if max(memoryview(samples)[: ready.n]) > WAVE_MAX:
@@ -245,6 +247,8 @@ class Node:
         if second % STATUS_EVERY_S == 0:
             body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
             self.sealer.seal(frames.KIND_STATUS, body)
+        # A flash write may hold everything up for longer than the ECG's FIFO has room.
+        self.drain()
         try:
             self.start.record.reserve(self.sealer.box.next_seq, second)
         except CommitError as error:

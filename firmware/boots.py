@@ -58,13 +58,13 @@ class BootRecord:
     def _previous(self):
         stored = self._newest()
         retained = read_retained(self._board.retained_read())
-        if stored is None and retained is None:
-            return None
-        if stored is None or (retained is not None and retained[0][:4] > stored[0][:4]):
-            return [retained[0], retained[1], False, RETAINED_BOUND_S]
+        if stored is None:
+            return None if retained is None else [retained[0], retained[1], False, RETAINED_BOUND_S]
         boot_id, known_next, clean, bound_s = stored
-        if not clean and retained is not None and retained[0] == boot_id and retained[1] >= known_next:
-            return [boot_id, retained[1], False, RETAINED_BOUND_S]
+        if retained is not None:
+            newer = retained[0][:4] > boot_id[:4]
+            if newer or (retained[0] == boot_id and retained[1] >= known_next and not clean):
+                return [retained[0], retained[1], False, RETAINED_BOUND_S]
         return [boot_id, known_next, clean, bound_s]
 
     def _newest(self):

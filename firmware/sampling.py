@@ -11,6 +11,10 @@ from firmware.sample_clock import SampleClock
 from firmware.wave import WaveBuffer
 from protocol import frames
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # Both chips hold this many samples. A drain that finds so many cannot tell what came after them.
 FIFO_DEPTH = 32
 ERRORS_TO_FAULT = 3
@@ -43,7 +47,7 @@ class Sensor:
         self.lsb = lsb
         self.chain = chain
         self.source = 0
-        self.driver = None
+        self.driver: "Any" = None
         self.late = 0
         self.missed = 0
         self.bus_errors = 0

@@ -36,7 +36,7 @@ class WaveBuffer:
     def __init__(self, channels, size, emit):
         self.size = size
         self.samples = [array("i", bytes(4 * (size + SLACK))) for _ in range(channels)]
-        self.ready = None
+        self.ready: "Notes | None" = None
         self._emit = emit
         self._base = 0
         self._filling = Notes()
@@ -84,7 +84,7 @@ class WaveBuffer:
         if self.ready is not None:
             self._make_room()
         self.ready = self._filling
-        self._base = self.ready.n
+        self._base = self._filling.n
         self._filling = self._spare
 
     def _make_room(self):
@@ -93,11 +93,13 @@ class WaveBuffer:
 
     def release(self):
         """The frame that was ready has been sealed; what came after it moves up."""
-        base = self._base
+        ready = self.ready
+        if ready is None:
+            return
         for samples in self.samples:
             for i in range(self._filling.n):
-                samples[i] = samples[base + i]
+                samples[i] = samples[ready.n + i]
         self._base = 0
-        self.ready.clear()
-        self._spare = self.ready
+        ready.clear()
+        self._spare = ready
         self.ready = None

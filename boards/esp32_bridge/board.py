@@ -17,6 +17,7 @@ WAITING = b"vitalwire: no answer from the bus bridge on UART%d, trying again\r\n
 WAITING_EVERY = 10
 TRY_MS = 300
 WATCHDOG_MS = 5000
+SILENCE_MS = 5000
 
 
 class Board:
@@ -41,6 +42,7 @@ class Board:
             rxbuf=bridge["rxbuf"],
         )
         self._bridge = self._wait_for_bridge(bridge)
+        self._silent_since = None
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
 
     def _wait_for_bridge(self, bridge):
@@ -104,9 +106,17 @@ class Board:
         return self._pin("BUTTON")
 
     def _pin(self, name):
+        """A pin of the bridge; one that does not answer is left alone for a while, since asking holds
+        everything up.
+        """
+        now = time.ticks_ms()
+        if self._silent_since is not None and time.ticks_diff(now, self._silent_since) < SILENCE_MS:
+            return False
         try:
+            self._silent_since = None
             return bool(self._bridge.gpio_read(name))
         except OSError:
+            self._silent_since = now
             return False
 
     def feed_watchdog(self):

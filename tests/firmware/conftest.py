@@ -154,8 +154,8 @@ class BareEsp32:
                 [self._vm, "-X", f"heapsize={self._heap}", str(self._tree / "main.py")],
                 cwd=self._flash,
                 env=environment,
-                stdin=end,
-                stdout=end,
+                stdin=end.fileno(),
+                stdout=end.fileno(),
                 stderr=log,
                 start_new_session=True,
             )
