@@ -29,6 +29,8 @@ def test_no_file_at_all_is_a_configuration(monkeypatch, tmp_path):
 
 
 def test_an_empty_file_means_the_same_as_none(monkeypatch, tmp_path):
+    monkeypatch.delenv("VITALWIRE_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     path = tmp_path / "agent.toml"
     path.write_text("")
     assert config.load(path) == config.load(None)
