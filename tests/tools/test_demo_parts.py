@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from edge_agent.ledger import Ledger
+from edge_agent.ledger import Ledger, Row
 from protocol import frames, waveform
 from tools.collector import verify
 from tools.demo import account, view
@@ -114,6 +114,46 @@ def test_the_view_fits_its_width(width):
     text = shown(now, width)
     assert max(map(len, text.splitlines())) <= width
     for word in ("produced", "delivered", "pending", "evicted", "lost at reset", "batches receipted", "live"):
+        assert word in text
+
+
+@pytest.mark.parametrize("size", [(60, 15), (60, 24), (80, 15), (80, 24), (112, 20), (112, 40)])
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_on_a_low_terminal_the_strip_gives_way_and_not_the_counters(size, nodes):
+    width, height = size
+    node = reading(boot(), wave(list(range(-200, 300))), vitals(1, 700, 971))
+    now = Snapshot(12, "synthetic: ECG and pulse wave from a model", [node] * nodes)
+    now.links = {f"/dev/pts/{n}": "live" for n in range(nodes)}
+    now.totals = dict.fromkeys(now.totals, 123_456)
+    out = io.StringIO()
+    Console(file=out, width=width).print(view.view(now, width, height))
+    lines = out.getvalue().splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert out.getvalue().count("123,456") == 5
+    for word in ("HR 70", "lost at reset", "batches receipted", "attestations proved", "live"):
+        assert word in out.getvalue()
+    if nodes == 1:
+        assert any("\u2800" <= c <= "\u28ff" for c in out.getvalue())
+
+
+def test_many_nodes_do_not_push_the_counters_off():
+    now = Snapshot(12, "x", [reading(boot(), vitals(1, 700, 971))] * 16)
+    out = io.StringIO()
+    Console(file=out, width=80).print(view.view(now, 80, 24))
+    assert "lost at reset" in "".join(out.getvalue().splitlines()[:12])
+
+
+@pytest.mark.parametrize("width", [60, 80, 104, 160])
+def test_the_ledger_can_be_read_on_any_terminal(width):
+    node = "00112233aabbccdd"
+    row = Row(node, "00", 3, True, 1_234_567, 1_234_567, *[0] * 8, clean=True, bound_s=None)
+    ended = Outcome(Ledger((row,)), verify.Report(), Snapshot(9, "a model"), 1_234_567)
+    out = io.StringIO()
+    account.show(ended, Console(file=out, width=width))
+    text = out.getvalue()
+    assert text.count("1234567") >= 2
+    for word in ("00112233aabbccdd", "delivered", "pending", "evicted", "duplicates", "balanced", "yes"):
         assert word in text
 
 

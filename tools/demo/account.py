@@ -3,9 +3,12 @@
 from rich.console import Console
 from rich.table import Table
 
+from edge_agent.ledger import Ledger
 from tools.demo.outcome import Outcome
 from tools.demo.view import value
 
+TABLE_WIDTH = 104
+"""On a narrower terminal the columns would break inside their numbers."""
 COLUMNS = ("produced", "delivered", "pending", "evicted", "lost_at_reset", "duplicates")
 
 
@@ -16,17 +19,7 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"input: {outcome.last.input}{synthetic}", highlight=False)
         console.print("interrupted before the first frame: there is nothing to verify", style="bold red")
         return
-    table = Table(
-        title="Ledger: produced = delivered + pending + evicted + lost at reset", title_justify="left"
-    )
-    table.add_column("node, boot")
-    for column in COLUMNS:
-        table.add_column(column.replace("_", " "), justify="right")
-    table.add_column("balanced")
-    for row in outcome.ledger.rows:
-        counts = [str(getattr(row, column)) for column in COLUMNS]
-        table.add_row(f"{row.node}, {row.counter}", *counts, "yes" if row.balanced else "NO")
-    console.print(table)
+    _show_ledger(outcome.ledger, console)
     summary = outcome.summary()
     proofs = outcome.report.attestations
     lines = (
@@ -45,3 +38,26 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"verified; the ledger balances; {text}", style="bold green")
     else:
         console.print("NOT VERIFIED" if outcome.unproved else "THE LEDGER DOES NOT BALANCE", style="bold red")
+
+
+def _show_ledger(ledger: Ledger, console: Console) -> None:
+    """A boot a row; on a narrow terminal, a boot a block."""
+    title = "Ledger: produced = delivered + pending + evicted + lost at reset"
+    names = [column.replace("_", " ") for column in COLUMNS]
+    if console.width < TABLE_WIDTH:
+        console.print(title, style="italic", highlight=False)
+        for row in ledger.rows:
+            console.print(f"node {row.node}, boot {row.counter}", style="bold", highlight=False)
+            for name, column in zip(names, COLUMNS, strict=True):
+                console.print(f"  {name:13} {getattr(row, column):>9}", highlight=False)
+            console.print(f"  {'balanced':13} {'yes' if row.balanced else 'NO':>9}", highlight=False)
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("node, boot")
+    for name in names:
+        table.add_column(name, justify="right")
+    table.add_column("balanced")
+    for row in ledger.rows:
+        counts = [str(getattr(row, column)) for column in COLUMNS]
+        table.add_row(f"{row.node}, {row.counter}", *counts, "yes" if row.balanced else "NO")
+    console.print(table)

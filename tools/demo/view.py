@@ -1,8 +1,10 @@
 """How a moment of the demo looks: a live terminal view, or one plain line where there is no terminal."""
 
+import io
+
 from rich import box
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -13,6 +15,9 @@ from tools.demo.snapshot import Snapshot
 from tools.demo.strip import draw
 
 STRIP_ROWS = 7
+STRIP_ROWS_OF_MANY = 3
+LEAST_ROWS = 3
+"""Below so many rows of the strip remarks go first."""
 SPAN_UV = 1200.0
 """The strip is never drawn finer than this from top to bottom: noise must not look like an ECG."""
 APART_S = 30
@@ -48,12 +53,32 @@ def line(now: Snapshot) -> str:
     )
 
 
-def view(now: Snapshot, width: int) -> RenderableType:
-    """The whole picture, for a terminal of that width."""
+def view(now: Snapshot, width: int, height: int | None = None) -> RenderableType:
+    """The whole picture, for a terminal of that size.
+
+    Where it is low, the ECG gives way first, then remarks; the counters stay, above the nodes if need be.
+    """
+    most = STRIP_ROWS if len(now.nodes) == 1 else STRIP_ROWS_OF_MANY
+    whole = _picture(now, width, most)
+    if height is None:
+        return whole
+    for compact in (False, True):
+        left = height - _lines(_picture(now, width, 0, compact), width)
+        rows = min(most, left // max(1, len(now.nodes)))
+        if rows >= (1 if compact else LEAST_ROWS):
+            return _picture(now, width, rows, compact)
+    title, counters = _title(now), _compact_counters(now)
+    values: list[RenderableType] = [_values(node) for node in now.nodes]
+    return Group(title, counters, *values)
+
+
+def _picture(now: Snapshot, width: int, rows: int, compact: bool = False) -> Group:
     parts: list[RenderableType] = [_title(now)]
-    parts += [_node(node, width, len(now.nodes)) for node in now.nodes] or [
+    parts += [_node(node, width, rows) for node in now.nodes] or [
         Panel("waiting for the first frame …", border_style="grey50")
     ]
+    if compact:
+        return Group(*parts, _compact_counters(now))
     parts.append(Columns([_frames(now), _custody(now), _links(now)], equal=False, expand=False))
     parts.append(
         Text(
@@ -63,30 +88,47 @@ def view(now: Snapshot, width: int) -> RenderableType:
     return Group(*parts)
 
 
+def _compact_counters(now: Snapshot) -> Group:
+    links = Text(f"link {' '.join(now.links.values()) or '–'}, {now.wire_bytes:,} bytes on the wire")
+    tables = Table.grid(padding=(0, 2))
+    tables.add_row(_frames(now, remarks=False), _custody(now))
+    return Group(tables, links)
+
+
+def _lines(picture: RenderableType, width: int) -> int:
+    console = Console(width=width, file=io.StringIO())
+    return len(console.render_lines(picture))
+
+
 def _title(now: Snapshot) -> Group:
     title = Text.assemble(("Vitalwire", "bold"), f"  {now.seconds:.0f} s")
     if abs(now.world_s - now.seconds) > APART_S:
         title.append(f" ({now.world_s:.0f} s of patient time)")
     signals = sorted({name for node in now.nodes for name in node.synthetic})
+    if not signals and now.synthetic:
+        signals = ["ECG", "pulse wave"]
     if signals:
         title.append("  ")
         title.append(f" SYNTHETIC: {', '.join(signals)} ", style="bold white on red")
     return Group(title, Text(f"input: {now.input}", style="grey70"))
 
 
-def _node(node: NodeReadings, width: int, of: int) -> Panel:
-    rows = STRIP_ROWS if of == 1 else 3
-    strip = Text(
-        "\n".join(draw(list(node.ecg_uv), width - CHROME, rows, SPAN_UV)), style="green", no_wrap=True
-    )
-    values = Text.assemble(
+def _node(node: NodeReadings, width: int, rows: int) -> Panel:
+    parts: list[RenderableType] = [_values(node)]
+    if rows:
+        lines = draw(list(node.ecg_uv), width - CHROME, rows, SPAN_UV)
+        parts.insert(0, Text("\n".join(lines), style="green", no_wrap=True))
+    title = f"ECG, last {STRIP_S} s · node {node.node.hex()} ({node.board})"
+    return Panel(Group(*parts), title=title, title_align="left", border_style="green", box=box.ROUNDED)
+
+
+def _values(node: NodeReadings) -> Text:
+    return Text.assemble(
         ("HR ", "grey70"), (value(node.hr), "bold green"), " /min   ",
         ("SpO2 ", "grey70"), (value(node.spo2, 1), "bold cyan"), " %", (_remark(node), "yellow"),
         ("   pulse ", "grey70"), value(node.pulse), " /min",
         (f"   heap low {node.heap_low // 1024} KiB" if node.heap_low else "", "grey50"),
     )  # fmt: skip
-    title = f"ECG, last {STRIP_S} s · node {node.node.hex()} ({node.board})"
-    return Panel(Group(strip, values), title=title, title_align="left", border_style="green", box=box.ROUNDED)
 
 
 def _remark(node: NodeReadings) -> str:
@@ -112,13 +154,14 @@ def _table(title: str) -> Table:
     return table
 
 
-def _frames(now: Snapshot) -> Table:
+def _frames(now: Snapshot, remarks: bool = True) -> Table:
     table = _table("frames")
-    table.add_column(style="grey50")
+    if remarks:
+        table.add_column(style="grey50")
     for name, key, remark in SHOWN:
         count = now.totals[key]
         bad = key in ("evicted", "lost_at_reset") and count
-        table.add_row(name, Text(f"{count:,}", style="bold red" if bad else "bold"), remark)
+        table.add_row(name, Text(f"{count:,}", style="bold red" if bad else "bold"), *[remark] * remarks)
     return table
 
 
