@@ -182,7 +182,7 @@ class _Run:
             )
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             return self._until_time(
-                moment, lambda now: live.update(view.view(now, self._console.width), refresh=True), REFRESH_S
+                moment, lambda now: live.update(view.view(now, *self._console.size), refresh=True), REFRESH_S
             )
 
     def _until_time(
