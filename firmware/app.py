@@ -89,6 +89,7 @@ class Node:
         self._processed = 0
         self._heap = None
         self._signing = False
+        self._sampling = True
         self._ended = asyncio.Event()
         self.exit_code = EXIT_STOPPED
 
@@ -158,7 +159,7 @@ class Node:
 
     def drain(self):
         """Empty the FIFOs unless that has just been done: something long comes next."""
-        if self.clock.ticks_diff(self.clock.ticks_us(), self._drained) > FRESH_US:
+        if self._sampling and self.clock.ticks_diff(self.clock.ticks_us(), self._drained) > FRESH_US:
             self.ecg.poll()
             self.ppg.poll()
             self._drained = self.clock.ticks_us()
@@ -264,9 +265,11 @@ class Node:
 
     async def _attest(self, now_ms):
         self._signing = True
-        body = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
-        self.sealer.seal(frames.KIND_ATTEST, body)
-        self._signing = False
+        try:
+            body = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
+            self.sealer.seal(frames.KIND_ATTEST, body)
+        finally:
+            self._signing = False
 
     async def watch(self):
         """Until somebody wants the node to stop."""
@@ -318,6 +321,8 @@ class Node:
         running["attest"].cancel()
         for sensor in self.sensors:
             sensor.poll()
+        self._sampling = False
+        for sensor in self.sensors:
             if sensor.wave.ready is not None:
                 self._flush(sensor)
             sensor.wave.close()

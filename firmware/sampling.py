@@ -60,6 +60,7 @@ class Sensor:
         self._stopped_us = None
         self._errors_in_row = 0
         self._faulty = False
+        self._polled = False
         self._retry_ms = 0
         self._backoff_ms = BACKOFF_FIRST_MS
         self._heard = 0
@@ -111,7 +112,18 @@ class Sensor:
     # Sampling
 
     def poll(self):
-        """Take what the FIFO holds: into the wave buffer and through the signal chain."""
+        """Take what the FIFO holds: into the wave buffer and through the signal chain.
+
+        Where that leads to something long, which begins with a drain, the sensor is already being polled.
+        """
+        if not self._polled:
+            self._polled = True
+            try:
+                self._poll()
+            finally:
+                self._polled = False
+
+    def _poll(self):
         if self.driver is None:
             now_ms = self._clock.now_ms()
             if now_ms >= self._retry_ms:
