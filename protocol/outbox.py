@@ -72,14 +72,16 @@ class Outbox:
             pass
 
     def _evict_one(self) -> bool:
-        for victim in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
-            for i in range(len(self._frames)):
-                seq, _, lane, keep = self._frames[i]
-                if lane == victim and not keep:
-                    self._drop(i)
-                    add_range(self._evicted_ranges, seq, 1)
-                    self.evicted += 1
-                    return True
+        # What is in flight may have arrived: it goes only when nothing else is left.
+        for spared in (self._flight, ()):
+            for victim in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
+                for i in range(len(self._frames)):
+                    seq, _, lane, keep = self._frames[i]
+                    if lane == victim and not keep and seq not in spared:
+                        self._drop(i)
+                        add_range(self._evicted_ranges, seq, 1)
+                        self.evicted += 1
+                        return True
         return False
 
     def _drop(self, i: int) -> None:

@@ -118,6 +118,18 @@ def test_eviction_order_and_merged_record():
     assert box.bytes == 10 + 4 * 20 + 5 * FRAME_COST
 
 
+def test_what_is_in_flight_goes_last():
+    box = Outbox(4 * (10 + FRAME_COST))
+    for seq in range(4):
+        box.add(seq, b"x" * 10, LANE_WAVE)
+    assert box.next_frame(0).seq == 0
+    box.add(4, b"x" * 10, LANE_VITALS)
+    assert box.numbers() == [0, 2, 3, 4] and box.evictions() == [[1, 1]]
+    for seq in range(5, 9):
+        box.add(seq, b"x" * 10, LANE_ALARM)
+    assert box.numbers() == [0, 6, 7, 8]
+
+
 def test_nothing_is_lost_silently():
     box = Outbox(20 * (10 + FRAME_COST))
     for seq in range(100):

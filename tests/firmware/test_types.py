@@ -16,7 +16,7 @@ def test_node_code_fits_micropython():
     pyright = shutil.which("pyright") or shutil.which("pyright", path=str(Path(sys.executable).parent))
     if pyright is None or not (Path(sysconfig.get_path("purelib")) / "machine.pyi").is_file():
         pytest.skip("no pyright, or no micropython-esp32-stubs")
-    command = [pyright, "-p", "pyrightconfig.node.json", "--outputjson"]
+    command = [pyright, "-p", "pyrightconfig.node.json", "--outputjson", "--pythonpath", sys.executable]
     command += ["--typeshedpath", sysconfig.get_path("purelib")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=250, check=False)
     found = json.loads(done.stdout)
