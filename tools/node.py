@@ -84,9 +84,12 @@ def _wait(node: VirtualNode) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     resets = node.resets
+    off = 0
     while not ended.wait(WATCH_S):
         if node.resets != resets:
             resets = node.resets
             click.echo(f"node restarted (exit status {node.exit_code})", err=True)
-        if node.died:
+        # Between two lives of a node that restarts there is a moment without a VM.
+        off = 0 if node.running else off + 1
+        if off > 2:
             raise click.ClickException(f"the VM has ended with status {node.exit_code}")
