@@ -58,7 +58,7 @@ class Agent:
         now_ms = int(time.monotonic() * 1000)
         try:
             data = self._port.read(max(1, self._port.in_waiting))
-        except serial.SerialException:  # a pty that says it has something and then has not
+        except OSError:  # a pty that says it has something and then has not, or that is gone
             data = b""
         if data:
             self.raw += data
@@ -66,7 +66,8 @@ class Agent:
                 self._take(event)
         out = self.session.pull(now_ms)
         if out:
-            self._port.write(out)
+            with contextlib.suppress(OSError):
+                self._port.write(out)
 
     def send(self, data: bytes) -> None:
         self._port.write(data)
