@@ -55,4 +55,5 @@ def test_the_bridge_may_go_and_come_again(bare_esp32, make_agent):
     missed = [body.get(frames.WAVE_MISSED, 0) for _, _, body in agent.of(frames.KIND_WAVE)]
     assert sum(missed) > 100
     held = agent.frames[max(agent.frames)]
-    assert sorted(held) == list(range(len(held)))
+    # Events overtake waveforms: the numbers close up as those arrive.
+    agent.until(lambda: sorted(held) == list(range(len(held))))
