@@ -71,8 +71,8 @@ def test_a_dead_broker_blocks_nothing_and_is_waited_for(kit, node, tmp_path):
     far = kit.collect(port)
     with Running(kit.config(node.pipe.name)):
         wait_until(lambda: len(node.made) > 60 and node.held < 5, "frames stored all the while")
-        forward = wait_until(lambda: kit.status.get("forward", {}).get("mqtt"), "a status")
-        assert not forward["connected"] and forward["problem"]
+        wait_until(lambda: kit.status.get("forward", {}).get("mqtt", {}).get("problem"), "the problem named")
+        assert not kit.status["forward"]["mqtt"]["connected"]
         assert kit.totals()["delivered"] == 0
         with Broker(tmp_path, port=port) as broker, Collecting(far, broker.port):
             delivered(kit, node, 30)

@@ -55,8 +55,8 @@ def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
     first = max(agent.frames)
     assert complete(agent, first)
     assert codes(agent) == [frames.EVENT_STOP]
-    kinds = [kind for kind, _, _ in agent.frames[first].values()]
-    assert kinds[-1] == frames.KIND_ATTEST
+    kind, _, _ = agent.frames[first][max(agent.frames[first])]
+    assert kind == frames.KIND_ATTEST
 
     node.reset(hard=False)
     statement = agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))[0][2][
