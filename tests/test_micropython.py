@@ -1,4 +1,6 @@
-"""Every file of tests/both again, on the MicroPython VM with the heap of an ESP32: one process a file."""
+"""Every file of tests/both again, on the MicroPython VM with the heap of an ESP32, and on one
+with its words and floats: one process a file.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -13,6 +15,12 @@ FILES = sorted(path.name for path in BOTH.glob("test_*.py"))
 @pytest.mark.parametrize("name", FILES)
 def test_on_micropython(name: str, micropython: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     result = micropython("tests/both/run_micropython.py", f"tests/both/{name}")
+    assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_on_32_bits(name: str, micropython32: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    result = micropython32("tests/both/run_micropython.py", f"tests/both/{name}")
     assert result.returncode == 0, f"\n{result.stdout}{result.stderr}"
 
 

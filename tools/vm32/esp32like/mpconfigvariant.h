@@ -1,0 +1,17 @@
+// The unix port with the numbers of an ESP32: 32-bit words, 31-bit small integers, single-precision floats.
+#define MICROPY_CONFIG_ROM_LEVEL (MICROPY_CONFIG_ROM_LEVEL_EXTRA_FEATURES)
+#define MICROPY_FLOAT_IMPL (MICROPY_FLOAT_IMPL_FLOAT)
+#define MICROPY_LONGINT_IMPL (MICROPY_LONGINT_IMPL_MPZ)
+
+#include "ports/unix/variants/mpconfigvariant_common.h"
+
+// As in ports/esp32/mpconfigport.h.
+#undef MICROPY_ERROR_REPORTING
+#define MICROPY_ERROR_REPORTING (MICROPY_ERROR_REPORTING_NORMAL)
+#undef MICROPY_PY_GC_COLLECT_RETVAL
+#define MICROPY_PY_GC_COLLECT_RETVAL (0)
+#define MICROPY_SCHEDULER_DEPTH (8)
+#define MICROPY_PY_ALL_INPLACE_SPECIAL_METHODS (1)
+#define MICROPY_PY_IO_BUFFEREDWRITER (1)
+#define MICROPY_PY_SYS_SETTRACE (0)
+#define MICROPY_PY_HASHLIB_SHA256 (1)
