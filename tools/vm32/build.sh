@@ -11,6 +11,8 @@ suite=trixie
 micropython=micropython_1.25.0+ds.orig.tar.xz
 micropython_sha256=7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea
 
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES
+
 say() { printf '==> vm32: %s\n' "$*"; }
 retry() { "$@" || { sleep 5; "$@"; } || { sleep 20; "$@"; }; }
 
