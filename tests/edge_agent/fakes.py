@@ -3,6 +3,7 @@
 import os
 import pty
 import random
+import select
 import socket
 import threading
 import time
@@ -39,11 +40,19 @@ class Pty:
             return b""
 
     def write(self, data: bytes) -> None:
+        """As a UART does: what finds no room is lost."""
         while data:
             try:
                 data = data[os.write(self.fd, data) :]
             except BlockingIOError:
                 return
+
+    def write_all(self, data: bytes) -> None:
+        """Wait for the reader where there is no room."""
+        while data:
+            assert select.select([], [self.fd], [], 60)[1], "nobody reads"
+            with suppress(BlockingIOError):
+                data = data[os.write(self.fd, data) :]
 
     def close(self) -> None:
         os.close(self.fd)
@@ -93,6 +102,9 @@ class Tcp:
         self._server.close()
 
 
+MOST_A_TURN = 20
+
+
 class FakeNode:
     """Makes `rate` frames a second while `making`; everything that it made is in `made`."""
 
@@ -121,7 +133,8 @@ class FakeNode:
 
     def __exit__(self, *_) -> None:
         self._stopping.set()
-        self._thread.join(5)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
         self.pipe.close()
 
     def reset(self) -> None:
@@ -171,13 +184,15 @@ class FakeNode:
         return self.make(frames.KIND_STATUS, dict.fromkeys(keys, 1))
 
     def say(self, data: bytes) -> None:
-        """Raw bytes onto the cable."""
+        """Raw bytes onto the cable of a Pty, every one of them, whatever is on it already."""
         with self._lock:
-            self.pipe.write(data)
+            self.pipe.write_all(b"\0" + data)
 
     @property
     def held(self) -> int:
-        return len(self.box)
+        """How many frames are not acknowledged yet, between two turns."""
+        with self._lock:
+            return len(self.box)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -188,7 +203,10 @@ class FakeNode:
     def _turn(self) -> None:
         now = time.monotonic_ns() // 1_000_000
         if self.making:
-            while time.monotonic() >= self._next:
+            # A bounded number at a time: a host that falls behind the rate must still get through a turn.
+            for _ in range(MOST_A_TURN):
+                if time.monotonic() < self._next:
+                    break
                 self.vitals()
                 self._next += 1 / self.rate
         evicted = self.box.evictions()

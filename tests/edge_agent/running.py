@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,21 +22,47 @@ from edge_agent.ledger import Ledger, ledger
 from edge_agent.peers import Peers
 from tests.edge_agent.fakes import FakeNode, StubCollector
 
+# For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
+PATIENCE_S = 60.0
 
-def wait_until(fact: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
-    """Poll until `fact` gives something true; AssertionError when it does not in time."""
+
+def wait_until(fact: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
+    """Poll until `fact` gives something true, and give that; AssertionError when it does not in time.
+
+    A status that is not written yet, or lacks the part that is asked for, is not true yet.
+    """
     deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = fact()
+    while True:
+        missing: LookupError | None = None
+        try:
+            found = fact()
+        except LookupError as e:
+            found, missing = None, e
         if found:
             return found
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {what}") from missing
         time.sleep(0.03)
-    raise AssertionError(f"not within {timeout_s:g} s: {what}")
+
+
+_held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+    """A loopback TCP port that nobody else is given.
+
+    On Linux it stays bound, though nobody listens, as long as this process lives: no other process is given
+    it, and no connection starts from it. Whoever listens there says SO_REUSEADDR, as servers do.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    if sys.platform == "linux":
+        _held.append(probe)
+    else:
+        probe.close()
+    return port
 
 
 class Kit:
@@ -100,19 +127,20 @@ class Running:
 
     def __enter__(self) -> "Running":
         self._thread.start()
-        self._ready.wait(5)
+        assert self._ready.wait(PATIENCE_S), "the agent's loop does not start"
         return self
 
     def stop(self) -> None:
         if self._thread.is_alive():
             assert self._loop is not None and self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(20)
+            self._thread.join(PATIENCE_S)
             assert not self._thread.is_alive(), "the agent does not stop"
 
     def ended(self) -> BaseException | None:
         """How it ended by itself."""
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the agent goes on"
         return self.error
 
     def __exit__(self, *exc: object) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -48,14 +49,20 @@ def test_every_frame_arrives_once_and_is_proved(kit, pipe):
         kit.pair(node)
         with Running(kit.config(node.pipe.name)):
             wait_until(lambda: len(node.made) > 100, "frames made")
+
+            def known() -> dict:
+                seen = node_status(kit, node)
+                sure = (seen.get("clock") or {"bound_us": 10**9})["bound_us"] < 100_000
+                return seen if sure and seen["live"] and seen["vitals"] else {}
+
+            seen = wait_until(known, "a live node with a good clock fit in the status")
             drained(node)
-            wait_until(lambda: node_status(kit, node).get("clock"), "a clock fit")
-            seen = node_status(kit, node)
         assert stored(kit) == node.made
-    assert seen["live"] and seen["vitals"]["hr_bpm"] == 72 and seen["sources"] == ["synthetic"]
+    assert seen["vitals"]["hr_bpm"] == 72 and seen["sources"] == ["synthetic"]
     clock = seen["clock"]
-    assert abs(clock["offset_us"] - (time.time_ns() - (time.monotonic_ns() - node._zero)) // 1000) < 50_000
-    assert 0 < clock["bound_us"] < 100_000
+    truth_us = (time.time_ns() - (time.monotonic_ns() - node._zero)) // 1000
+    # A bound must hold on any machine. The host's own clock may be slewed meanwhile.
+    assert clock["bound_us"] > 0 and abs(clock["offset_us"] - truth_us) < clock["bound_us"] + 5_000
     (row,) = kit.ledger.rows
     assert (row.produced, row.pending, row.balanced) == (len(node.made), len(node.made), True)
     results = verify(kit.folder / "agent.db", load_public(kit.folder / "agent.pub"), None)
@@ -67,16 +74,16 @@ def test_several_nodes_on_several_ports(kit):
     pipes = [Pty(), Pty(), Tcp()]
     nodes = [FakeNode(pipe, seed, kit.identity, 20) for seed, pipe in enumerate(pipes, 1)]
     kit.pair(*nodes)
-    for node in nodes:
-        node.__enter__()
-    with Running(kit.config(*(pipe.name for pipe in pipes))):
-        wait_until(lambda: all(len(n.made) > 30 and n.held < 10 for n in nodes), "frames of all")
+    with ExitStack() as running:
+        for node in nodes:
+            running.enter_context(node)
+        running.enter_context(Running(kit.config(*(pipe.name for pipe in pipes))))
+        wait_until(lambda: all(len(n.made) > 30 for n in nodes), "frames of all")
         for node in nodes:
             drained(node)
         wait_until(lambda: sum(link["session"] == "live" for link in kit.status["links"]) == 3, "three live")
     assert len(kit.ledger.rows) == 3 and kit.ledger.balanced
-    for node in nodes:
-        node.__exit__()
+    assert stored(kit) == {key: data for node in nodes for key, data in node.made.items()}
 
 
 def test_the_cable_is_pulled_and_put_back(kit):
@@ -100,15 +107,19 @@ def test_a_reset_is_accounted_for(kit):
             node.plugged = False
             wait_until(lambda: node.held > 30, "frames in RAM only")
             with node._lock:
-                first, lost = node.box.next_seq, node.held
+                first, held = node.box.next_seq, set(node.box.numbers())
+                boot = node.boot.boot_id
                 node.reset()
             node.plugged = True
             wait_until(lambda: len(kit.ledger.rows) == 2 and node.held < 5, "the second boot")
             drained(node)
             wait_until(lambda: kit.ledger.rows[0].lost_at_reset, "the account closed")
         old, new = kit.ledger.rows
+        lost = set(range(first)) - {seq for of, seq in stored(kit) if of == boot}
     assert (old.produced, old.bound_s, old.clean, old.current) == (first, 1, False, False)
-    assert 20 < old.lost_at_reset <= lost and old.produced == old.pending + old.lost_at_reset
+    # What was held had partly arrived, where the cable was pulled before the acknowledgement came.
+    assert lost and lost <= held
+    assert old.lost_at_reset == len(lost) and old.produced == old.pending + old.lost_at_reset
     assert new.current and kit.ledger.balanced
 
 
@@ -164,8 +175,8 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
             wait_until(lambda: kit.status["rejected"].get("malformed", 0) >= 2, "noise counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_node"), "the stranger counted")
             wait_until(lambda: kit.status["rejected"].get("conflict") == 1, "the conflict counted")
-            assert node_status(kit, node)["conflicts"] == 1
-            (unpaired,) = kit.status["unpaired"]
+            wait_until(lambda: node_status(kit, node)["conflicts"] == 1, "the conflict in the account")
+            (unpaired,) = wait_until(lambda: kit.status["unpaired"], "the stranger named")
             assert unpaired["node"] == stranger.identity.id.hex()
             drained(node)
         assert stored(kit) == node.made
@@ -191,12 +202,13 @@ def test_a_recorded_connection_is_refused_for_ever(kit):
         node.plugged = False
         before = stored(kit)
         with Running(kit.config(node.pipe.name)):
-            wait_until(lambda: kit.status.get("state") == "running", "a status")
-            time.sleep(0.2)
+            wait_until(lambda: kit.status["links"][0]["session"], "an open port")
             for data in recorded:
                 node.say(data)
-            wait_until(lambda: kit.status["rejected"].get("replayed_hello"), "the replay counted")
-            assert not any(link["session"] == "live" for link in kit.status["links"])
+            seen = wait_until(
+                lambda: (s := kit.status)["rejected"].get("replayed_hello") and s, "the replay counted"
+            )
+            assert not any(link["session"] == "live" for link in seen["links"])
     assert stored(kit) == before
 
 
@@ -205,15 +217,17 @@ def test_a_port_that_is_missing_is_told_and_waited_for(kit):
     port = f"socket://127.0.0.1:{number}"
     missing = str(kit.folder / "ttyUSB7")
     with Running(kit.config(port, missing)):
-        wait_until(
-            lambda: all(link["problem"] for link in kit.status.get("links", [{"problem": 0}])), "problems"
-        )
-        tty, tcp = kit.status["links"]
+
+        def troubled() -> list[dict]:
+            links = kit.status["links"]
+            return links if all(link["problem"] for link in links) else []
+
+        tty, tcp = wait_until(troubled, "problems")
         assert tty["condition"] == "missing" and missing in tty["problem"] and "plug" in tty["problem"]
         assert tcp["condition"] == "missing" and port in tcp["problem"]
         with FakeNode(Tcp(number), agent=kit.identity) as node:
             kit.pair(node)
-            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming", 25)
+            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming")
             drained(node)
         assert stored(kit) == node.made
 
@@ -238,10 +252,10 @@ def test_a_busy_port_is_told(kit):
         kit.pair(node)
         holder = serial.Serial(pipe.name, exclusive=True)
         with Running(kit.config(pipe.name)):
-            busy = wait_until(lambda: kit.status.get("links", [{}])[0].get("problem"), "a problem")
+            busy = wait_until(lambda: kit.status["links"][0]["problem"], "a problem")
             assert pipe.name in busy and "another program" in busy
             holder.close()
-            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming", 25)
+            wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming")
 
 
 def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit):
@@ -260,11 +274,9 @@ def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit):
             problem = wait_until(lambda: kit.status["store"]["problem"], "the problem told")
             assert "full" in problem and "space" in problem
             held = node.held
-            time.sleep(0.5)
-            assert node.held >= held
+            wait_until(lambda: node.held > held + 30, "what is made is kept")
             limit(1_000_000)
-            node.making = False
-            wait_until(lambda: node.held == 0, "every frame acknowledged", 40)
+            drained(node)
             wait_until(lambda: kit.status["store"]["problem"] is None, "the problem gone")
         assert stored(kit) == node.made
     assert kit.ledger.balanced
@@ -309,8 +321,8 @@ def test_a_store_of_another_agent_is_refused(kit):
 
 def test_status_is_written_whole_and_says_when_it_ended(kit):
     with Running(kit.config()):
-        wait_until(lambda: kit.status.get("state") == "running", "a status")
-        assert not status.is_stale(kit.status, time.time_ns() // 1_000_000)
+        wait_until(lambda: kit.status["state"] == "running", "a status")
+        wait_until(lambda: not status.is_stale(kit.status, time.time_ns() // 1_000_000), "a fresh status")
         for _ in range(200):
             assert kit.status
     assert kit.status["state"] == "stopped" and status.is_stale(kit.status, time.time_ns() // 1_000_000)
@@ -349,7 +361,9 @@ def test_a_live_node_that_says_nothing_is_silent(kit, monkeypatch):
         with Running(kit.config(node.pipe.name)):
             wait_until(lambda: node_status(kit, node).get("live"), "live")
             drained(node)
-            wait_until(lambda: (node_status(kit, node).get("silent_s") or 0) >= 2, "silence in the status")
-            assert not node_status(kit, node)["live"]
+            silent = wait_until(
+                lambda: ((n := node_status(kit, node))["silent_s"] or 0) >= 2 and n, "silence in the status"
+            )
+            assert not silent["live"]
             node.making = True
             wait_until(lambda: node_status(kit, node)["live"], "live again")

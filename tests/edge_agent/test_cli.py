@@ -20,7 +20,7 @@ from edge_agent.store.opening import open_store
 from edge_agent.store.schema import connect
 from edge_agent.store.store import Frame
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
-from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
+from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
 
 main = click.Group("vitalwire", commands=commands)
 CHILD = (
@@ -66,7 +66,7 @@ class Process:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
     def __enter__(self) -> "Process":
         return self
@@ -74,7 +74,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(20) == 0
+            assert self.process.wait(PATIENCE_S) == 0
         self._file.close()
         assert "Traceback" not in self.log.read_text()
 
@@ -168,12 +168,20 @@ def test_status_ledger_and_verify_of_a_run(kit, tmp_path):
         far = kit.collect(broker.port)
         config = written(kit, node.pipe.name)
         with Collecting(far, broker.port), Process(config, kit):
-            wait_until(lambda: len(far.frames) > 60, "frames at the collector", 25)
-            shown = typed("status", "--config", config)
-            assert shown.exit_code == 0 and "running" in shown.output and "HR 72" in shown.output
-            assert "[synthetic]" in shown.output and "connected" in shown.output
-            raw = json.loads(typed("status", "--config", config, "--json").output)
-            assert raw["state"] == "running" and raw["nodes"][0]["live"]
+            wait_until(lambda: len(far.frames) > 60, "frames at the collector")
+
+            def told() -> bool:
+                shown = typed("status", "--config", config)
+                words = ("running", "HR 72", "[synthetic]", ": connected")
+                return shown.exit_code == 0 and all(word in shown.output for word in words)
+
+            wait_until(told, "the status of an agent in full flow")
+
+            def listed() -> bool:
+                raw = json.loads(typed("status", "--config", config, "--json").output)
+                return raw["state"] == "running" and raw["nodes"][0]["live"]
+
+            wait_until(listed, "the same for machines")
             node.making = False
             wait_until(lambda: node.held == 0 and kit.totals()["pending"] == 0, "everything delivered")
         ledger = typed("ledger", "--config", config)
@@ -210,7 +218,7 @@ def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
             for pause in (0.05, 0.4, 0.9):
                 with Process(config, kit) as agent:
                     seen = len(far.frames)
-                    wait_until(lambda seen=seen: len(far.frames) > seen, "frames at the collector", 25)
+                    wait_until(lambda seen=seen: len(far.frames) > seen, "frames at the collector")
                     time.sleep(pause)
                     with node._lock:
                         agent.kill()
@@ -222,9 +230,7 @@ def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
                     assert freed <= kept
             with Process(config, kit):
                 node.making = False
-                wait_until(
-                    lambda: node.held == 0 and kit.totals()["pending"] == 0, "everything delivered", 25
-                )
+                wait_until(lambda: node.held == 0 and kit.totals()["pending"] == 0, "everything delivered")
             assert {(boot, seq): data for (_, boot, seq), data in far.frames.items()} == node.made
             assert far.duplicates == 0 and len({chain for chain, _ in far.batches}) == 1
     assert typed("verify", "--config", config).exit_code == 0
@@ -264,7 +270,7 @@ def test_memory_of_a_running_agent(kit, tmp_path):
         kit.pair(node)
         far = kit.collect(broker.port)
         with Collecting(far, broker.port), Process(written(kit, node.pipe.name), kit) as agent:
-            wait_until(lambda: len(far.frames) > 200, "frames at the collector", 25)
+            wait_until(lambda: len(far.frames) > 200, "frames at the collector")
             with open(f"/proc/{agent.process.pid}/status") as file:
                 peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     print(f"peak resident {peak} KB; this test {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} KB")

@@ -1,7 +1,8 @@
 """The ledger's arithmetic, boot by boot, from facts made up for the purpose."""
 
 import json
-import time
+import sys
+from types import FrameType
 from typing import Any
 
 from edge_agent.ledger import SETTLED_MS, BootFacts, Ledger, Statement, account
@@ -55,11 +56,29 @@ def test_an_ended_boot_waits_for_its_statement():
     assert (row.lost_at_reset, row.pending) == (0, 10)
 
 
-def test_a_thousand_boots_are_accounted_for_in_no_time():
-    boots = [boot(n, stored=[(0, 9)], statement=Statement(9, True, 0)) for n in range(1, 1001)]
-    begun = time.monotonic()
-    assert sum(row.current for row in account(boots)) == 1
-    assert time.monotonic() - begun < 0.5
+def steps_to_account_for(n: int) -> int:
+    """How many steps of the interpreter it takes to account for `n` boots."""
+    boots = [boot(i, stored=[(0, 9)], statement=Statement(9, True, 0)) for i in range(1, n + 1)]
+    steps = 0
+
+    def count(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal steps
+        frame.f_trace_opcodes = True
+        steps += event == "opcode"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        rows = account(boots)
+    finally:
+        sys.settrace(before)
+    assert sum(row.current for row in rows) == 1
+    return steps
+
+
+def test_many_boots_cost_so_many_times_what_one_costs():
+    assert steps_to_account_for(1000) < 12 * steps_to_account_for(100)
 
 
 def test_two_resets_in_a_row_leave_a_loss_without_a_bound():
