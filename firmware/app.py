@@ -193,6 +193,9 @@ class Node:
             body[frames.BOOT_INPUT] = self._label
         if start.record.statement is not None:
             body[frames.BOOT_PREVIOUS] = start.record.statement
+        earlier = start.record.earlier()
+        if earlier is not None:
+            body[frames.BOOT_EARLIER] = earlier
         self.sealer.seal(frames.KIND_BOOT, body, None, True)
         for fault in start.faults:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
@@ -251,7 +254,8 @@ class Node:
         # A flash write may hold everything up for longer than the ECG's FIFO has room.
         self.drain()
         try:
-            self.start.record.reserve(self.sealer.box.next_seq, second)
+            box = self.sealer.box
+            self.start.record.reserve(box.next_seq, second, not box.holds(0))
         except CommitError as error:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
 
@@ -338,7 +342,8 @@ class Node:
             self.board.feed_watchdog()
             await asyncio.sleep_ms(STOP_MS // 10)
         try:
-            self.start.record.close(self.sealer.box.next_seq)
+            box = self.sealer.box
+            self.start.record.close(box.next_seq, not box.holds(0))
         except CommitError:
             # The reservation that flash holds is true, too; it only knows less.
             pass

@@ -1,12 +1,16 @@
 """The boot counter, the boot id, and what is known afterwards of how a boot ended (docs/wire-protocol.md §5
 and §8.1).
 
-The record is [boot id, known_next, clean, bound_s]; the counter is the first four bytes of the boot id. It
-is committed once before the first seal of a boot, then with the number of the next frame at a bounded rate,
-and last at an orderly stop. It lies in two places: a commit writes both, a reservation one of them in turn,
-so that damage to either never takes the counter back (an agent refuses a counter that it has seen). A board
-that keeps some memory through a reset also holds the number there, frame by frame. The next boot makes its
-statement from whichever knows more.
+The record is [boot id, known_next, clean, bound_s, said]; the counter is the first four bytes of the boot
+id. It is committed once before the first seal of a boot, then with the number of the next frame at a bounded
+rate, and last at an orderly stop. It lies in two places: a commit writes both, a reservation one of them in
+turn, so that damage to either never takes the counter back (an agent refuses a counter that it has seen). A
+board that keeps some memory through a reset also holds the number there, frame by frame. The next boot makes
+its statement from whichever knows more.
+
+`said` is CBOR in a byte string: what this boot states of those before it. The next boot states it again,
+until an agent has acknowledged a frame that does: then a later write leaves it out. So what is said of a boot
+rides in the writes that there are anyhow, and a cut between any two of them can only make it be said twice.
 """
 
 import struct
@@ -25,6 +29,13 @@ RETAINED_BOUND_S = 1
 RETAINED_FORMAT = ">12sI"
 RETAINED_BYTES = 20
 MAX_COUNTER = 0xFFFFFFFF
+MAX_U32 = 0xFFFFFFFF
+# Statements in one boot frame; more are put together, the oldest first.
+MAX_SAID = 16
+# As many are taken off flash as soon as they have arrived, fewer with the next reservation: a node that is
+# reset again and again writes once more in so many boots.
+CLEAR_SOON = 4
+NOTHING_SAID = b"\x80"
 
 
 class CommitError(Exception):
@@ -39,8 +50,8 @@ class BootRecord:
     """One boot: commits it, keeps its record, states the one before.
 
     `boot_id`: 12 bytes. `statement`: [boot id, known_next, clean, bound_s] of the previous boot, None in a
-    node's first. `fault`: text on a damaged record that commit() sets aside, or None. `board` has
-    retained_read() and retained_write().
+    node's first; earlier() gives those before it. `fault`: text on a damaged record that commit() sets aside,
+    or None. `board` has retained_read() and retained_write().
     """
 
     def __init__(self, records, board):
@@ -53,19 +64,34 @@ class BootRecord:
         self._damaged = []
         self.fault = None
         self.boot_id = b""
-        self.statement = self._previous()
+        said = self._previous()
+        self.statement = said[-1] if said else None
+        self._many = len(said) >= CLEAR_SOON
+        self._said = cbor.dumps(said)
+
+    def earlier(self):
+        """What is to be said of boots before the previous one, oldest first: statements, and of many boots
+        [first counter, last counter, known frames, bound_s]. None when there is nothing.
+        """
+        return cbor.loads(self._said)[:-1] or None
 
     def _previous(self):
+        said = []
         stored = self._newest()
         retained = read_retained(self._board.retained_read())
-        if stored is None:
-            return None if retained is None else [retained[0], retained[1], False, RETAINED_BOUND_S]
-        boot_id, known_next, clean, bound_s = stored
+        if stored is not None:
+            boot_id, known_next, clean, bound_s, said = stored
+            if retained is not None and retained[0][:4] <= boot_id[:4]:
+                if retained[0] == boot_id and retained[1] >= known_next and not clean:
+                    known_next = retained[1]
+                    bound_s = RETAINED_BOUND_S
+                retained = None
+            said.append([boot_id, known_next, clean, bound_s])
         if retained is not None:
-            newer = retained[0][:4] > boot_id[:4]
-            if newer or (retained[0] == boot_id and retained[1] >= known_next and not clean):
-                return [retained[0], retained[1], False, RETAINED_BOUND_S]
-        return [boot_id, known_next, clean, bound_s]
+            said.append([retained[0], retained[1], False, RETAINED_BOUND_S])
+        while len(said) > MAX_SAID:
+            said[0] = together(said[0], said.pop(1))
+        return said
 
     def _newest(self):
         newest = None
@@ -74,13 +100,16 @@ class BootRecord:
                 payload = self._records.read(place)
                 if payload is None:
                     continue
-                boot_id, known_next, clean, bound_s = cbor.loads(payload)
+                fields = cbor.loads(payload)
+                boot_id, known_next, clean, bound_s = fields[:4]
+                # Records of development builds end here.
+                said = cbor.loads(fields[4]) if len(fields) > 4 else []
             except (FlashError, ProtocolError) as error:
                 self.fault = str(error)
                 self._damaged.append(place)
                 continue
             if newest is None or (boot_id[:4], known_next, clean) > (newest[0][:4], newest[1], newest[2]):
-                newest = [boot_id, known_next, clean, bound_s]
+                newest = [boot_id, known_next, clean, bound_s, said]
         if newest is not None and self._damaged and not newest[2]:
             # What is damaged may have been the later reservation.
             newest[3] += RESERVE_BOUND_S
@@ -109,7 +138,7 @@ class BootRecord:
 
     def _write(self, boot_id, known_next, clean):
         bound_s = 0 if clean else RESERVE_BOUND_S
-        payload = cbor.dumps([boot_id, known_next, clean, bound_s])
+        payload = cbor.dumps([boot_id, known_next, clean, bound_s, self._said])
         place = BOOT_RECORDS[self._turn]
         self._turn = 1 - self._turn
         try:
@@ -129,19 +158,47 @@ class BootRecord:
         struct.pack_into(">I", memory, 16, crc32(memoryview(memory)[:16]))
         self._board.retained_write(memory)
 
-    def reserve(self, next_seq, uptime_s):
+    def reserve(self, next_seq, uptime_s, delivered):
         """Bring the number onto flash when the last time is RESERVE_EVERY_S ago; a CommitError here only
-        widens the bound.
+        widens the bound. `delivered`: an agent has acknowledged this boot's first frame, so what that says
+        need not be said again.
         """
-        if uptime_s - self._reserved_s < RESERVE_EVERY_S or next_seq == self._reserved:
+        due = uptime_s - self._reserved_s >= RESERVE_EVERY_S
+        if delivered:
+            self._said = NOTHING_SAID
+            due = due or self._many
+            self._many = False
+        if not due or next_seq == self._reserved:
             return
         self._reserved_s = uptime_s
         self._reserved = next_seq
         self._write(self.boot_id, next_seq, False)
 
-    def close(self, next_seq):
-        """The orderly end: no frame beyond `next_seq` was or will be made in this boot."""
+    def close(self, next_seq, delivered):
+        """The orderly end: no frame beyond `next_seq` was or will be made in this boot. `delivered`: as in
+        reserve().
+        """
+        if delivered:
+            self._said = NOTHING_SAID
         self._write(self.boot_id, next_seq, True)
+
+
+def together(a, b):
+    """Two neighbouring statements as one, of all boots from the first to the last."""
+    first, last, known, bound_s = span(a)
+    next_first, next_last, more_known, more_s = span(b)
+    if next_first != last + 1:
+        # What lies between them was never heard of again.
+        more_s = MAX_U32
+    return [first, next_last, min(known + more_known, MAX_U32), min(bound_s + more_s, MAX_U32)]
+
+
+def span(statement):
+    """[first counter, last counter, known frames, bound_s] of a statement."""
+    if isinstance(statement[0], int):
+        return statement
+    counter = int.from_bytes(statement[0][:4], "big")
+    return [counter, counter, statement[1], statement[3]]
 
 
 def read_retained(memory):

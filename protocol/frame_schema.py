@@ -23,6 +23,7 @@ I63 = (1 << 63) - 1
 
 MAX_RR = 64
 MAX_CHANNELS = 16
+MAX_EARLIER = 64
 
 _COUNTERS = (
     (f.STATUS_HEAP_FREE, "heap free"),
@@ -52,6 +53,7 @@ BODIES: "dict[int, dict[int, Rule]]" = {
         f.BOOT_PREVIOUS: ("previous boot", False, "previous", 0, 0),
         f.BOOT_CHANNELS: ("channels", True, "channels", 0, MAX_CHANNELS),
         f.BOOT_ENTROPY: ("entropy", True, "int", 0, 1),
+        f.BOOT_EARLIER: ("earlier boots", False, "earlier", 1, MAX_EARLIER),
     },
     f.KIND_WAVE: {
         f.WAVE_CHANNEL: ("channel", True, "int", 0, U8),
@@ -126,6 +128,7 @@ def _wanted(kind_of: str, least: int, most: int) -> str:
     return {
         "keys": "two public keys of 32 bytes",
         "previous": "[boot id, known_next, clean, bound_s]",
+        "earlier": f"{least} to {most} statements, each of one boot or of several, oldest first",
         "channels": f"at most {most} of [channel, part, period_ns, lsb]",
         "rr": f"at most {most} intervals in ms",
         "losses": "ascending [first, count, reason]",
@@ -149,13 +152,36 @@ def _fits(value: "Any", kind_of: str, least: int, most: int) -> bool:
         return len(value) <= most and all(_fits(item, "int", 1, U16) for item in value)
     if kind_of == "channels":
         return len(value) <= most and all(_is_channel(item) for item in value)
+    if kind_of == "earlier":
+        return least <= len(value) <= most and _are_statements(value)
+    return _is_statement(value)
+
+
+def _is_statement(item: "Any") -> bool:
     return (
-        len(value) == 4
-        and is_bytes(value[0], 12)
-        and _fits(value[1], "int", 0, U32)
-        and isinstance(value[2], bool)
-        and _fits(value[3], "int", 0, U32)
+        is_list(item)
+        and len(item) == 4
+        and is_bytes(item[0], 12)
+        and _fits(item[1], "int", 0, U32)
+        and isinstance(item[2], bool)
+        and _fits(item[3], "int", 0, U32)
     )
+
+
+def _are_statements(items: "Any") -> bool:
+    """Of one boot or of several in a row each, and of every boot once."""
+    reached = 0
+    for item in items:
+        if _is_statement(item):
+            first = last = int.from_bytes(item[0][:4], "big")
+        elif is_list(item) and len(item) == 4 and all(_fits(number, "int", 0, U32) for number in item):
+            first, last = item[0], item[1]
+        else:
+            return False
+        if not reached < first <= last:
+            return False
+        reached = last
+    return True
 
 
 def _is_channel(item: "Any") -> bool:

@@ -63,6 +63,13 @@ class Outbox:
         """The sequence numbers held, ascending."""
         return [frame[0] for frame in self._frames]
 
+    def holds(self, seq: int) -> bool:
+        """Whether the frame of that number is held."""
+        for frame in self._frames:
+            if frame[0] >= seq:
+                return frame[0] == seq
+        return False
+
     def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
         """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed."""
         self._frames.append((seq, sealed, lane, keep))

@@ -11,6 +11,7 @@ PRIORITIES = {0: "information", 1: "low", 2: "medium", 3: "high"}
 SOURCES = {frames.SRC_REPLAY: "replay of a recording", frames.SRC_SYNTHETIC: "synthetic"}
 WAVE_FLAGS = ("saturated", "lead or finger off", "FIFO overflowed before")
 VITALS_FLAGS = ("lead off", "no finger", "SpO2 uncalibrated", "ECG settling", "PPG settling")
+UNBOUNDED_S = 0xFFFFFFFF
 DIRECTIONS = {0: "up", 1: "down"}
 
 
@@ -44,6 +45,12 @@ def _boot_id(value: bytes) -> str:
     return f"boot {int.from_bytes(value[:4], 'big')}, random {value[4:].hex()}"
 
 
+def _bound(value: int) -> str:
+    if not value:
+        return "and no more"
+    return "and nobody knows how many more" if value == UNBOUNDED_S else f"and up to {value} s of more"
+
+
 def _period(value: int) -> str:
     return f"{1e9 / value:g} samples/s"
 
@@ -59,6 +66,9 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "made-at": _unix_ms,
     "received-at": _unix_ms,
     "boot-id": _boot_id,
+    "known-next": lambda value: f"frames 0 to {value - 1} existed" if value else "no frame is known of",
+    "known-frames": lambda value: f"{value} frames existed",
+    "bound-s": _bound,
     "partial-iv": _partial_iv,
     "channel": _named(frames.CHANNEL_NAMES),
     "period-ns": _period,

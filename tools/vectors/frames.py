@@ -4,7 +4,7 @@ from typing import Any
 
 from protocol import attest, cbor, crypto, frames, waveform
 from tools.vectors.codecs import ecg
-from tools.vectors.keys import BOOT_ID, NODE, OLD_BOOT_ID, tagged
+from tools.vectors.keys import BOOT_ID, NODE, OLD_BOOT_ID, secret, tagged
 
 BOOT_BODY = {
     frames.BOOT_FIRMWARE: "0.1.0",
@@ -20,6 +20,9 @@ BOOT_BODY = {
     ],
     frames.BOOT_ENTROPY: 0,
 }
+# Boots that died before any frame of theirs arrived: two, and before them as many as no boot frame takes.
+OLDER_BOOTS = [(counter).to_bytes(4, "big") + secret(f"older boot {counter}", 8) for counter in (4, 5)]
+EARLIER = [[1, 3, 61, 71], [OLDER_BOOTS[0], 0, False, 35], [OLDER_BOOTS[1], 12, True, 0]]
 WAVE_SAMPLES = ecg(100)
 WAVE_BODY = {
     frames.WAVE_CHANNEL: frames.CH_ECG,
@@ -109,6 +112,13 @@ FRAMES: list[tuple[str, str, int, int, Any]] = [
     ("ack of nothing", "ack-frame", frames.KIND_ACK, 12, [1, []]),
     ("time, downlink", "time-down-frame", frames.KIND_TIME_DOWN, 11, {frames.TIME_TOKEN: 77}),
     ("a kind that is not known", "other-frame", 99, 1, ["whatever", {"it": b"holds"}]),
+    (
+        "boot, after boots that nobody heard of",
+        "boot-frame",
+        frames.KIND_BOOT,
+        0,
+        {**BOOT_BODY, frames.BOOT_EARLIER: EARLIER},
+    ),
 ]
 
 BAD_FRAMES: list[tuple[str, bytes]] = [
@@ -122,6 +132,20 @@ BAD_FRAMES: list[tuple[str, bytes]] = [
     ("a body that is no map", cbor.dumps([3, 0, []])),
     ("a text key", cbor.dumps([3, 0, {"hr": 653}])),
     ("a float", bytes.fromhex("830300a101fb4050533333333333")),
+    *(
+        ("boot with " + name, cbor.dumps([1, 0, {**BOOT_BODY, frames.BOOT_EARLIER: earlier}]))
+        for name, earlier in (
+            ("no earlier boots", []),
+            ("a boot stated twice", [EARLIER[1], EARLIER[1]]),
+            ("statements newest first", EARLIER[::-1]),
+            ("boots stated alone and together", [EARLIER[1], [4, 6, 1, 1]]),
+            ("a summary of no boots", [[3, 2, 0, 0]]),
+            ("a summary from boot 0", [[0, 2, 0, 0]]),
+            ("a bound that is true", [[1, 3, 61, True]]),
+            ("a number for a boot", [[1, 3, 61]]),
+            ("65 earlier boots", [[n, n, 0, 0] for n in range(1, 66)]),
+        )
+    ),
     ("wave without data", cbor.dumps([2, 0, {k: v for k, v in WAVE_BODY.items() if k != 6}])),
     ("wave of no samples", cbor.dumps([2, 0, {**WAVE_BODY, 2: 0}])),
     ("wave with a text as data", cbor.dumps([2, 0, {**WAVE_BODY, 6: "data"}])),
