@@ -1,6 +1,7 @@
 """Score the node's QRS detector and heart rate against the beat annotations of recordings.
 
-    python -m tools.bench.qrs --db DIR [--records 100,101] [--json FILE]
+    python -m tools.bench qrs [--db DIR] [--records 100,101] [--lead 2] [--json FILE]
+    python -m tools.bench qrs --noise em,ma,bw --snr 6,12 [--noise-db DIR]
 
 Each record is resampled to 250 samples a second by the virtual patient, rounded to the 3.05 uV of the ECG
 chip, and passed in FIFO-sized blocks through the firmware's own chain in an interpreter of its own: the
@@ -10,236 +11,41 @@ ventricular flutter and fibrillation, where there are no beats to annotate, are 
 """
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boards.virtual.recording import BEATS, RecordedHeart, RecordError
-from boards.virtual.rig import RigError, find_micropython
+from boards.virtual.recording import RecordError
+from tools.bench import noise, records, report
+from tools.bench.heartbeats import FS_HZ, LSB_NV, Detection, Recording, detect, load
+from tools.bench.interpreter import interpreter
+from tools.bench.scoring import TOLERANCE_S, Score, mean_rate, mean_reading, pair, score
 
-FS_HZ = 250
-LSB_NV = 3052
-TOLERANCE_S = 0.15
-CHUNK_S = 20
-FLUSH_S = 2  # the last sample goes on for so long, lest the last beats be cut off by the detector's delay
+__all__ = (
+    "FS_HZ",
+    "LSB_NV",
+    "Detection",
+    "Recording",
+    "Score",
+    "detect",
+    "evaluate",
+    "gross",
+    "load",
+    "main",
+    "mean_rate",
+    "mean_reading",
+    "pair",
+    "score",
+)
+
 HR_FROM_S, HR_TO_S = 20, 60
-ROOT = Path(__file__).resolve().parents[2]
-
-# Reads 16-bit samples from argv[1]; writes "B index" for each beat and "R tenths quality" each second.
-RUNNER = """\
-import sys
-from array import array
-from firmware.dsp.ecg import EcgChain
-chain = EcgChain(lsb_nv=%d)
-raw = array("h", [0] * 25)
-block = array("i", [0] * 25)
-done = 0
-with open(sys.argv[1], "rb") as f:
-    while f.readinto(raw) == 50:
-        for i in range(25):
-            block[i] = raw[i]
-        chain.process(block, 25)
-        done += 25
-        for beat in chain.take_beats():
-            print("B", beat)
-        if done %% 250 == 0:
-            print("R", chain.hr_x10, chain.quality)
-"""
-
-Times = Sequence[float]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One lead at 250 samples a second. Times in seconds; `flutter`: intervals without beats to annotate."""
-
-    name: str
-    samples: np.ndarray
-    duration_s: float
-    beats: list[float]
-    flutter: list[tuple[float, float]]
-    paced: bool
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What the firmware made of a recording: beat times in s, and heart rate and quality each second."""
-
-    beats: list[float]
-    hr_bpm: list[float]
-    quality: list[int]
-
-
-@dataclass(frozen=True)
-class Score:
-    """Beats matched, missed and false, and how far matched beats lie from their annotation."""
-
-    tp: int
-    fn: int
-    fp: int
-    missed_s: list[float]
-    false_s: list[float]
-    offset_ms: float
-    jitter_ms: float
-
-    @property
-    def se_pct(self) -> float:
-        """Sensitivity; 100 without reference beats."""
-        return 100 * self.tp / (self.tp + self.fn) if self.tp + self.fn else 100.0
-
-    @property
-    def ppv_pct(self) -> float:
-        """Positive predictive value; 100 without detections."""
-        return 100 * self.tp / (self.tp + self.fp) if self.tp + self.fp else 100.0
-
-
-def pair(reference: Times, detected: Times, tolerance_s: float) -> list[tuple[int, int]]:
-    """Pairs (reference, detected) of two ascending series, one to one: as many as can be."""
-    pairs: list[tuple[int, int]] = []
-    i = j = 0
-    while i < len(reference) and j < len(detected):
-        gap = detected[j] - reference[i]
-        if gap < -tolerance_s:
-            j += 1
-        elif gap > tolerance_s:
-            i += 1
-        else:
-            # a later detection may be the better partner, if that leaves no later reference without one
-            while (
-                j + 1 < len(detected)
-                and abs(detected[j + 1] - reference[i]) < abs(detected[j] - reference[i])
-                and (i + 1 == len(reference) or reference[i + 1] - detected[j + 1] > tolerance_s)
-            ):
-                j += 1
-            pairs.append((i, j))
-            i += 1
-            j += 1
-    return pairs
-
-
-def score(
-    reference: Times,
-    detected: Times,
-    exclude: Sequence[tuple[float, float]] = (),
-    tolerance_s: float = TOLERANCE_S,
-) -> Score:
-    """Compare detected with reference beats (ascending, seconds), without what lies in `exclude`."""
-
-    def kept(times: Times) -> list[float]:
-        return [t for t in times if not any(a - tolerance_s <= t <= b + tolerance_s for a, b in exclude)]
-
-    wanted, found = kept(reference), kept(detected)
-    pairs = pair(wanted, found, tolerance_s)
-    matched = {i for i, _ in pairs}
-    used = {j for _, j in pairs}
-    offsets = np.array([found[j] - wanted[i] for i, j in pairs]) * 1000
-    return Score(
-        tp=len(pairs),
-        fn=len(wanted) - len(pairs),
-        fp=len(found) - len(pairs),
-        missed_s=[round(t, 2) for i, t in enumerate(wanted) if i not in matched],
-        false_s=[round(t, 2) for j, t in enumerate(found) if j not in used],
-        offset_ms=float(offsets.mean()) if len(offsets) else 0.0,
-        jitter_ms=float(offsets.std()) if len(offsets) else 0.0,
-    )
-
-
-def mean_rate(beats: Times, start_s: float, end_s: float) -> float:
-    """Beats a minute of the beats in [start_s, end_s): intervals by the time they take; 0 below two beats."""
-    inside = [t for t in beats if start_s <= t < end_s]
-    return 60 * (len(inside) - 1) / (inside[-1] - inside[0]) if len(inside) > 1 else 0.0
-
-
-def mean_reading(hr_bpm: Sequence[float], start_s: int, end_s: int) -> float:
-    """Mean of the readings made after `start_s` up to `end_s` seconds, without those that say "none"."""
-    readings = [hr for hr in hr_bpm[start_s:end_s] if hr > 0]
-    return sum(readings) / len(readings) if readings else 0.0
-
-
-def _flutter(wfdb_notes: Any, fs_hz: float, duration_s: float) -> list[tuple[float, float]]:
-    spans: list[tuple[float, float]] = []
-    start: float | None = None
-    for sample, symbol in zip(wfdb_notes.sample, wfdb_notes.symbol, strict=True):
-        if symbol == "[":
-            start = sample / fs_hz
-        elif symbol == "]" and start is not None:
-            spans.append((start, sample / fs_hz))
-            start = None
-    return spans if start is None else [*spans, (start, duration_s)]
-
-
-def load(path: Path, lead: int = 0, seconds: float | None = None) -> Recording:
-    """A WFDB record (path without extension) with its `.atr` beats, its first `seconds` only if given.
-
-    Raises RecordError.
-    """
-    import wfdb
-
-    heart = RecordedHeart(path, lead)
-    if heart.beats_from != "annotations":
-        raise RecordError(str(path), [], "it has no beat annotations (.atr)")
-    notes: Any = wfdb.rdann(str(path), "atr")
-    duration = min(heart.duration_s, seconds or heart.duration_s)
-    total = int(duration * FS_HZ)
-    chunks = [
-        heart.ecg_uv(np.arange(at, min(at + CHUNK_S * FS_HZ, total)) / FS_HZ, FS_HZ)
-        for at in range(0, total, CHUNK_S * FS_HZ)
-    ]
-    microvolts = np.pad(np.concatenate(chunks), (0, FLUSH_S * FS_HZ), mode="edge")
-    samples = np.round(microvolts * (1000 / LSB_NV)).clip(-32768, 32767).astype("<i2")
-    beats = [
-        s / heart.fs_hz
-        for s, symbol in zip(notes.sample, notes.symbol, strict=True)
-        if symbol in BEATS and s / heart.fs_hz < duration
-    ]
-    return Recording(
-        name=path.name,
-        samples=samples,
-        duration_s=duration,
-        beats=beats,
-        flutter=_flutter(notes, heart.fs_hz, duration),
-        paced="/" in notes.symbol,
-    )
-
-
-def interpreter() -> str:
-    """The interpreter of a node if there is one, else this one."""
-    try:
-        return find_micropython()
-    except RigError:
-        return sys.executable
-
-
-def detect(samples: np.ndarray, runs: str) -> Detection:
-    """Run the firmware's ECG chain over 16-bit samples with the interpreter `runs` (CPython or MicroPython).
-
-    Raises subprocess.CalledProcessError.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, "run.py")
-        script.write_text(RUNNER % LSB_NV)
-        data = Path(folder, "ecg")
-        data.write_bytes(samples.astype("<i2").tobytes())
-        environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen", PYTHONPATH=str(ROOT))
-        lines = subprocess.run(
-            [runs, str(script), str(data)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split("\n")
-    beats = [int(line[2:]) / FS_HZ for line in lines if line.startswith("B")]
-    readings = [line.split() for line in lines if line.startswith("R")]
-    return Detection(beats, [int(r[1]) / 10 for r in readings], [int(r[2]) for r in readings])
+SETTLE_S = 5  # of each stretch of noise: quality looks back
 
 
 def evaluate(recording: Recording, runs: str) -> dict[str, Any]:
@@ -281,43 +87,131 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command; 1 if a record cannot be used."""
+def noisy_row(
+    recording: Recording, kind: str, snr_db: float, noise_db: Path, lead: int, runs: str
+) -> "dict[str, Any]":
+    """One row of the noise report: only what lies in the noisy stretches counts. Raises RecordError."""
+    found = detect(noise.add(recording, noise_db / kind, lead, snr_db).samples, runs)
+    exclude = [*recording.flutter, *noise.quiet(recording.duration_s)]
+    result = score(recording.beats, [t for t in found.beats if t < recording.duration_s], exclude)
+    spans = noise.stretches(recording.duration_s)
+    quality = [q for s, q in enumerate(found.quality) if any(a + SETTLE_S <= s < b for a, b in spans)]
+    return {
+        "record": recording.name,
+        "noise": kind,
+        "snr_db": snr_db,
+        "tp": result.tp,
+        "fn": result.fn,
+        "fp": result.fp,
+        "se_pct": round(result.se_pct, 3),
+        "ppv_pct": round(result.ppv_pct, 3),
+        "quality": int(np.median(quality)) if quality else 0,
+    }
+
+
+def score_clean(
+    paths: Sequence[Path], lead: int, seconds: "float | None", runs: str, jobs: int
+) -> "dict[str, Any]":
+    """The report on recordings as they are, printed as it grows. Raises RecordError."""
+    print("  record  beats   FN   FP      Se     PPV offset    SD      HR  annot.  SQI   (* paced; ms, /min)")
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for row in pool.map(lambda path: evaluate(load(path, lead, seconds), runs), paths):
+            rows.append(row)
+            print(_line(row), flush=True)
+    result: dict[str, Any] = {
+        "gross": gross(rows),
+        "gross_unpaced": gross([r for r in rows if not r["paced"]]),
+    }
+    for title, facts in result.items():
+        print(title, *(f"{key} {value}" for key, value in facts.items()))
+    return {**result, "records": rows}
+
+
+def score_noisy(
+    paths: Sequence[Path], lead: int, seconds: "float | None", runs: str, jobs: int, noises: "Noises"
+) -> "dict[str, Any]":
+    """The report on recordings with noise added, printed as it grows. Raises RecordError."""
+    loaded = [load(path, lead, seconds) for path in paths]
+    if not any(noise.stretches(recording.duration_s) for recording in loaded):
+        raise RecordError(str(paths[0]), [], f"the noise begins after {noise.CLEAN_S} s; it is not that long")
+    print("noise   SNR dB  beats   FN   FP      Se     PPV  SQI")
+    cases: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for kind in noises.kinds:
+            for snr_db in noises.snr_db:
+                work = [pool.submit(noisy_row, r, kind, snr_db, noises.db, lead, runs) for r in loaded]
+                rows = [future.result() for future in work]
+                total = gross(rows)
+                quality = int(np.median([row["quality"] for row in rows]))
+                cases.append({"noise": kind, "snr_db": snr_db, **total, "quality": quality, "rows": rows})
+                print(
+                    f"{kind:>5} {snr_db:8g} {total['beats']:6d} {total['fn']:4d} {total['fp']:4d}"
+                    f" {total['se_pct']:7.2f} {total['ppv_pct']:7.2f} {quality:4d}",
+                    flush=True,
+                )
+    return {"noisy": cases}
+
+
+@dataclass(frozen=True)
+class Noises:
+    """Which noises are added, at which ratios, and the folder that they are in."""
+
+    kinds: list[str]
+    snr_db: list[float]
+    db: Path
+
+
+def _options(argv: "Sequence[str] | None") -> "tuple[argparse.Namespace, list[Path], Noises | None]":
     parser = argparse.ArgumentParser(
-        prog="python -m tools.bench.qrs", description="Score QRS detection and heart rate."
+        prog="python -m tools.bench qrs", description="Score QRS detection and heart rate."
     )
-    parser.add_argument("--db", type=Path, required=True, help="folder of WFDB records with .atr files")
-    parser.add_argument("--records", help="names, separated by commas; all if not given")
-    parser.add_argument("--lead", type=int, default=0)
+    records.add_options(parser)
+    parser.add_argument("--lead", type=int, default=1, help="number of the signal, from 1 (%(default)s)")
     parser.add_argument("--seconds", type=float, help="only the first seconds of each record")
+    parser.add_argument("--noise", metavar="em,ma,bw", help="add these; then 118 and 119 are the records")
+    parser.add_argument(
+        "--snr", default="18,12,6,0", metavar="DB,DB", help="ratios for --noise (%(default)s)"
+    )
+    parser.add_argument("--noise-db", type=Path, help="folder of the noises; else nstdb beside that of --db")
     parser.add_argument("--interpreter", help="what runs the firmware; the MicroPython VM if there is one")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="records at a time (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, help="write the report here")
     options = parser.parse_args(argv)
-    found = sorted(p.stem for p in options.db.glob("*.hea"))
-    names = options.records.split(",") if options.records else found
+    if options.lead < 1 or options.jobs < 1:
+        parser.error("--lead and --jobs begin at 1")
+    if options.noise is None:
+        return options, records.chosen(parser, options), None
+    options.records = options.records or ",".join(noise.RECORDS)
+    paths = records.chosen(parser, options)
+    try:
+        levels = [float(text) for text in options.snr.split(",")]
+    except ValueError:
+        parser.error(f"--snr {options.snr}: not numbers separated by commas")
+    noises = Noises(options.noise.split(","), levels, options.noise_db or paths[0].parent.parent / "nstdb")
+    for kind in noises.kinds:
+        if not (noises.db / f"{kind}.hea").is_file():
+            parser.error(f"no record of noise {kind} in {noises.db}")
+    return options, paths, noises
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """The command; 1 if a record cannot be used."""
+    options, paths, noises = _options(argv)
     runs = options.interpreter or interpreter()
-    rows: list[dict[str, Any]] = []
-    print("  record  beats   FN   FP      Se     PPV offset    SD      HR  annot.  SQI   (* paced; ms, /min)")
-    for name in names:
-        try:
-            recording = load(options.db / name, options.lead, options.seconds)
-        except RecordError as e:
-            print(e, file=sys.stderr)
-            return 1
-        rows.append(evaluate(recording, runs))
-        print(_line(rows[-1]), flush=True)
-    report = {
-        "tolerance_ms": round(TOLERANCE_S * 1000),
-        "lead": options.lead,
-        "interpreter": Path(runs).name,
-        "gross": gross(rows),
-        "gross_unpaced": gross([row for row in rows if not row["paced"]]),
-        "records": rows,
-    }
-    for title in ("gross", "gross_unpaced"):
-        print(title, *(f"{key} {value}" for key, value in report[title].items()))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    lead = options.lead - 1
+    try:
+        if noises is None:
+            found = score_clean(paths, lead, options.seconds, runs, options.jobs)
+        else:
+            found = score_noisy(paths, lead, options.seconds, runs, options.jobs, noises)
+    except RecordError as e:
+        print(e, file=sys.stderr)
+        return 1
+    facts = {"tolerance_ms": round(TOLERANCE_S * 1000), "lead": options.lead, "interpreter": Path(runs).name}
+    report.write(options.json, {**facts, **found})
     return 0
 
 

@@ -1,0 +1,232 @@
+"""The benchmarks count what they say they count, on recordings made here, and fail in words."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import wfdb
+
+from boards.virtual.rig import RigError, find_micropython
+from protocol import waveform as codec
+from tools.bench import __main__ as bench
+from tools.bench import names, noise, ppg, protocol, pulses, qrs, scoring, waveform
+from tools.bench.heartbeats import FS_HZ, LSB_NV, Recording, load
+
+SECONDS = 20
+
+
+def heart(seconds: int = SECONDS, fs_hz: int = 360) -> np.ndarray:
+    """72 upright complexes a minute of 1 mV on a slow wave, in units of 5 uV."""
+    t = np.arange(seconds * fs_hz) / fs_hz
+    phase = (t - 0.4) % (60 / 72)
+    spike = 200 * np.exp(-(((phase - 0.2) / 0.02) ** 2))
+    return np.round(spike + 10 * np.sin(t) + 3 * np.sin(37 * t)).astype(np.int64)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Two records with two signals each, and beats where they are."""
+    folder = tmp_path / "db"
+    folder.mkdir()
+    for name, shift in (("a", 0), ("b", 7)):
+        both = np.stack([heart() + shift, -heart() // 2], axis=1)
+        wfdb.wrsamp(
+            name, 360, ["mV", "mV"], ["I", "V1"], d_signal=both, fmt=["16", "16"],
+            adc_gain=[200.0, 200.0], baseline=[0, 0], write_dir=str(folder),
+        )  # fmt: skip
+        at = np.round((np.arange(0, SECONDS - 1, 60 / 72) + 0.6) * 360).astype(int)
+        wfdb.wrann(name, "atr", at, symbol=["N"] * len(at), write_dir=str(folder))
+    return folder
+
+
+def report(tmp_path: Path, *argv: str) -> Any:
+    file = tmp_path / "report.json"
+    assert bench.main([*argv, "--json", str(file)]) == 0
+    found = json.loads(file.read_text())
+    assert found["machine"]["cores"] and found["machine"]["processor"]
+    return found
+
+
+def test_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main([]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in names.BENCHES)
+    assert bench.main(["wawe"]) == 2 and "waveform" in capsys.readouterr().err
+
+
+# waveform
+
+
+def test_waveform_counts_every_byte_of_every_block(database: Path, tmp_path: Path) -> None:
+    found = report(tmp_path, "waveform", "--db", str(database), "--seconds", "3", "--jobs", "1")
+    assert found["lossless"] is True and [row["record"] for row in found["records"]] == ["a", "b"]
+    size = 0
+    for shift in (0, 7):
+        for signal in (heart() + shift, -heart() // 2):
+            blocks = [signal[at : at + 1080].tolist() for at in range(0, len(signal), 1080)]
+            size += sum(len(codec.encode(block, len(block))) for block in blocks)
+    assert found["ours"]["bytes"] == size
+    samples = 4 * SECONDS * 360
+    assert found["ours"]["bits_per_sample"] == round(8 * size / samples, 4) and found["samples"] == samples
+    for name in waveform.codecs(waveform.has_flac()):
+        assert 0 < found[name]["bits_per_sample"] < 18 and found[name]["lossless"]
+
+
+def test_waveform_takes_named_records_only(database: Path, tmp_path: Path) -> None:
+    found = report(tmp_path, "waveform", "--db", str(database), "--records", "b", "--jobs", "1")
+    assert [row["record"] for row in found["records"]] == ["b"] and found["seconds"] == 2
+
+
+def test_waveform_goes_without_flac_and_says_so(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(waveform, "has_flac", lambda: False)
+    found = report(tmp_path, "waveform", "--db", str(database), "--records", "a", "--jobs", "1")
+    assert "flac" not in found and not found["flac_available"]
+    assert "pip install soundfile" in capsys.readouterr().err
+
+
+def test_a_codec_that_loses_something_is_found(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = codec.decode
+    monkeypatch.setattr(codec, "decode", lambda data, n: honest(data, n)[:-1])
+    row = waveform.measure(database / "a", 2, False)
+    assert not row["lossless"]["ours"] and row["lossless"]["zlib"]
+
+
+def test_flac_is_lossless_also_beyond_16_bits_and_leaves_out_what_nobody_needs() -> None:
+    pytest.importorskip("soundfile")
+    wide = (heart() * 300).astype(np.int32)[:, None]
+    assert int(np.abs(wide).max()) >= 1 << 15 and waveform.flac(wide)[1]
+    stream = b"fLaC" + b"\x00\x00\x00\x22" + bytes(34) + b"\x84\x00\x00\x05hello" + b"frames"
+    assert waveform._flac_bytes(stream) == len(stream) - 9
+
+
+@pytest.mark.parametrize("extra", [[], ["--records", "c"], ["--seconds", "0"]])
+def test_waveform_refuses_in_words(
+    tmp_path: Path, database: Path, extra: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = database if extra else tmp_path
+    with pytest.raises(SystemExit) as stopped:
+        waveform.main(["--db", str(folder), *extra])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and ("record" in said or "--seconds" in said)
+
+
+def test_a_damaged_record_is_named(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (database / "a.dat").write_bytes(b"\0" * 11)
+    assert waveform.main(["--db", str(database), "--jobs", "1"]) == 1
+    assert "recording" in capsys.readouterr().err
+
+
+# qrs
+
+
+def test_qrs_scores_each_lead(database: Path, tmp_path: Path) -> None:
+    for lead in ("1", "2"):
+        found = report(tmp_path, "qrs", "--db", str(database), "--lead", lead, "--jobs", "1")
+        assert found["lead"] == int(lead) and found["gross"]["beats"] == 46
+        assert found["gross"]["se_pct"] > 85 and found["gross"]["ppv_pct"] > 95
+    with pytest.raises(SystemExit):
+        qrs.main(["--db", str(database), "--lead", "0"])
+    assert qrs.main(["--db", str(database), "--lead", "3"]) == 1
+
+
+def test_noise_has_the_ratio_that_was_asked_for(database: Path, tmp_path: Path) -> None:
+    """Measured again as its definition says, in the first noisy stretch."""
+    rng = np.random.default_rng(5)
+    wave = np.round(rng.normal(0, 40, 500 * 360)).astype(np.int64)[:, None]
+    wfdb.wrsamp(
+        "em", 360, ["mV"], ["noise"], d_signal=wave, fmt=["16"], adc_gain=[200.0], baseline=[0],
+        write_dir=str(tmp_path),
+    )  # fmt: skip
+    clean = load(database / "a", 0)
+    long = Recording("long", np.tile(clean.samples[: SECONDS * FS_HZ], 26), 520.0, clean.beats, [], False)
+    noisy = noise.add(long, tmp_path / "em", 0, 6)
+    added = (noisy.samples.astype(int) - long.samples)[300 * FS_HZ : 420 * FS_HZ]
+    power = float(np.mean((added.reshape(-1, FS_HZ) - added.reshape(-1, FS_HZ).mean(1, keepdims=True)) ** 2))
+    height = noise.mean_height(long.samples, long.beats)
+    assert height * LSB_NV / 1000 == pytest.approx(1000, rel=0.15)
+    assert 10 * math.log10(height**2 / 8 / power) == pytest.approx(6, abs=0.3)
+    untouched = noisy.samples[: 300 * FS_HZ], noisy.samples[420 * FS_HZ : 520 * FS_HZ]
+    assert all(np.array_equal(part, long.samples[: len(part)]) for part in untouched)
+
+
+def test_noise_comes_in_stretches() -> None:
+    assert noise.stretches(700) == [(300, 420), (540, 660)]
+    assert noise.quiet(700) == [(0, 300), (420, 540), (660, 700)]
+    assert noise.stretches(120) == [] and noise.quiet(350) == [(0, 300)]
+
+
+def test_noise_that_never_comes_is_said(database: Path, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "nstdb").mkdir()
+    (tmp_path / "nstdb" / "em.hea").write_text("em 1 360 10\n")
+    argv = ["--db", str(database), "--records", "a", "--noise", "em", "--jobs", "1"]
+    assert qrs.main(argv) == 1 and "not that long" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        qrs.main([*argv[:-3], "xx"])
+
+
+def test_pairing_is_one_to_one() -> None:
+    result = scoring.score([1.0, 2.0, 3.0], [1.1, 1.12, 2.5, 3.0], exclude=[(2.4, 2.6)])
+    assert (result.tp, result.fn, result.fp) == (2, 1, 1)
+    assert result.missed_s == [2.0]
+
+
+# ppg
+
+
+def test_ppg_reads_what_was_put_in(vm: str) -> None:
+    cases = [
+        ppg.Case(ppg.KNOWN, "90", pulses.steady(pulses.Pulse(90, 60), 20), 60),
+        ppg.Case(ppg.NOTHING, "dark", pulses.constant(700, 20)),
+    ]
+    good, none = ppg.read([case.trace for case in cases], vm)
+    row = ppg.judge(cases[0], good)
+    assert row["with_reading"] == row["seconds"] == 8 and row["worst_error"] <= 1
+    assert row["worst_pulse_error"] <= 2 and ppg.judge(cases[1], none)["with_reading"] == 0
+
+
+def test_a_delay_is_found() -> None:
+    truth = 90 + 5 * np.sin(np.arange(100) / 9)
+    found = ppg._delay(np.concatenate([np.zeros(4), truth[:-4]]), truth)
+    assert found["delay_s"] == 4 and found["sd"] == 0
+
+
+# protocol
+
+
+def test_protocol_reports_every_stage(tmp_path: Path, vm: str) -> None:
+    found = report(tmp_path, "protocol", "--frames", "300")
+    stages = found["agent"]["us_per_frame"]
+    assert list(stages)[-1] == "all" and len(stages) == 6 and min(stages.values()) > 0
+    assert stages["all"] == pytest.approx(sum(list(stages.values())[:-1]), abs=1)
+    for side in ("node", "agent_frame"):
+        assert set(found[side]) == {"wave", "vitals", "status"}
+    assert found["node"]["wave"]["bytes"] == found["agent_frame"]["wave"]["bytes"]
+
+
+def test_protocol_goes_without_a_vm(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def none() -> str:
+        raise RigError("no MicroPython VM")
+
+    monkeypatch.setattr(protocol, "find_micropython", none)
+    assert protocol.main(["--frames", "50"]) == 0 and "left out: no MicroPython" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def vm() -> str:
+    try:
+        return find_micropython()
+    except RigError as e:
+        pytest.skip(str(e))
+
+
+# collector
+
+
+def test_collector_counts_what_it_stored(tmp_path: Path) -> None:
+    found = report(tmp_path, "collector", "--batches", "3")
+    assert found["frames_per_s"] == pytest.approx(100 * found["batches_per_s"], rel=0.01)

@@ -1,0 +1,22 @@
+"""Which benchmarks there are. Each is a module here with `main(argv)`, imported when it is asked for."""
+
+import importlib
+
+BENCHES = {
+    "qrs": "QRS detection and heart rate against annotated recordings, with noise too",
+    "ppg": "SpO2, pulse and their quality on pulse waves of known saturation",
+    "waveform": "bits a sample of the waveform codec, beside FLAC and others",
+    "protocol": "microseconds a frame: made and sealed on a node, opened, stored and forwarded by an agent",
+    "node": "CPU, garbage collection, heap and longest turn of a whole virtual node",
+    "collector": "frames a second through a collector's intake",
+}
+
+
+def lines() -> "list[str]":
+    """One line on each."""
+    return [f"  {name:10} {what}" for name, what in BENCHES.items()]
+
+
+def run(name: str, argv: "list[str]") -> int:
+    """Run one; its exit status."""
+    return importlib.import_module(f"tools.bench.{name}").main(argv)

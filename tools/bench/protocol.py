@@ -1,0 +1,178 @@
+"""What a frame costs: made and sealed on a node's interpreter, opened and decoded, and all an agent does.
+
+    python -m tools.bench protocol [--frames 4000] [--json FILE]
+
+CPU time on this machine. The node's part runs on the MicroPython VM (an ESP32 takes about 55 times as long)
+and is left out where there is none: packing (`frames.pack`) and sealing (AES-CCM, COSE). The agent's part is
+its own code on CPython: one frame by itself (authenticate, then decode), and the whole way of 200-byte
+frames from the port's bytes to the encrypted batch, stage by stage (tools/bench/agent_stages.py).
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from boards.virtual.rig import HEAP, RigError, find_micropython
+from protocol import cbor, cobs, frames, messages, seal, waveform
+from tools.bench import agent_stages, report
+from tools.bench.interpreter import run
+
+RUNS, REPEATS = 200, 9
+FRAMES = 4000
+
+# Given are the samples of a second of ECG, and (name, kind, body) of each frame.
+NODE = """\
+import sys, time
+from array import array
+from protocol import frames, seal, waveform
+with open(sys.argv[1]) as f:
+    ecg, bodies, runs, repeats = eval(f.read())
+ecg = array("i", ecg)
+keys = seal.BootKeys(bytes(16), bytes(12))
+def typical(work):
+    times = []
+    for _ in range(repeats):
+        began = time.ticks_us()
+        for n in range(runs):
+            work(n)
+        times.append(time.ticks_diff(time.ticks_us(), began) / runs)
+    times.sort()
+    return times[len(times) // 2]
+for name, kind, body in bodies:
+    plaintext = frames.pack(kind, 1000000, body)
+    packed = typical(lambda n: frames.pack(kind, 1000000 + n, body))
+    print(name, len(plaintext), packed, typical(lambda n: keys.seal(n, plaintext)))
+print("encode", 0, typical(lambda n: waveform.encode(ecg, 250)), 0)
+"""
+
+
+def second_of_ecg() -> "list[int]":
+    """250 samples with the shape of an ECG and some noise."""
+    return [(300 - 30 * abs(i % 208 - 100) if 90 < i % 208 < 110 else 0) + i * 7919 % 23 for i in range(250)]
+
+
+def samples() -> "list[tuple[str, int, dict[int, Any]]]":
+    """(name, kind, body) of the frames that a node sends most."""
+    data = waveform.encode(second_of_ecg(), 250)
+    return [
+        ("wave", frames.KIND_WAVE, {1: 0, 2: 250, 3: 4_000_000, 4: 3052, 5: 1, 6: data, 15: 2}),
+        ("vitals", frames.KIND_VITALS, {1: 720, 2: [833, 834], 3: 970, 4: 719, 5: 201, 6: 90, 7: 88, 8: 4}),
+        ("status", frames.KIND_STATUS, {key: 1000 + key for key in range(1, 15)}),
+    ]
+
+
+def on_node() -> "dict[str, dict[str, float]]":
+    """By frame: `bytes`, microseconds to pack and to seal it; of "wave" also to encode its samples.
+
+    RigError when there is no VM.
+    """
+    vm = find_micropython()
+    given = repr((second_of_ecg(), samples(), RUNS, REPEATS))
+    try:
+        lines = run(NODE, given.encode(), vm, heap=HEAP)
+    except subprocess.CalledProcessError as e:
+        raise RigError(f"the VM ended with status {e.returncode}: {e.stderr.strip()[-300:]}") from e
+    found: dict[str, dict[str, float]] = {}
+    for line in lines:
+        name, size, packed, sealed = line.split()
+        found[name] = {
+            "bytes": int(size),
+            "pack_us": round(float(packed), 1),
+            "seal_us": round(float(sealed), 1),
+        }
+    encoding = found.pop("encode")
+    found["wave"]["waveform_encode_us"] = encoding["pack_us"]
+    return found
+
+
+def on_agent() -> "dict[str, dict[str, float]]":
+    """By frame: microseconds to unstuff, to authenticate and open, and to decode and check it, on CPython."""
+    keys = seal.BootKeys(bytes(16), bytes(12))
+    found: dict[str, dict[str, float]] = {}
+    for name, kind, body in samples():
+        plaintext = frames.pack(kind, 1_000_000, body)
+        message = messages.data(0, keys.seal(7, plaintext))
+        encoded = cobs.encode(message)[:-1]
+        found[name] = {
+            "bytes": len(plaintext),
+            "cobs_us": _typical(lambda encoded=encoded: cobs.decode(encoded)),
+            "open_us": _typical(lambda message=message: keys.open(messages.split_data(message)[1])),
+            "envelope_us": _typical(lambda plaintext=plaintext: _envelope(plaintext)),
+            "decode_us": _typical(lambda plaintext=plaintext: frames.unpack(plaintext)),
+        }
+    data = waveform.encode(second_of_ecg(), 250)
+    found["wave"]["waveform_decode_us"] = _typical(lambda: waveform.decode(data, 250))
+    return found
+
+
+def _envelope(plaintext: bytes) -> "tuple[int, int]":
+    """Kind and time of a frame without a look at its body: what must be known before the rest is decoded."""
+    _, kind, at = cbor.read_head(plaintext, 1)
+    return kind, cbor.read_head(plaintext, at)[1]
+
+
+def _typical(work: "Callable[[], object]") -> float:
+    times: list[float] = []
+    for _ in range(REPEATS):
+        began = time.process_time_ns()
+        for _ in range(RUNS):
+            work()
+        times.append((time.process_time_ns() - began) / RUNS / 1000)
+    return round(sorted(times)[len(times) // 2], 1)
+
+
+def main(argv: "Sequence[str] | None" = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench protocol", description="Microseconds of CPU a frame, on both sides."
+    )
+    parser.add_argument("--frames", type=int, default=FRAMES, help="through the agent (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write the report here")
+    options = parser.parse_args(argv)
+    if options.frames < 1:
+        parser.error("--frames begins at 1")
+    found: dict[str, Any] = {}
+    try:
+        found["node"] = on_node()
+    except RigError as e:
+        print(f"the node's part is left out: {e}", file=sys.stderr)
+    found["agent_frame"] = on_agent()
+    found["agent"] = agent_stages.measure(options.frames)
+    for line in _lines(found):
+        print(line)
+    report.write(options.json, found)
+    return 0
+
+
+def _lines(found: "dict[str, Any]") -> "list[str]":
+    lines = ["microseconds of CPU a frame"]
+    if "node" in found:
+        lines.append(f"{'node (MicroPython VM)':24}{'bytes':>7}{'pack':>9}{'seal':>9}{'both':>9}")
+        for name, row in found["node"].items():
+            both = row["pack_us"] + row["seal_us"]
+            lines.append(
+                f"  {name:22}{row['bytes']:7.0f}{row['pack_us']:9.1f}{row['seal_us']:9.1f}{both:9.1f}"
+            )
+        encoding = found["node"]["wave"]["waveform_encode_us"]
+        lines.append(f"  (250 samples to codec 1, before packing: {encoding:.0f})")
+    lines.append(f"{'agent, one frame':24}{'bytes':>7}{'COBS':>9}{'open':>9}{'envelope':>9}{'decode':>9}")
+    for name, row in found["agent_frame"].items():
+        cells = "".join(f"{row[key]:9.1f}" for key in ("cobs_us", "open_us", "envelope_us", "decode_us"))
+        lines.append(f"  {name:22}{row['bytes']:7.0f}{cells}")
+    decoding = found["agent_frame"]["wave"]["waveform_decode_us"]
+    lines.append(f"  (codec 1 to 250 samples: {decoding:.0f}; the agent leaves that to who reads them)")
+    agent = found["agent"]
+    lines.append(
+        f"agent, the whole way: {agent['frames']} frames of {agent['frame_bytes']} bytes, commits of"
+        f" {agent['commit_frames']}, batches of {agent['batch_frames']}"
+    )
+    lines += [f"  {stage:30}{us:9.1f}" for stage, us in agent["us_per_frame"].items()]
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

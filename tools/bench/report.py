@@ -1,0 +1,39 @@
+"""What every benchmark's report has: the machine it was made on, and a JSON file when one is asked for."""
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+
+def machine() -> "dict[str, Any]":
+    """What the figures were measured on: processor, cores, system, Python."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+    }
+
+
+def machine_line() -> str:
+    """`machine` in one line."""
+    facts = machine()
+    return f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, CPython {facts['python']}"
+
+
+def write(path: "Path | None", report: "dict[str, Any]") -> None:
+    """The report with the machine in it, as JSON at `path`; nothing when that is None. Raises OSError."""
+    if path is not None:
+        path.write_text(json.dumps({**report, "machine": machine()}, indent=1) + "\n")
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
