@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ from protocol.session_agent import AgentSession
 from tools import build
 
 SHIMS = Path(__file__).parent / "esp32_shims"
+# For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
+PATIENCE_S = 60.0
+# Whatever the host does, the FIFOs of a node whose clock is not the wall's never run over: it waits for the
+# host (boards/virtual/shims/time.py). So tests may count samples and events exactly.
+SPEED = 2.0
 
 
 class Agent:
@@ -87,8 +93,8 @@ class Agent:
             if self.acking:
                 self.session.ack(event.boot_id, [(event.seq, 1)])
 
-    def until(self, wanted: Callable[[], Any], seconds: float = 20) -> Any:
-        """Run until `wanted()` is true; fails the test when it is not in time."""
+    def until(self, wanted: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
+        """Run until `wanted()` is true, and give that; fails the test when it is not in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found = wanted()
@@ -105,14 +111,20 @@ class Agent:
 
     def during(self, action: Callable[[], Any]) -> Any:
         """Keep answering while `action` runs in a thread; its result."""
-        result: list[Any] = []
-        thread = threading.Thread(target=lambda: result.append(action()))
-        thread.start()
-        while thread.is_alive():
-            self.step()
-        thread.join()
-        self.run(0.2)
-        return result[0]
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(action)
+            while not done.done():
+                self.step()
+        return done.result()
+
+    def whole(self, boot: bytes | None = None) -> dict[int, tuple[int, int, Any]]:
+        """Run until no number is missing before the newest of a boot (of the newest boot); its frames.
+
+        Frames overtake each other, and one that was lost on the way comes again.
+        """
+        boot = boot or max(self.frames)
+        self.until(lambda: sorted(self.frames[boot]) == list(range(len(self.frames[boot]))))
+        return self.frames[boot]
 
     def of(self, kind: int, boot: bytes | None = None) -> list[tuple[int, int, Any]]:
         """(number, t_us, body) of all frames of a kind, in order of their numbers; of the newest boot."""
@@ -137,7 +149,8 @@ class BareEsp32:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._uart: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._bridge: socket.socket | None = None
+        self._bridge: tuple[socket.socket, socket.socket] | None = None
+        self._threads: list[threading.Thread] = []
         self.bench = Bench(make_patient(None, 72.0, 97.0))
 
     def start(self, cause: int = 1) -> None:
@@ -161,35 +174,50 @@ class BareEsp32:
                 start_new_session=True,
             )
         end.close()
-        self._listener.settimeout(20)
+        self._listener.settimeout(PATIENCE_S)
         self._uart = self._listener.accept()[0]
 
     def attach(self) -> None:
         """Connect the bus bridge to UART2."""
-        assert self._uart is not None
-        self._bridge, far = socket.socketpair()
-        threading.Thread(target=serve_socket, args=(far, self.bench), daemon=True).start()
-        threading.Thread(target=_pump, args=(self._uart, self._bridge), daemon=True).start()
+        assert self._uart is not None and self._bridge is None
+        self._bridge = near, far = socket.socketpair()
+        self._threads = [
+            threading.Thread(target=serve_socket, args=(far, self.bench), daemon=True),
+            threading.Thread(target=_pump, args=(self._uart, near), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def detach(self) -> None:
         """Take the bridge away; what the node sends goes nowhere."""
-        assert self._bridge is not None
-        self._bridge.close()
+        if self._bridge is None:
+            return
+        for end in self._bridge:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        for end in self._bridge:
+            end.close()
+        self._bridge = None
 
     def log(self) -> str:
         return self._log.read_text()
 
-    def wait(self, seconds: float) -> int:
+    def wait(self) -> int:
+        """Until the VM has ended by itself; its exit status."""
         assert self._process is not None
-        return self._process.wait(seconds)
+        return self._process.wait(PATIENCE_S)
 
     def kill(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
-        for end in (self._uart, self._bridge):
-            if end is not None:
-                end.close()
+        self.detach()
+        if self._uart is not None:
+            self._uart.close()
+            self._uart = None
 
     def close(self) -> None:
         self.kill()
@@ -236,8 +264,11 @@ def bridge_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_node(vm: str, virtual_tree: Path, tmp_path: Path) -> Iterator[Callable[..., VirtualNode]]:
     with contextlib.ExitStack() as stack:
 
-        def make(name: str = "node", tree: Path = virtual_tree, **options: Any) -> VirtualNode:
-            node = VirtualNode(tree, tmp_path / name, log=tmp_path / f"{name}.log", micropython=vm, **options)
+        def make(
+            name: str = "node", tree: Path = virtual_tree, speed: float = SPEED, **options: Any
+        ) -> VirtualNode:
+            log = tmp_path / f"{name}.log"
+            node = VirtualNode(tree, tmp_path / name, log=log, micropython=vm, speed=speed, **options)
             return stack.enter_context(node)
 
         yield make

@@ -7,6 +7,7 @@ import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 from protocol import attest, frames, waveform
 from protocol import session_events as ev
@@ -29,11 +30,6 @@ def patched(tree: Path, folder: Path, code: str) -> Path:
     return copy
 
 
-def complete(agent, boot):
-    held = agent.frames[boot]
-    return sorted(held) == list(range(len(held)))
-
-
 def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
     node = make_node()
     agent = make_agent(node.port)
@@ -53,7 +49,7 @@ def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
     agent.until(lambda: agent.of(frames.KIND_STATUS))
     assert agent.during(node.stop) == 0
     first = max(agent.frames)
-    assert complete(agent, first)
+    agent.whole()
     assert codes(agent) == [frames.EVENT_STOP]
     kind, _, _ = agent.frames[first][max(agent.frames[first])]
     assert kind == frames.KIND_ATTEST
@@ -70,14 +66,21 @@ def test_time_goes_on_where_ticks_wrap(make_node, make_agent):
     """The VM's ticks_us starts 5 s before it wraps."""
     agent = make_agent(make_node().port)
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 8)
+    agent.whole()
+    # Whatever jumps at a wrap jumps by many minutes, or back to the beginning.
+    end = 60_000_000
     seconds = [t_us for _, t_us, _ in agent.of(frames.KIND_VITALS)]
-    assert seconds[0] < 5000000 < seconds[-1] < 12000000
-    assert all(700000 < b - a < 1300000 for a, b in pairwise(seconds))
+    assert 0 < seconds[0] < 5_000_000 < seconds[-1] < end
+    assert all(700_000 < b - a < 1_300_000 for a, b in pairwise(seconds))
     waves = [w for w in agent.of(frames.KIND_WAVE) if w[2][frames.WAVE_CHANNEL] == frames.CH_ECG]
-    for (_, t_us, body), (_, after_us, _) in pairwise(waves):
-        assert abs(after_us - t_us - body[frames.WAVE_COUNT] * 4000) < 5000
+    gaps = [
+        abs(after_us - t_us - body[frames.WAVE_COUNT] * 4000)
+        for (_, t_us, body), (_, after_us, _) in pairwise(waves)
+    ]
+    # The first drains on a slow host are wide brackets; what follows from them is corrected soon.
+    assert median(gaps) < 5_000 and max(gaps) < 50_000
     for echo in (event for event in agent.events if isinstance(event, ev.TimeEcho)):
-        assert 0 <= echo.rx_us <= echo.tx_us < 12000000
+        assert 0 <= echo.rx_us <= echo.tx_us < end
 
 
 def test_what_arrives_is_what_the_fifos_gave(make_node, make_agent):
@@ -85,6 +88,7 @@ def test_what_arrives_is_what_the_fifos_gave(make_node, make_agent):
     agent = make_agent(node.port)
     agent.until(lambda: len(agent.of(frames.KIND_STATUS)) >= 2)
     agent.during(node.stop)
+    agent.whole()
     received = {channel: [] for channel in (frames.CH_ECG, frames.CH_PPG_RED, frames.CH_PPG_IR)}
     for _, _, body in agent.of(frames.KIND_WAVE):
         assert frames.WAVE_MISSED not in body
@@ -100,8 +104,9 @@ def test_what_arrives_is_what_the_fifos_gave(make_node, make_agent):
 def test_everything_is_attested_but_the_last_attestation(make_node, make_agent):
     node = make_node(speed=4)
     agent = make_agent(node.port)
-    agent.until(lambda: len(agent.of(frames.KIND_ATTEST)) >= 2, 30)
+    agent.until(lambda: len(agent.of(frames.KIND_ATTEST)) >= 2)
     agent.during(node.stop)
+    agent.whole()
     boot = max(agent.frames)
     ed_pub, x_pub = agent.of(frames.KIND_BOOT)[0][2][frames.BOOT_KEYS]
     covered = 0
@@ -116,7 +121,8 @@ def test_everything_is_attested_but_the_last_attestation(make_node, make_agent):
 
 
 def test_a_reset_states_what_it_took(make_node, make_agent):
-    node = make_node()
+    # The second boot must end before its first reservation, which is due after 30 s.
+    node = make_node(speed=1)
     agent = make_agent(node.port)
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) >= 3)
     first = max(agent.frames)
@@ -151,6 +157,7 @@ def test_flash_that_refuses_the_boot_counter_stops_every_seal(make_node, make_ag
     (flash / "state").mkdir()
     agent.until(lambda: agent.of(frames.KIND_BOOT))
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    agent.whole()
     texts = [body[frames.EVENT_TEXT] for _, _, body in agent.of(frames.KIND_EVENT)]
     assert [text.split(":")[0] for text in texts] == ["seed", "identity"] and node.resets == 0
 
@@ -191,21 +198,26 @@ def test_an_outbox_that_runs_over_accounts_for_every_frame(make_node, make_agent
     agent = make_agent(node.port)
     agent.until(lambda: agent.of(frames.KIND_BOOT))
     node.unplug()
-    agent.run(8)
+    begun_s = node.world_s()
+    agent.until(lambda: node.world_s() > begun_s + 30)
+    before = set(agent.frames[max(agent.frames)])
     node.replug()
-    agent.until(lambda: agent.of(frames.KIND_LOSS), 30)
+    agent.until(lambda: agent.of(frames.KIND_LOSS))
     statuses = len(agent.of(frames.KIND_STATUS))
     agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > statuses)
     agent.during(node.stop)
-    held = set(agent.frames[max(agent.frames)])
-    lost = set()
-    for _, _, body in agent.of(frames.KIND_LOSS):
-        for first, count, reason in body[frames.LOSS_RANGES]:
-            assert reason == frames.LOSS_OUTBOX_FULL
-            assert not lost & set(range(first, first + count))
-            lost |= set(range(first, first + count))
-    assert lost and not lost & held
-    assert held | lost == set(range(max(held) + 1))
+    held = agent.frames[max(agent.frames)]
+
+    def told_lost():
+        ranges = [r for _, _, body in agent.of(frames.KIND_LOSS) for r in body[frames.LOSS_RANGES]]
+        assert all(reason == frames.LOSS_OUTBOX_FULL for _, _, reason in ranges)
+        return [seq for first, count, _ in ranges for seq in range(first, first + count)]
+
+    agent.until(lambda: set(held) | set(told_lost()) == set(range(max(held) + 1)))
+    lost = told_lost()
+    assert set(lost) - set(held) and len(lost) == len(set(lost))
+    # Evicted, though it had arrived: its acknowledgement was on the cable that was pulled.
+    assert set(lost) & set(held) <= before
     assert len(lost) >= agent.of(frames.KIND_STATUS)[-1][2][frames.STATUS_EVICTED]
 
 
@@ -250,10 +262,11 @@ def test_a_task_that_dies_is_told_and_starts_again(make_node, make_agent, virtua
 
 
 BREAKS = """
+import os
 from protocol.outbox import Outbox
 add = Outbox.add
 def breaks(self, seq, *rest):
-    if seq == 12:
+    if seq == 12 and os.getenv("VITALWIRE_RESET_CAUSE") == "1":
         raise MemoryError("no room for frame 12")
     add(self, seq, *rest)
 Outbox.add = breaks
@@ -265,6 +278,7 @@ def test_a_frame_made_by_half_ends_the_boot(make_node, make_agent, virtual_tree,
     node = make_node(tree=patched(virtual_tree, tmp_path, BREAKS))
     agent = make_agent(node.port)
     agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 2)
     assert node.resets == 1
     first = min(agent.frames)
     assert set(agent.frames[first]) <= set(range(12))
@@ -272,12 +286,13 @@ def test_a_frame_made_by_half_ends_the_boot(make_node, make_agent, virtual_tree,
 
 
 HANGS = """
-import time
+import os, time
 from firmware.app import Node
+each_second = Node._each_second
 def hangs(self, second):
-    if second == 2:
-        while True:
-            time.sleep_ms(10)
+    while second == 2 and os.getenv("VITALWIRE_RESET_CAUSE") == "1":
+        time.sleep_ms(10)
+    each_second(self, second)
 Node._each_second = hangs
 """
 
@@ -285,9 +300,10 @@ Node._each_second = hangs
 def test_a_node_that_hangs_is_restarted_by_its_watchdog(make_node, make_agent, virtual_tree, tmp_path):
     node = make_node(tree=patched(virtual_tree, tmp_path, HANGS))
     agent = make_agent(node.port)
-    agent.until(lambda: node.resets == 1, 20)
     body = agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))[0][2]
     assert body[frames.BOOT_RESET_CAUSE] == frames.RESET_WATCHDOG
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 2)
+    assert node.resets == 1
 
 
 def test_nothing_is_printed_into_the_link(make_node, make_agent, tmp_path):
