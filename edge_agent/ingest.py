@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from edge_agent.store.errors import StoreUnwritable
-from edge_agent.store.store import Frame, Item, Outcome, Store
+from edge_agent.store.items import Frame, Item, Outcome
+from edge_agent.store.store import Store
 
 log = logging.getLogger("vitalwire.store")
 

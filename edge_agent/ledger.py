@@ -2,8 +2,8 @@
 
 For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + lost_at_agent`:
 
-- produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what the
-  next boot stated of this one;
+- produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what a
+  later boot stated of this one;
 - delivered: in a batch whose receipt is verified;
 - pending: stored here without a receipt, or still with the node;
 - evicted: named by a loss frame of the node and not stored;
@@ -15,15 +15,20 @@ For each boot of each node, `produced = delivered + pending + evicted + lost_at_
 Numbers that none of these explains are `unexplained`: the ledger does not balance. Nor does it when a frame
 stands in more than one batch (`duplicates`). `resent` (received again, stored once) and `conflicts` (received
 again with other content, not stored) are counts beside the sum.
+
+Boots that later ones speak of together have one row (`what` is "summary"), and so have neighbours of which
+nothing has arrived at all ("gap"): a boot counter leaves no value out. A gap has no numbers to balance: its
+boots were another agent's, or older than this store, or their statements were lost here.
 """
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
+from edge_agent.hearsay import Heard, Rest, Statement, Summary, agreed, joined, rest
 from edge_agent.ranges import Ranges
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, connect
 from protocol import cbor
@@ -33,18 +38,16 @@ from protocol import cbor
 # eviction or of the link's return, and go before the waveforms.
 SETTLED_MS = 60_000
 
-
-class Statement(NamedTuple):
-    """What a boot said of the one before: numbers below `known_next` existed; `bound_s` bounds the rest."""
-
-    known_next: int
-    clean: bool
-    bound_s: int
+BOOT, SUMMARY, GAP = "boot", "summary", "gap"
 
 
 @dataclass
 class BootFacts:
-    """What the store knows of one boot; `row` is its number in the table of boots."""
+    """What the store knows of one boot; `row` is its number in the table of boots.
+
+    `held` is by the newest live hello that listed the boot; `listed`: the node's newest one does. `said`:
+    every different thing that later boots stated of it.
+    """
 
     row: int
     node: bytes
@@ -54,7 +57,8 @@ class BootFacts:
     stored: Ranges = field(default_factory=Ranges)
     losses: Ranges = field(default_factory=Ranges)
     agent_losses: Ranges = field(default_factory=Ranges)
-    statement: Statement | None = None
+    listed: bool = True
+    said: list[Statement] = field(default_factory=list[Statement])
     delivered: int = 0
     duplicates: int = 0
     resent: int = 0
@@ -68,10 +72,24 @@ class BootFacts:
         """The boot counter, the first four bytes of the boot id."""
         return int.from_bytes(self.boot[:4], "big")
 
+    @property
+    def statement(self) -> Statement | None:
+        """What counts of all that was said of it."""
+        return agreed(self.said)
+
+    @property
+    def produced(self) -> int:
+        """How many numbers existed, as far as is known."""
+        stated = self.statement
+        return max(self.next_seq, self.stored.end, stated.known_next if stated else 0)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One boot's account; counts of frames. `node` and `boot` in hex."""
+    """One boot's account; counts of frames. `node` and `boot` in hex.
+
+    `what`: "boot", or of `boots` boots with counters from `counter` to `last`: "summary", "gap".
+    """
 
     node: str
     boot: str
@@ -89,6 +107,10 @@ class Row:
     conflicts: int
     clean: bool | None
     bound_s: int | None
+    what: str = "boot"
+    last: int = 0
+    boots: int = 1
+    contradiction: str = ""
 
     @property
     def balanced(self) -> bool:
@@ -127,6 +149,11 @@ class Ledger:
         return {name: sum(getattr(row, name) for row in self.rows) for name in COUNTS}
 
     @property
+    def unheard_boots(self) -> int:
+        """How many boots there were of which nothing has arrived."""
+        return sum(row.boots for row in self.rows if row.what == GAP)
+
+    @property
     def balanced(self) -> bool:
         """Whether every row balances."""
         return all(row.balanced for row in self.rows)
@@ -136,6 +163,7 @@ class Ledger:
         return {
             "rows": [row.as_dict() for row in self.rows],
             "totals": self.totals,
+            "unheard_boots": self.unheard_boots,
             "balanced": self.balanced,
             "statements": [
                 {"code": code, "detail": readable(detail), "at_ms": at_ms}
@@ -155,38 +183,88 @@ def readable(value: Any) -> Any:
     return value
 
 
-def account(facts: Iterable[BootFacts]) -> tuple[Row, ...]:
-    """The rows for these boots, by node, then by boot, oldest first."""
+def account(
+    facts: Iterable[BootFacts], summaries: Mapping[bytes, Iterable[Summary]] | None = None
+) -> tuple[Row, ...]:
+    """The rows for these boots, by node, then by boot, oldest first. `summaries`: by node."""
+    nodes: dict[bytes, list[BootFacts]] = {}
+    for boot in facts:
+        nodes.setdefault(boot.node, []).append(boot)
     rows: list[Row] = []
-    node: bytes | None = None
+    for node in sorted(nodes):
+        boots = sorted(nodes[node], key=lambda f: f.boot)
+        said = list((summaries or {}).get(node, ()))
+        rows += _node_rows(node, boots, said)
+    return tuple(rows)
+
+
+def _node_rows(node: bytes, boots: list[BootFacts], said: list[Summary]) -> list[Row]:
+    rows: list[Row] = []
     statement_may_come = False
-    for boot in sorted(facts, key=lambda f: (f.node, f.boot), reverse=True):
-        current = boot.node != node
-        if current:
-            node, statement_may_come = boot.node, False
-        rows.append(_row(boot, current, statement_may_come))
-        # A boot's first frame states the boot before; it is on its way while the node may still send it.
-        if 0 not in boot.stored and (current or 0 in boot.held):
+    spans = [summary for summary, _ in joined(said)]
+    for n in range(len(boots) - 1, -1, -1):
+        boot = boots[n]
+        current = n == len(boots) - 1
+        while spans and spans[-1].first > boot.counter:
+            spans.pop()
+        within = spans[-1] if spans and boot.counter <= spans[-1].last else None
+        twice = n > 0 and boots[n - 1].counter == boot.counter
+        rows.append(_row(boot, current, statement_may_come, within, twice))
+        # A boot's first frame states those before; it is on its way while the node may still send it.
+        if 0 not in boot.stored and (current or (boot.listed and 0 in boot.held)):
             statement_may_come = True
-    return tuple(reversed(rows))
+    heard = [Heard(boot.counter, boot.statement, boot.produced) for boot in boots]
+    rows += [_rest_row(node, one) for one in rest(heard, said)]
+    return sorted(rows, key=lambda row: (row.counter, row.boot))
 
 
-def _row(boot: BootFacts, current: bool, statement_may_come: bool) -> Row:
-    stated = boot.statement.known_next if boot.statement else 0
-    produced = max(boot.next_seq, boot.stored.end, stated)
+def _rest_row(node: bytes, one: Rest) -> Row:
+    known = one.told.known if one.told else 0
+    nothing = dict.fromkeys(COUNTS, 0)
+    return Row(
+        node=node.hex(),
+        boot="",
+        counter=one.first,
+        current=False,
+        **nothing | {"produced": known, "lost_at_reset": known},
+        clean=None,
+        bound_s=one.told.bound_s if one.told else None,
+        what=SUMMARY if one.told else GAP,
+        last=one.last,
+        boots=one.boots,
+        contradiction=one.contradiction,
+    )
+
+
+def _contradiction(boot: BootFacts, twice: bool) -> str:
+    statement = boot.statement
+    if twice:
+        return "another boot has the same number: the node's flash was put back to an earlier state"
+    if len(boot.said) > 1:
+        return f"later boots contradict each other about it: {len(boot.said)} different statements"
+    if statement and statement.clean and boot.produced > statement.known_next:
+        return f"said to have ended in order with {statement.known_next} frames, and there were more"
+    return ""
+
+
+def _row(
+    boot: BootFacts, current: bool, statement_may_come: bool, within: Summary | None, twice: bool
+) -> Row:
+    statement, produced = boot.statement, boot.produced
     missing = Ranges([(0, produced)]).minus(boot.stored)
     evicted = missing.both(boot.losses)
     missing = missing.minus(evicted)
     at_agent = missing.both(boot.agent_losses)
     missing = missing.minus(at_agent)
     at_reset = unexplained = 0
-    if current:
-        settled = boot.live_ms is not None and boot.heard_ms - boot.live_ms >= SETTLED_MS
-        settled = settled and not missing.both(boot.held)
+    settled = boot.live_ms is not None and boot.heard_ms - boot.live_ms >= SETTLED_MS
+    if settled and not missing.both(boot.held):
+        # A reset takes what the node held. What was a riddle before it stays one.
         gone = missing.both(Ranges([(0, boot.next_seq)])).minus(boot.held)
-        unexplained = gone.count if settled else 0
-    elif boot.statement is not None or not statement_may_come:
-        at_reset = missing.minus(boot.held).count
+        unexplained = gone.count
+        missing = missing.minus(gone)
+    if not current and (statement is not None or within is not None or not statement_may_come):
+        at_reset = (missing.minus(boot.held) if boot.listed else missing).count
     return Row(
         node=boot.node.hex(),
         boot=boot.boot.hex(),
@@ -194,7 +272,7 @@ def _row(boot: BootFacts, current: bool, statement_may_come: bool) -> Row:
         current=current,
         produced=produced,
         delivered=boot.delivered,
-        pending=boot.stored.count - boot.delivered + missing.count - at_reset - unexplained,
+        pending=boot.stored.count - boot.delivered + missing.count - at_reset,
         evicted=evicted.count,
         lost_at_reset=at_reset,
         lost_at_agent=at_agent.count,
@@ -202,8 +280,10 @@ def _row(boot: BootFacts, current: bool, statement_may_come: bool) -> Row:
         duplicates=boot.duplicates,
         resent=boot.resent,
         conflicts=boot.conflicts,
-        clean=boot.statement.clean if boot.statement else None,
-        bound_s=boot.statement.bound_s if boot.statement else None,
+        clean=statement.clean if statement else None,
+        bound_s=statement.bound_s if statement else within.bound_s if within else None,
+        last=boot.counter,
+        contradiction=_contradiction(boot, twice),
     )
 
 
@@ -211,25 +291,25 @@ def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
     """The facts of every boot, by its row, read from the store in full."""
     facts: dict[int, BootFacts] = {}
     for found in db.execute(
-        "SELECT id, node, boot, next_seq, held, known_next, clean, bound_s, resent, conflicts, live_ms, "
-        "examined "
-        "FROM boots"
+        "SELECT id, node, boot, next_seq, held, listed, resent, conflicts, live_ms, examined FROM boots"
     ):
-        row, node, boot, next_seq, held, known_next, clean, bound_s, resent, conflicts, live_ms, examined = (
-            found
-        )
+        row, node, boot, next_seq, held, listed, resent, conflicts, live_ms, examined = found
         facts[row] = BootFacts(
             row=row,
             node=node,
             boot=boot,
             next_seq=next_seq,
             held=Ranges(cbor.loads(held)),
-            statement=None if known_next is None else Statement(known_next, bool(clean), bound_s),
+            listed=bool(listed),
             resent=resent,
             conflicts=conflicts,
             live_ms=live_ms,
             examined=examined,
         )
+    for row, known_next, clean, bound_s in db.execute(
+        "SELECT boot, known_next, clean, bound_s FROM stated ORDER BY id"
+    ):
+        facts[row].said.append(Statement(known_next, bool(clean), bound_s))
     for row, seq in db.execute(
         f"SELECT boot, seq FROM journal WHERE kind = {ENTRY_FRAME} ORDER BY boot, seq"
     ):
@@ -244,6 +324,14 @@ def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
             getattr(facts[row], into).add(first, count)
     load_deliveries(db, facts)
     return facts
+
+
+def load_summaries(db: sqlite3.Connection) -> dict[bytes, list[Summary]]:
+    """What was said of many boots together, by node."""
+    out: dict[bytes, list[Summary]] = {}
+    for node, *summary in db.execute("SELECT node, first, last, known, bound_s FROM summaries ORDER BY id"):
+        out.setdefault(node, []).append(Summary(*summary))
+    return out
 
 
 def load_deliveries(db: sqlite3.Connection, facts: dict[int, BootFacts]) -> None:
@@ -291,7 +379,7 @@ def statements(db: sqlite3.Connection) -> tuple[tuple[str, dict[str, Any], int],
 def ledger(store: Path | sqlite3.Connection) -> Ledger:
     """The ledger of the store at this path (the agent may be running), or behind this connection."""
     if isinstance(store, sqlite3.Connection):
-        return Ledger(account(load_facts(store).values()), statements(store))
+        return Ledger(account(load_facts(store).values(), load_summaries(store)), statements(store))
     with closing(connect(store, read_only=True)) as db:
         db.execute("BEGIN")
-        return Ledger(account(load_facts(db).values()), statements(db))
+        return ledger(db)

@@ -5,7 +5,8 @@ run.
 from typing import Any
 
 from edge_agent.clockfit import ClockFit, Fix
-from edge_agent.store.store import Entry, Frame
+from edge_agent.hearsay import Summary
+from edge_agent.store.items import Entry, Frame, Said
 from protocol import cbor, frames
 from protocol import session_events as ev
 from protocol.errors import FrameError
@@ -56,13 +57,26 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
         kind, t_us, body = frames.unpack(event.plaintext)
     except FrameError:
         return Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms), None
-    previous, losses = None, ()
-    if kind == frames.KIND_BOOT and frames.BOOT_PREVIOUS in body:
-        previous = tuple(body[frames.BOOT_PREVIOUS])
+    previous: Said | None = None
+    earlier: tuple[Said | Summary, ...] = ()
+    losses: tuple[tuple[int, int, int], ...] = ()
+    if kind == frames.KIND_BOOT:
+        if frames.BOOT_PREVIOUS in body:
+            previous = _said(*body[frames.BOOT_PREVIOUS])
+        earlier = tuple(
+            _said(*item) if isinstance(item[0], bytes) else Summary(*item)
+            for item in body.get(frames.BOOT_EARLIER, ())
+        )
     elif kind == frames.KIND_LOSS:
         losses = tuple(tuple(loss) for loss in body[frames.LOSS_RANGES])
-    item = Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms, previous, losses)
+    item = Frame(
+        event.node_id, event.boot_id, event.seq, event.plaintext, received_ms, previous, earlier, losses
+    )
     return item, (kind, t_us, body)
+
+
+def _said(boot: bytes, known_next: int, clean: bool, bound_s: int) -> Said:
+    return boot, known_next, clean, bound_s
 
 
 class NodeView:

@@ -15,7 +15,7 @@ from edge_agent.links.ports import PortError
 from edge_agent.links.serial import SerialLink
 from edge_agent.nodes import NodeView, item_of
 from edge_agent.peers import Peers, PeersError
-from edge_agent.store.store import Count, Held, Hello, Outcome
+from edge_agent.store.items import Count, Held, Hello, Outcome
 from protocol import messages
 from protocol import session_events as ev
 from protocol import session_states as st

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge_agent.ledger import COUNTS, Ledger, readable
+from edge_agent.hearsay import UNBOUNDED
+from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row, readable
 from edge_agent.status import is_stale
 
 # No oscillator is so far off.
@@ -13,26 +14,40 @@ VIRTUAL_PPB = 1_000_000
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
     """A table by boot, the totals, the agent's statements, and the verdict."""
     columns = ("node", "boot", *COUNTS)
-    rows = [
-        [row.node, str(row.counter), *(str(getattr(row, name)) for name in COUNTS)] for row in ledger.rows
-    ]
+    rows = [[row.node, _counters(row), *(str(getattr(row, name)) for name in COUNTS)] for row in ledger.rows]
     rows.append(["total", "", *(str(ledger.totals[name]) for name in COUNTS)])
     widths = [max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(columns)]
     for row in [columns, *rows]:
         yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
     for row in ledger.rows:
-        if row.lost_at_reset or row.clean is False:
-            lost = f"{row.lost_at_reset or 'no known'} frames went with its RAM"
-            yield f"boot {row.counter} of node {row.node}: {lost}, {_beyond(row)}"
+        boots = f"boot{'s' if row.last > row.counter else ''} {_counters(row)} of node {row.node}"
+        if row.boots <= row.last - row.counter:
+            boots = f"{row.boots} of {boots}"
+        if row.what == GAP:
+            word = "a word of it" if row.boots == 1 else "a word of them"
+            yield f"{boots}: nothing has arrived here, not even {word}"
+        elif row.lost_at_reset or row.clean is False or row.what == SUMMARY:
+            ram = "its RAM" if row.boots == 1 else "their RAM"
+            lost = f"{row.lost_at_reset or 'no known'} frames went with {ram}"
+            yield f"{boots}: {lost}, {_beyond(row)}"
+        if row.contradiction:
+            yield f"{boots}: CONTRADICTION: {row.contradiction}"
     for code, detail, _ in ledger.statements:
         yield f"statement {code}: {readable(detail)}"
     yield "The ledger balances." if ledger.balanced else "THE LEDGER DOES NOT BALANCE."
 
 
-def _beyond(row: Any) -> str:
+def _counters(row: Row) -> str:
+    return f"{row.counter}–{row.last}" if row.last > row.counter else str(row.counter)
+
+
+def _beyond(row: Row) -> str:
     if row.bound_s is None:
         return "and so did its statement of how many more"
-    return "no more" if row.clean else f"and up to {row.bound_s} s of further frames may have gone with it"
+    if row.bound_s == UNBOUNDED:
+        return "and nobody knows how many more"
+    more = f"and up to {row.bound_s} s of further frames may have gone with it"
+    return "no more" if row.clean or not row.bound_s else more
 
 
 def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:

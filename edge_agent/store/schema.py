@@ -38,10 +38,8 @@ CREATE TABLE boots(
   boot BLOB NOT NULL,
   next_seq INTEGER NOT NULL DEFAULT 0,   -- by the newest hello of a connection that proved live
   held BLOB NOT NULL DEFAULT x'80',      -- CBOR [[first, count], …], by the same hello
-  live_ms INTEGER,                       -- when that was
-  known_next INTEGER,                    -- the next boot's statement about this one
-  clean INTEGER,
-  bound_s INTEGER,
+  listed INTEGER NOT NULL DEFAULT 1,     -- whether the node's newest such hello lists this boot
+  live_ms INTEGER,                       -- when the newest that does came
   resent INTEGER NOT NULL DEFAULT 0,
   conflicts INTEGER NOT NULL DEFAULT 0,
   examined INTEGER NOT NULL DEFAULT 0,   -- the newest incident (journal id) after which gaps were looked for
@@ -63,6 +61,19 @@ CREATE TABLE losses(
   boot INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, reason INTEGER NOT NULL,
   PRIMARY KEY(boot, first, count)
 ) WITHOUT ROWID;
+
+-- What later boots said: of one boot, each different thing once; of all boots with these counters together.
+CREATE TABLE stated(
+  id INTEGER PRIMARY KEY,
+  boot INTEGER NOT NULL, known_next INTEGER NOT NULL, clean INTEGER NOT NULL, bound_s INTEGER NOT NULL,
+  UNIQUE(boot, known_next, clean, bound_s)
+);
+CREATE TABLE summaries(
+  id INTEGER PRIMARY KEY,
+  node BLOB NOT NULL,
+  first INTEGER NOT NULL, last INTEGER NOT NULL, known INTEGER NOT NULL, bound_s INTEGER NOT NULL,
+  UNIQUE(node, first, last, known, bound_s)
+);
 
 CREATE TABLE agent_losses(
   boot INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,

@@ -10,76 +10,17 @@ import os
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from edge_agent.ledger import BootFacts, Ledger, Statement, account, load_facts, statements
-from edge_agent.ranges import Pair, Ranges
+from edge_agent.hearsay import Statement, Summary
+from edge_agent.ledger import BootFacts, Ledger, account, load_facts, load_summaries, statements
+from edge_agent.ranges import Ranges
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
+from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Item, Outcome, Said
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from protocol import cbor
-
-
-class Frame(NamedTuple):
-    """An authentic frame, and what it says of others (a boot frame's statement, a loss frame's ranges)."""
-
-    node: bytes
-    boot: bytes
-    seq: int
-    plaintext: bytes
-    received_ms: int
-    previous: tuple[bytes, int, bool, int] | None = None
-    losses: tuple[tuple[int, int, int], ...] = ()
-
-
-class Hello(NamedTuple):
-    """The position of an accepted hello: no lesser or equal one is ever accepted again."""
-
-    node: bytes
-    ed_pub: bytes
-    x_pub: bytes
-    counter: int
-    conn: int
-
-
-class Held(NamedTuple):
-    """What a node whose connection proved live says that it holds: (boot, next number, ranges), newest boot
-    first.
-    """
-
-    node: bytes
-    boots: tuple[tuple[bytes, int, tuple[Pair, ...]], ...]
-    live_ms: int
-
-
-class Entry(NamedTuple):
-    """A leaf entry that is not a frame, encoded: kind 2 (clock fit) or 3 (statement)."""
-
-    kind: int
-    data: bytes
-    made_ms: int
-
-
-class Count(NamedTuple):
-    """So many more of something counted by name."""
-
-    name: str
-    more: int
-
-
-Item = Frame | Hello | Held | Entry | Count
-
-
-class Outcome(Enum):
-    """What became of an item: STORED now; RESENT: was there already; CONFLICT: the number holds other
-    content.
-    """
-
-    STORED = 0
-    RESENT = 1
-    CONFLICT = 2
 
 
 class _Changes:
@@ -90,8 +31,9 @@ class _Changes:
         self.frames: list[tuple[BootFacts, int, int]] = []
         self.losses: list[tuple[BootFacts, int, int]] = []
         self.examined: list[tuple[BootFacts, int, Ranges]] = []
-        self.statements: list[tuple[BootFacts, Statement]] = []
-        self.held: list[tuple[BootFacts, int, Ranges, int | None]] = []
+        self.said: list[tuple[BootFacts, Statement]] = []
+        self.summaries: list[tuple[bytes, Summary]] = []
+        self.held: list[tuple[BootFacts, int, Ranges, bool, int | None]] = []
         self.resent: list[BootFacts] = []
         self.conflicts: list[BootFacts] = []
         self.hellos: list[Hello] = []
@@ -111,6 +53,7 @@ class Store:
         self.id: bytes = self.meta("store")
         self.agent_id: bytes = self.meta("agent")
         self.facts = load_facts(db)
+        self._summaries = load_summaries(db)
         self._boots = {(f.node, f.boot): f for f in self.facts.values()}
         self._seen_live: set[int] = set()
         self.hellos: dict[bytes, tuple[int, int]] = {
@@ -243,15 +186,49 @@ class Store:
         for first, count, reason in frame.losses:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
             changes.losses.append((boot, first, count))
+        for said in frame.earlier:
+            self._put_said(db, frame, said, changes)
         if frame.previous is not None:
-            earlier, known_next, clean, bound_s = frame.previous
-            before = self._boot(db, frame.node, earlier, changes)
-            db.execute(
-                "UPDATE boots SET known_next = ?, clean = ?, bound_s = ? WHERE id = ?",
-                (known_next, clean, bound_s, before.row),
-            )
-            changes.statements.append((before, Statement(known_next, clean, bound_s)))
+            self._put_said(db, frame, frame.previous, changes)
         return Outcome.STORED
+
+    def _put_said(
+        self, db: sqlite3.Connection, frame: Frame, said: Said | Summary, changes: _Changes
+    ) -> None:
+        """What a boot frame says of boots before it: each different thing once."""
+        last = said.last if isinstance(said, Summary) else int.from_bytes(said[0][:4], "big")
+        if last >= int.from_bytes(frame.boot[:4], "big"):
+            detail = {"node": frame.node, "boot": frame.boot, "said": list(said)}
+            self._put_statement(db, "statement_of_a_later_boot", detail, frame.received_ms, changes)
+        elif not isinstance(said, Summary):
+            self._put_said_of_one(db, frame, said, changes)
+        elif db.execute(
+            "INSERT OR IGNORE INTO summaries(node, first, last, known, bound_s) VALUES(?, ?, ?, ?, ?)",
+            (frame.node, *said),
+        ).rowcount:
+            changes.summaries.append((frame.node, said))
+
+    def _put_said_of_one(self, db: sqlite3.Connection, frame: Frame, said: Said, changes: _Changes) -> None:
+        boot, known_next, clean, bound_s = said
+        before = self._boot(db, frame.node, boot, changes)
+        if not db.execute(
+            "INSERT OR IGNORE INTO stated(boot, known_next, clean, bound_s) VALUES(?, ?, ?, ?)",
+            (before.row, known_next, clean, bound_s),
+        ).rowcount:
+            return
+        changes.said.append((before, Statement(known_next, clean, bound_s)))
+        found = db.execute(
+            "SELECT known_next, clean, bound_s FROM stated WHERE boot = ? ORDER BY id", (before.row,)
+        ).fetchall()
+        if len(found) > 1:
+            detail = {"node": frame.node, "boot": boot, "said": [[n, bool(c), s] for n, c, s in found]}
+            self._put_statement(db, "statements_contradict", detail, frame.received_ms, changes)
+
+    def _put_statement(
+        self, db: sqlite3.Connection, code: str, detail: dict[str, Any], at_ms: int, changes: _Changes
+    ) -> int:
+        statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
+        return self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
 
     def _again(self, db: sqlite3.Connection, boot: BootFacts, frame: Frame, changes: _Changes) -> Outcome:
         (stored,) = db.execute(
@@ -278,15 +255,19 @@ class Store:
         for (node, boot), facts in {**self._boots, **changes.boots}.items():
             if node != held.node:
                 continue
-            next_seq, ranges = listed.get(boot, (0, Ranges()))
+            there = boot in listed
+            if not there and not facts.listed:
+                continue
+            # What it held last is kept: it is what a reset can have taken.
+            next_seq, ranges = listed.get(boot, (0, facts.held))
             next_seq = max(next_seq, facts.next_seq)
-            live_ms = held.live_ms if boot in listed else facts.live_ms
+            live_ms = held.live_ms if there else facts.live_ms
             db.execute(
-                "UPDATE boots SET next_seq = ?, held = ?, live_ms = ? WHERE id = ?",
-                (next_seq, cbor.dumps(list(ranges)), live_ms, facts.row),
+                "UPDATE boots SET next_seq = ?, held = ?, listed = ?, live_ms = ? WHERE id = ?",
+                (next_seq, cbor.dumps(list(ranges)), there, live_ms, facts.row),
             )
-            changes.held.append((facts, next_seq, ranges, live_ms))
-            if boot in listed and facts.examined < incident:
+            changes.held.append((facts, next_seq, ranges, there, live_ms))
+            if there and facts.examined < incident:
                 self._examine(db, facts, next_seq, ranges, incident, held.live_ms, changes)
 
     # Incidents: something happened to this store, so acknowledged frames may be missing from it
@@ -300,8 +281,7 @@ class Store:
         changes = _Changes()
         changes.journal = self.last_journal
         with self.transaction() as db:
-            statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
-            incident = self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
+            incident = self._put_statement(db, code, detail, at_ms, changes)
             self.set_meta(db, "incident", incident)
             if chain_reason is not None:
                 self.set_meta(db, "chain_due", chain_reason)
@@ -335,8 +315,7 @@ class Store:
             "frames": gone.count,
             "ranges": [list(pair) for pair in gone][:64],
         }
-        statement = cbor.dumps([ENTRY_STATEMENT, "frames_lost", detail])
-        self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
+        self._put_statement(db, "frames_lost", detail, at_ms, changes)
 
     # Memory follows the disk
 
@@ -353,10 +332,12 @@ class Store:
             facts.examined = incident
             for pair in gone:
                 facts.agent_losses.add(*pair)
-        for facts, statement in changes.statements:
-            facts.statement = statement
-        for facts, next_seq, ranges, live_ms in changes.held:
-            facts.next_seq, facts.held, facts.live_ms = next_seq, ranges, live_ms
+        for facts, statement in changes.said:
+            facts.said.append(statement)
+        for node, summary in changes.summaries:
+            self._summaries.setdefault(node, []).append(summary)
+        for facts, next_seq, ranges, listed, live_ms in changes.held:
+            facts.next_seq, facts.held, facts.listed, facts.live_ms = next_seq, ranges, listed, live_ms
             self._seen_live.add(facts.row)
         for facts in changes.resent:
             facts.resent += 1
@@ -373,7 +354,7 @@ class Store:
 
     def ledger(self) -> Ledger:
         """The ledger from the facts in memory, without reading the frames again."""
-        return Ledger(account(self.facts.values()), statements(self.db))
+        return Ledger(account(self.facts.values(), self._summaries), statements(self.db))
 
     def size(self) -> int:
         """Bytes on the disk, write-ahead log included."""

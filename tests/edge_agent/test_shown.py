@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from edge_agent.ledger import Ledger, Statement, account
+from edge_agent.hearsay import Statement, Summary
+from edge_agent.ledger import Ledger, account
 from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
@@ -99,9 +100,20 @@ def test_the_ledger_in_words():
 
 def test_an_unclean_reset_shows_its_bound_even_when_no_frame_is_known_lost():
     told = Statement(5, False, 30)
-    rows = account([boot(1, next_seq=5, stored=[(0, 5)], statement=told), boot(2, stored=[(0, 1)])])
+    rows = account([boot(1, next_seq=5, stored=[(0, 5)], said=[told]), boot(2, stored=[(0, 1)])])
     text = "\n".join(ledger_lines(Ledger(rows)))
     assert "no known frames went with its RAM, and up to 30 s of further frames may have gone" in text
+
+
+def test_boots_without_rows_of_their_own_in_words():
+    rows = account([boot(12, stored=[(0, 5)])], {boot(1).node: [Summary(1, 7, 9, 70), Summary(9, 9, 0, 0)]})
+    text = "\n".join(ledger_lines(Ledger(rows)))
+    assert "boots 1–7 of node" in text and "9 frames went with their RAM, and up to 70 s of further" in text
+    assert "boot 8 of node" in text and "nothing has arrived here, not even a word of it" in text
+    assert "boots 10–11 of node" in text and "not even a word of them" in text
+    assert "boot 9 of node" in text and "no known frames went with its RAM, no more" in text
+    twice = account([boot(1, said=[Statement(5, True, 0), Statement(6, True, 0)]), boot(2, stored=[(0, 1)])])
+    assert "CONTRADICTION: later boots contradict" in "\n".join(ledger_lines(Ledger(twice)))
 
 
 def test_a_silent_node_is_not_called_live():

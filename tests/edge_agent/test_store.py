@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.hearsay import Summary
 from edge_agent.ledger import ledger
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.opening import open_store
@@ -103,6 +104,72 @@ def test_a_boot_that_the_node_no_longer_lists_is_no_longer_held(store, path):
     assert store.ledger().rows[0].pending == 9
     store.commit([Held(NODE, ((NEXT, 1, ((0, 1),)),), 6)])
     assert store.ledger().rows[0].lost_at_reset == 9
+    same_facts(store, path)
+
+
+def test_what_is_said_of_earlier_boots_is_taken_once_and_survives(store, path):
+    third, fourth, fifth = (n.to_bytes(4, "big") + bytes(8) for n in (3, 4, 5))
+    one, two = (BOOT, 0, False, 35), (NEXT, 12, True, 0)
+    store.commit([frame(0, third, previous=two, earlier=(one,))])
+    rows = store.ledger().rows
+    assert [(row.counter, row.produced, row.lost_at_reset, row.bound_s) for row in rows[:2]] == [
+        (1, 0, 0, 35),
+        (2, 12, 12, 0),
+    ]
+    # The same again, by two more boots, and put together by a third.
+    store.commit([frame(0, fourth, previous=(third, 1, False, 1), earlier=(one, two))])
+    store.commit(
+        [
+            frame(
+                0,
+                fifth,
+                previous=(fourth, 9, False, 1),
+                earlier=(Summary(1, 2, 12, 35), (third, 1, False, 1)),
+            )
+        ]
+    )
+    after = store.ledger()
+    assert [(row.counter, row.what) for row in after.rows] == [(n, "boot") for n in range(1, 6)]
+    assert after.rows[:2] == rows[:2] and after.balanced and not after.statements
+    assert not any(row.contradiction for row in after.rows)
+    same_facts(store, path)
+
+
+def test_statements_that_contradict_each_other_are_kept_named_and_lower_nothing(store, path):
+    third, fourth = (n.to_bytes(4, "big") + bytes(8) for n in (3, 4))
+    store.commit([frame(0, NEXT, previous=(BOOT, 50, True, 0))])
+    store.commit([frame(0, third, earlier=((BOOT, 40, False, 35),), previous=(NEXT, 1, True, 0))])
+    store.commit([frame(0, fourth, earlier=((BOOT, 40, False, 35),), previous=(third, 1, True, 0))])
+    ledger = store.ledger()
+    row = ledger.rows[0]
+    assert (row.produced, row.lost_at_reset, row.clean, row.bound_s) == (50, 50, False, 35)
+    assert "2 different statements" in row.contradiction and ledger.balanced
+    ((code, detail, _),) = ledger.statements
+    assert code == "statements_contradict" and detail["said"] == [[50, True, 0], [40, False, 35]]
+    same_facts(store, path)
+
+
+def test_a_statement_of_a_boot_that_is_not_earlier_is_named_and_not_believed(store, path):
+    ninth = (9).to_bytes(4, "big") + bytes(8)
+    store.commit([frame(0, NEXT, previous=(ninth, 7, True, 0), earlier=(Summary(1, 2, 5, 5),))])
+    ledger = store.ledger()
+    assert [(row.counter, row.what, row.current) for row in ledger.rows] == [
+        (1, "gap", False),
+        (2, "boot", True),
+    ]
+    assert [code for code, _, _ in ledger.statements] == ["statement_of_a_later_boot"] * 2
+    same_facts(store, path)
+
+
+def test_a_riddle_is_not_solved_by_a_reset(store, path):
+    """What the node no longer held while it ran did not go with its RAM."""
+    later = 60_000
+    store.commit([Held(NODE, ((BOOT, 30, ((25, 5),)),), 1000)])
+    store.commit([Frame(NODE, BOOT, n, b"x", 1000 + later) for n in (*range(10), *range(25, 45))])
+    assert store.ledger().rows[0].unexplained == 15
+    store.commit([Held(NODE, ((NEXT, 1, ((0, 1),)),), 90_000), frame(0, NEXT, previous=(BOOT, 50, False, 1))])
+    row = store.ledger().rows[0]
+    assert (row.unexplained, row.lost_at_reset, row.pending, row.balanced) == (15, 5, 30, False)
     same_facts(store, path)
 
 
@@ -210,7 +277,7 @@ def test_a_truncated_store(path, kept):
     damaged(path).close()
 
 
-@pytest.mark.parametrize("at", [0, 16, 100, 2000, 0.2, 0.5, 0.8])
+@pytest.mark.parametrize("at", [0, 16, 100, 4060, 0.2, 0.5, 0.8])
 def test_a_store_with_garbage_in_it(path, at):
     size = filled(path)
     with path.open("r+b") as file:
