@@ -16,15 +16,22 @@ ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "tools.cli"]
 
 
+# For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
+PATIENCE_S = 90.0
+
+
 class StackError(Exception):
     """Something did not happen in time, or a command failed; the text holds what it said."""
 
 
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def reserve_port() -> socket.socket:
+    """A socket on a free loopback TCP port. On Linux nobody else is given that port while it is open, and the
+    broker may listen there all the same, because it says SO_REUSEADDR, too.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
 
 
 class Stack:
@@ -36,7 +43,10 @@ class Stack:
         self.agent_dir = folder / "agent"
         self.collector_dir = folder / "collector"
         self.config = folder / "agent.toml"
-        self.broker_port = free_port()
+        self._reserved = reserve_port()
+        self.broker_port = self._reserved.getsockname()[1]
+        if sys.platform != "linux":
+            self._reserved.close()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
 
@@ -45,7 +55,12 @@ class Stack:
     def command(self, *words: str, ok: bool = True) -> str:
         """What the command prints; StackError when it fails, unless it may."""
         done = subprocess.run(
-            [*COMMAND, *words], cwd=ROOT, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+            [*COMMAND, *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            stdin=subprocess.DEVNULL,
         )
         if ok and done.returncode:
             raise StackError(f"vitalwire {' '.join(words)} → {done.returncode}\n{done.stdout}{done.stderr}")
@@ -54,7 +69,7 @@ class Stack:
     def exit_code(self, *words: str) -> int:
         """The command's exit status."""
         return subprocess.run(
-            [*COMMAND, *words], cwd=ROOT, capture_output=True, timeout=60, stdin=subprocess.DEVNULL
+            [*COMMAND, *words], cwd=ROOT, capture_output=True, timeout=PATIENCE_S, stdin=subprocess.DEVNULL
         ).returncode
 
     def start(self, pair: bool = True) -> None:
@@ -145,7 +160,7 @@ class Stack:
         process.kill()
         process.wait()
 
-    def stop(self, name: str, timeout_s: float = 15) -> int:
+    def stop(self, name: str, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM to one of them; its exit status."""
         process = self._processes.pop(name)
         process.send_signal(signal.SIGTERM)
@@ -163,7 +178,7 @@ class Stack:
             env=dict(os.environ, PYTHONUNBUFFERED="1"),
         )
 
-    def wait_until(self, what: str, fact: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+    def wait_until(self, what: str, fact: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
         """Poll until `fact` gives something true, and give that; else a StackError with the logs' ends."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -178,7 +193,7 @@ class Stack:
         )
         raise StackError(f"not within {timeout_s:g} s: {what}\nledger: {self.ledger()}{logs}")
 
-    def wait_delivered(self, at_least: int, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_delivered(self, at_least: int, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until so many frames have a verified receipt; the ledger then."""
 
         def enough() -> dict[str, Any] | None:
@@ -187,7 +202,7 @@ class Stack:
 
         return self.wait_until(f"{at_least} frames delivered", enough, timeout_s)
 
-    def wait_settled(self, timeout_s: float = 30.0) -> dict[str, Any]:
+    def wait_settled(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until nothing is pending (the nodes have stopped); the ledger then."""
 
         def settled() -> dict[str, Any] | None:
@@ -202,3 +217,4 @@ class Stack:
             self.kill(name)
         for log in self._logs:
             log.close()
+        self._reserved.close()

@@ -48,6 +48,8 @@ def test_every_boot_has_a_new_number_and_the_same_keys(
     assert after["nonce"] != before["nonce"]
 
 
+# Not the wall's clock: with any other, a host that hesitates lets no FIFO run over.
+@pytest.mark.patient(speed=1.5)
 def test_a_paired_node_proves_itself_and_reports(dut: NodeDut, rig: RigFile, virtual: None) -> None:
     me = one_identity(os.urandom(64))
     known: dict[bytes, tuple[bytes, bytes]] = {}
@@ -56,16 +58,17 @@ def test_a_paired_node_proves_itself_and_reports(dut: NodeDut, rig: RigFile, vir
     nonce = os.urandom(16)
     session.request_pairing(nonce)
     found: dict[int, dict] = {}
-    seqs = []
+    heard: dict[int, bytes] = {}
     live = False
-    for event in dut.converse(session, 40):
+    for event in dut.converse(session, 120):
         if isinstance(event, session_events.PairReply):
             assert event.signature_ok and event.nonce == nonce
             known[node_id(event.ed_pub, event.x_pub)] = (event.ed_pub, event.x_pub)
         elif isinstance(event, session_events.Live):
             live = True
         elif isinstance(event, session_events.FrameIn):
-            seqs.append(event.seq)
+            # A host that hesitates too long with an acknowledgement gets the frame again: the same one.
+            assert heard.setdefault(event.seq, event.plaintext) == event.plaintext
             kind, _, body = frames.unpack(event.plaintext)
             found.setdefault(kind, body)
         wanted = {
@@ -78,7 +81,6 @@ def test_a_paired_node_proves_itself_and_reports(dut: NodeDut, rig: RigFile, vir
         if live and wanted <= found.keys():
             break
     assert live and sorted(found) and wanted <= found.keys()
-    assert len(seqs) == len(set(seqs)), "a frame came twice on a faultless cable"
     boot = found[frames.KIND_BOOT]
     assert boot[frames.BOOT_BOARD] == rig.board
     assert "synthetic" in boot[frames.BOOT_INPUT].lower()

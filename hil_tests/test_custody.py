@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from statistics import median
 
 import pytest
 
@@ -24,9 +25,17 @@ def running(make_node, make_stack) -> tuple[VirtualNode, Stack]:
 def finish(node: VirtualNode, stack: Stack) -> dict:
     """Orderly stop; everything delivered; everything verifies. The last ledger."""
     node.stop()
-    ledger = stack.wait_settled(60)
+    ledger = stack.wait_settled()
     stack.assert_sound()
     return ledger
+
+
+def lives_on(node: VirtualNode, seconds: float) -> None:
+    """Let the node sample for so long."""
+    until_s = node.world_s() + seconds
+    while node.world_s() < until_s:
+        assert node.running
+        time.sleep(0.1)
 
 
 def joined(waves: list[dict]) -> list[int]:
@@ -35,30 +44,31 @@ def joined(waves: list[dict]) -> list[int]:
 
 def test_what_arrives_is_what_the_driver_read(running: tuple[VirtualNode, Stack]) -> None:
     node, stack = running
-    time.sleep(8)
+    lives_on(node, 8)
     ledger = finish(node, stack)
     name = ledger["rows"][0]["node"]
     assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
     ecg = stack.waves(name, CH_ECG)
-    assert len(joined(ecg)) > 2000
+    assert len(joined(ecg)) + sum(wave["missed"] for wave in ecg) > 2000
     assert joined(ecg) == [code >> ECG_SHIFT for code in node.fifo_log.ecg.codes]
     assert joined(stack.waves(name, CH_PPG_RED)) == node.fifo_log.ppg.red.tolist()
     assert joined(stack.waves(name, CH_PPG_IR)) == node.fifo_log.ppg.infrared.tolist()
-    assert all(wave["missed"] == 0 for wave in ecg)
+    # Where the host stalls, the chip runs over: what is missing is stated, and the frames still follow each
+    # other in time. A gap's length is an estimate, as good as the two drains around it.
     steps = [
-        b["t_us"] - a["t_us"] - len(a["samples"]) * a["period_ns"] / 1000
+        abs(b["t_us"] - a["t_us"] - (len(a["samples"]) + b["missed"]) * a["period_ns"] / 1000)
         for a, b in itertools.pairwise(ecg)
     ]
-    assert max(abs(step) for step in steps) < 10_000, "frames do not follow each other in time"
+    assert median(steps) < 2_000 and max(steps) < 30_000, "frames do not follow each other in time"
 
 
 def test_a_pulled_cable(running: tuple[VirtualNode, Stack]) -> None:
     node, stack = running
-    node.unplug()
-    time.sleep(20)
     before = stack.ledger()["totals"]["delivered"]
+    node.unplug()
+    lives_on(node, 20)
     node.replug()
-    stack.wait_delivered(before + 40, 60)
+    stack.wait_delivered(before + 60)
     ledger = finish(node, stack)
     assert ledger["totals"]["delivered"] == ledger["totals"]["produced"], "20 s fit into the node's RAM"
 
@@ -66,10 +76,10 @@ def test_a_pulled_cable(running: tuple[VirtualNode, Stack]) -> None:
 def test_an_agent_killed(running: tuple[VirtualNode, Stack]) -> None:
     node, stack = running
     stack.kill("agent")
-    time.sleep(5)
+    lives_on(node, 5)
     before = stack.ledger()["totals"]["delivered"]
     stack.start_agent()
-    stack.wait_delivered(before + 20, 60)
+    stack.wait_delivered(before + 20)
     ledger = finish(node, stack)
     assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
 
@@ -77,11 +87,12 @@ def test_an_agent_killed(running: tuple[VirtualNode, Stack]) -> None:
 def test_a_broker_killed(running: tuple[VirtualNode, Stack]) -> None:
     node, stack = running
     stack.kill("broker")
-    time.sleep(6)
+    lives_on(node, 6)
+    # Without a broker nothing can have a receipt.
+    stack.wait_until("frames pending", lambda: stack.ledger()["totals"]["pending"] > 20)
     before = stack.ledger()["totals"]
-    assert before["pending"] > 0, "without a broker nothing can have a receipt"
     stack.start_broker()
-    stack.wait_delivered(before["produced"] + 10, 60)
+    stack.wait_delivered(before["produced"] + 10)
     ledger = finish(node, stack)
     assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
 
@@ -89,10 +100,10 @@ def test_a_broker_killed(running: tuple[VirtualNode, Stack]) -> None:
 def test_a_collector_killed_and_started_again(running: tuple[VirtualNode, Stack]) -> None:
     node, stack = running
     stack.kill("collector")
-    time.sleep(5)
+    lives_on(node, 5)
     before = stack.ledger()["totals"]
     stack.start_collector()
-    stack.wait_delivered(before["produced"] + 10, 60)
+    stack.wait_delivered(before["produced"] + 10)
     ledger = finish(node, stack)
     assert ledger["totals"]["delivered"] == ledger["totals"]["produced"]
 
@@ -101,9 +112,9 @@ def test_a_collector_killed_and_started_again(running: tuple[VirtualNode, Stack]
 def test_a_node_reset(running: tuple[VirtualNode, Stack], how: str) -> None:
     node, stack = running
     getattr(node, how)()
-    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2, 30)
+    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2)
     stack.wait_until(
-        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 20, 60
+        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 20
     )
     ledger = finish(node, stack)
     first, second = ledger["rows"]
@@ -117,12 +128,12 @@ def test_an_unplugged_node_that_is_reset_says_what_went_with_its_ram(
 ) -> None:
     node, stack = running
     node.unplug()
-    time.sleep(6)
+    lives_on(node, 6)
     node.reset()
     node.replug()
-    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2, 40)
+    stack.wait_until("a second boot", lambda: len(stack.ledger()["rows"]) == 2)
     stack.wait_until(
-        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 10, 60
+        "frames of the second boot delivered", lambda: stack.ledger()["rows"][1]["delivered"] >= 10
     )
     ledger = finish(node, stack)
     assert ledger["rows"][0]["lost_at_reset"] > 5, "six seconds of frames were in RAM only"

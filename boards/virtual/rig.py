@@ -180,7 +180,7 @@ class VirtualNode:
         self._spawn(PWRON_RESET)
         return self
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 30.0) -> int:
         """Ask for an orderly shutdown and wait for it; its exit status, also of a VM that had ended before.
         Killed, with a RigError, when it does not obey.
         """

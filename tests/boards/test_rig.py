@@ -16,6 +16,15 @@ from boards.virtual.rig import RigError, VirtualNode, find_micropython
 from drivers.max30003 import DATA_SHIFT
 
 ROOT = Path(__file__).resolve().parents[2]
+# For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
+PATIENCE_S = 60.0
+
+
+def wait_until(fact: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not fact():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def vm_or_skip() -> str:
@@ -40,10 +49,16 @@ class Reader:
         *whole, self._rest = self._rest.split(b"\n")
         self.lines += [line.decode().split() for line in whole]
 
-    def until(self, wanted: Callable[[list[list[str]]], bool], timeout_s: float = 20) -> None:
-        end = time.monotonic() + timeout_s
+    def until(self, wanted: Callable[[list[list[str]]], bool]) -> None:
+        end = time.monotonic() + PATIENCE_S
         while not wanted(self.lines):
             assert time.monotonic() < end, self.lines[-5:]
+            self.pump()
+
+    def silence(self) -> None:
+        """Read until there is nothing more to read."""
+        held = None
+        while held != (held := (len(self.lines), len(self._rest))):
             self.pump()
 
     def values(self, kind: str, skip: int) -> list[int]:
@@ -85,7 +100,8 @@ def count(kind: str, n: int) -> Callable[[list[list[str]]], bool]:
 
 
 def test_a_node_lives_and_stops_in_order(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
-    node, reader = make(hr_bpm=66)
+    # Not the wall's clock: with any other, a host that hesitates lets no FIFO run over.
+    node, reader = make(hr_bpm=66, speed=1.5)
     reader.until(count("ecg", 20))
     assert node.running and "synthetic" in node.label and (node.source_ecg, node.source_ppg) == (2, 2)
     assert node.stop() == 0
@@ -100,19 +116,28 @@ def test_a_node_lives_and_stops_in_order(make: Callable[..., tuple[VirtualNode, 
 
 
 def test_time_can_run_fast_and_ticks_wrap(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
-    node, reader = make(speed=20)
-    start = time.monotonic()
-    reader.until(count("ecg", 300))
-    wall_s = time.monotonic() - start
+    node, reader = make(speed=8)
+
+    def steps() -> list[int]:
+        ticks = [int(line[1]) for line in reader.lines if line[0] == "ecg"]
+        return [(b - a) & ((1 << 30) - 1) for a, b in pairwise(ticks)]
+
+    reader.until(count("ecg", 150))
+    # A host that is busy holds the node up. Sooner or later it lets it run.
+    begun, at, fast = time.monotonic(), 150, False
+    while not fast:
+        wall = time.monotonic()
+        assert wall < begun + PATIENCE_S, "never faster than the wall"
+        reader.until(count("ecg", at + 100))
+        fast = sum(steps()[at : at + 99]) / 1e6 > 2 * (time.monotonic() - wall)
+        at = len(steps())
     assert node.stop() == 0
     reader.until(count("stopped", 1))
     assert reader.lines[-1] == ["stopped", "0"]  # no FIFO overflowed
     ticks = [int(line[1]) for line in reader.lines if line[0] == "ecg"]
-    steps = [(b - a) & ((1 << 30) - 1) for a, b in pairwise(ticks)]
     assert any(b < a for a, b in pairwise(ticks))  # 5 s in, they wrapped
-    assert all(40_000 <= s < 120_000 for s in steps), max(steps)
-    node_s = sum(steps) / 1e6
-    assert node_s > 3 * wall_s
+    assert all(40_000 <= s < 128_000 for s in steps()), max(steps())
+    node_s = sum(steps()) / 1e6
     assert len(node.fifo_log.ecg.codes) == pytest.approx(250 * node_s, rel=0.02, abs=40)
 
 
@@ -128,10 +153,7 @@ def test_resets_and_their_causes(make: Callable[..., tuple[VirtualNode, Reader]]
     node.bench.pins["HANG"] = 1
     reader.until(lambda lines: count("boot", 4)(lines) and lines[-1][0] != "boot")
     node.bench.pins["HANG"] = 1
-    deadline = time.monotonic() + 15
-    while node.resets < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    reader.until(lambda lines: node.resets >= 4)
     node.bench.pins["HANG"] = 0
     reader.until(count("boot", 5))
     reader.until(lambda lines: lines[-1][0] != "boot")
@@ -147,22 +169,22 @@ def test_resets_and_their_causes(make: Callable[..., tuple[VirtualNode, Reader]]
 
 
 def test_a_pulled_cable_loses_bytes_and_nothing_else(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
-    node, reader = make()
+    node, reader = make(speed=1.5)
     tapped: list[bytes] = []
     node.cable.tap = tapped.append
     reader.until(count("ecg", 5))
     node.unplug()
-    time.sleep(0.3)
-    reader.pump()
-    before = len(reader.lines)
-    time.sleep(0.3)
-    reader.pump()
+    wait_until(lambda: node.cable.dropped > 500)  # nothing is on its way from before
+    reader.silence()
+    before, dropped = len(reader.lines), node.cable.dropped
+    wait_until(lambda: node.cable.dropped > dropped + 500)
+    reader.silence()
     assert len(reader.lines) == before
-    assert node.running and node.cable.dropped > 0
+    assert node.running
     node.replug()
     reader.until(lambda lines: len(lines) > before + 10)
     assert node.stop() == 0
-    time.sleep(0.2)
+    wait_until(lambda: b"\nstopped" in b"".join(tapped))
     whole = b"".join(tapped).decode().split("\n")
     told = [int(v) for line in whole if line.startswith("ecg") for v in line.split()[2:]]
     log = [code >> DATA_SHIFT for code in node.fifo_log.ecg.codes]
@@ -171,11 +193,10 @@ def test_a_pulled_cable_loses_bytes_and_nothing_else(make: Callable[..., tuple[V
 
 def test_nobody_reading_does_not_hold_the_node_up(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
     node, _reader = make(speed=20)
-    deadline = time.monotonic() + 20
-    while len(node.fifo_log.ecg.codes) < 16_000:  # far more text than any buffer holds
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert node.cable.dropped > 0
+    codes = node.fifo_log.ecg.codes
+    wait_until(lambda: node.cable.dropped > 0)  # every buffer is full
+    full = len(codes)
+    wait_until(lambda: len(codes) > full + 2000)
 
 
 def test_killed_is_dead_and_close_is_idempotent(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
@@ -194,10 +215,7 @@ def test_a_node_that_died_by_itself_says_so(make: Callable[..., tuple[VirtualNod
     reader.until(count("boot", 1))
     assert not node.died and node.pid is not None
     os.kill(node.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while not node.died:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: node.died)
     assert node.exit_code == -9 and node.stop() == -9
     node.power_cycle()
     reader.until(count("boot", 2))
@@ -218,7 +236,7 @@ def test_a_node_without_its_host_ends(make: Callable[..., tuple[VirtualNode, Rea
     assert process is not None and bridge is not None
     node._holding = True
     bridge.shutdown(socket.SHUT_RDWR)
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_tree_without_main_is_said_clearly(tmp_path: Path) -> None:
