@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
+PATIENCE_S = 120.0
 KEYS = [
     *("input", "synthetic", "seconds", "produced", "delivered", "pending", "evicted", "lost_at_reset"),
     *("duplicates", "batches", "receipts", "verified", "hr_bpm", "spo2_pct", "wire_bytes", "heap_free_min"),
@@ -61,17 +63,17 @@ def alive(pid: int) -> bool:
 
 
 def wait_until_dead(pids: list[int]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while any(map(alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in pids if alive(pid)]
 
 
 def test_everything_is_delivered_verified_and_summed_up(demo, tmp_path):
-    arguments = ["--seconds", "8", "--speed", "4", "--nodes", "2", "--keep", str(tmp_path / "kept")]
+    arguments = ["--seconds", "15", "--speed", "4", "--nodes", "2", "--keep", str(tmp_path / "kept")]
     arguments += ["--summary", str(tmp_path / "s.json"), "--svg", str(tmp_path / "v.svg")]
     process = demo(*arguments)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     assert "the ledger balances; everything delivered" in output
     summary = json.loads((tmp_path / "s.json").read_text())
@@ -100,7 +102,7 @@ def test_ctrl_c_ends_in_order_and_leaves_no_process(demo):
     helpers = children(process.pid)
     assert len(helpers) >= 3
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, "".join(lines) + output
     assert "the ledger balances" in output
     wait_until_dead(helpers)
@@ -127,7 +129,7 @@ def test_a_helper_that_dies_is_named(demo, tmp_path):
     for pid in children(process.pid):
         if b"collector" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "the collector ended with status -9" in output
     assert "Traceback" not in output
@@ -140,7 +142,7 @@ def test_a_node_that_dies_is_named_and_nothing_is_called_delivered(demo):
             break
     (vm,) = [pid for pid in children(process.pid) if b"main.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     os.kill(vm, signal.SIGKILL)
-    output, _ = process.communicate(timeout=40)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert "the node 0" in output
     assert "ended with status -9" in output
@@ -152,7 +154,7 @@ def test_ctrl_c_at_once_is_no_failed_ledger(demo, tmp_path):
     process = demo("--summary", str(tmp_path / "s.json"))
     assert "starting" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert "BALANCE" not in output
     assert "Traceback" not in output
     summary = json.loads((tmp_path / "s.json").read_text())

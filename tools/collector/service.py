@@ -198,6 +198,7 @@ class Service:
         client.reconnect_delay_set(min_delay=1, max_delay=30)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
@@ -218,13 +219,19 @@ class Service:
             self._broker_problem = str(reason)
             return
         self._connection += 1
-        self._connected = True
-        self._broker_problem = ""
         # A group for each filter: rumqttd delivers only the first filter of a group that has two. With this
         # collector's id in its name: another collector at the same broker must not take what is sealed to us.
         group = f"$share/vitalwire-{self._intake.collector_id.hex()}"
         options = SubscribeOptions(qos=1)
         client.subscribe([(f"{group}-{name}/{topic}", options) for name, topic in FILTERS.items()])
+
+    def _on_subscribe(
+        self, _client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _properties: Any
+    ) -> None:
+        """Only now does what is sent to us reach us."""
+        refused = [reason for reason in reasons if reason.is_failure]
+        self._connected = not refused
+        self._broker_problem = f"the broker refuses a subscription: {refused[0]}" if refused else ""
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
         self._connected = False
