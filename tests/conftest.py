@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 # As many words as the 160 KB heap of an ESP32 without PSRAM has.
@@ -18,6 +19,11 @@ HEAP32 = "400K"
 VM32 = ROOT / "build/vm32/micropython"
 if VM32.exists():
     os.environ.setdefault("MICROPYTHON32", str(VM32))
+
+
+# A busy machine makes examples slowly, and runs them slowly: that is no failure.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def find_micropython() -> str | None:
@@ -42,7 +48,7 @@ def absent(reason: str) -> NoReturn:
 def runner(vm: str, heap: str) -> Run:
     environment = dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen")
 
-    def run(*arguments: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str = "", timeout: float = 240) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [vm, "-X", f"heapsize={heap}", *arguments],
             cwd=ROOT,
@@ -59,7 +65,7 @@ def runner(vm: str, heap: str) -> Run:
 
 @pytest.fixture(scope="session")
 def micropython() -> Run:
-    """`micropython(*arguments, stdin="", timeout=120)` runs the VM in the project's root.
+    """`micropython(*arguments, stdin="", timeout=240)` runs the VM in the project's root.
 
     Arguments must be short: MicroPython interns them, and ends at once when one has 256 bytes. Without a VM
     the test is skipped, in CI failed.
