@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from edge_agent import keys as key_files
+from edge_agent.peers import Peers, PeersError
 from tools.dissect import capture, cddl
 from tools.dissect.capture import Keys, Part
+from tools.dissect.walker import Problem
 
+PEERS_FILE = "peers.json"
 SHOWN_BYTES = 8
 _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
 
@@ -27,26 +30,40 @@ _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
 @click.option(
     "--collector-key", type=click.Path(path_type=Path), help="A collector's .key file: opens batches."
 )
+@click.option(
+    "--agent-key",
+    type=click.Path(path_type=Path),
+    help="An agent's .key file: opens the frames of a stream in which the node says hello to that agent.",
+)
+@click.option(
+    "--peers",
+    type=click.Path(path_type=Path),
+    help="The agent's file of paired nodes; else the peers.json beside --agent-key.",
+)
 @click.option("--signer", type=click.Path(path_type=Path), help="The .pub file of who should have signed it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def command(
-    source: str, kind: "str | None", collector_key: "Path | None", signer: "Path | None", as_json: bool
+    source: str,
+    kind: "str | None",
+    collector_key: "Path | None",
+    agent_key: "Path | None",
+    peers: "Path | None",
+    signer: "Path | None",
+    as_json: bool,
 ) -> None:
     """Show what each byte of SOURCE is, and where and why a bad one is bad.
 
     SOURCE is a file (- or none: standard input) with a captured COBS stream, one message, a frame's
-    plaintext, a batch, a receipt or any other item of the protocol, as bytes or in hex. The exit status is 1
-    when something is wrong with it.
+    plaintext, a batch, a receipt or any other item of the protocol, as bytes or in hex. Without keys
+    everything is shown that is visible; what is sealed is called so. The exit status is 1 when something is
+    wrong with it.
     """
     data = _read(source)
     if kind is not None and kind != capture.STREAM and kind not in cddl.load().rules:
         raise click.BadParameter(f"{kind} is neither stream nor a rule of the schema", param_hint="--as")
     try:
-        known = Keys(
-            key_files.load(collector_key) if collector_key else None,
-            key_files.load_public(signer).ed_pub if signer else None,
-        )
-    except key_files.KeyFileError as e:
+        known = _keys(collector_key, agent_key, peers, signer)
+    except (key_files.KeyFileError, PeersError) as e:
         raise click.ClickException(str(e)) from None
     part = capture.take_apart(data, kind or capture.recognise(data), known)
     if as_json:
@@ -55,6 +72,23 @@ def command(
         _show(part, 0)
         _summary(part)
     sys.exit(1 if part.all_problems() else 0)
+
+
+def _keys(
+    collector_key: "Path | None", agent_key: "Path | None", peers: "Path | None", signer: "Path | None"
+) -> Keys:
+    agent = key_files.load(agent_key) if agent_key else None
+    signing = key_files.load_public(signer).ed_pub if signer else None
+    if peers is None and agent_key is not None:
+        peers = agent_key.with_name(PEERS_FILE)
+    elif peers is not None and not peers.is_file():
+        raise PeersError(peers, "there is no such file", "the agent's is peers.json in its state_dir")
+    return Keys(
+        key_files.load(collector_key) if collector_key else None,
+        signing or (agent.ed_pub if agent else None),
+        agent,
+        Peers(peers).lookup if peers else (lambda _: None),
+    )
 
 
 def _read(source: str) -> bytes:
@@ -73,34 +107,36 @@ def _read(source: str) -> bytes:
 
 
 def _show(part: Part, depth: int) -> None:
+    """The part and those in it. A line of an inner one says where it is in the capture, then in the part."""
     indent = "  " * depth
-    where = f" at {part.offset:04x}" if depth else ""
+    where = f" at {part.places[0]:04x}" if depth else ""
     click.echo(indent + click.style(f"{part.title}{where}, {len(part.data)} bytes", bold=True))
     marked = {id(line): [] for line in part.lines}
-    loose: list[Any] = []
+    loose: list[Problem] = []
     for problem in part.problems:
         holders = [line for line in part.lines if line.offset <= problem.offset < line.offset + line.length]
-        (marked[id(holders[-1])] if holders else loose).append(problem)
+        (marked[id(holders[-1])] if holders and problem.capture is None else loose).append(problem)
     for line in part.lines:
         raw = part.data[line.offset : line.offset + line.length]
         dump = raw[:SHOWN_BYTES].hex(" ") + (" …" if len(raw) > SHOWN_BYTES else "")
         name = click.style(line.name, fg="cyan") + (": " if line.name else "")
         note = click.style(f"  ({line.note})", dim=True) if line.note and line.note != line.text else ""
-        click.echo(f"{indent}  {line.offset:04x}  {dump:26}{'  ' * line.depth}{name}{line.text}{note}")
+        at = f"{part.in_capture(line.offset):04x} +{line.offset:04x}" if depth else f"{line.offset:04x}"
+        click.echo(f"{indent}  {at}  {dump:26}{'  ' * line.depth}{name}{line.text}{note}")
         for problem in marked[id(line)]:
-            click.echo(f"{indent}        " + _problem(problem))
+            click.echo(f"{indent}        " + _problem(part, problem))
     for problem in loose:
-        click.echo(f"{indent}  " + _problem(problem))
+        click.echo(f"{indent}  " + _problem(part, problem))
     for fact in part.facts:
         click.echo(f"{indent}  " + click.style(fact, fg="green"))
     for inner in part.parts:
         _show(inner, depth + 1)
 
 
-def _problem(problem: capture.Problem) -> str:
-    return click.style(
-        f"✗ {problem.layer}, offset {problem.offset} (0x{problem.offset:x}): {problem.why}", fg="red"
-    )
+def _problem(part: Part, problem: Problem) -> str:
+    at = part.place_of(problem)
+    within = "" if at == problem.offset or problem.capture is not None else f", byte {problem.offset} of it"
+    return click.style(f"✗ {problem.layer}, offset {at} (0x{at:x}){within}: {problem.why}", fg="red")
 
 
 def _summary(part: Part) -> None:
@@ -111,28 +147,40 @@ def _summary(part: Part) -> None:
     count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
     click.echo(click.style(f"{count}:", fg="red", bold=True))
     for holder, problem in found:
-        click.echo(f"  {holder.title}: " + _problem(problem))
+        click.echo(f"  {holder.title}: " + _problem(holder, problem))
 
 
 def _as_json(part: Part) -> "dict[str, Any]":
     return {
         "what": part.title,
+        "rule": part.rule,
         "offset": part.offset,
+        "capture_offset": part.places[0],
         "length": len(part.data),
         "ok": not part.all_problems(),
         "items": [
             {
                 "offset": line.offset,
+                "capture_offset": part.in_capture(line.offset),
                 "length": line.length,
                 "depth": line.depth,
                 "bytes": part.data[line.offset : line.offset + line.length].hex(),
                 "name": line.name,
+                "rules": line.rules,
                 "value": line.text,
                 "meaning": line.note,
             }
             for line in part.lines
         ],
-        "problems": [{"offset": p.offset, "layer": p.layer, "why": p.why} for p in part.problems],
+        "problems": [
+            {
+                "offset": problem.offset,
+                "capture_offset": part.place_of(problem),
+                "layer": problem.layer,
+                "why": problem.why,
+            }
+            for problem in part.problems
+        ],
         "facts": part.facts,
         "parts": [_as_json(inner) for inner in part.parts],
     }

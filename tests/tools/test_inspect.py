@@ -127,7 +127,7 @@ def test_a_stream_with_text_noise_and_a_cut() -> None:
     titles = [part["what"].partition(": ")[2] for part in seen["parts"]]
     assert titles == ["text", "hello", "not COBS", "data-message", "not COBS"]
     assert [part["ok"] for part in seen["parts"]] == [True, True, False, True, False]
-    assert seen["parts"][2]["problems"][0]["offset"] == at == seen["parts"][2]["offset"]
+    assert seen["parts"][2]["offset"] == seen["parts"][2]["problems"][0]["capture_offset"] == at
     assert "the capture ends inside it" in seen["parts"][4]["problems"][0]["why"]
     assert "POWERON" not in inspect(stream).output and "ets Jul 29" in inspect(stream).output
 

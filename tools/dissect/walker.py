@@ -12,7 +12,10 @@ MAX_PROBLEMS = 20
 
 @dataclass
 class Line:
-    """`length` bytes at `offset`, indented by `depth`: key, label and rule; value; meaning."""
+    """`length` bytes at `offset`, indented by `depth`: key, label and rule; value; meaning.
+
+    `rules`: the names of the schema's rules that it stands under, the outermost first.
+    """
 
     offset: int
     length: int
@@ -20,15 +23,20 @@ class Line:
     name: str
     text: str
     note: str = ""
+    rules: tuple[str, ...] = ()
 
 
 @dataclass
 class Problem:
-    """What is wrong at `offset` of the input, found in `layer`."""
+    """What is wrong at `offset` of the input, found in `layer`.
+
+    `capture`: where in the whole capture, when the input has no such byte.
+    """
 
     offset: int
     layer: str
     why: str
+    capture: int | None = None
 
 
 @dataclass
@@ -87,7 +95,10 @@ class Walker:
     def line(self, end: int, place: Place, text: str, note: str = "") -> None:
         if not self.trial:
             offset = place.shown
-            self.lines.append(Line(self.base + offset, end - offset, place.depth, place.name, text, note))
+            rules = tuple(name for name in place.names if name in self.schema.rules)
+            self.lines.append(
+                Line(self.base + offset, end - offset, place.depth, place.name, text, note, rules)
+            )
 
     def item(self, buf: memoryview, at: int, node: cddl.Node, place: Place) -> int:
         """One item at `at` under `node`; the offset after it."""

@@ -1,0 +1,180 @@
+"""What can be said of one item beyond its structure: its own rules, its proofs, what is encrypted in it."""
+
+from collections.abc import Callable, Sequence
+
+from protocol import batch, cbor, frames, merkle, messages, waveform
+from protocol.errors import CodecError, ProtocolError
+from tools.dissect.part import Keys, Part
+from tools.dissect.walker import Problem, Walker
+
+
+def take_item_apart(
+    data: bytes, rule: str, keys: Keys, places: "Sequence[int]" = ()
+) -> "tuple[Part, Walker]":
+    """`data` under a rule of the schema, with all that it says by itself; and the walk over it."""
+    walker = Walker(data)
+    walker.walk(rule)
+    part = Part(
+        _title(rule, walker), data, rule=rule, places=places, lines=walker.lines, problems=walker.problems
+    )
+    check = CHECKS.get(rule)
+    if check is not None and not part.problems:
+        check(part, walker, keys)
+    return part, walker
+
+
+def _title(rule: str, walker: Walker) -> str:
+    """The most telling rule name: of the alternatives that a name stands for, the one that was found."""
+    if rule in ("message", "clear-message", "frame", "entry") and walker.lines:
+        return walker.lines[0].name.split(" ")[-1] or rule
+    return rule
+
+
+def place_of(walker: Walker, name: str) -> int:
+    """Where the content of the first item called `name` begins."""
+    return walker.places[name][0][1] if name in walker.places else 0
+
+
+def _refused(part: Part, walker: Walker, at: str, error: ProtocolError) -> None:
+    offset = place_of(walker, at) + (error.offset or 0) if at else error.offset or 0
+    part.problems.append(Problem(offset, error.layer, error.detail))
+
+
+def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
+    try:
+        kind, _, body = frames.unpack(part.data)
+    except ProtocolError as error:
+        _refused(part, walker, "acked" if "acked" in walker.places else "losses", error)
+        return
+    if kind == frames.KIND_WAVE and body[frames.WAVE_CODEC] == waveform.CODEC:
+        try:
+            samples = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+        except CodecError as error:
+            _refused(part, walker, "wave-data", error)
+            return
+        bits = 8 * len(body[frames.WAVE_DATA]) / len(samples)
+        part.facts.append(
+            f"decodes to {len(samples)} samples from {min(samples)} to {max(samples)}, {bits:.2f} bits each"
+        )
+
+
+def _check_clear(part: Part, walker: Walker, keys: Keys) -> None:
+    try:
+        messages.parse_clear(part.data)
+    except ProtocolError as error:
+        _refused(part, walker, "", error)
+
+
+def _check_data(part: Part, walker: Walker, keys: Keys) -> None:
+    number = sealed_number(part, walker)
+    if number is not None:
+        index, _ = messages.split_data(part.data)
+        part.facts.append(f"sealed: frame {number} of boot {index} in the newest hello's list")
+
+
+def _check_downlink(part: Part, walker: Walker, keys: Keys) -> None:
+    number = sealed_number(part, walker)
+    if number is not None:
+        part.facts.append(
+            f"sealed: message {number} to the node; opens with the node's own key only, which never leaves it"
+        )
+
+
+def sealed_number(part: Part, walker: Walker) -> "int | None":
+    """The number that a COSE_Encrypt0 is sealed under; None, and a problem, when its form is wrong."""
+    at, body = walker.places["partial-iv"][0]
+    written = part.data[body : body + (part.data[at] & 31)]
+    if len(written) > 1 and written[0] == 0:
+        part.problems.append(Problem(body, "seal", "a Partial IV that is not in its shortest form"))
+        return None
+    return int.from_bytes(written, "big")
+
+
+def _check_sealed_batch(part: Part, walker: Walker, keys: Keys) -> None:
+    if keys.collector is None:
+        part.facts.append("encrypted: --collector-key FILE opens it")
+        return
+    try:
+        _, clear = batch.open_batch(part.data, keys.collector)
+    except ProtocolError as error:
+        part.problems.append(Problem(place_of(walker, "4"), error.layer, error.detail))
+        return
+    part.facts.append(f"opened with the key of collector {keys.collector.id.hex()}")
+    at = place_of(walker, "4")
+    # AES-GCM is a stream cipher: each byte of the batch is encrypted where it stands
+    inner, _ = take_item_apart(clear, "batch", keys, part.held_at(at, len(clear)))
+    inner.offset = at
+    part.parts.append(inner)
+
+
+def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
+    fields = cbor.loads(part.data)
+    try:
+        head = batch.parse_head(cbor.loads(fields[1], 18)[2])
+    except ProtocolError as error:
+        _refused(part, walker, "head", error)
+        return
+    entries: list[bytes] = fields[2]
+    at = [body for _, body in walker.places.get("encoded-entry", [])]
+    for offset, entry in zip(at, entries, strict=True):
+        try:
+            batch.parse_entry(entry)
+        except ProtocolError as error:
+            part.problems.append(Problem(offset, error.layer, error.detail))
+    if head[7] != len(entries):
+        why = f"the head counts {head[7]} entries; there are {len(entries)}"
+        part.problems.append(Problem(place_of(walker, "entry-count") - 1, "batch", why))
+    if merkle.root([merkle.leaf_hash(entry) for entry in entries]) != head[6]:
+        part.problems.append(
+            Problem(place_of(walker, "merkle-root"), "batch", "the Merkle root is not that of the entries")
+        )
+    else:
+        part.facts.append("the Merkle root is that of the entries")
+    _check_signature(part, walker, keys.signer_ed_pub, lambda key: batch.verify_head(fields[1], key))
+
+
+def _check_entry(part: Part, walker: Walker, keys: Keys) -> None:
+    try:
+        batch.parse_entry(part.data)
+    except ProtocolError as error:
+        _refused(part, walker, "", error)
+
+
+def _check_head(part: Part, walker: Walker, keys: Keys) -> None:
+    _check_signature(part, walker, keys.signer_ed_pub, lambda key: batch.verify_head(part.data, key))
+
+
+def _check_receipt(part: Part, walker: Walker, keys: Keys) -> None:
+    key = keys.signer_ed_pub
+    if key is None and keys.collector is not None:
+        key = keys.collector.ed_pub
+    _check_signature(part, walker, key, lambda key: batch.verify_receipt(part.data, key))
+
+
+def _check_signature(
+    part: Part, walker: Walker, key: bytes | None, verify: Callable[[bytes], object]
+) -> None:
+    if key is None:
+        part.facts.append("signature not checked: --signer FILE names the .pub of who should have signed")
+        return
+    try:
+        verify(key)
+    except ProtocolError as error:
+        part.problems.append(Problem(place_of(walker, "signature"), error.layer, error.detail))
+    else:
+        part.facts.append(f"the signature is of the key {key.hex()[:16]}…")
+
+
+CHECKS: dict[str, Callable[[Part, Walker, Keys], None]] = {
+    "frame": _check_frame,
+    "clear-message": _check_clear,
+    "data-message": _check_data,
+    "sealed": _check_downlink,
+    "downlink-message": _check_downlink,
+    "sealed-batch": _check_sealed_batch,
+    "batch": _check_batch,
+    "entry": _check_entry,
+    "signed-head": _check_head,
+    "signed-receipt": _check_receipt,
+    "signed-head-statement": _check_receipt,
+}

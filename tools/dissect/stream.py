@@ -1,0 +1,99 @@
+"""A captured stream: cut at its delimiters, each message taken apart, then what they say about each other."""
+
+from protocol import cobs, messages
+from protocol.errors import CobsError
+from tools.dissect import mending
+from tools.dissect.checks import take_item_apart
+from tools.dissect.link import Link, named
+from tools.dissect.part import Keys, Part
+from tools.dissect.recognise import STREAM
+from tools.dissect.stuffing import places
+from tools.dissect.walker import Problem
+
+RULES = {
+    messages.SORT_CLEAR: "clear-message",
+    messages.SORT_DATA: "data-message",
+    messages.SORT_DOWNLINK: "downlink-message",
+}
+MIN_TEXT = 8
+"""Bytes of ASCII that are taken for text rather than for a message."""
+
+
+def take_stream_apart(data: bytes, keys: Keys) -> Part:
+    """`data` as a captured stream of either direction, or of both."""
+    whole = Part(STREAM, data, rule=STREAM)
+    link = Link(keys)
+    mender = mending.Mender(link)
+    chunks = data.split(b"\0")
+    at = 0
+    for i, chunk in enumerate(chunks):
+        if chunk:
+            part = _framed(chunk, at, link, cut_off=i == len(chunks) - 1)
+            if any(problem.layer != "key" for problem in part.problems):
+                mended = mender.search(chunks, i, at)
+                if mended is not None:
+                    _mend(part, mended, link)
+            part.offset = at
+            part.title = f"message {len(whole.parts) + 1}: {part.title}"
+            whole.parts.append(part)
+        at += len(chunk) + 1
+    link.finish()
+    whole.facts += _account(link, len(whole.parts))
+    if mender.tired:
+        whole.facts.append("there was too much damage to look for single changed bytes in all of it")
+    return whole
+
+
+def _framed(chunk: bytes, at: int, link: Link, cut_off: bool) -> Part:
+    if len(chunk) > cobs.MAX_ENCODED:
+        why = f"{len(chunk)} encoded bytes where {cobs.MAX_ENCODED} are the limit; a receiver drops it"
+        return Part("oversize", chunk, at, problems=[Problem(0, "cobs", why)])
+    if len(chunk) >= MIN_TEXT and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in chunk):
+        words = chunk.decode("ascii").strip()
+        return Part(
+            "text", chunk, at, facts=[f"no message (boot text is cut off by a delimiter): {words[:200]!r}"]
+        )
+    try:
+        message = cobs.decode(chunk)
+    except CobsError as error:
+        ending = "; the capture ends inside it" if cut_off else ""
+        return Part(
+            "not COBS", chunk, at, problems=[Problem(error.offset or 0, "cobs", error.detail + ending)]
+        )
+    part = _message(message, places(chunk, at), link)
+    if cut_off:
+        why = "the capture ends before the message's delimiter"
+        part.problems.append(Problem(len(message), "cobs", why, at + len(chunk)))
+    return part
+
+
+def _message(message: bytes, where: "list[int]", link: Link) -> Part:
+    rule = RULES.get(messages.sort(message), "message")
+    part, walker = take_item_apart(message, rule, link.keys, where)
+    if not part.problems:
+        link.take(part, walker)
+    return part
+
+
+def _mend(part: Part, mended: "mending.Mended", link: Link) -> None:
+    """Say what was changed, and show the message as it was sent, which its own tag proves."""
+    part.problems.append(Problem(0, "link", mended.why, mended.at))
+    inner = _message(mended.message, mended.places, link)
+    inner.title = f"as it was sent: {inner.title}"
+    part.parts.append(inner)
+
+
+def _account(link: Link, count: int) -> "list[str]":
+    lines = [f"{count} messages between delimiters"]
+    if link.seen.sealed:
+        lines.append(f"{link.seen.sealed} sealed frames were not opened")
+    for boot_id, held in sorted(link.seen.plain.items()):
+        low, high = min(held), max(held)
+        absent = high - low + 1 - len(held)
+        again = link.seen.again.get(boot_id, 0)
+        lines.append(
+            f"{named(boot_id)}: frames {low} to {high}, {len(held)} opened"
+            + (f", {absent} between them not here" if absent else "")
+            + (f", {again} came again" if again else "")
+        )
+    return lines
