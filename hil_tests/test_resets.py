@@ -1,4 +1,4 @@
-"""A node that is reset again and again, as a loose battery or a brown-out would: the ledger of the whole path."""
+"""A node that is reset over and over, as by a loose battery or a brown-out: the ledger of the whole path."""
 
 import itertools
 import time
