@@ -13,7 +13,6 @@ compared.
 
 import argparse
 import bz2
-import importlib.util
 import io
 import lzma
 import os
@@ -21,6 +20,7 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,12 @@ GENERAL: "dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]" 
 
 
 def has_flac() -> bool:
-    """Whether the package soundfile (libsndfile with FLAC) is here."""
-    return importlib.util.find_spec("soundfile") is not None
+    """Whether the package soundfile (libsndfile with FLAC) is here, new enough to be told the level."""
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: the package is here, libsndfile is not
+        return False
+    return "compression_level" in signature(soundfile.write).parameters
 
 
 def codecs(flac: bool) -> "list[str]":
@@ -186,7 +190,10 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     with_flac = has_flac()
     names = codecs(with_flac)
     if not with_flac:
-        print("FLAC is left out: it needs the package soundfile (pip install soundfile)", file=sys.stderr)
+        print(
+            "FLAC is left out: it needs the package soundfile, 0.13 or newer (pip install soundfile)",
+            file=sys.stderr,
+        )
     print(f"bits a sample, all signals, ours in blocks of {options.seconds:g} s (Δ: of first differences)")
     print(f"{'record':>8} {'samples':>9}" + "".join(f"{_title(name):>8}" for name in names))
     rows: list[dict[str, Any]] = []
