@@ -151,6 +151,20 @@ def test_a_batch_opens_with_the_collectors_key(tmp_path: Path) -> None:
     assert result.exit_code == 1 and "no such file" in result.output
 
 
+def test_every_changed_byte_of_an_encrypted_batch_is_found() -> None:
+    """And the fields inside are where their ciphertext is: it is a stream cipher."""
+    sealed = BATCHES["sealed batch"]
+    keys = Keys(collector=COLLECTOR, signer_ed_pub=AGENT.ed_pub)
+    inner = capture.take_apart(sealed, "sealed-batch", keys).parts[0]
+    assert inner.offset == inner.places[0] == len(sealed) - 16 - len(BATCHES["batch"])
+    for at in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[at] ^= 1 << at % 8
+        part = capture.take_apart(bytes(changed), capture.recognise(bytes(changed)), keys)
+        places = [holder.place_of(problem) for holder, problem in part.all_problems()]
+        assert places and all(0 <= place <= len(sealed) for place in places), at
+
+
 def test_a_changed_batch_says_root_count_or_signature(tmp_path: Path) -> None:
     keys = Keys(signer_ed_pub=AGENT.ed_pub)
     fields = cbor.loads(BATCHES["batch"])
