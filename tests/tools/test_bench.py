@@ -12,7 +12,7 @@ import wfdb
 from boards.virtual.rig import RigError, find_micropython
 from protocol import waveform as codec
 from tools.bench import __main__ as bench
-from tools.bench import names, noise, ppg, protocol, pulses, qrs, scoring, waveform
+from tools.bench import command, frame_costs, names, noise, ppg, pulses, qrs, scoring, waveform
 from tools.bench.heartbeats import FS_HZ, LSB_NV, Recording, load
 
 SECONDS = 20
@@ -212,8 +212,8 @@ def test_protocol_goes_without_a_vm(monkeypatch: pytest.MonkeyPatch, capsys: Any
     def none() -> str:
         raise RigError("no MicroPython VM")
 
-    monkeypatch.setattr(protocol, "find_micropython", none)
-    assert protocol.main(["--frames", "50"]) == 0 and "left out: no MicroPython" in capsys.readouterr().err
+    monkeypatch.setattr(frame_costs, "find_micropython", none)
+    assert frame_costs.main(["--frames", "50"]) == 0 and "left out: no MicroPython" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +222,13 @@ def vm() -> str:
         return find_micropython()
     except RigError as e:
         pytest.skip(str(e))
+
+
+def test_what_a_node_pays(vm: str) -> None:
+    costs = {name: typical for name, typical, _ in command.node_costs()}
+    assert {"waveform_encode_250", "frame_seal", "attest_sign", "x25519"} <= set(costs) and min(
+        costs.values()
+    ) > 0
 
 
 # collector
