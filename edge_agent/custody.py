@@ -1,16 +1,18 @@
 """Custody: journal entries become signed, chained batches; verified receipts make them delivered.
 
-On start the agent asks the collector for the newest head that it knows of this agent, and makes no batch
-before the answer, because a store that was restored, or made anew, does not know which numbers are used. The
-answer decides (`decide`): go on with the chain, or begin another that cites the collector's head and says
-why. It asks again on every new connection and once in a while, because a collector may be restored from a
-backup, and another agent may sign with the same key; batches go on meanwhile. Without a collector there is
-nobody to contradict: the chain goes on by itself. Frames are stored and acknowledged all the while.
+On start the agent asks the collector what it knows of this agent, and makes no batch before the answer,
+because a store that was restored, or made anew, does not know which numbers are used. The answer decides
+(`decide`): go on with the chain, or begin another that cites what the collector knows and says why. It names
+the last batch before a hole, after which everything is sent again, and the highest that it holds: its number,
+and those below, are used. The agent asks again on every new connection and once in a while, because a
+collector may be restored from a backup, and another agent may sign with the same key; batches go on
+meanwhile. Without a collector there is nobody to contradict: the chain goes on by itself. Frames are stored
+and acknowledged all the while.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edge_agent.keys import PublicKeys
@@ -28,13 +30,14 @@ OLD_NONCES = 8
 class Begin(NamedTuple):
     """A new chain has to begin.
 
-    `fork` is our own tip at the number where the collector holds another batch.
+    `fork` is our own batch at the number where the collector holds another one, with the hash `theirs`.
     """
 
     cited: Cited | None
     reason: str | None
     incident: str | None = None
     fork: Tip | None = None
+    theirs: bytes = b""
 
 
 class Continue(NamedTuple):
@@ -43,31 +46,40 @@ class Continue(NamedTuple):
     behind: bool
 
 
-def decide(
-    tip: Tip | None, due: str | None, head: Tip | None, ours: bytes | None, receipts: bool
-) -> Begin | Continue:
-    """What the collector's newest head means for the chain.
-
-    `tip`: the end of our newest chain; `due`: why a new chain has to begin anyhow; `head`: the collector's
-    newest, None when it knows none; `ours`: the hash of our batch at that chain and number, None when we have
-    none; `receipts`: whether there are receipts for batches after that one.
+class Named(NamedTuple):
+    """A batch that the collector's answer names. `ours`: the hash of our batch with that number, None when we
+    have none; `highest`: the highest that it holds of the same chain.
     """
-    if head is None:
+
+    batch: Tip
+    ours: bytes | None
+    highest: Tip
+
+
+def decide(tip: Tip | None, due: str | None, named: Sequence[Named], receipts: bool) -> Begin | Continue:
+    """What the collector's answer means for the chain.
+
+    `tip`: the end of our newest chain; `due`: why a new chain has to begin anyhow; `named`: what the answer
+    names and is to be known here, the newest chain first, empty when the collector knows no chain;
+    `receipts`: whether there are receipts for batches after the head.
+    """
+    if not named:
         if tip is None or due is not None:
             own = None if tip is None or tip.number < 0 else Cited(*tip)
             return Begin(own, due)
         return Continue(behind=receipts)
-    cited = Cited(*head)
-    if ours is not None and ours != head.hash:
-        what = f"fork: the collector holds another batch {head.number} of chain {head.chain.hex()}"
-        return Begin(cited, what, None, Tip(head.chain, head.number, ours))
+    for batch, ours, highest in named:
+        if ours is not None and ours != batch.hash:
+            what = f"fork: the collector holds another batch {batch.number} of chain {batch.chain.hex()}"
+            fork = Tip(batch.chain, batch.number, ours)
+            return Begin(Cited(*highest), what, None, fork, batch.hash)
     if due is not None:
-        return Begin(cited, due)
-    if ours is None:
-        what = (
-            f"the collector knows batch {head.number} of chain {head.chain.hex()}, which this store does not"
-        )
-        return Begin(cited, f"store_behind_collector: {what}", "store_behind_collector")
+        return Begin(Cited(*named[0].highest), due)
+    for batch, ours, highest in named:
+        if ours is None:
+            which = f"batch {batch.number} of chain {batch.chain.hex()}"
+            what = f"store_behind_collector: the collector knows {which}, which this store does not"
+            return Begin(Cited(*highest), what, "store_behind_collector")
     return Continue(behind=receipts)
 
 
@@ -116,7 +128,7 @@ class Custody:
         self.collector_said: str | None = None
         self.sent_again = 0
         if collector is None:
-            self._act(decide(self.chain.tip, self.chain.due, None, None, False), b"")
+            self._act(decide(self.chain.tip, self.chain.due, (), False), b"")
 
     # The chain's beginning
 
@@ -142,8 +154,8 @@ class Custody:
         now_ms = self._now_ms()
         if isinstance(decision, Begin):
             cited = decision.cited
-            if decision.fork is not None and cited is not None:
-                self.chain.fork(decision.fork, cited.hash, evidence, now_ms)
+            if decision.fork is not None:
+                self.chain.fork(decision.fork, decision.theirs, evidence, now_ms)
             if decision.incident is not None and cited is not None:
                 detail = {"chain": cited.chain, "number": cited.number, "hash": cited.hash}
                 self._store.declare(decision.incident, detail, now_ms, None)
@@ -230,12 +242,12 @@ class Custody:
             return Verdict("head")
         first = self.asking
         head = _tip(receipt)
-        ours, upto = self._place(head)
+        upto = self._upto(head)
         after = () if upto is None else tuple(self.chain.receipted_after(upto))
         went_back = upto is not None and self._newest is not None and upto < self._newest
         if self._same_connection and not went_back:
             after = ()
-        decision = decide(self.chain.tip, self.chain.due, head, ours, bool(after))
+        decision = decide(self.chain.tip, self.chain.due, self._named(head, receipt), bool(after))
         self._act(decision, message)
         self.unanswered = False
         self._newest = upto
@@ -248,20 +260,40 @@ class Custody:
             self.collector_said = told
         return Verdict("head", detail=told, resend=after, new=first or wrong, alarming=wrong)
 
-    def _place(self, head: Tip | None) -> tuple[bytes | None, int | None]:
-        """Where a collector's head is here: (the hash of what we hold there, the id of the batch up to which
-        the collector has all). The latter is None when what it names is not ours.
+    def _named(self, head: Tip | None, receipt: wire.Receipt) -> list[Named]:
+        """What has to be known here of the batches that an answer names: all of the newest chain, and of the
+        chain that we are on.
         """
+        highest = [Tip(*one) for one in receipt.highest]
+        if not highest:
+            return []
+        wanted = (
+            [(highest[0], highest[0])] if head is None else [(head, highest[0]), (highest[0], highest[0])]
+        )
+        wanted += [
+            (h, h) for h in highest[1:] if self.chain.tip is not None and h.chain == self.chain.tip.chain
+        ]
+        return [Named(batch, self._ours(batch), top) for batch, top in wanted]
+
+    def _ours(self, batch: Tip) -> bytes | None:
+        """The hash of our batch with that number; of that batch itself when a chain of ours took note of it,
+        or of a later one, when it began.
+        """
+        known = self.chain.find(batch.chain, batch.number)
+        if known is not None and known.hash == batch.hash:
+            return known.hash
+        if self.chain.before_chain_following(batch) is not None:
+            return batch.hash
+        return None if known is None else known.hash
+
+    def _upto(self, head: Tip | None) -> int | None:
+        """The id of the batch up to which the collector has all; None when its head is not ours."""
         if head is None:
-            return None, 0
+            return 0
         known = self.chain.find(head.chain, head.number)
         if known is not None and known.hash == head.hash:
-            return known.hash, known.id
-        upto = self.chain.before_chain_citing(Cited(*head))
-        if upto is not None:
-            # A chain of ours took note of it when it began, and nothing of that chain has arrived.
-            return head.hash, upto
-        return (None if known is None else known.hash), None
+            return known.id
+        return self.chain.before_chain_following(head)
 
     def _receipt(self, receipt: wire.Receipt, message: bytes, forwarder: str) -> Verdict:
         theirs = _tip(receipt)

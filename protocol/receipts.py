@@ -1,9 +1,10 @@
 """What a collector answers: receipts, head statements, refusals (docs/wire-protocol.md §11). CPython only."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from protocol import cbor, crypto
-from protocol.checks import is_bytes, is_uint
+from protocol.checks import is_bytes, is_list, is_uint
 from protocol.cose import VERSION, sign1, verify1, versioned
 from protocol.errors import BatchError
 from protocol.identity import Identity
@@ -13,13 +14,17 @@ HEAD = "head"
 REFUSAL = "refusal"
 
 _T_END = 1 << 53
+MAX_CHAINS = 16
+"""Chains of an agent that one head statement names."""
 
 
 class Receipt:
     """A collector's verified statement. `statement`: RECEIPT (a batch was stored) or HEAD (the newest one).
 
     Attributes: statement, agent_id, chain_id, number, head_hash (these three None in a HEAD that knows no
-    chain), stored, duplicates, received_at_ms, nonce (HEAD only, else None).
+    chain, or not the beginning of the newest), stored, duplicates, received_at_ms, nonce (HEAD only, else
+    None), highest (HEAD: (chain id, number, hash) of the highest batch of each chain that no other follows,
+    newest chain first).
     """
 
     def __init__(self, fields: "dict[int, Any]"):
@@ -32,6 +37,7 @@ class Receipt:
         self.duplicates: int = fields[8]
         self.received_at_ms: int = fields[9]
         self.nonce: bytes | None = fields.get(10)
+        self.highest: list[tuple[bytes, int, bytes]] = [tuple(one) for one in fields.get(11, ())]
 
 
 class Refusal:
@@ -67,15 +73,21 @@ def make_head_statement(
     duplicates: int,
     now_ms: int,
     nonce: bytes,
+    highest: "Sequence[tuple[bytes, int, bytes]] | None" = None,
 ) -> bytes:
-    """The signed answer to a question: the newest batch known, as (chain id, number, head hash), or None.
+    """The signed answer to a question: the newest batch before any hole, as (chain id, number, head hash), or
+    None.
 
-    `stored` and `duplicates` count all entries of that agent so far.
+    `stored` and `duplicates` count all entries of that agent so far. `highest`: the same three of the highest
+    batch of each chain that no other follows, newest chain first; left out, there is no hole and one chain.
     """
     fields: dict[int, Any] = {1: VERSION, 2: HEAD, 3: agent_id, 7: stored, 8: duplicates, 9: now_ms}
     fields[10] = nonce
     if newest is not None:
         fields[4], fields[5], fields[6] = newest
+        highest = highest or (newest,)
+    if highest:
+        fields[11] = highest[:MAX_CHAINS]
     return sign1(identity, cbor.dumps(fields))
 
 
@@ -104,12 +116,30 @@ def verify_receipt(message: bytes, collector_ed_pub: bytes) -> Receipt:
     if known or fields.get(2) == RECEIPT:
         good = good and is_bytes(fields.get(4), 8) and is_uint(fields.get(5)) and is_bytes(fields.get(6), 32)
     if fields.get(2) == HEAD:
-        good = good and isinstance(fields.get(10), bytes)
+        good = good and isinstance(fields.get(10), bytes) and _are_highest(fields, known)
     elif fields.get(2) != RECEIPT or 10 in fields:
         good = False
     if not good:
         raise BatchError("receipt: a field is missing, of a wrong type or out of range")
     return Receipt(fields)
+
+
+def _are_highest(fields: "dict[int, Any]", known: bool) -> bool:
+    """Whether key 11 is well formed, and not below the batch that keys 4 to 6 name."""
+    highest = fields.get(11)
+    if highest is None:
+        return not known
+    if not is_list(highest) or not 1 <= len(highest) <= MAX_CHAINS:
+        return False
+    for one in highest:
+        if not is_list(one) or len(one) != 3 or not is_bytes(one[0], 8) or not is_bytes(one[2], 32):
+            return False
+        if not is_uint(one[1]):
+            return False
+    chain, number, digest = highest[0]
+    if not known:
+        return True
+    return chain == fields[4] and (number > fields[5] or (number, digest) == (fields[5], fields[6]))
 
 
 def make_ask(agent_id: bytes, nonce: bytes) -> bytes:

@@ -124,12 +124,14 @@ class Chain:
         ).fetchone()
         return (None if cited_chain is None else Cited(cited_chain, number, digest)), reason
 
-    def before_chain_citing(self, cited: Cited) -> int | None:
-        """The id of the last batch before the newest chain that cites this one; None when none does."""
+    def before_chain_following(self, batch: Tip) -> int | None:
+        """The id of the last batch before the newest chain that cites this batch, or a later one of the same
+        chain; None when none does.
+        """
         found = self._store.db.execute(
-            "SELECT chain FROM chains WHERE cited_chain = ? AND cited_number = ? AND cited_hash = ? "
-            "ORDER BY id DESC LIMIT 1",
-            cited,
+            "SELECT chain FROM chains WHERE cited_chain = ?1 AND (cited_number > ?2 OR "
+            "(cited_number = ?2 AND cited_hash = ?3)) ORDER BY id DESC LIMIT 1",
+            batch,
         ).fetchone()
         if found is None:
             return None

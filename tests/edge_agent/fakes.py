@@ -253,6 +253,7 @@ class StubCollector:
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
         self.frames: dict[tuple[bytes, bytes, int], bytes] = {}
         self.newest: tuple[bytes, int, bytes] | None = None
+        self.highest: list[tuple[bytes, int, bytes]] | None = None
         self.received = 0
         self.duplicates = 0
         self.deaf = False
@@ -263,7 +264,9 @@ class StubCollector:
             return None
         if kind == "ask":
             agent_id, nonce = wire.parse_ask(payload)
-            return wire.make_head_statement(self.identity, agent_id, self.newest, 0, 0, 1, nonce)
+            return wire.make_head_statement(
+                self.identity, agent_id, self.newest, 0, 0, 1, nonce, self.highest
+            )
         self.received += 1
         if self.refuse:
             return wire.make_refusal(self.agent.id, self.refuse, "because", payload)

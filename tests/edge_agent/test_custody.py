@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.custody import Begin, Cited, Continue, Custody, decide
+from edge_agent.custody import Begin, Cited, Continue, Custody, Named, decide
 from edge_agent.keys import PublicKeys
 from edge_agent.store.chain import Tip
 from edge_agent.store.errors import StoreUnwritable
@@ -16,7 +16,7 @@ AGENT = identity(7)
 NODE = identity(8)
 BOOT = b"\0\0\0\1" + bytes(8)
 CHAIN, OTHER = b"chain--1", b"chain--2"
-H1, H2 = b"1" * 32, b"2" * 32
+H1, H2, H3 = b"1" * 32, b"2" * 32, b"3" * 32
 
 
 class Clock:
@@ -80,26 +80,51 @@ def kit(tmp_path):
     kit.store.close()
 
 
+def named(batch: Tip, ours: bytes | None, highest: Tip | None = None) -> Named:
+    return Named(batch, ours, highest or batch)
+
+
 def test_the_table_of_decisions():
     tip = Tip(CHAIN, 5, H1)
-    assert decide(None, None, None, None, False) == Begin(None, None)
-    assert decide(tip, None, None, None, False) == Continue(False)
-    assert decide(tip, None, None, None, True) == Continue(True)
-    assert decide(tip, "why", None, None, False) == Begin(Cited(CHAIN, 5, H1), "why")
-    assert decide(Tip(CHAIN, -1, bytes(32)), "why", None, None, False) == Begin(None, "why")
-    assert decide(tip, None, Tip(CHAIN, 3, H2), H2, False) == Continue(False)
-    assert decide(tip, "why", Tip(CHAIN, 3, H2), H2, False) == Begin(Cited(CHAIN, 3, H2), "why")
-    fork = decide(tip, None, Tip(CHAIN, 3, H2), H1, False)
-    assert isinstance(fork, Begin) and fork.fork == Tip(CHAIN, 3, H1)
+    assert decide(None, None, [], False) == Begin(None, None)
+    assert decide(tip, None, [], False) == Continue(False)
+    assert decide(tip, None, [], True) == Continue(True)
+    assert decide(tip, "why", [], False) == Begin(Cited(CHAIN, 5, H1), "why")
+    assert decide(Tip(CHAIN, -1, bytes(32)), "why", [], False) == Begin(None, "why")
+    third = Tip(CHAIN, 3, H2)
+    assert decide(tip, None, [named(third, H2)], False) == Continue(False)
+    assert decide(tip, "why", [named(third, H2)], False) == Begin(Cited(CHAIN, 3, H2), "why")
+    fork = decide(tip, None, [named(third, H1)], False)
+    assert isinstance(fork, Begin) and fork.fork == Tip(CHAIN, 3, H1) and fork.theirs == H2
     assert fork.cited == (CHAIN, 3, H2) and "fork" in str(fork.reason)
     for head in (Tip(CHAIN, 9, H2), Tip(OTHER, 0, H2)):
-        unknown = decide(tip, None, head, None, False)
+        unknown = decide(tip, None, [named(head, None)], False)
         assert isinstance(unknown, Begin) and unknown.cited == tuple(head)
         assert unknown.incident == "store_behind_collector" and "store_behind_collector" in str(
             unknown.reason
         )
-        assert decide(None, None, head, None, False) == unknown
-        assert decide(tip, "set aside", head, None, False) == Begin(Cited(*head), "set aside")
+        assert decide(None, None, [named(head, None)], False) == unknown
+        assert decide(tip, "set aside", [named(head, None)], False) == Begin(Cited(*head), "set aside")
+
+
+def test_the_table_of_decisions_behind_a_hole():
+    tip, before, beyond = Tip(CHAIN, 5, H1), Tip(CHAIN, 3, H2), Tip(CHAIN, 9, H3)
+    for said in (
+        [named(before, H2, beyond), named(beyond, None)],
+        [named(beyond, None)],  # the chain's beginning is missing, too
+        [named(Tip(OTHER, 0, H2), H2), named(beyond, None)],  # not the newest chain, but the one we are on
+    ):
+        unknown = decide(tip, None, said, True)
+        assert isinstance(unknown, Begin) and unknown.cited == beyond
+        assert unknown.incident == "store_behind_collector" and "batch 9" in str(unknown.reason)
+    assert decide(tip, None, [named(before, H2, beyond), named(beyond, H3)], True) == Continue(True)
+    # What a chain follows is the highest that is known, whatever is wrong.
+    assert decide(tip, "why", [named(before, H2, beyond), named(beyond, None)], False) == Begin(
+        Cited(*beyond), "why"
+    )
+    fork = decide(tip, None, [named(before, H1, beyond), named(beyond, None)], False)
+    assert isinstance(fork, Begin) and fork.cited == beyond
+    assert (fork.fork, fork.theirs) == (Tip(CHAIN, 3, H1), H2)
 
 
 def test_no_batch_before_the_collector_has_answered(kit):
@@ -443,3 +468,83 @@ def test_another_agent_with_our_key_is_noticed_while_we_run(kit):
     assert not kit.ask().alarming
     kit.reopen()
     assert "goes on" in kit.ask().detail and kit.custody.chain.counts["chains"] == 2
+
+
+def test_numbers_behind_a_hole_are_not_used_again(kit):
+    """Agent and collector are both restored: what they hold of the chain ends before what it had come to."""
+    kit.ask()
+    for _ in range(2):
+        kit.frames(1)
+        kit.deliver(*kit.make())
+    chain = kit.far.newest[0]
+    kit.far.highest = [(chain, 9, H2)]
+    kit.reopen()
+    kit.frames(1)
+    verdict = kit.ask()
+    assert "batch 9" in verdict.detail and verdict.resend == ()
+    kit.make()
+    newest = kit.heads()[-1]
+    assert newest[3] != chain and newest[4] == 0 and newest[9] == [chain, 9, H2]
+    # The collector says the same until the new chain has arrived, and that is no news.
+    for _ in range(2):
+        kit.custody.ask_again(same_connection=False)
+        after = kit.ask()
+        assert "goes on" in after.detail and not after.alarming
+    kit.reopen()
+    kit.ask()
+    assert kit.custody.chain.counts["chains"] == 2
+    kit.far.newest = kit.far.highest = None
+    kit.deliver(3)
+    kit.custody.ask_again(same_connection=False)
+    assert "goes on" in kit.ask().detail and kit.custody.chain.counts["chains"] == 2
+    assert [code for code, _, _ in kit.store.ledger().statements] == ["store_behind_collector"]
+
+
+def test_numbers_are_not_used_again_when_the_chains_beginning_is_missing_too(kit):
+    kit.ask()
+    kit.frames(1)
+    kit.deliver(*kit.make())
+    chain = kit.far.newest[0]
+    kit.far.newest, kit.far.highest = None, [(OTHER, 4, H1), (chain, 9, H2)]
+    kit.reopen()
+    kit.frames(1)
+    verdict = kit.ask()
+    assert "batch 4" in verdict.detail and verdict.resend == (1,)
+    kit.make()
+    assert kit.heads()[-1][9] == [OTHER, 4, H1]
+    # We have left the other chain, so that its numbers are of no concern.
+    kit.custody.ask_again(same_connection=False)
+    assert "lacks 1" in kit.ask().detail and kit.custody.chain.counts["chains"] == 2
+
+
+def test_our_own_chain_is_looked_at_when_it_is_not_the_collectors_newest(kit):
+    kit.ask()
+    kit.frames(1)
+    kit.deliver(*kit.make())
+    old = kit.far.newest
+    kit.custody.chain.begin(CHAIN, None, "a second chain", 1)
+    kit.frames(1)
+    kit.deliver(*kit.make())
+    kit.far.newest, kit.far.highest = old, [old, (CHAIN, 7, H2)]
+    kit.reopen()
+    kit.ask()
+    kit.frames(1)
+    kit.make()
+    assert kit.heads()[-1][9] == [CHAIN, 7, H2] and kit.custody.chain.counts["chains"] == 3
+
+
+def test_a_fork_behind_a_hole_is_kept_with_what_the_collector_holds(kit):
+    kit.ask()
+    for _ in range(2):
+        kit.frames(1)
+        kit.deliver(*kit.make())
+    chain, _, digest = kit.far.newest
+    kit.far.newest = (chain, 0, kit.far.batches[chain, 0].head_hash)
+    kit.far.highest = [(chain, 1, H2)]
+    kit.reopen()
+    kit.ask()
+    found = kit.store.db.execute("SELECT chain, number, ours, theirs FROM forks").fetchall()
+    assert found == [(chain, 1, digest, H2)]
+    kit.custody.ask_again(same_connection=False)
+    kit.ask()
+    assert kit.custody.chain.counts["chains"] == 2 and kit.custody.chain.counts["forks"] == 1

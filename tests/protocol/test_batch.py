@@ -234,6 +234,37 @@ def test_a_head_statement_comes_back() -> None:
         batch.make_head_statement(COLLECTOR, AGENT.id, None, 0, 0, NOW, bytes(16)), COLLECTOR.ed_pub
     )
     assert (none.chain_id, none.number, none.head_hash) == (None, None, None)
+    assert got.highest == [newest] and none.highest == []
+    beyond = [(CHAIN, 9, bytes(32)), (bytes(8), 0, bytes(32))]
+    for known in (newest, None):
+        data = batch.make_head_statement(COLLECTOR, AGENT.id, known, 8, 1, NOW, bytes(16), beyond)
+        got = batch.verify_receipt(data, COLLECTOR.ed_pub)
+        assert got.highest == beyond and got.number == (3 if known else None)
+
+
+@pytest.mark.parametrize(
+    "highest",
+    [
+        None,
+        [],
+        {},
+        [[CHAIN, 3]],
+        [[CHAIN, 3, bytes(31)]],
+        [[CHAIN, -1, bytes(32)]],
+        [[CHAIN[:7], 3, bytes(32)]],
+        [[CHAIN, 2, bytes(32)]],
+        [[CHAIN, 3, b"\1" + bytes(31)]],
+        [[bytes(8), 3, bytes(32)]],
+        [[CHAIN, 3, bytes(32)]] * 17,
+    ],
+)
+def test_a_head_statement_whose_highest_batches_are_none(highest: Any) -> None:
+    """Malformed, or below the batch before the hole."""
+    fields = {1: 1, 2: "head", 3: AGENT.id, 4: CHAIN, 5: 3, 6: bytes(32), 7: 0, 8: 0, 9: NOW, 10: bytes(16)}
+    if highest is not None:
+        fields[11] = highest
+    message = cose.sign1(COLLECTOR, cbor.dumps(fields))
+    assert cause(batch.verify_receipt, message, COLLECTOR.ed_pub) == "malformed_batch"
 
 
 def test_a_receipt_is_the_collectors() -> None:

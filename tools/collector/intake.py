@@ -15,7 +15,7 @@ from protocol import frames, merkle, receipts
 from protocol.errors import FrameError, ProtocolError
 from protocol.identity import Identity
 from tools.collector import attestations, linkage, schema
-from tools.collector.store import Store
+from tools.collector.store import Store, StoredBatch
 from tools.collector.trust import Trust
 
 MAX_MESSAGE = 8 << 20
@@ -88,21 +88,30 @@ class Intake:
     def _answer(self, agent: bytes, payload: bytes) -> bytes:
         """The signed head of what is known of an agent.
 
-        It is the last batch before a hole, if there is one: the agent sends again what comes after it.
+        It is the last batch before a hole, if there is one: the agent sends again what comes after it. The
+        highest numbers are named, too: those are used, whatever the agent's store says.
         """
         named, nonce = receipts.parse_ask(payload)
         if named != agent:
             raise Refused("wrong_agent", f"asked on the topic of {agent.hex()} by {named.hex()}")
         if self.trust.lookup(agent) is None:
             raise Refused("unknown_agent", f"no agent {agent.hex()} is known here")
-        newest = self._store.contiguous_batch(agent)
+        chains = self._store.newest_chains(agent, receipts.MAX_CHAINS)
+        newest = self._store.contiguous_batch(agent, chains[0]) if chains else None
+        highest = [_place(self._store.highest_batch(agent, chain)) for chain in chains]
         entries, duplicates = self._store.db.execute(
             "SELECT coalesce(sum(entries), 0), coalesce(sum(duplicates), 0) FROM batches WHERE agent = ?",
             (agent,),
         ).fetchone()
-        head = None if newest is None else (newest.chain, newest.number, newest.head_hash)
         return receipts.make_head_statement(
-            self._identity, agent, head, entries - duplicates, duplicates, self._now_ms(), nonce
+            self._identity,
+            agent,
+            None if newest is None else _place(newest),
+            entries - duplicates,
+            duplicates,
+            self._now_ms(),
+            nonce,
+            highest,
         )
 
     def _take_batch(self, agent: bytes, payload: bytes) -> bytes:
@@ -223,6 +232,10 @@ class _Storing:
             self._store.count("stored", "conflicts")
             where = f"node {node.hex()} boot {boot.hex()} frame {seq}"
             self._store.alarm(self._now_ms, "conflict", f"{where} came again with other content")
+
+
+def _place(batch: StoredBatch) -> tuple[bytes, int, bytes]:
+    return batch.chain, batch.number, batch.head_hash
 
 
 def columns_of(kind: int | None, t_us: int, body: Any) -> tuple[int, int | None, int]:

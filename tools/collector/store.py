@@ -161,27 +161,35 @@ class Store:
         rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.chain, b.number, b.id")
         return (StoredBatch(*row) for row in rows)
 
-    def contiguous_batch(self, agent: bytes) -> StoredBatch | None:
-        """The newest batch of the agent's newest chain up to which none is missing; None if its first is.
-
-        The newest chain is the one that was first seen last, of those that no other chain follows.
-        """
-        newest = self.db.execute(
+    def newest_chains(self, agent: bytes, limit: int) -> list[bytes]:
+        """The agent's chains that no other chain follows, the one that was first seen last first."""
+        rows = self.db.execute(
             "SELECT c.chain FROM chains c WHERE c.agent = ?1 AND c.chain NOT IN"
             " (SELECT cited_chain FROM chains WHERE agent = ?1 AND cited_chain IS NOT NULL)"
             " AND EXISTS (SELECT 1 FROM batches b WHERE b.agent = ?1 AND b.chain = c.chain)"
-            " ORDER BY c.id DESC LIMIT 1",
-            (agent,),
+            " ORDER BY c.id DESC LIMIT ?2",
+            (agent, limit),
+        )
+        return [chain for (chain,) in rows]
+
+    def highest_batch(self, agent: bytes, chain: bytes) -> StoredBatch:
+        """The batch with the greatest number of a chain that has any."""
+        row = self.db.execute(
+            f"{_BATCH} WHERE agent = ? AND chain = ? ORDER BY number DESC, id LIMIT 1", (agent, chain)
         ).fetchone()
-        if newest is None or not self.batches(agent, newest[0], 0):
+        return StoredBatch(*row)
+
+    def contiguous_batch(self, agent: bytes, chain: bytes) -> StoredBatch | None:
+        """The newest batch of a chain up to which none is missing; None if its first is."""
+        if not self.batches(agent, chain, 0):
             return None
         (number,) = self.db.execute(
             "SELECT b.number FROM batches b WHERE b.agent = ?1 AND b.chain = ?2 AND NOT EXISTS (SELECT 1 FROM"
             " batches n WHERE n.agent = ?1 AND n.chain = ?2 AND n.number = b.number + 1)"
             " ORDER BY b.number LIMIT 1",
-            (agent, newest[0]),
+            (agent, chain),
         ).fetchone()
-        return self.batches(agent, newest[0], number)[0]
+        return self.batches(agent, chain, number)[0]
 
     def add_batch(self, batch: Batch, wire_bytes: int, received_ms: int, linkage: int) -> int:
         """The row of a new batch, and of its chain if that is new too; `finish_batch` completes it."""

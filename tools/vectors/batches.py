@@ -29,6 +29,7 @@ def batch_vectors() -> Any:
     second = batch.make_head(AGENT.id, chain, 1, digest, entries[8:], 1_700_000_003_000)
     nonce = secret("question", 16)
     newest = (chain, 0, digest)
+    highest = [(chain, 7, secret("head behind a hole")), cited]
     now = 1_700_000_002_000
     return {
         "entries": [one.hex() for one in entries],
@@ -50,6 +51,11 @@ def batch_vectors() -> Any:
                     "head statement",
                     "signed-head-statement",
                     batch.make_head_statement(COLLECTOR, AGENT.id, newest, 9, 1, now, nonce),
+                ),
+                (
+                    "head statement, a hole in the newest chain",
+                    "signed-head-statement",
+                    batch.make_head_statement(COLLECTOR, AGENT.id, newest, 9, 1, now, nonce, highest),
                 ),
                 (
                     "head statement, nothing known",
