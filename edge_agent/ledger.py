@@ -211,7 +211,8 @@ def _node_rows(node: bytes, boots: list[BootFacts], said: list[Summary]) -> list
         twice = n > 0 and boots[n - 1].counter == boot.counter
         rows.append(_row(boot, current, statement_may_come, within, twice))
         # A boot's first frame states those before; it is on its way while the node may still send it.
-        if 0 not in boot.stored and (current or (boot.listed and 0 in boot.held)):
+        may_hold = boot.listed and 0 in boot.held if boot.live_ms is not None else current
+        if 0 not in boot.stored and may_hold:
             statement_may_come = True
     heard = [Heard(boot.counter, boot.statement, boot.produced) for boot in boots]
     rows += [_rest_row(node, one) for one in rest(heard, said)]

@@ -78,6 +78,14 @@ def steps_to_account_for(n: int) -> int:
     return steps
 
 
+def test_a_statement_that_another_agent_has_is_not_waited_for():
+    old = boot(1, next_seq=50, stored=[(0, 40)], delivered=40)
+    row = only(old, boot(2, next_seq=9, held=[(4, 5)], live_ms=1))
+    assert (row.lost_at_reset, row.pending, row.bound_s) == (10, 0, None)
+    row = only(old, boot(2, next_seq=9, held=[(0, 9)], live_ms=1))
+    assert (row.lost_at_reset, row.pending) == (0, 10)
+
+
 def test_many_boots_cost_so_many_times_what_one_costs():
     assert steps_to_account_for(1000) < 12 * steps_to_account_for(100)
 

@@ -5,6 +5,7 @@ from the memory that survives a reset, after the kill.
 """
 
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -210,3 +211,37 @@ def test_of_two_agents_the_one_that_acknowledges_has_the_statement(make_node, bo
         (3, True),
     ]
     assert one.ledger.balanced and two.ledger.balanced
+
+
+def test_flash_put_back_to_an_earlier_state_is_named_and_lowers_nothing(make_node, bookkeeper, tmp_path):
+    node = make_node()
+    truth = Truth(node)
+    agent = bookkeeper(node.port)
+
+    def boot_until_vitals() -> None:
+        agent.until(lambda: len(agent.of(frames.KIND_VITALS, running(agent, truth))) > 1, 60)
+
+    boot_until_vitals()
+    node.kill()
+    shutil.copytree(node.flash_dir, tmp_path / "image")
+    truth.reset(power=True)
+    boot_until_vitals()
+    truth.reset()
+    boot_until_vitals()
+    node.kill()
+    shutil.rmtree(node.flash_dir)
+    shutil.copytree(tmp_path / "image", node.flash_dir)
+    before = agent.ledger
+    truth.reset(power=True)
+    # Boot 2, again: its hello is refused, and so is that of the next.
+    for _ in range(2):
+        refused = agent.session.rejected.get("replayed_hello", 0)
+        agent.until(lambda refused=refused: agent.session.rejected.get("replayed_hello", 0) > refused, 60)
+        truth.reset(power=True)
+    boot_until_vitals()
+    ledger = agent.ledger
+    assert [(row.counter, row.what) for row in ledger.rows] == [(n, "boot") for n in (1, 2, 2, 3, 3, 4)]
+    assert [bool(row.contradiction) for row in ledger.rows] == [False, False, True, False, True, False]
+    assert all("the same number" in row.contradiction for row in ledger.rows if row.contradiction)
+    after = {row.boot: row.produced for row in ledger.rows}
+    assert all(after[row.boot] >= row.produced for row in before.rows) and ledger.balanced
