@@ -15,8 +15,9 @@ from edge_agent.ledger import Ledger
 from edge_agent.nodes import item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Held, Store
-from firmware.boots import MAX_SAID, read_retained
-from protocol import frames
+from firmware.boots import BOOT_RECORDS, MAX_SAID, MAX_U32, read_retained
+from firmware.flash import Records
+from protocol import cbor, frames
 from protocol import session_events as ev
 from tests.firmware.conftest import Agent
 
@@ -245,3 +246,31 @@ def test_flash_put_back_to_an_earlier_state_is_named_and_lowers_nothing(make_nod
     assert all("the same number" in row.contradiction for row in ledger.rows if row.contradiction)
     after = {row.boot: row.produced for row in ledger.rows}
     assert all(after[row.boot] >= row.produced for row in before.rows) and ledger.balanced
+
+
+def test_the_longest_list_of_statements_fits_into_an_esp32(bare_esp32, make_agent):
+    """Bytecode on an ESP32's heap; the flash is prepared as so many boots would leave it."""
+    state = bare_esp32._flash / "state"
+    state.mkdir(parents=True)
+    last = [(99).to_bytes(4, "big") + bytes(8), 1 << 31, False, 35]
+    older = [[1, 83, MAX_U32, MAX_U32]]
+    older += [[n.to_bytes(4, "big") + bytes(8), 1 << 31, False, 1 << 31] for n in range(84, 99)]
+    record = cbor.dumps([*last, cbor.dumps(older)])
+    for place in BOOT_RECORDS:
+        Records(str(state)).write(place, record)
+    bare_esp32.start()
+    bare_esp32.attach()
+    agent = make_agent(bare_esp32.port)
+    body = agent.until(lambda: agent.of(frames.KIND_BOOT))[0][2]
+    assert max(agent.frames)[:4] == (100).to_bytes(4, "big")
+    assert body[frames.BOOT_PREVIOUS] == last
+    assert body[frames.BOOT_EARLIER] == [[1, 84, MAX_U32, MAX_U32], *older[2:]]
+    assert len(body[frames.BOOT_EARLIER]) == MAX_SAID - 1
+    status = agent.until(lambda: agent.of(frames.KIND_STATUS))[0][2]
+    print("heap free", status[frames.STATUS_HEAP_FREE], "low", status[frames.STATUS_HEAP_LOW])
+    assert status[frames.STATUS_HEAP_LOW] > 12000
+    bare_esp32.bench.pins["STOP"] = 1
+    assert agent.during(bare_esp32.wait) == 0
+    assert bare_esp32.log() == ""
+    written = [cbor.loads(Records(str(state)).read(place) or b"") for place in BOOT_RECORDS]
+    assert [record[4] for record in written if record[2]] == [cbor.dumps([])], "what has arrived is forgotten"
