@@ -28,6 +28,7 @@ class StdioLink:
         self.stream = sys.stdin
         self._chunk = chunk
         self._buffer = bytearray(READ_MAX)
+        self._byte = bytearray(1)
         self._in = select.poll()
         self._in.register(sys.stdin, select.POLLIN)
         self._out = select.poll()
@@ -37,22 +38,21 @@ class StdioLink:
         """What is there now; b"" for nothing, also while the other end is gone."""
         stdin = sys.stdin.buffer
         buffer = self._buffer
+        byte = self._byte
+        poll = self._in.ipoll
         n = 0
         try:
-            while n < READ_MAX and self._readable():
-                byte = stdin.read(1)
-                if not byte:
+            while n < READ_MAX:
+                event = 0
+                for _, event in poll(0):  # noqa: B007 - of one stream there is one event
+                    pass
+                if not event & select.POLLIN or not stdin.readinto(byte):
                     break
                 buffer[n] = byte[0]
                 n += 1
         except OSError:
             pass
         return bytes(memoryview(buffer)[:n])
-
-    def _readable(self):
-        for _, event in self._in.ipoll(0):
-            return event & select.POLLIN
-        return 0
 
     def write(self, data):
         """Give stdout what it takes without waiting; the number of bytes taken."""

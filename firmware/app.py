@@ -2,9 +2,10 @@
 orderly end.
 
 `run(board)` is the whole application; the generated main.py calls it. Tasks: sample (drain the sensors'
-FIFOs), process (everything that becomes a frame), attest, three of the link, and a watch for the wish to
-stop. A task that dies is reported in an event and started again. Anything long is preceded by a drain, so
-that no FIFO runs over behind it.
+FIFOs), process (everything that becomes a frame), attest, and three of the link. Only sample goes by a timer:
+it wakes the others when there is something to do, because every wake-up costs as much as the work it is for.
+A task that dies is reported in an event and started again. Anything long is preceded by a drain, so that no
+FIFO runs over behind it.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from drivers import max30003, max30102
 from firmware.boots import CommitError
 from firmware.clock import Clock
 from firmware.dsp.ecg import EcgChain
+from firmware.dsp.kernels import wave_predicted
 from firmware.dsp.ppg import PpgChain
 from firmware.housekeeping import Heap, status_body
 from firmware.link import Link, sliced
@@ -27,15 +29,15 @@ from firmware.vitals import Contact, vitals_body
 from protocol import frames, waveform
 from protocol.session_states import STREAMING
 
-# Between drains, in turn: not a multiple of the ECG's sample period, so that the brackets of the sample clock
-# fall differently.
-DRAIN_MS = (48, 51, 49, 53)
-# The oximeter's FIFO holds 320 ms: every third drain is enough.
+# Between drains, in turn: half of what the ECG's FIFO holds, and not a multiple of its sample period, so that
+# the brackets of the sample clock fall differently.
+DRAIN_MS = (62, 65, 63, 67)
+# The oximeter's FIFO holds 320 ms: every third drain is enough. The link's timers want 200 ms.
 PPG_EVERY = 3
+BEAT_EVERY = 3
 FRESH_US = 15000
-PROCESS_MS = 100
-ATTEST_MS = 500
-STOP_MS = 500
+PPG_FRESH_US = 150000
+POLL_MS = 50
 STATUS_EVERY_S = 10
 LOSS_EVERY_S = 5
 ALIVE_MS = 4000
@@ -84,7 +86,9 @@ class Node:
         self._label = None
         self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
         self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
-        self._drained = self.clock.ticks_us()
+        self._drained = self._ppg_drained = self.clock.ticks_us()
+        self._work = asyncio.Event()
+        self._sign = asyncio.Event()
         self._second = 0
         self._processed = 0
         self._heap = None
@@ -126,7 +130,7 @@ class Node:
                 frames.WAVE_PERIOD_NS: sensor.period_ns,
                 frames.WAVE_LSB: lsb,
                 frames.WAVE_CODEC: waveform.CODEC,
-                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS),
+                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS, wave_predicted),
             }
             if ready.flags:
                 body[frames.WAVE_FLAGS] = ready.flags
@@ -159,10 +163,14 @@ class Node:
 
     def drain(self):
         """Empty the FIFOs unless that has just been done: something long comes next."""
-        if self._sampling and self.clock.ticks_diff(self.clock.ticks_us(), self._drained) > FRESH_US:
+        clock = self.clock
+        now = clock.ticks_us()
+        if self._sampling and clock.ticks_diff(now, self._drained) > FRESH_US:
             self.ecg.poll()
-            self.ppg.poll()
-            self._drained = self.clock.ticks_us()
+            if clock.ticks_diff(now, self._ppg_drained) > PPG_FRESH_US:
+                self.ppg.poll()
+                self._ppg_drained = clock.ticks_us()
+            self._drained = clock.ticks_us()
 
     # The first frame
 
@@ -206,35 +214,52 @@ class Node:
     # Tasks
 
     async def sample(self):
-        """Drain on time, whatever else goes on; and feed the watchdog while the other tasks live, too."""
+        """Drain on time, whatever else goes on, and wake who has something to do; once a second feed the
+        watchdog while the other tasks live, too, and see whether somebody wants the node to stop.
+        """
         turn = 0
         fed_ms = 0
         while True:
             self.ecg.poll()
             if turn % PPG_EVERY == 0:
                 self.ppg.poll()
+                self._ppg_drained = self.clock.ticks_us()
+            elif turn % BEAT_EVERY == 1:
+                self.link.beat()
             self._drained = self.clock.advance()
+            if (
+                self.ecg.wave.ready is not None
+                or self.ppg.wave.ready is not None
+                or self.clock.seconds != self._second
+            ):
+                self._work.set()
             now_ms = self.clock.now_ms()
-            if now_ms - fed_ms >= FEED_MS and now_ms - min(self.link.alive_ms, self._processed) < ALIVE_MS:
+            if now_ms - fed_ms >= FEED_MS:
                 fed_ms = now_ms
-                self.board.feed_watchdog()
+                if now_ms - min(self.link.alive_ms, self._processed) < ALIVE_MS:
+                    self.board.feed_watchdog()
+                if self.board.stop_requested():
+                    self._ended.set()
             await asyncio.sleep_ms(DRAIN_MS[turn & 3])
             turn += 1
 
     async def process(self):
         """Complete waveforms and each second's readings into frames."""
         while True:
+            await self._work.wait()
+            self._work.clear()
             self._processed = self.clock.now_ms()
             for sensor in self.sensors:
                 if sensor.wave.ready is not None:
                     self.drain()
                     self._flush(sensor)
+                    self.link.beat()
                     await asyncio.sleep_ms(0)
             if self.clock.seconds != self._second:
                 self._second = self.clock.seconds
                 self.drain()
                 self._each_second(self._second)
-            await asyncio.sleep_ms(PROCESS_MS)
+                self.link.beat()
 
     def _flush(self, sensor):
         self.wave(sensor, sensor.wave.ready)
@@ -248,6 +273,8 @@ class Node:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
         if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
             self.sealer.losses()
+        if self.start.attester.due(self._processed):
+            self._sign.set()
         if second % STATUS_EVERY_S == 0:
             body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
             self.sealer.seal(frames.KIND_STATUS, body)
@@ -262,10 +289,9 @@ class Node:
     async def attest(self):
         """Sign what was measured, range by range."""
         while True:
-            now_ms = self.clock.now_ms()
-            if self.start.attester.due(now_ms):
-                await self._attest(now_ms)
-            await asyncio.sleep_ms(ATTEST_MS)
+            await self._sign.wait()
+            self._sign.clear()
+            await self._attest(self.clock.now_ms())
 
     async def _attest(self, now_ms):
         self._signing = True
@@ -274,12 +300,6 @@ class Node:
             self.sealer.seal(frames.KIND_ATTEST, body)
         finally:
             self._signing = False
-
-    async def watch(self):
-        """Until somebody wants the node to stop."""
-        while not self.board.stop_requested():
-            await asyncio.sleep_ms(STOP_MS)
-        self._ended.set()
 
     def died(self, name, error):
         """A task ended by an error: say so if memory allows; a boot whose frames no longer add up ends."""
@@ -304,7 +324,6 @@ class Node:
                 ("sample", self.sample),
                 ("process", self.process),
                 ("attest", self.attest),
-                ("watch", self.watch),
                 ("receive", link.receive),
                 ("send", link.send),
                 ("key work", link.work),
@@ -318,10 +337,10 @@ class Node:
         """Everything measured becomes a frame, everything sealed has its chance to go, and flash says that
         the end was orderly.
         """
-        for name in ("sample", "process", "watch"):
+        for name in ("sample", "process"):
             running[name].cancel()
         while self._signing:
-            await asyncio.sleep_ms(ATTEST_MS // 10)
+            await asyncio.sleep_ms(POLL_MS)
         running["attest"].cancel()
         for sensor in self.sensors:
             sensor.poll()
@@ -340,7 +359,8 @@ class Node:
             self.session.state == STREAMING and self.sealer.box.waiting() and self.clock.now_ms() < until_ms
         ):
             self.board.feed_watchdog()
-            await asyncio.sleep_ms(STOP_MS // 10)
+            self.link.beat()
+            await asyncio.sleep_ms(POLL_MS)
         try:
             box = self.sealer.box
             self.start.record.close(box.next_seq, not box.holds(0))

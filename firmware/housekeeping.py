@@ -4,24 +4,24 @@ import gc
 
 from protocol import frames
 
-# MicroPython collects when an allocation fails; by then the heap is in pieces. Collecting after this share of
-# it is allocated keeps large free blocks together at the price of one pass (1 % of the time at the usual
-# rate).
-COLLECT_SHARE = 4
-
 
 class Heap:
     """Free bytes of the heap, as left by a collection: what is garbage is not use."""
 
     def __init__(self):
-        gc.collect()
-        self.low = gc.mem_free()
-        gc.threshold(self.low // COLLECT_SHARE)
+        self.low = gc.mem_alloc() + gc.mem_free()
+        self.measure()
 
     def measure(self):
-        """Collect; the bytes free now. `low` is the least that was ever found."""
+        """Collect; the bytes free now. `low` is the least that was ever found.
+
+        MicroPython collects when an allocation fails; by then the heap is in pieces. Here it does when as
+        much has been allocated as is free now. The frames of calls are counted in that, too, but are given
+        back at once, so that about half of it is garbage when it comes to that, and large free blocks stay.
+        """
         gc.collect()
         free = gc.mem_free()
+        gc.threshold(free)
         self.low = min(self.low, free)
         return free
 

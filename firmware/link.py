@@ -10,7 +10,6 @@ import asyncio
 
 from protocol import session_events as ev
 
-TICK_MS = 100
 BUSY_MS = 10
 # After a wake-up without a byte (a cable pulled out of a pty, a stray edge): a pause, or the wait would spin.
 NOTHING_MS = 100
@@ -29,6 +28,7 @@ class Link:
         self._pending = None
         self._jobs = []
         self._job_waits = asyncio.Event()
+        self._beat = asyncio.Event()
         self.alive_ms = 0
 
     # Receiving
@@ -59,8 +59,12 @@ class Link:
 
     # Sending
 
+    def beat(self):
+        """There may be something to send, or a timer has run out: to be called at least every 200 ms."""
+        self._beat.set()
+
     async def send(self):
-        """Task: the session's timers, and its messages as fast as the wire takes them."""
+        """Task: the session's timers, and its messages as fast as the wire takes them; woken by beat()."""
         while True:
             now_ms = self.alive_ms = self._clock.now_ms()
             self._session.tick(now_ms)
@@ -69,7 +73,11 @@ class Link:
             if job is not None:
                 self._jobs.append(job)
                 self._job_waits.set()
-            await asyncio.sleep_ms(BUSY_MS if self.push(now_ms) else TICK_MS)
+            if self.push(now_ms):
+                await asyncio.sleep_ms(BUSY_MS)
+            else:
+                await self._beat.wait()
+                self._beat.clear()
 
     def push(self, now_ms):
         """Give the wire what it takes now; whether something is left over."""
@@ -95,6 +103,7 @@ class Link:
             self._job_waits.clear()
             while self._jobs:
                 await sliced(self._jobs.pop(0), self._clock)
+                self.beat()
 
 
 def readable(stream):

@@ -83,11 +83,28 @@ def _put(out: bytearray, obj: "Any", depth: int) -> None:
         if depth == MAX_DEPTH:
             raise LocalError(f"more than {MAX_DEPTH} arrays and maps within each other")
         _put_head(out, 0xA0, len(obj))
+        if _all_uint(obj):
+            # Whose encodings have the order of the numbers: the maps of every frame.
+            for key in sorted(obj):
+                _put_head(out, 0x00, key)
+                value = obj[key]
+                if type(value) is int and value >= 0:
+                    _put_head(out, 0x00, value)
+                else:
+                    _put(out, value, depth + 1)
+            return
         for key, encoded in _sorted_keys(obj):
             out.extend(encoded)
             _put(out, obj[key], depth + 1)
     else:
         raise TypeError(f"CBOR here carries no {type(obj).__name__}")
+
+
+def _all_uint(mapping: "dict[Any, Any]") -> bool:
+    for key in mapping:  # noqa: SIM110 - a generator is an allocation
+        if type(key) is not int or key < 0:
+            return False
+    return True
 
 
 def _sorted_keys(mapping: "dict[Any, Any]") -> "list[tuple[Any, bytes]]":
@@ -185,8 +202,12 @@ def _array(
         raise CborError(f"an array of {n} items where {end - at} bytes are left", pos)
     items: "list[Any]" = []
     for _ in range(n):
-        item, at = _item(buf, at, end, depth + 1)
-        items.append(item)
+        if at < end and buf[at] < 24:
+            items.append(buf[at])
+            at += 1
+        else:
+            item, at = _item(buf, at, end, depth + 1)
+            items.append(item)
     return items, at
 
 

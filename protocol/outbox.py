@@ -166,7 +166,9 @@ class Outbox:
 
     def next_frame(self, now_ms: int) -> "Sent | None":
         """The frame to put on the wire now, marked as in flight; None: nothing to send, or a full window."""
-        sent = self._due(now_ms)
+        if not self._frames:
+            return None
+        sent = self._due(now_ms) if self._flight else None
         if sent is not None:
             self.resent += 1
         else:

@@ -26,7 +26,10 @@ from protocol.errors import CodecError, LocalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    # samples, n, bits, k0, out, most -> size
+    Loop = Callable[[Sequence[int], int, int, int, bytearray, int], int]
 
 CODEC = 1
 MAX_BITS = 18
@@ -34,24 +37,29 @@ MAX_SAMPLES = 65535
 
 _RAW = 0x20
 _ZEROS = 16
+_K_MAX = 21
 _SLACK = 8
 
 
-def encode(samples: "Sequence[int]", n: int, bits: int = MAX_BITS) -> bytes:
-    """The first `n` of `samples` (signed, `bits` wide) as one block; LocalError when one does not fit."""
+def encode(samples: "Sequence[int]", n: int, bits: int = MAX_BITS, loop: "Loop | None" = None) -> bytes:
+    """The first `n` of `samples` (signed, `bits` wide) as one block; LocalError when one does not fit.
+
+    `loop`: a native twin of `predicted`, which may want `samples` in an array('i').
+    """
     if not 0 < n <= MAX_SAMPLES or not 2 <= bits <= MAX_BITS:
         raise LocalError(f"a block of {n} samples of {bits} bits")
     most = 1 + ((n * bits + 7) >> 3)
     out = bytearray(most + _SLACK)
     out[0] = bits
-    half = 1 << (bits - 1)
-    size = _predicted(samples, n, bits, half, out, most)
+    # Differences beyond those of MAX_BITS would leave the 32 bits that the loop has.
+    k = first_k(samples, n)
+    size = (loop or predicted)(samples, n, bits, k, out, most) if k <= _K_MAX else -1
     if size < 0:
         raise LocalError(f"a sample wider than {bits} bits")
     if size >= most:
         size = most
         out[0] = _RAW | bits
-        _raw(samples, n, bits, half, out)
+        _raw(samples, n, bits, 1 << (bits - 1), out)
     return bytes(memoryview(out)[:size])
 
 
@@ -69,12 +77,14 @@ def first_k(samples: "Sequence[int]", n: int) -> int:
     return k
 
 
-def _predicted(samples: "Sequence[int]", n: int, bits: int, half: int, out: bytearray, most: int) -> int:
-    """Fill `out` from offset 1; the size of the block, `most` or more when raw is better, or -1."""
+def predicted(samples: "Sequence[int]", n: int, bits: int, k: int, out: bytearray, most: int) -> int:
+    """Fill `out` from offset 1; the size of the block, `most` or more when raw is better, or -1 when a sample
+    is too wide. `k`: k0.
+    """
+    half = 1 << (bits - 1)
     x0 = samples[0]
     if not -half <= x0 < half:
         return -1
-    k = first_k(samples, n)
     a = 21 << k
     top = 28 << k
     acc = (x0 + half) << 5 | k
@@ -222,8 +232,8 @@ def _decode_predicted(data: "bytes | bytearray | memoryview", n: int, bits: int)
     k = acc >> have & 31
     x = (acc >> (have + 5)) - half
     acc &= (1 << have) - 1
-    if k > 21:
-        raise CodecError(f"k0 {k} is beyond 21", 1)
+    if k > _K_MAX:
+        raise CodecError(f"k0 {k} is beyond {_K_MAX}", 1)
     out[0] = x
     a = 21 << k
     top = 28 << k

@@ -43,7 +43,10 @@ class Bridge:
         self._head = wire.HEADER + (8 if stamp else 0)
         self._payload = self._out[self._head :]
         self._in_head = self._in[: wire.HEADER]
-        self._frames = {}  # by payload length, of which there are few: the view to check, the view to send
+        # Views by payload length, of which there are few: of a request, what is checked and what is sent; of
+        # a reply, what comes behind its header, what is checked, and the payload.
+        self._frames = {}
+        self._replies = {}
         self._seq = 0
         self.retries = 0
         self.sync()
@@ -120,23 +123,29 @@ class Bridge:
         for attempt in range(self._attempts):
             if attempt:
                 self.retries += 1
-            self._write(frame)
+            n = None
+            try:
+                n = self._stream.write(frame)
+            except OSError as e:
+                self._failed(e)
+            if n != len(frame):
+                self._write(frame, n or 0)
             n = self._receive(seq)
             if n < 0:
                 continue
             status = self._in[3]
             if status == wire.OK:
-                return self._in[wire.HEADER : wire.HEADER + n]
+                return self._replies[n][2]
             raise OSError(ENODEV if status == wire.NACK else EINVAL)
         raise OSError(ETIMEDOUT)
 
-    def _write(self, frame) -> None:
+    def _write(self, frame, at: int) -> None:
+        """The rest of a request of which the stream took only `at` bytes at once."""
         start = self._ticks_ms()
-        at = 0
         while at < len(frame):
             n = None
             try:
-                n = self._stream.write(frame[at:] if at else frame)
+                n = self._stream.write(frame[at:])
             except OSError as e:
                 self._failed(e)
             at += n or 0
@@ -146,7 +155,7 @@ class Bridge:
     def _receive(self, seq: int) -> int:
         """Wait for the reply to `seq`; the length of its payload, or -1 when the time is up."""
         data = self._in
-        start = heard = self._ticks_ms()
+        start = heard = -1  # looked at when something does not come at once
         have = 0
         view = self._in_head  # where the bytes still wanted go; made anew only when that changes
         while True:
@@ -157,11 +166,15 @@ class Bridge:
                 self._failed(e)
             if n:
                 have += n
-                heard = self._ticks_ms()
+                heard = -1
             else:
                 if n == 0 and self._closed is not None:
                     self._closed()
                 now = self._ticks_ms()
+                if start < 0:
+                    start = now
+                if heard < 0:
+                    heard = now
                 if self._ticks_diff(now, start) > self._timeout_ms:
                     return -1
                 if not have or self._ticks_diff(now, heard) <= SILENCE_MS:
@@ -171,15 +184,22 @@ class Bridge:
             while have >= want:
                 length = data[1] | (data[2] << 8)
                 if data[0] == wire.REPLY and length <= wire.MAX_PAYLOAD:
+                    views = self._replies.get(length)
                     want = wire.OVERHEAD + length
                     if have < want:
+                        view = views[0] if views and have == wire.HEADER else data[have:want]
                         break
                     end = want - 2
-                    if data[4] == seq and data[end] | (data[end + 1] << 8) == wire.check(data[1:end]):
+                    checked = views[1] if views else data[1:end]
+                    if data[4] == seq and data[end] | (data[end + 1] << 8) == wire.check(checked):
+                        if views is None:
+                            behind = data[wire.HEADER : want]
+                            self._replies[length] = (behind, checked, behind[:length])
                         return length
                 have = self._resync(have)
                 want = wire.HEADER
-            view = data[have:want]
+            else:
+                view = data[have:want]
 
     def _resync(self, have: int) -> int:
         """Drop bytes up to the next that can begin a reply; how many are left."""
@@ -209,12 +229,15 @@ class RemoteSPI:
 
     def write_readinto(self, out, into) -> None:
         """Exchange len(out) bytes; `into` has the same length."""
-        payload = self._bridge.payload
-        struct.pack_into("<BH", payload, 0, self._device, len(out))
+        bridge = self._bridge
+        payload = bridge.payload
+        payload[0] = self._device
+        payload[1] = len(out) & 0xFF
+        payload[2] = len(out) >> 8
         sent = bytes(out).rstrip(b"\0")
         end = 3 + len(sent)
         payload[3:end] = sent
-        memoryview(into)[:] = self._bridge.request(wire.SPI, end)
+        into[:] = bridge.request(wire.SPI, end)
 
 
 class RemoteI2C:
@@ -228,7 +251,7 @@ class RemoteI2C:
         """Fill `buf` from a register on. OSError ENODEV: nobody acknowledged."""
         n = len(buf)
         struct.pack_into("<BBBH", self._bridge.payload, 0, self._bus, address, register, n)
-        memoryview(buf)[:] = self._bridge.request(wire.I2C_READ, 5)
+        buf[:] = self._bridge.request(wire.I2C_READ, 5)
 
     def writeto_mem(self, address: int, register: int, buf) -> None:
         """Write `buf` from a register on."""

@@ -12,6 +12,7 @@ except ImportError:  # MicroPython, which evaluates no annotations
     pass
 
 from firmware.dsp import ecg_kernel, ppg_kernel
+from protocol import waveform
 
 NATIVE = False
 WORD_SHIFT = 32 if sys.maxsize > 0x7FFFFFFF else 0
@@ -19,14 +20,16 @@ WORD_SHIFT = 32 if sys.maxsize > 0x7FFFFFFF else 0
 ecg_block: Any = ecg_kernel.ecg_block
 ppg_block: Any = ppg_kernel.ppg_block
 ppg_moments: Any = ppg_kernel.ppg_moments
+wave_predicted: Any = waveform.predicted
 
 if sys.implementation.name == "micropython":
     try:
-        from firmware.dsp import ecg_kernel_fast, ppg_kernel_fast
+        from firmware.dsp import ecg_kernel_fast, ppg_kernel_fast, waveform_fast
 
         ecg_block = ecg_kernel_fast.ecg_block
         ppg_block = ppg_kernel_fast.ppg_block
         ppg_moments = ppg_kernel_fast.ppg_moments
+        wave_predicted = waveform_fast.predicted
         NATIVE = True
     except (SyntaxError, ImportError, MemoryError):  # no native emitter, files left out, no executable memory
         pass

@@ -42,6 +42,33 @@ def int_samples(values):
     return array("i", values)
 
 
+def loops():
+    """The pure loop, and the native one where there is one."""
+    from firmware.dsp import kernels
+
+    return (waveform.predicted, kernels.wave_predicted) if kernels.NATIVE else (waveform.predicted,)
+
+
+def test_the_native_loop_makes_the_same_blocks():
+    for loop in loops():
+        for bits in (2, 3, 8, 11, 12, 16, 17, 18):
+            for n in (1, 2, 3, 8, 9, 10, 64, 300):
+                for name, samples in signals(bits, n):
+                    words = int_samples(samples)
+                    block = waveform.encode(words, n, bits, loop)
+                    assert block == waveform.encode(words, n, bits), (bits, n, name)
+            half = 1 << (bits - 1)
+            for at in (0, 1, 3, 63):
+                for wrong in (half, -half - 1, 1 << 30, -(1 << 30)):
+                    words = int_samples([0] * 64)
+                    words[at] = wrong
+                    try:
+                        waveform.encode(words, 64, bits, loop)
+                        raise AssertionError((bits, at, wrong))
+                    except LocalError:
+                        pass
+
+
 def test_every_sample_comes_back_and_the_size_is_bounded():
     for bits in (2, 3, 8, 11, 12, 16, 17, 18):
         for n in (1, 2, 3, 8, 9, 10, 64):

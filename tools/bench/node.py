@@ -8,8 +8,8 @@ everything counts, also the unix socket that stands for its buses and the pty th
 second node, in which every turn of a task is timed (node_watch.py), then says how long a turn takes and how
 often memory is collected. Being watched costs it time, so it is not the one whose CPU time is given.
 
-Turns are measured on the wall's clock: on a busy host the longest of all may be the host's doing; the 99th
-percentile is not.
+Turns are measured on the wall's clock, less what the process waited for a processor. Caches that others have
+filled meanwhile still count: on a busy host all figures are higher.
 """
 
 import argparse

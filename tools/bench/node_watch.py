@@ -3,8 +3,8 @@ task keeps the others from theirs, and how often memory is collected.
 
 Writes to stderr "T task µs" for a turn of NOTED_US or more, and every REPORT_S "N task turns" and "G passes
 µs-a-pass". A turn ends where the task waits, or where the sensors are drained within it: until then nobody
-looks at the FIFOs. Generators of slow work give way after every step here, since on an ESP32 one or two fill
-a slice.
+looks at the FIFOs. Time in which the host let another process run is taken off; waiting for the bus is not.
+Generators of slow work give way after every step here, since on an ESP32 one or two fill a slice.
 """
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
@@ -18,14 +18,18 @@ NOTED_US = 100
 REPORT_S = 5
 PASSES = 5
 _turns = {}
+_schedule = open("/proc/self/schedstat", "rb")  # noqa: SIM115 - for the life of the VM
+_text = bytearray(80)
 
 
 class State:
-    """Of the turn that goes on: `since` when, whose `name` (None: nobody's). `passes` seen, by `canary`: the
-    descriptor of a file that nobody holds, which is closed when memory is collected.
+    """Of the turn that goes on: `since` when, how long the process had `waited_us` for a processor by then,
+    whose `name` (None: nobody's). `passes` seen, by `canary`: the descriptor of a file that nobody holds, which
+    is closed when memory is collected.
     """
 
     since = 0
+    waited_us = 0
     name = None
     canary = -1
     passes = 0
@@ -42,9 +46,30 @@ def look():
         file.close()
 
 
+def waited_us():
+    """How long this process has waited for a processor since it began (proc(5), schedstat)."""
+    _schedule.seek(0)
+    n = _schedule.readinto(_text)
+    i = 0
+    while _text[i] != 32:
+        i += 1
+    ns = 0
+    while i + 1 < n and _text[i + 1] != 32:
+        i += 1
+        ns = ns * 10 + _text[i] - 48
+    return ns // 1000
+
+
+def begin():
+    """A turn begins."""
+    State.waited_us = waited_us()
+    State.since = ticks_us()
+
+
 def end():
     """A turn ends."""
     took = ticks_us() - State.since
+    took -= waited_us() - State.waited_us
     name = State.name
     _turns[name] += 1
     if took >= NOTED_US:
@@ -64,7 +89,7 @@ class Watched:
     def send(self, value):
         """One turn."""
         State.name = self._name
-        State.since = ticks_us()
+        begin()
         try:
             return self._coro.send(value)
         finally:
@@ -105,7 +130,7 @@ def install(app, link):
         if State.name is not None:
             end()
         plain_drain(node)
-        State.since = ticks_us()
+        begin()
 
     async def live(node):
         reporter = asyncio.create_task(report())

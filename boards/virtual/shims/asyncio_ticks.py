@@ -11,6 +11,10 @@ tasks that a node has.
 import sys
 from time import ticks_diff, ticks_ms
 
+# What ticks_diff(a, b) >= 0 comes to, for the ticks of the time beside this file.
+_MASK = (1 << 30) - 1
+_HALF = 1 << 29
+
 
 class TaskQueue:
     """Tasks by the time at which they are due; those due at the same time in the order of their coming."""
@@ -26,7 +30,7 @@ class TaskQueue:
         task.ph_key = key = ticks_ms() if key is None else key
         after = None
         at = self._head
-        while at is not None and ticks_diff(key, at.ph_key) >= 0:
+        while at is not None and (key - at.ph_key) & _MASK < _HALF:
             after = at
             at = at.following
         task.following = at

@@ -19,26 +19,38 @@ _START_MS = _PERIOD - 5_000
 STEP_US = 4_000
 
 speed = float(os.getenv("VITALWIRE_SPEED") or 1)
-_last = _wall.ticks_us()
+_now = _wall.ticks_us
+_since = _wall.ticks_diff
+_begun = _last = _now()
 _node = 0
 
 
-def node_us() -> int:
+def _node_us() -> int:
     """Microseconds of node time since it started."""
     global _node, _last
-    now = _wall.ticks_us()
-    gone = _wall.ticks_diff(now, _last)
+    now = _now()
+    gone = int(_since(now, _last) * speed)
     _last = now
-    if speed != 1:
-        gone = int(gone * speed)
-        if gone > STEP_US:
-            gone = STEP_US
+    if gone > STEP_US:
+        gone = STEP_US
     _node += gone
     return _node
 
 
-def ticks_us() -> int:
-    return (node_us() + _START_US) & _MASK
+def _wall_us() -> int:
+    """The same at the wall's own speed."""
+    return _since(_now(), _begun)
+
+
+def _wall_ticks_us() -> int:
+    return (_since(_now(), _begun) + _START_US) & _MASK
+
+
+def _ticks_us() -> int:
+    return (_node_us() + _START_US) & _MASK
+
+
+node_us, ticks_us = (_wall_us, _wall_ticks_us) if speed == 1 else (_node_us, _ticks_us)
 
 
 def ticks_ms() -> int:
@@ -81,7 +93,7 @@ def rest(us: int, watch=None) -> bool:
         now = _wall.ticks_us()
         at = _node + int(_wall.ticks_diff(now, _last) * speed)
         _last = now
-        _node = at if at < end or speed == 1 else end
+        _node = at if at < end else end
 
 
 def sleep_us(us: int) -> None:
