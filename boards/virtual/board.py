@@ -15,7 +15,8 @@ from boards.virtual.remote_bus import RemoteI2C, RemoteSPI
 
 ENTROPY_BYTES = 64
 LINK_CHUNK = 512
-WATCHDOG_MS = 5000
+# Of the wall: long enough for a VM that its host lets run only now and then.
+WATCHDOG_MS = 15000
 EXIT_RESET = 64  # the rig starts a VM that ends so again
 
 
