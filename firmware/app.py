@@ -252,7 +252,9 @@ class Node:
             for sensor in self.sensors:
                 if sensor.wave.ready is not None:
                     self.drain()
-                    self._flush(sensor)
+                    # The drain itself may have sealed it, for want of room.
+                    if sensor.wave.ready is not None:
+                        self._flush(sensor)
                     self.link.beat()
                     await asyncio.sleep_ms(0)
             if self.clock.seconds != self._second:

@@ -30,6 +30,16 @@ def patched(tree: Path, folder: Path, code: str) -> Path:
     return copy
 
 
+def samples_of(agent):
+    """What the frames of the newest boot hold, by channel; nothing may be missing."""
+    received = {channel: [] for channel in (frames.CH_ECG, frames.CH_PPG_RED, frames.CH_PPG_IR)}
+    for _, _, body in agent.of(frames.KIND_WAVE):
+        assert frames.WAVE_MISSED not in body
+        samples = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+        received[body[frames.WAVE_CHANNEL]] += samples
+    return received
+
+
 def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
     node = make_node()
     agent = make_agent(node.port)
@@ -89,16 +99,44 @@ def test_what_arrives_is_what_the_fifos_gave(make_node, make_agent):
     agent.until(lambda: len(agent.of(frames.KIND_STATUS)) >= 2)
     agent.during(node.stop)
     agent.whole()
-    received = {channel: [] for channel in (frames.CH_ECG, frames.CH_PPG_RED, frames.CH_PPG_IR)}
-    for _, _, body in agent.of(frames.KIND_WAVE):
-        assert frames.WAVE_MISSED not in body
-        samples = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
-        received[body[frames.WAVE_CHANNEL]] += samples
+    received = samples_of(agent)
     log = node.fifo_log
     assert received[frames.CH_ECG] == [code >> 3 for code in log.ecg.codes]
     assert received[frames.CH_PPG_RED] == list(log.ppg.red)
     assert received[frames.CH_PPG_IR] == list(log.ppg.infrared)
     assert len(received[frames.CH_ECG]) > 4900
+
+
+HELD_UP = """
+import time
+from firmware.app import Node
+each_second = Node._each_second
+def held_up(self, second):
+    each_second(self, second)
+    wave = self.ecg.wave
+    while second > 2 and not (wave.ready is not None and wave._filling.n >= 20 + second * 5 % 30):
+        time.sleep_ms(47)
+        self.drain()
+Node._each_second = held_up
+"""
+
+
+def test_a_process_task_that_is_held_up_loses_and_repeats_no_sample(
+    make_node, make_agent, virtual_tree, tmp_path
+):
+    """The buffers run out of room behind complete frames, at any moment between two drains."""
+    node = make_node(tree=patched(virtual_tree, tmp_path, HELD_UP), speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) >= 15)
+    agent.during(node.stop)
+    agent.whole()
+    told = [body.get(frames.EVENT_TEXT) for _, _, body in agent.of(frames.KIND_EVENT)]
+    assert codes(agent) == [frames.EVENT_STOP], told
+    received = samples_of(agent)
+    log = node.fifo_log
+    assert received[frames.CH_ECG] == [code >> 3 for code in log.ecg.codes]
+    assert received[frames.CH_PPG_RED] == list(log.ppg.red)
+    assert received[frames.CH_PPG_IR] == list(log.ppg.infrared)
 
 
 def test_everything_is_attested_but_the_last_attestation(make_node, make_agent):
@@ -258,7 +296,9 @@ def test_a_task_that_dies_is_told_and_starts_again(make_node, make_agent, virtua
     assert body[frames.EVENT_PRIORITY] == frames.PRIORITY_HIGH
     readings = len(agent.of(frames.KIND_VITALS))
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > readings + 2)
-    assert codes(agent).count(frames.EVENT_INTERNAL_ERROR) == 1 and node.resets == 0
+    told = [b.get(frames.EVENT_TEXT) for _, _, b in agent.of(frames.KIND_EVENT)]
+    assert codes(agent).count(frames.EVENT_INTERNAL_ERROR) == 1, told
+    assert node.resets == 0
 
 
 BREAKS = """
