@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     class Spi(Protocol):
         """The part of machine.SPI that is used."""
 
-        def write_readinto(self, __out: memoryview, __into: memoryview) -> object: ...
+        def write_readinto(self, __out: memoryview, __into: memoryview) -> object:
+            """As machine.SPI's."""
+            ...
 
 
 PART = "MAX30003"

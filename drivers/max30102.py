@@ -29,10 +29,13 @@ if TYPE_CHECKING:
     class I2c(Protocol):
         """The part of machine.I2C that is used."""
 
-        def readfrom_mem_into(
-            self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview"
-        ) -> object: ...
-        def writeto_mem(self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview") -> object: ...
+        def readfrom_mem_into(self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview") -> object:
+            """As machine.I2C's."""
+            ...
+
+        def writeto_mem(self, __addr: int, __memaddr: int, __buf: "bytearray | memoryview") -> object:
+            """As machine.I2C's."""
+            ...
 
 
 PART = "MAX30102"

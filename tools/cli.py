@@ -43,9 +43,11 @@ class Commands(click.Group):
     """The agent's commands, and the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, whether or not their module can be imported."""
         return sorted([*PLACES, *(_agent_commands())])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported only now; None for an unknown name."""
         place = PLACES.get(cmd_name)
         if place is None:
             return _agent_commands().get(cmd_name)
@@ -60,6 +62,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest name in the error."""
         if self.get_command(ctx, args[0]) is None:
             near = get_close_matches(args[0], self.list_commands(ctx), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -34,6 +34,7 @@ def render(content: Any) -> str:
 
 
 def main() -> int:
+    """Write the files; the exit status: 1 when --check finds one that would change."""
     parser = argparse.ArgumentParser(description="Write the vectors of the wire protocol.")
     parser.add_argument("--check", action="store_true", help="only say which files would change")
     check = parser.parse_args().check

@@ -20,6 +20,7 @@ class EcgLog:
         self.sample = self.codes.append
 
     def cut(self) -> None:
+        """Sampling begins anew here."""
         self.cuts.append(len(self.codes))
 
 
@@ -32,10 +33,12 @@ class PpgLog:
         self.cuts: list[int] = []
 
     def pair(self, red: int, infrared: int) -> None:
+        """One read from the FIFO: both colours, 18-bit codes."""
         self.red.append(red)
         self.infrared.append(infrared)
 
     def cut(self) -> None:
+        """Sampling begins anew here."""
         self.cuts.append(len(self.red))
 
 

@@ -63,6 +63,7 @@ class Intake:
 
     @property
     def collector_id(self) -> bytes:
+        """The collector's id, 8 bytes."""
         return self._identity.id
 
     def handle(self, topic: str, payload: bytes) -> list[Reply]:

@@ -94,6 +94,7 @@ class Store:
         return db
 
     def close(self) -> None:
+        """Close the file; what is committed stays."""
         self.db.close()
 
     @contextmanager
@@ -119,10 +120,12 @@ class Store:
     # ---- small facts
 
     def meta(self, name: str) -> bytes | None:
+        """What was kept under a name, or None."""
         row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]
 
     def set_meta(self, name: str, value: bytes) -> None:
+        """Keep `value` under a name, in place of what was there."""
         self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def count(self, name: str, cause: str = "", n: int = 1) -> None:
@@ -133,6 +136,7 @@ class Store:
         )
 
     def counters(self, name: str) -> dict[str, int]:
+        """Cause → number."""
         return dict(self.db.execute("SELECT cause, n FROM counters WHERE name = ? ORDER BY cause", (name,)))
 
     def alarm(self, at_ms: int, code: str, detail: str) -> None:
@@ -142,6 +146,7 @@ class Store:
         )
 
     def alarms(self) -> list[tuple[int, str, str]]:
+        """(Unix ms, code, detail) of every alarm, oldest first."""
         return self.db.execute("SELECT at_ms, code, detail FROM alarms ORDER BY id").fetchall()
 
     # ---- batches and chains
@@ -233,6 +238,7 @@ class Store:
         )
 
     def set_linkage(self, batch: int, linkage: int) -> None:
+        """Say how a batch hangs on its predecessor."""
         self.db.execute("UPDATE batches SET linkage = ? WHERE id = ?", (linkage, batch))
 
     # ---- frames

@@ -29,6 +29,7 @@ class Trust:
         return self._agents.get(agent)
 
     def ids(self) -> list[bytes]:
+        """The ids of all known agents, sorted; files that came meanwhile count."""
         self._refresh()
         return sorted(self._agents)
 

@@ -36,6 +36,7 @@ class Report:
 
     @property
     def sound(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
 
 

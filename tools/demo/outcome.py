@@ -27,6 +27,7 @@ class Outcome:
 
     @property
     def verified(self) -> bool:
+        """Whether every signature, chain and sample that was looked at holds."""
         return not self.unproved
 
     @property
@@ -36,6 +37,7 @@ class Outcome:
 
     @property
     def good(self) -> bool:
+        """Whether the demo ends with status 0."""
         return not self.unproved and not self.unbalanced and not self.empty
 
     def summary(self) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class NodeReadings:
 
     @property
     def spo2_mean(self) -> float | None:
+        """Mean of the readings in percent; None without one."""
         return self.spo2_sum / self.spo2_count if self.spo2_count else None
 
     @property

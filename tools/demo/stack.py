@@ -77,6 +77,7 @@ class Stack:
 
     @property
     def children(self) -> tuple[Child, ...]:
+        """All processes but the nodes', in the order in which they start."""
         return self.broker, self.collector, self.agent
 
     @property

@@ -25,11 +25,15 @@ class Ref:
 
 @dataclass(frozen=True)
 class Literal:
+    """One value and no other."""
+
     value: Any
 
 
 @dataclass(frozen=True)
 class Range:
+    """Integers from `low` to `high`, both included."""
+
     low: int
     high: int
 
@@ -52,12 +56,16 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Tagged:
+    """An item under a CBOR tag."""
+
     tag: int
     item: "Node"
 
 
 @dataclass(frozen=True)
 class Choice:
+    """The first of `options` that fits."""
+
     options: "tuple[Node, ...]"
 
 
@@ -73,11 +81,15 @@ class Element:
 
 @dataclass(frozen=True)
 class Array:
+    """An array of these elements in this order."""
+
     elements: "tuple[Element, ...]"
 
 
 @dataclass(frozen=True)
 class Member:
+    """The value of a map's key; `note` is the comment beside it."""
+
     item: "Node"
     required: bool
     note: str
@@ -96,6 +108,8 @@ Node = Ref | Literal | Range | Sized | Embedded | Tagged | Choice | Array | Map
 
 @dataclass
 class Schema:
+    """`rules` and the comment beside each, by name."""
+
     rules: dict[str, Node] = field(default_factory=dict[str, Node])
     notes: dict[str, str] = field(default_factory=dict[str, str])
 

@@ -50,6 +50,7 @@ class Place:
 
     @property
     def name(self) -> str:
+        """The place as a line shows it."""
         return " ".join(self.names[:2])
 
 
@@ -87,12 +88,14 @@ class Walker:
                 self.line(len(self.data), Place(["?"], 0, offset), "not read any further")
 
     def problem(self, offset: int, why: str, layer: str = "schema") -> None:
+        """Note what is wrong at `offset`; a trial ends there with Stop."""
         if self.trial:
             raise Stop(offset)
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(self.base + offset, layer, why))
 
     def line(self, end: int, place: Place, text: str, note: str = "") -> None:
+        """Note what the bytes from the place's offset to `end` mean."""
         if not self.trial:
             offset = place.shown
             rules = tuple(name for name in place.names if name in self.schema.rules)
@@ -168,6 +171,7 @@ class Walker:
         return best
 
     def embedded(self, buf: memoryview, n: int, at: int, node: cddl.Embedded, place: Place) -> int:
+        """A byte string of `n` bytes at `at` that holds an item itself; the offset after it."""
         if n > len(buf) - at:
             raise CborError(f"a string of {n} bytes where {len(buf) - at} are left", at)
         self.line(at, place, f"{n} bytes of CBOR", place.note)
@@ -178,6 +182,7 @@ class Walker:
         return at + n
 
     def map(self, buf: memoryview, n: int, at: int, node: cddl.Node, place: Place) -> int:
+        """A map of `n` pairs, the first at `at`; the offset after it."""
         enough(buf, at, n, 2)
         members = node.members if isinstance(node, cddl.Map) else {}
         self.line(at, place, f"map of {n}", place.note)
@@ -208,6 +213,7 @@ class Walker:
         return at
 
     def array(self, buf: memoryview, n: int, at: int, node: cddl.Node, place: Place) -> int:
+        """An array of `n` items, the first at `at`; the offset after it."""
         enough(buf, at, n, 1)
         self.line(at, place, f"array of {n}", place.note)
         whatever = (cddl.Element("", 0, n, cddl.Ref("any")),)

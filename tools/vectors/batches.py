@@ -8,6 +8,7 @@ from tools.vectors.keys import AGENT, BOOT_ID, COLLECTOR, NODE, secret
 
 
 def batch_vectors() -> Any:
+    """The content of batch.json."""
     entries = [
         batch.identity_entry(NODE.id, *NODE.public()),
         *(

@@ -72,6 +72,7 @@ _BAD_CBOR = {
 
 
 def cbor_vectors() -> Any:
+    """The content of cbor.json."""
     bad: list[Any] = []
     for name, encoded in _BAD_CBOR.items():
         try:
@@ -83,6 +84,7 @@ def cbor_vectors() -> Any:
 
 
 def cobs_vectors() -> Any:
+    """The content of cobs.json."""
     run = bytes(range(1, 255))
     sent = [b"\0", b"\0\0", b"\x01", b"11\0" + b"3", b"1111", b"1\0\0\0", run, b"\0" + run, run + b"\xff"]
     sent += [run + b"\0", run[1:] + b"\xff\0", run[1:] + b"\0\x01", run + run, bytes(300), run[:253]]
@@ -129,6 +131,7 @@ def _blocks() -> list[tuple[str, int, list[int]]]:
 
 
 def waveform_vectors() -> Any:
+    """The content of waveform.json."""
     blocks: list[Any] = []
     for name, bits, samples in _blocks():
         block = waveform.encode(samples, len(samples), bits)

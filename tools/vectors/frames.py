@@ -163,6 +163,7 @@ BAD_FRAMES: list[tuple[str, bytes]] = [
 
 
 def frame_vectors() -> Any:
+    """The content of frames.json."""
     good: list[Any] = []
     for name, rule, kind, t_us, body in [
         *FRAMES,

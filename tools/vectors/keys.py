@@ -37,6 +37,7 @@ def untagged(value: Any) -> Any:
 
 
 def party(label: str) -> identity.Identity:
+    """An identity whose seeds follow from its label."""
     return crypto.run(identity.from_seed_steps(secret(label + " ed25519"), secret(label + " x25519")))
 
 

@@ -27,6 +27,7 @@ def _hello_body(keys: "tuple[bytes, bytes] | None") -> bytes:
 
 
 def message_vectors() -> Any:
+    """The content of messages.json."""
     body = _hello_body(None)
     unpaired = _hello_body(NODE.public())
     nonce = secret("pair nonce", 16)
@@ -79,6 +80,7 @@ def _downlink() -> "tuple[bytes, seal.Downlink]":
 
 
 def sealed_vectors() -> Any:
+    """The content of sealed.json."""
     enc, wrapped = crypto.run(
         seal.wrap_header_steps(KEYS.K, BOOT_ID, NODE, AGENT.id, AGENT.x_pub, secret("header ephemeral"))
     )

@@ -11,6 +11,7 @@ import micropython
 
 @micropython.viper
 def third(words: ptr32) -> int:  # noqa: F821 - viper's own type
+    """The third word, as a signed one."""
     return words[2]
 
 
