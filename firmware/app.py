@@ -15,8 +15,8 @@ import time
 from drivers import max30003, max30102
 from firmware.boots import CommitError
 from firmware.clock import Clock
+from firmware.dsp import ecg_kernel, kernels, ppg_kernel
 from firmware.dsp.ecg import EcgChain
-from firmware.dsp.kernels import wave_predicted
 from firmware.dsp.ppg import PpgChain
 from firmware.housekeeping import Heap, status_body
 from firmware.link import Link, sliced
@@ -49,6 +49,10 @@ WAVE_MAX = (1 << (WAVE_BITS - 1)) - 1
 DRAIN_OUT_MS = 5000
 EXIT_STOPPED = 0
 EXIT_FAULT = 1
+
+if kernels.NATIVE:
+    # Nobody calls the pure twins then: what they hold of the heap is given back.
+    ecg_kernel.ecg_block = ppg_kernel.ppg_block = ppg_kernel.ppg_moments = waveform.predicted = None
 
 
 class Node:
@@ -130,7 +134,7 @@ class Node:
                 frames.WAVE_PERIOD_NS: sensor.period_ns,
                 frames.WAVE_LSB: lsb,
                 frames.WAVE_CODEC: waveform.CODEC,
-                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS, wave_predicted),
+                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS, kernels.wave_predicted),
             }
             if ready.flags:
                 body[frames.WAVE_FLAGS] = ready.flags

@@ -1,5 +1,5 @@
-"""What a node costs: CPU time of the VM for a second of its life, and the heap that is left with a full
-outbox.
+"""The heap that a node leaves with a full outbox. What it costs in time is shown, not judged: `python -m
+tools.bench node` measures that.
 """
 
 import os
@@ -9,10 +9,6 @@ from pathlib import Path
 from boards.virtual.rig import HEAP, SHIMS
 
 BUDGET = Path(__file__).parent / "budget"
-# 5 ms here are 28 % of an ESP32. The machines that run this are shared: the bound is three times the goal of
-# 9 ms.
-GOAL_MS = 9
-SLACK = 3
 OUTBOX_BYTES = 20480
 
 
@@ -25,10 +21,9 @@ def measure(vm, heap, tree, flash):
     return float(words[1]), int(words[3])
 
 
-def test_a_second_of_a_node_costs_little(vm, virtual_tree, tmp_path):
+def test_a_full_outbox_leaves_room_beside_the_sources(vm, virtual_tree, tmp_path):
     cpu_ms, heap_free = measure(vm, HEAP, virtual_tree, tmp_path)
     print(f"sources: {cpu_ms} ms of CPU a second, {heap_free} bytes free")
-    assert cpu_ms < GOAL_MS * SLACK
     assert heap_free > 40000
 
 
@@ -37,5 +32,4 @@ def test_a_full_outbox_leaves_room_on_an_esp32(vm, bridge_tree, tmp_path):
     small = os.environ.get("MICROPYTHON32")
     cpu_ms, heap_free = measure(small or vm, "164K" if small else HEAP, bridge_tree, tmp_path)
     print(f"bytecode, {'32' if small else '64'} bit: {cpu_ms} ms of CPU a second, {heap_free} bytes free")
-    assert cpu_ms < GOAL_MS * SLACK
     assert heap_free > (14000 if small else 80000)
