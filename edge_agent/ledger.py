@@ -154,6 +154,11 @@ class Ledger:
         return sum(row.boots for row in self.rows if row.what == GAP)
 
     @property
+    def contradictions(self) -> int:
+        """How many rows hold something that does not fit."""
+        return sum(bool(row.contradiction) for row in self.rows)
+
+    @property
     def balanced(self) -> bool:
         """Whether every row balances."""
         return all(row.balanced for row in self.rows)

@@ -84,6 +84,10 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     )
     verdict = "balances" if status["balanced"] else "DOES NOT BALANCE"
     yield f"  {status['frames_per_s']:.1f} a second; the ledger {verdict}"
+    if status.get("unheard_boots"):
+        yield f"  {status['unheard_boots']} boots of which nothing has arrived here: vitalwire ledger"
+    if status.get("contradictions"):
+        yield f"  {status['contradictions']} CONTRADICTIONS about boots: vitalwire ledger"
     custody = status["custody"]
     waits = ", waiting for the collector's head" if custody["asking_collector"] else ""
     yield f"batches: {custody['batches']} signed, {custody['receipts']} receipted{waits}"

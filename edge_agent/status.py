@@ -103,6 +103,8 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
         ],
         "totals": ledger.totals,
         "balanced": ledger.balanced,
+        "unheard_boots": ledger.unheard_boots,
+        "contradictions": ledger.contradictions,
     }
 
 

@@ -213,6 +213,7 @@ def test_a_boot_counter_used_twice_is_named():
     twin.boot = twin.boot[:4] + b"87654321"
     rows = account([boot(1, stored=[(0, 2)]), twin, boot(2, stored=[(0, 1)])])
     assert "the same number" in rows[1].contradiction and not rows[0].contradiction
+    assert Ledger(rows).contradictions == 1
 
 
 def test_a_riddle_stays_one_after_a_reset_and_only_what_was_held_went_with_it():

@@ -87,6 +87,8 @@ def test_an_agent_without_news_is_not_called_running():
     assert "NO NEWS" in "\n".join(status_lines(STATUS, 60_000))
     assert "NOT RUNNING" in shown(state="stopped")
     assert "DOES NOT BALANCE" in shown(balanced=False)
+    assert "3 boots of which nothing has arrived" in shown(unheard_boots=3)
+    assert "2 CONTRADICTIONS" in shown(contradictions=2)
 
 
 def test_the_ledger_in_words():
