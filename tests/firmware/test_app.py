@@ -114,10 +114,14 @@ each_second = Node._each_second
 def held_up(self, second):
     each_second(self, second)
     wave = self.ecg.wave
-    while second > 2 and not (wave.ready is not None and wave._filling.n >= 20 + second * 5 % 30):
-        time.sleep_ms(47)
+    while second > 2 and not (wave.ready is not None and wave._filling.n >= 40 + second * 5 % 20):
         self.drain()
 Node._each_second = held_up
+drain = Node.drain
+def late(self):
+    time.sleep_ms(47)
+    drain(self)
+Node.drain = late
 """
 
 
