@@ -44,14 +44,19 @@ class RetainedMemory:
 
 
 def radio_entropy():
-    """Bytes from the hardware generator while the radio feeds it noise; only then is it a true random source
-    (ESP32 Technical Reference Manual, "Random Number Generator")."""
+    """(bytes, whether they come from a true random source): from the hardware generator while the radio feeds
+    it noise, only then it is one (ESP32 Technical Reference Manual, "Random Number Generator"). A radio that
+    does not start leaves the generator to itself.
+    """
     import network
 
-    radio = network.WLAN(network.STA_IF)
-    radio.active(True)
     try:
-        return os.urandom(ENTROPY_BYTES)
+        radio = network.WLAN(network.STA_IF)
+        radio.active(True)
+    except (OSError, RuntimeError):
+        return os.urandom(ENTROPY_BYTES), False
+    try:
+        return os.urandom(ENTROPY_BYTES), True
     finally:
         radio.active(False)
 

@@ -3,7 +3,8 @@
 The pool mixes, by SHA-256: the stored seed, `os.urandom` (on an ESP32 a true source only while the radio is
 on, so the board also says whether it was) and whatever the board adds (sensor noise, the bench host's random
 bytes). The stored seed is replaced *before* anything is drawn, so a power cut never makes two boots draw from
-the same seed.
+the same seed. A seed remembers whether a true source ever went into it: one that did not makes the board go
+to some length.
 """
 
 import os
@@ -18,30 +19,33 @@ WEAK = b"\x00"
 
 
 class EntropyPool:
-    """`strong` says whether a true random source ever went in; `fault` is the FlashError that kept the seed
-    from being replaced.
+    """`board_entropy(seeded)` gives (bytes, whether they come from a true random source); `seeded`: a strong
+    seed was stored. `strong` says whether a true random source ever went in; `first` whether it did so in
+    this boot for the first time; `fault` is the FlashError that kept the seed from being replaced.
     """
 
-    def __init__(self, records, board_bytes, board_strong):
-        self.strong = bool(board_strong)
+    def __init__(self, records, board_entropy):
         self.fault = None
         self._state = sha256(b"vitalwire pool")
         self.mix(os.urandom(SEED_BYTES))
+        stored = self._stored(records)
+        was_strong = stored[:1] == STRONG
+        self.mix(stored)
+        board_bytes, board_strong = board_entropy(was_strong)
         self.mix(board_bytes)
-        self._take_seed(records)
+        self.strong = bool(board_strong)
+        self._replace(records, was_strong)
+        self.first = self.strong and not was_strong and self.fault is None
 
-    def _take_seed(self, records):
-        """Mix the stored seed in and put its successor on flash; without that, it does not count as a strong
-        source.
-        """
+    def _stored(self, records):
         try:
-            stored = records.read(SEED_RECORD)
+            return records.read(SEED_RECORD) or b""
         except FlashError as error:
-            stored = None
             self.fault = error
-        was_strong = stored is not None and stored[:1] == STRONG
-        if stored:
-            self.mix(stored)
+            return b""
+
+    def _replace(self, records, was_strong):
+        """Put the seed's successor on flash; without that, the seed does not count as a strong source."""
         successor = sha256(b"seed" + self._state)
         try:
             records.write(SEED_RECORD, (STRONG if self.strong or was_strong else WEAK) + successor)

@@ -36,8 +36,9 @@ class Start:
         folder = board.root + "/" + STATE_FOLDER if board.root else STATE_FOLDER
         make_folder(folder)
         self.records = Records(folder)
-        board_bytes, strong = board.entropy()
-        self.pool = EntropyPool(self.records, board_bytes, strong)
+        self.pool = EntropyPool(self.records, board.entropy)
+        if self.pool.first:
+            board.seeded()
         if self.pool.fault is not None:
             self.faults.append(str(self.pool.fault))
         self.store = KeyStore(self.records)

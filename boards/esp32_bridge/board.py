@@ -81,9 +81,12 @@ class Board:
         info = self._bridge.info()
         return info["label"], info["source_ecg"], info["source_ppg"]
 
-    def entropy(self):
+    def entropy(self, seeded):
         """(bytes, whether they come from a true random source): the bridge host's."""
         return self._bridge.random(ENTROPY_BYTES), True
+
+    def seeded(self):
+        """A true random source has gone into the stored seed; there is nothing to give back."""
 
     def reset_cause(self):
         """Why the node started."""

@@ -2,11 +2,12 @@
 docs/boards.md.
 """
 
+import os
 import time
 
 import machine
 
-from boards.esp32 import RetainedMemory, leave, radio_entropy, reset_cause
+from boards.esp32 import ENTROPY_BYTES, RetainedMemory, leave, radio_entropy, reset_cause
 from boards.stdio_link import UartConsoleLink, take_console
 
 WATCHDOG_MS = 5000
@@ -57,9 +58,15 @@ class Board:
         """(label, source of the ECG, source of the PPG): sensors on a body."""
         return None, 0, 0
 
-    def entropy(self):
-        """(bytes, whether they come from a true random source): the generator with the radio on."""
-        return radio_entropy(), True
+    def entropy(self, seeded):
+        """(bytes, whether they come from a true random source): the generator, with the radio on until a
+        strong seed is stored.
+        """
+        return (os.urandom(ENTROPY_BYTES), False) if seeded else radio_entropy()
+
+    def seeded(self):
+        """Start again: the radio keeps some 28 KB, which a node needs, until a reset."""
+        machine.reset()
 
     def reset_cause(self):
         """Why the node started."""

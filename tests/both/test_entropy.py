@@ -37,27 +37,32 @@ class Store:
         self.seed = payload
 
 
+def gives(data, strong):
+    """A board's entropy."""
+    return lambda seeded: (data, strong)
+
+
 def test_the_seed_is_replaced_before_anything_is_drawn():
     store = Store()
-    pool = EntropyPool(store, b"", False)
+    pool = EntropyPool(store, gives(b"", False))
     assert store.log == ["read", "write"]
     first = store.seed
     assert len(first) == 1 + SEED_BYTES
     drawn = pool.random(32)
     assert drawn != first[1:]
-    EntropyPool(store, b"", False)
+    EntropyPool(store, gives(b"", False))
     assert store.seed != first
 
 
 def test_two_boots_never_draw_the_same_though_nothing_else_is_random():
     store = Store()
-    drawn = [EntropyPool(store, b"", False).random(32) for _ in range(20)]
+    drawn = [EntropyPool(store, gives(b"", False)).random(32) for _ in range(20)]
     assert len(set(drawn)) == 20
 
 
 def test_every_source_changes_what_is_drawn():
     def draw(seed, board):
-        return EntropyPool(Store(seed), board, True).random(32)
+        return EntropyPool(Store(seed), gives(board, True)).random(32)
 
     outputs = {
         draw(None, b""),
@@ -69,7 +74,7 @@ def test_every_source_changes_what_is_drawn():
 
 
 def test_a_pool_does_not_repeat_itself():
-    pool = EntropyPool(Store(), b"board", True)
+    pool = EntropyPool(Store(), gives(b"board", True))
     drawn = [pool.random(n) for n in (1, 16, 32, 33, 64, 100)]
     assert [len(d) for d in drawn] == [1, 16, 32, 33, 64, 100]
     pieces = [pool.random(16) for _ in range(200)]
@@ -78,22 +83,37 @@ def test_a_pool_does_not_repeat_itself():
 
 def test_strength_is_remembered_with_the_seed():
     store = Store()
-    assert not EntropyPool(store, b"", False).strong
-    assert EntropyPool(store, b"from the radio", True).strong
-    assert EntropyPool(store, b"", False).strong
+    assert not EntropyPool(store, gives(b"", False)).strong
+    assert EntropyPool(store, gives(b"from the radio", True)).strong
+    assert EntropyPool(store, gives(b"", False)).strong
+
+
+def test_a_true_source_is_asked_for_once_and_its_first_time_is_told():
+    asked = []
+
+    def radio(seeded):
+        asked.append(seeded)
+        return bytes(8), not seeded
+
+    store = Store()
+    assert [EntropyPool(store, radio).first for _ in range(3)] == [True, False, False]
+    assert asked == [False, True, True]
+    store.broken = True
+    store.seed = None
+    assert not EntropyPool(store, radio).first
 
 
 def test_a_seed_that_cannot_be_replaced_counts_for_nothing_and_is_told():
     store = Store(b"\x01" + bytes(32))
     store.broken = True
-    pool = EntropyPool(store, b"", False)
+    pool = EntropyPool(store, gives(b"", False))
     assert not pool.strong and pool.fault.cause == "5"
-    assert EntropyPool(store, b"radio", True).strong
+    assert EntropyPool(store, gives(b"radio", True)).strong
 
 
 def test_a_damaged_seed_is_told_and_replaced():
     store = Store()
     store.damaged = True
-    pool = EntropyPool(store, b"", False)
+    pool = EntropyPool(store, gives(b"", False))
     assert pool.fault.cause == "damaged" and not pool.strong
     assert len(store.seed) == 33

@@ -108,7 +108,7 @@ class Board:
     def input_info(self):
         return "budget", 2, 2
 
-    def entropy(self):
+    def entropy(self, seeded):
         return bytes(64), False
 
     def reset_cause(self):

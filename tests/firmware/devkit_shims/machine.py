@@ -1,0 +1,30 @@
+"""As much of an ESP32's `machine` as the development board is made with; a reset is SystemExit."""
+
+import sys
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+EXIT_RESET = 64
+
+
+def reset_cause():
+    return PWRON_RESET
+
+
+def reset():
+    sys.exit(EXIT_RESET)
+
+
+class Anything:
+    def __init__(self, *args, **options):
+        pass
+
+
+I2C = SPI = RTC = WDT = Anything
+
+
+class Pin(Anything):
+    IN = OUT = PULL_UP = 0

@@ -1,0 +1,49 @@
+"""The development board's first strong seed: radio on once, then a reset that gives its memory back."""
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIMS = Path(__file__).parent / "devkit_shims"
+EXIT_RESET = 64
+
+
+def boot(vm: str, folder: Path, radio: str = "") -> tuple[int, list[str]]:
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(
+        [vm, str(SHIMS / "first_boot.py"), str(folder)],
+        env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen", RADIO=radio),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, (done.stdout + done.stderr).splitlines()
+
+
+def test_the_radio_is_on_once_and_a_reset_gives_its_memory_back(vm, tmp_path):
+    assert boot(vm, tmp_path / "flash") == (EXIT_RESET, ["radio True", "radio False"])
+    for _ in range(2):
+        assert boot(vm, tmp_path / "flash") == (0, ["strong"])
+
+
+def test_without_a_radio_the_seed_is_weak_and_the_next_boot_tries_again(vm, tmp_path):
+    for _ in range(2):
+        assert boot(vm, tmp_path / "flash", "dead") == (0, ["weak"])
+    assert boot(vm, tmp_path / "flash")[0] == EXIT_RESET
+    assert boot(vm, tmp_path / "flash", "dead") == (0, ["strong"])
+
+
+def test_flash_that_keeps_no_seed_does_not_end_in_resets_without_end(vm, tmp_path):
+    (tmp_path / "flash").write_text("no folder")
+    folder = tmp_path / "flash" / "below"
+    done = subprocess.run(
+        [vm, str(SHIMS / "first_boot.py"), str(folder)],
+        env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stdout.splitlines() == ["radio True", "radio False", "strong"]
