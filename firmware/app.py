@@ -258,7 +258,7 @@ class Node:
                     self.drain()
                     # The drain itself may have sealed it, for want of room.
                     if sensor.wave.ready is not None:
-                        self._flush(sensor)
+                        sensor.flush()
                     self.link.beat()
                     await asyncio.sleep_ms(0)
             if self.clock.seconds != self._second:
@@ -266,10 +266,6 @@ class Node:
                 self.drain()
                 self._each_second(self._second)
                 self.link.beat()
-
-    def _flush(self, sensor):
-        self.wave(sensor, sensor.wave.ready)
-        sensor.wave.release()
 
     def _each_second(self, second):
         self.sealer.seal(frames.KIND_VITALS, vitals_body(self.ecg, self.ppg))
@@ -353,10 +349,10 @@ class Node:
         self._sampling = False
         for sensor in self.sensors:
             if sensor.wave.ready is not None:
-                self._flush(sensor)
+                sensor.flush()
             sensor.wave.close()
             if sensor.wave.ready is not None:
-                self._flush(sensor)
+                sensor.flush()
         self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
         self.sealer.losses()
         await self._attest(self.clock.now_ms())

@@ -28,7 +28,7 @@ class Sensor:
 
     `part`, `period_ns` and `lsb` are the driver's; `open_driver()` makes one (it may raise OSError or
     DriverError). `chain` is the signal chain. `node` gets report() for events and wave(sensor, ready) for a
-    frame that cannot wait. Counters since boot: `late`, `missed`, `bus_errors`.
+    frame to seal. Counters since boot: `late`, `missed`, `bus_errors`.
     """
 
     channels = ()
@@ -60,7 +60,7 @@ class Sensor:
         self._stopped_us = None
         self._errors_in_row = 0
         self._faulty = False
-        self._polled = False
+        self._busy = False
         self._retry_ms = 0
         self._backoff_ms = BACKOFF_FIRST_MS
         self._heard = 0
@@ -116,12 +116,21 @@ class Sensor:
 
         Where that leads to something long, which begins with a drain, the sensor is already being polled.
         """
-        if not self._polled:
-            self._polled = True
+        if not self._busy:
+            self._busy = True
             try:
                 self._poll()
             finally:
-                self._polled = False
+                self._busy = False
+
+    def flush(self):
+        """Have the node seal the complete frame. A drain between two of its channels passes by this sensor:
+        where it found no room, it would have the same frame sealed again.
+        """
+        self._busy = True
+        self._node.wave(self, self.wave.ready)
+        self.wave.release()
+        self._busy = False
 
     def _poll(self):
         if self.driver is None:

@@ -346,6 +346,37 @@ def test_no_sample_is_dropped_when_nobody_takes_a_frame():
     assert [ticks for _, ticks in emitted] == [1000 * k for k in range(len(emitted))]
 
 
+class SlowNode(Node):
+    """Sealing takes it so long that it drains between the channels, with no room left."""
+
+    def __init__(self, rig):
+        Node.__init__(self)
+        self.rig = rig
+
+    def wave(self, sensor, ready):
+        channels = []
+        for samples in sensor.wave.samples:
+            self.rig.time.us += 12 * PERIOD_US
+            sensor.poll()
+            channels.append(list(samples[: ready.n]))
+        self.waves.append(channels)
+
+
+def test_a_frame_is_sealed_once_though_a_drain_in_between_finds_no_room():
+    rig = Rig()
+    rig.sensor._node = node = SlowNode(rig)
+    for _ in range(100):
+        rig.time.us += 20 * PERIOD_US
+        rig.sensor.poll()
+        wave = rig.sensor.wave
+        if wave.ready is not None and wave._filling.n >= SLACK - 8:
+            rig.sensor.flush()
+    red = [x for one, _ in node.waves for x in one]
+    infrared = [x for _, one in node.waves for x in one]
+    assert len(node.waves) > 5
+    assert red == infrared == list(range(red[0], red[0] + len(red)))
+
+
 def test_vitals_leave_out_what_was_not_measured():
     ecg = Rig(EcgSensor).sensor
     ppg = Rig(PpgSensor).sensor
