@@ -356,7 +356,7 @@ class SlowNode(Node):
     def wave(self, sensor, ready):
         channels = []
         for samples in sensor.wave.samples:
-            self.rig.time.us += 12 * PERIOD_US
+            self.rig.time.us += 6 * PERIOD_US
             sensor.poll()
             channels.append(list(samples[: ready.n]))
         self.waves.append(channels)
@@ -373,7 +373,7 @@ def test_a_frame_is_sealed_once_though_a_drain_in_between_finds_no_room():
             rig.sensor.flush()
     red = [x for one, _ in node.waves for x in one]
     infrared = [x for _, one in node.waves for x in one]
-    assert len(node.waves) > 5
+    assert len(node.waves) >= 5
     assert red == infrared == list(range(red[0], red[0] + len(red)))
 
 
