@@ -364,7 +364,8 @@ class SlowNode(Node):
 
 def test_a_frame_is_sealed_once_though_a_drain_in_between_finds_no_room():
     rig = Rig()
-    rig.sensor._node = node = SlowNode(rig)
+    node = SlowNode(rig)
+    rig.node.wave = node.wave
     for _ in range(100):
         rig.time.us += 20 * PERIOD_US
         rig.sensor.poll()
