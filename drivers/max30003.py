@@ -95,6 +95,7 @@ _SETTINGS = (
     (CNFG_RTOR1, SET_CNFG_RTOR1),
 )
 PLL_POLLS = const(2000)
+STATUS_EVERY = const(4)
 
 
 class Max30003:
@@ -117,6 +118,7 @@ class Max30003:
         self._in = memoryview(bytearray(1 + 3 * FIFO_WORDS))
         self._out4 = self._out[:4]
         self._in4 = self._in[:4]
+        self._until_status = 0
         self.overflowed = 0
         self.lead_off = False
         self.saturated = False
@@ -154,13 +156,12 @@ class Max30003:
     def drain(self, into: "array[int]") -> int:
         """Move what the FIFO holds into `into` (array('i'), at most 32 are taken); the number of samples
         moved.
+
+        STATUS is read only where it may say something new: after samples at full scale, while a lead is off,
+        and every STATUS_EVERY drains. That the FIFO ran over is told by its tags.
         """
-        status = self._read(STATUS)
-        self.lead_off = (status & STATUS_DCLOFFINT) != 0
         self.overflowed = 0
         self.saturated = False
-        if status & STATUS_EOVF:
-            return self._lost(0)
         words = len(into)
         if words > FIFO_WORDS:
             words = FIFO_WORDS
@@ -190,6 +191,13 @@ class Max30003:
             if tag & ETAG_EOF:
                 break
         self.saturated = saturated
+        self._until_status -= 1
+        if saturated or self.lead_off or self._until_status <= 0:
+            self._until_status = STATUS_EVERY
+            status = self._read(STATUS)
+            self.lead_off = (status & STATUS_DCLOFFINT) != 0
+            if status & STATUS_EOVF:
+                return self._lost(n)
         return n
 
     def _lost(self, n: int) -> int:
