@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 LOOPBACK = "127.0.0.1"
-START_TIMEOUT_S = 15
+START_TIMEOUT_S = 60
 CHECK_EVERY_S = 3
 CHECK_TIMEOUT_S = 5
 CHECK_FAILURES = 2

@@ -25,8 +25,8 @@ from tools.demo.readings import Readings
 from tools.demo.snapshot import Snapshot
 from tools.demo.stack import Input, Stack
 
-FIRST_FRAME_S = 30
-SETTLE_S = 20
+FIRST_FRAME_S = 90
+SETTLE_S = 60
 REFRESH_S = 0.25
 LINE_S = 2.0
 PIPE_WIDTH = 160

@@ -41,7 +41,7 @@ class Child:
     keeps it in `said`.
     """
 
-    def __init__(self, name: str, arguments: list[str], log: Path, ready: str = "", timeout_s: float = 20):
+    def __init__(self, name: str, arguments: list[str], log: Path, ready: str = "", timeout_s: float = 60):
         self.name = name
         self.log = log
         self.said = ""
