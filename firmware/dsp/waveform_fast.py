@@ -17,6 +17,7 @@ WORD_SHIFT = 32 if sys.maxsize > 0x7FFFFFFF else 0
 
 @micropython.viper
 def predicted(samples: ptr32, n: int, bits: int, k: int, out: ptr8, most: int) -> int:
+    """See protocol.waveform.predicted; `samples` is an array('i')."""
     sh = int(WORD_SHIFT)
     half = 1 << (bits - 1)
     x0 = samples[0] << sh >> sh

@@ -24,8 +24,8 @@ _text = bytearray(80)
 
 class State:
     """Of the turn that goes on: `since` when, how long the process had `waited_us` for a processor by then,
-    whose `name` (None: nobody's). `passes` seen, by `canary`: the descriptor of a file that nobody holds, which
-    is closed when memory is collected.
+    whose `name` (None: nobody's). `passes` seen, by `canary`: the descriptor of a file that nobody holds,
+    which is closed when memory is collected.
     """
 
     since = 0
