@@ -29,9 +29,10 @@ from firmware.vitals import Contact, vitals_body
 from protocol import frames, waveform
 from protocol.session_states import STREAMING
 
-# Between drains, in turn: half of what the ECG's FIFO holds, and not a multiple of its sample period, so that
-# the brackets of the sample clock fall differently.
-DRAIN_MS = (62, 65, 63, 67)
+# From drain to drain, in turn: half of what the ECG's FIFO holds, and not a multiple of its sample period, so
+# that the brackets of the sample clock fall differently. A turn that comes later than that rests a little.
+DRAIN_US = (62000, 65000, 63000, 67000)
+REST_US = 5000
 # The oximeter's FIFO holds 320 ms: every third drain is enough. The link's timers want 200 ms.
 PPG_EVERY = 3
 BEAT_EVERY = 3
@@ -221,30 +222,36 @@ class Node:
         """Drain on time, whatever else goes on, and wake who has something to do; once a second feed the
         watchdog while the other tasks live, too, and see whether somebody wants the node to stop.
         """
+        clock = self.clock
+        due = clock.ticks_us()
         turn = 0
         fed_ms = 0
         while True:
             self.ecg.poll()
             if turn % PPG_EVERY == 0:
                 self.ppg.poll()
-                self._ppg_drained = self.clock.ticks_us()
+                self._ppg_drained = clock.ticks_us()
             elif turn % BEAT_EVERY == 1:
                 self.link.beat()
-            self._drained = self.clock.advance()
+            self._drained = clock.advance()
             if (
                 self.ecg.wave.ready is not None
                 or self.ppg.wave.ready is not None
-                or self.clock.seconds != self._second
+                or clock.seconds != self._second
             ):
                 self._work.set()
-            now_ms = self.clock.now_ms()
+            now_ms = clock.now_ms()
             if now_ms - fed_ms >= FEED_MS:
                 fed_ms = now_ms
                 if now_ms - min(self.link.alive_ms, self._processed) < ALIVE_MS:
                     self.board.feed_watchdog()
                 if self.board.stop_requested():
                     self._ended.set()
-            await asyncio.sleep_ms(DRAIN_MS[turn & 3])
+            now = clock.ticks_us()
+            due = clock.ticks_add(due, DRAIN_US[turn & 3])
+            if clock.ticks_diff(due, now) < REST_US:
+                due = clock.ticks_add(now, REST_US)
+            await asyncio.sleep_ms(clock.ticks_diff(due, now) // 1000)
             turn += 1
 
     async def process(self):
