@@ -23,7 +23,7 @@ if [ -x "$out/micropython" ] && [ "$out/micropython" -nt "$here/build.sh" ]; the
 if ! dpkg -s gcc-multilib dpkg-dev xz-utils bzip2 >/dev/null 2>&1; then
   [ "$(id -u)" = 0 ] || { say 'needs root once, to install gcc-multilib dpkg-dev xz-utils bzip2' >&2; exit 1; }
   say 'installing the compiler'
-  retry apt-get update -qq
+  retry apt-get update -qq || say 'some of the package lists did not come'
   retry apt-get install -y -qq --no-install-recommends --no-upgrade gcc-multilib dpkg-dev xz-utils bzip2 >/dev/null
 fi
 
