@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edge_agent.keys import PublicKeys
 from edge_agent.ledger import ledger
-from tests.edge_agent.test_custody import AGENT, Kit
+from tests.edge_agent.custody_kit import AGENT, Kit
 from tools.collector import status
 from tools.collector.intake import Intake
 from tools.collector.store import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tools.test_collector_intake import NOW, Chain, Rig, frame
+from tests.tools.collector_rig import NOW, Chain, Rig, frame
 from tools.collector import status
 from tools.collector.opening import open_store
 from tools.collector.store import Store, StoreError

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol import batch, frames, waveform
-from tests.tools.test_collector_intake import (
+from tests.tools.collector_rig import (
     AGENT,
     BOOT,
     NODE,

@@ -1,0 +1,47 @@
+"""The keys that a node keeps: an identity made once, and the few agents it was paired with."""
+
+from firmware.flash import FlashError
+from firmware.keys import MAX_AGENTS, KeyStore
+from protocol import crypto
+from tests.both.node_memory import Medium, on, raises
+
+
+def random(n):
+    return bytes(range(n))
+
+
+def test_an_identity_is_made_once():
+    records = on(Medium())
+    made = crypto.run(KeyStore(records).identity_steps(random))
+    again = crypto.run(KeyStore(records).identity_steps(lambda n: b"\xff" * n))
+    assert again.id == made.id and again.ed_seed == made.ed_seed and again.x_sk == made.x_sk
+
+
+def test_an_identity_that_cannot_be_kept_is_not_used():
+    medium = Medium()
+    store = KeyStore(on(medium))
+    medium.broken = True
+    raises(FlashError, lambda: crypto.run(store.identity_steps(random)))
+
+
+def test_a_damaged_record_is_set_aside_and_told():
+    medium = Medium()
+    records = on(medium)
+    store = KeyStore(records)
+    assert store.add_agent(b"e" * 32, b"x" * 32)
+    damaged = medium.files["state/agents"][:-1]
+    medium.files["state/agents"] = damaged
+    assert store.agents() == []
+    assert store.faults == ["agents: damaged"]
+    assert medium.files["state/agents.bad"] == damaged
+
+
+def test_agents_are_few_and_counted_once():
+    store = KeyStore(on(Medium()))
+    assert store.agents() == []
+    for n in range(MAX_AGENTS):
+        keys = bytes((n,)) * 32
+        assert store.add_agent(keys, keys)
+        assert store.add_agent(keys, keys)
+    assert not store.add_agent(b"z" * 32, b"z" * 32)
+    assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_AGENTS))

@@ -1,0 +1,101 @@
+"""An agent's chain and a collector on a folder, without a network."""
+
+from pathlib import Path
+
+from edge_agent.keys import PublicKeys
+from protocol import attest, batch, crypto, frames, identity, receipts
+from tools.collector import status, verify
+from tools.collector.intake import Intake
+from tools.collector.store import Store
+from tools.collector.trust import Trust
+
+NOW = 1_700_000_000_000
+BOOT = (1).to_bytes(4, "big") + bytes(8)
+
+
+def make_identity(n: int) -> identity.Identity:
+    return crypto.run(identity.generate_steps(bytes([n]) * 64))
+
+
+COLLECTOR, AGENT, NODE, STRANGER = (make_identity(n) for n in (1, 2, 3, 4))
+
+
+def vitals(n: int, rate_dpm: int = 720) -> bytes:
+    return frames.pack(
+        frames.KIND_VITALS, n * 1_000_000, {frames.VITALS_HR: rate_dpm, frames.VITALS_FLAGS: 0}
+    )
+
+
+def frame(n: int, plaintext: bytes | None = None) -> bytes:
+    return batch.frame_entry(NODE.id, BOOT, n, vitals(n) if plaintext is None else plaintext, NOW + n)
+
+
+NODE_KEYS = batch.identity_entry(NODE.id, *NODE.public())
+
+
+def attestation(plaintexts: list[bytes]) -> bytes:
+    """An attest frame over frames 0 … of the boot."""
+    attester = attest.Attester(NODE, BOOT)
+    for seq, plaintext in enumerate(plaintexts):
+        attester.add(seq, plaintext)
+    return frames.pack(frames.KIND_ATTEST, 1, crypto.run(attester.sign_steps(0)))
+
+
+class Chain:
+    """An agent's chain, batch by batch."""
+
+    def __init__(self, agent: identity.Identity = AGENT, chain: bytes = b"chain--1"):
+        self.agent, self.chain = agent, chain
+        self.number, self.previous = 0, batch.FIRST_PREVIOUS
+
+    def make(self, entries: list[bytes], **more) -> bytes:
+        """The next batch, sealed to the collector."""
+        head = batch.make_head(self.agent.id, self.chain, self.number, self.previous, entries, NOW, **more)
+        self.number, self.previous = self.number + 1, batch.head_hash(head)
+        return self.seal(batch.encode_batch(batch.sign_head(self.agent, head), entries))
+
+    def seal(self, clear: bytes) -> bytes:
+        return batch.seal_batch(clear, self.agent.id, COLLECTOR.x_pub, COLLECTOR.id)
+
+
+class Rig:
+    """A collector on a folder; `again()` is a restart."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.trust = Trust(folder / "agents")
+        self.trust.add(PublicKeys(*AGENT.public()))
+        self.again()
+
+    def again(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+        self.store = Store(self.folder / "collector.sqlite3")
+        self.intake = Intake(self.store, COLLECTOR, self.trust, lambda: NOW + 5)
+
+    def send(self, payload: bytes, agent: identity.Identity = AGENT) -> bytes:
+        (reply,) = self.intake.handle(f"vitalwire/1/{agent.id.hex()}/batch", payload)
+        assert reply.topic == f"vitalwire/1/{agent.id.hex()}/receipt"
+        return reply.payload
+
+    def receipt(self, payload: bytes) -> receipts.Receipt:
+        return receipts.verify_receipt(self.send(payload), COLLECTOR.ed_pub)
+
+    def refusal(self, payload: bytes, agent: identity.Identity = AGENT) -> str:
+        answer = receipts.parse_refusal(self.send(payload, agent))
+        assert answer.refused == crypto.sha256(payload)
+        return answer.code
+
+    def ask(self, nonce: bytes = b"nonce--1") -> receipts.Receipt:
+        topic = f"vitalwire/1/{AGENT.id.hex()}/ask"
+        (reply,) = self.intake.handle(topic, receipts.make_ask(AGENT.id, nonce))
+        return receipts.verify_receipt(reply.payload, COLLECTOR.ed_pub)
+
+    @property
+    def status(self) -> dict:
+        return status.summary(self.store, NOW + 5)
+
+    def verify(self) -> verify.Report:
+        return verify.verify(
+            self.store, COLLECTOR.ed_pub, lambda agent: AGENT.ed_pub if agent == AGENT.id else None
+        )
