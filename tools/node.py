@@ -10,6 +10,7 @@ import click
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError, VirtualNode
 from tools import build
+from tools.finite import HEART_RATE, SATURATION, SPEED
 
 WATCH_S = 0.5
 
@@ -22,11 +23,11 @@ def command() -> None:
 @command.command("run")
 @click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
 @click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
-@click.option("--hr", default=72.0, show_default=True, help="Heart rate of the synthetic patient.")
-@click.option("--spo2", default=97.0, show_default=True, type=click.FloatRange(50, 100), help="SpO2, in %.")
 @click.option(
-    "--speed", default=1.0, show_default=True, type=click.FloatRange(0.1, 100), help="Times the wall."
+    "--hr", default=72.0, show_default=True, type=HEART_RATE, help="Heart rate of the synthetic patient."
 )
+@click.option("--spo2", default=97.0, show_default=True, type=SATURATION, help="SpO2, in %.")
+@click.option("--speed", default=1.0, show_default=True, type=SPEED, help="Times the wall.")
 @click.option("--flash", type=click.Path(path_type=Path), help="Keep the node's flash here, keys and all.")
 @click.option("--tree", type=click.Path(path_type=Path), help="Run this build, not a fresh one.")
 @click.option("--log", type=click.Path(path_type=Path), help="What the VM writes to stderr goes here.")

@@ -24,6 +24,7 @@ from tools.demo.processes import ChildError
 from tools.demo.readings import Readings
 from tools.demo.snapshot import Snapshot
 from tools.demo.stack import Input, Stack
+from tools.finite import SPEED, FiniteRange
 
 FIRST_FRAME_S = 90
 SETTLE_S = 60
@@ -33,7 +34,7 @@ PIPE_WIDTH = 160
 
 
 @click.command("demo")
-@click.option("--seconds", type=click.FloatRange(1), help="Stop after so long; else at Ctrl-C.")
+@click.option("--seconds", type=FiniteRange(0, min_open=True), help="Stop after so long; else at Ctrl-C.")
 @click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
 @click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
 @click.option(
@@ -41,7 +42,7 @@ PIPE_WIDTH = 160
 )
 @click.option(
     "--speed",
-    type=click.FloatRange(0.1, 100),
+    type=SPEED,
     default=1.0,
     show_default=True,
     help="Times faster than the wall.",
