@@ -112,7 +112,20 @@ Check = Callable[[Any], str | None]
 
 
 def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and value else "must be text"
+    if not isinstance(value, str) or not value:
+        return "must be text"
+    return "must be text without NUL characters" if "\0" in value else None
+
+
+def _path(value: Any) -> str | None:
+    wrong = _text(value)
+    if wrong:
+        return wrong
+    try:
+        Path(value).expanduser()
+    except RuntimeError:
+        return "must be a path, and no home folder is known for the user after its ~"
+    return None
 
 
 def _whole(low: int, high: int) -> Check:
@@ -148,16 +161,16 @@ def _broker(value: Any) -> str | None:
 
 
 SCHEMA: Mapping[str, Mapping[str, Check]] = {
-    "agent": {"state_dir": _text, "key": _text},
+    "agent": {"state_dir": _path, "key": _path},
     "links": {"port": _text, "baud": _whole(300, 4_000_000)},
     "store": {"commit_ms": _whole(1, 50)},
     "custody": {"batch_seconds": _number(0.1, 2.0), "batch_kib": _whole(8, 256)},
-    "collector": {"public": _text},
+    "collector": {"public": _path},
     "mqtt": {
         "url": _broker,
         "username": _text,
-        "password_file": _text,
-        "ca_file": _text,
+        "password_file": _path,
+        "ca_file": _path,
         "receipt_timeout_s": _number(1, 3600),
     },
 }
