@@ -57,6 +57,18 @@ def test_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main(["wawe"]) == 2 and "waveform" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", names.BENCHES)
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, why in ((tmp_path / "none" / "x.json", "No such file"), (tmp_path, "folder")):
+        with pytest.raises(SystemExit) as stopped:
+            bench.main([name, "--json", str(path)])
+        said = capsys.readouterr()
+        assert stopped.value.code == 2 and not said.out
+        assert "--json" in said.err and why in said.err
+
+
 # waveform
 
 

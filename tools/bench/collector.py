@@ -63,7 +63,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         prog="python -m tools.bench collector", description="What one core of a collector takes in."
     )
     parser.add_argument("--batches", type=int, default=BATCHES, help="(%(default)s)")
-    parser.add_argument("--json", type=Path, help="write the report here")
+    report.add_option(parser)
     options = parser.parse_args(argv)
     if options.batches < 1:
         parser.error("--batches begins at 1")

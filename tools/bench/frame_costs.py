@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from boards.virtual.rig import HEAP, RigError, find_micropython
@@ -131,7 +130,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         prog="python -m tools.bench protocol", description="Microseconds of CPU a frame, on both sides."
     )
     parser.add_argument("--frames", type=int, default=FRAMES, help="through the agent (%(default)s)")
-    parser.add_argument("--json", type=Path, help="write the report here")
+    report.add_option(parser)
     options = parser.parse_args(argv)
     if options.frames < 1:
         parser.error("--frames begins at 1")

@@ -206,7 +206,7 @@ def main(argv: "list[str]") -> int:
         "--seconds", type=float, default=60.0, help="each of the two nodes is watched so long"
     )
     parser.add_argument("--record", help="a recording for a patient, instead of the model")
-    parser.add_argument("--json", type=Path, help="write the report there, too")
+    report.add_option(parser)
     arguments = parser.parse_args(argv)
     try:
         found = measure(arguments.seconds, arguments.record)

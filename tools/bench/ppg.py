@@ -215,7 +215,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="recordings; else $VITALWIRE_DATA")
     parser.add_argument("--interpreter", help="what runs the firmware; the MicroPython VM if there is one")
-    parser.add_argument("--json", type=Path, help="write the report here")
+    report.add_option(parser)
     options = parser.parse_args(argv)
     runs = options.interpreter or interpreter()
     data = options.data or data_dir()

@@ -178,7 +178,7 @@ def _options(argv: "Sequence[str] | None") -> "tuple[argparse.Namespace, list[Pa
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="records at a time (%(default)s)"
     )
-    parser.add_argument("--json", type=Path, help="write the report here")
+    report.add_option(parser)
     options = parser.parse_args(argv)
     if options.lead < 1 or options.jobs < 1:
         parser.error("--lead and --jobs begin at 1")

@@ -1,10 +1,13 @@
 """What every benchmark's report has: the machine it was made on, and a JSON file when one is asked for."""
 
+import argparse
 import json
 import os
 import platform
 from pathlib import Path
 from typing import Any
+
+from tools import writable
 
 
 def machine() -> "dict[str, Any]":
@@ -21,6 +24,18 @@ def machine_line() -> str:
     """`machine` in one line."""
     facts = machine()
     return f"{facts['processor']}, {facts['cores']} cores, {facts['system']}, CPython {facts['python']}"
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """--json FILE, which is refused before the run where none can be written."""
+    parser.add_argument("--json", type=_file, metavar="FILE", help="write the report here, too")
+
+
+def _file(text: str) -> Path:
+    why = writable.why_not(Path(text))
+    if why is not None:
+        raise argparse.ArgumentTypeError(why)
+    return Path(text)
 
 
 def write(path: "Path | None", report: "dict[str, Any]") -> None:

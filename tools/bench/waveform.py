@@ -182,7 +182,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="records at a time (%(default)s)"
     )
-    parser.add_argument("--json", type=Path, help="write the report here")
+    report.add_option(parser)
     options = parser.parse_args(argv)
     if options.seconds <= 0 or options.jobs < 1:
         parser.error("--seconds and --jobs are greater than 0")

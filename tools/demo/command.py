@@ -17,6 +17,7 @@ from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError
 from edge_agent.links.ports import PortError
 from edge_agent.pairing import PairingError
+from tools import writable
 from tools.build import BuildError
 from tools.demo import account, outcome, snapshot, view
 from tools.demo.picture import save_picture
@@ -108,15 +109,9 @@ def _make_empty(folder: Path) -> None:
 
 def _must_be_writable(path: Path | None, option: str) -> None:
     """BadParameter, before the run and not after it, when a file cannot be written there."""
-    try:
-        if path is None or (path.exists() and not path.is_file()):
-            return  # nothing is asked for; or it is a pipe or a device, which an attempt would disturb
-        new = not path.exists()
-        path.open("ab").close()
-        if new:
-            path.unlink()
-    except OSError as e:
-        raise click.BadParameter(f"{path} cannot be written: {e.strerror}", param_hint=option) from e
+    why = None if path is None else writable.why_not(path)
+    if why is not None:
+        raise click.BadParameter(why, param_hint=option)
 
 
 def make_console() -> Console:
