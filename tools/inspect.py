@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,16 @@ import click
 
 from edge_agent import keys as key_files
 from edge_agent.peers import Peers, PeersError
+from protocol.identity import Identity
 from tools.dissect import capture, cddl
 from tools.dissect.capture import Keys, Part
 from tools.dissect.walker import Problem
 
 PEERS_FILE = "peers.json"
 SHOWN_BYTES = 8
+MAX_BYTES = 256 << 20
+"""Of a source: all of it is held, several times over."""
+_HEADING = re.compile(rf"Vitalwire ({'|'.join(key_files.ROLES)}) [0-9a-f]{{16}}, ".encode())
 _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
 
 
@@ -77,25 +82,42 @@ def command(
 def _keys(
     collector_key: "Path | None", agent_key: "Path | None", peers: "Path | None", signer: "Path | None"
 ) -> Keys:
-    agent = key_files.load(agent_key) if agent_key else None
+    agent = _secret(agent_key, "agent") if agent_key else None
     signing = key_files.load_public(signer).ed_pub if signer else None
     if peers is None and agent_key is not None:
         peers = agent_key.with_name(PEERS_FILE)
     elif peers is not None and not peers.is_file():
         raise PeersError(peers, "there is no such file", "the agent's is peers.json in its state_dir")
     return Keys(
-        key_files.load(collector_key) if collector_key else None,
+        _secret(collector_key, "collector") if collector_key else None,
         signing or (agent.ed_pub if agent else None),
         agent,
         Peers(peers).lookup if peers else (lambda _: None),
     )
 
 
+def _secret(path: Path, role: str) -> Identity:
+    """The keys at `path`. KeyFileError also when its heading, if it has one, names another role."""
+    identity = key_files.load(path)
+    heading = _HEADING.match(path.read_bytes())
+    held = heading[1].decode() if heading else role
+    if held != role:
+        raise key_files.KeyFileError(
+            path, f"holds the keys of a party in the role {held}, not {role}", f"--{held}-key is for those"
+        )
+    return identity
+
+
 def _read(source: str) -> bytes:
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as e:
         raise click.ClickException(f"{source}: {e.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise click.ClickException(
+            f"{source}: more than {MAX_BYTES >> 20} MiB, the most that is taken apart; cut it first"
+        )
     if not data.strip():
         raise click.ClickException(f"{source}: nothing in it")
     if not _HEX.match(data):

@@ -81,6 +81,19 @@ def test_a_missing_file() -> None:
     assert result.exit_code == 1 and "No such file" in result.output
 
 
+@pytest.mark.parametrize("source", ["-", "file"])
+def test_a_source_without_end_is_not_read_for_ever(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = messages.solicit(1)
+    (tmp_path / "file").write_bytes(data)
+    path = source if source == "-" else str(tmp_path / source)
+    for most, code in ((len(data), 0), (len(data) - 1, 1)):
+        monkeypatch.setattr("tools.inspect.MAX_BYTES", most)
+        result = CliRunner().invoke(command, [path], input=data)
+        assert result.exit_code == code and ("more than 0 MiB" in result.output) == bool(code)
+
+
 def test_an_unknown_rule_is_named() -> None:
     result = inspect(b"\x00", "--as", "wawe-frame")
     assert result.exit_code == 2 and "wawe-frame" in result.output
@@ -149,6 +162,17 @@ def test_a_batch_opens_with_the_collectors_key(tmp_path: Path) -> None:
     assert code == 1 and "not encrypted to this collector" in wrong["problems"][0]["why"]
     result = inspect(sealed, "--collector-key", str(tmp_path / "none.key"))
     assert result.exit_code == 1 and "no such file" in result.output
+
+
+@pytest.mark.parametrize(("role", "other"), [("agent", "collector"), ("collector", "agent")])
+def test_a_key_of_the_other_role_is_refused(role: str, other: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.key"
+    key_files.create(path, other)
+    refused = inspect(messages.solicit(1), f"--{role}-key", str(path))
+    assert refused.exit_code == 1 and f"in the role {other}, not {role}" in refused.output
+    headless = path.read_bytes()
+    path.write_bytes(headless[headless.index(b"-----BEGIN") :])
+    assert inspect(messages.solicit(1), f"--{role}-key", str(path)).exit_code == 0
 
 
 def test_every_changed_byte_of_an_encrypted_batch_is_found() -> None:
