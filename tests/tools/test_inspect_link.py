@@ -15,7 +15,7 @@ from edge_agent import keys as key_files
 from edge_agent.peers import Peers
 from protocol import cobs, crypto, frames, messages, seal
 from protocol import session_events as ev
-from protocol.identity import Identity, generate_steps, node_id
+from protocol.identity import Identity, generate_steps, node_id, pair_message
 from protocol.session_agent import AgentSession
 from tools import build
 from tools.dissect import capture
@@ -170,9 +170,11 @@ def test_a_wrong_agent_key_is_named(link: Capture, tmp_path: Path) -> None:
     other = key_files.create(tmp_path / "other.key", "agent")
     seen, code = inspect(link.up, "--agent-key", str(tmp_path / "other.key"))
     found = [problem for problem in problems(seen) if problem["layer"] == "key"]
-    assert code == 1 and len(found) == 1
-    assert f"sealed for {link.agent.id.hex()}, not for agent {other.id.hex()}" in found[0]["why"]
-    assert link.up[found[0]["capture_offset"]] == 0x84
+    assert code == 1 and len(found) == 2 and found == problems(seen)
+    assert f"made with another agent's key, not with that of agent {other.id.hex()}" in found[0]["why"]
+    assert link.agent.id.hex() in found[0]["why"]
+    assert f"sealed for {link.agent.id.hex()}, not for agent {other.id.hex()}" in found[1]["why"]
+    assert link.up[found[1]["capture_offset"]] == 0x84
 
 
 def test_a_node_that_is_nowhere_is_named(link: Capture, tmp_path: Path) -> None:
@@ -306,6 +308,29 @@ def made() -> Made:
     body = messages.hello_body(messages.VERSION, node.id, os.urandom(16), 1, boots)
     assert node.id == node_id(*node.public())
     return Made(node, agent, keys, cobs.encode(messages.hello(body, keys.hello_tag(body))))
+
+
+def test_a_pair_reply_for_another_agent_and_a_wrong_one(made: Made) -> None:
+    """A request in the capture says for whom it was; without one the reply may also have been changed."""
+    other = crypto.run(generate_steps(os.urandom(64)))
+    nonce = os.urandom(16)
+    signed = pair_message(*other.public(), *made.node.public(), nonce)
+    signature = crypto.run(crypto.ed25519_sign_steps(made.node.ed_seed, made.node.ed_pub, signed))
+    reply = cobs.encode(messages.pair_reply(1, *made.node.public(), nonce, signature))
+    requests = {
+        who: cobs.encode(messages.pair_request(1, *who.public(), nonce)) for who in (other, made.agent)
+    }
+
+    def said(stream: bytes) -> "list[tuple[str, str]]":
+        found = capture.take_apart(b"\0" + stream, "stream", Keys(agent=made.agent)).all_problems()
+        return [(problem.layer, problem.why) for _, problem in found]
+
+    [(layer, why)] = said(requests[other] + reply)
+    assert layer == "key" and f"made with another agent's key, {other.id.hex()}" in why
+    [(layer, why)] = said(reply)
+    assert layer == "key" and why.startswith("made with another agent's key") and "changed" in why
+    [(layer, why)] = said(requests[made.agent] + reply)
+    assert layer == "pairing" and "not this node's signature" in why
 
 
 VITALS = frames.pack(frames.KIND_VITALS, 5, {1: 700})

@@ -41,6 +41,16 @@ class _Attested:
 
 
 @dataclass
+class _Unproved:
+    """A pair reply whose signature is not over the keys of the agent at hand."""
+
+    part: Part
+    at: int
+    node: PublicKeys
+    fields: "dict[str, Any]"
+
+
+@dataclass
 class Seen:
     """Frames that were opened, by boot: plaintexts by number, and how often one came again."""
 
@@ -63,6 +73,9 @@ class Link:
         self._trials = MAX_HEADER_TRIALS
         self._nonces: set[bytes] = set()
         self._attested: list[_Attested] = []
+        self._requested: list[PublicKeys] = []
+        self._sealed_for: dict[bytes, set[bytes]] = {}
+        self._unproved: list[_Unproved] = []
 
     def take(self, part: Part, walker: Walker) -> None:
         """Look into a message, and say in its part what the others let one say."""
@@ -73,6 +86,8 @@ class Link:
             kind, fields = messages.parse_clear(part.data)
             if kind == messages.MSG_HELLO:
                 self._hello(part, walker, fields)
+            elif kind == messages.MSG_PAIR_REQUEST:
+                self._requested.append(PublicKeys(fields["ed_pub"], fields["x_pub"]))
             elif kind == messages.MSG_PAIR_REPLY:
                 self._pair_reply(part, walker, fields)
             elif kind == messages.MSG_WELCOME:
@@ -92,6 +107,8 @@ class Link:
                 return
             self._known[node_id] = shown
         self._nonces.add(fields["nonce"])
+        named_agents = {header[0] for boot in boots for header in boot[1]}
+        self._sealed_for.setdefault(node_id, set()).update(named_agents)
         if not any(boot[1] for boot in boots):
             part.facts.append(
                 "an announcement: no boot has a header, so nobody but the node can check the tag"
@@ -177,13 +194,11 @@ class Link:
         if agent is None:
             part.facts.append(f"of node {node.id.hex()}; --agent-key FILE checks its signature")
             return
-        signed = pair_message(*agent.public(), *node, fields["nonce"])
-        if crypto.run(crypto.ed25519_verify_steps(node.ed_pub, signed, fields["signature"])):
+        if _paired(fields, PublicKeys(*agent.public()), node):
             self._known[node.id] = node
             part.facts.append(f"node {node.id.hex()} signed that it is paired with agent {agent.id.hex()}")
         else:
-            why = f"not this node's signature over its keys, the nonce and the keys of agent {agent.id.hex()}"
-            part.problems.append(Problem(place_of(walker, "signature"), "pairing", why))
+            self._unproved.append(_Unproved(part, place_of(walker, "signature"), node, fields))
 
     def _welcome(self, part: Part, walker: Walker, fields: "dict[str, Any]") -> None:
         if self._nonces and fields["nonce"] not in self._nonces:
@@ -243,9 +258,31 @@ class Link:
     # When all is seen
 
     def finish(self) -> None:
-        """Judge what needs the whole capture: attestations."""
+        """Judge what needs the whole capture: attestations, and pairings with an agent not at hand."""
         for one in self._attested:
             self._judge(one)
+        for reply in self._unproved:
+            self._judge_pairing(reply)
+
+    def _judge_pairing(self, reply: _Unproved) -> None:
+        """Whether the reply was meant for another agent, as far as the capture shows, or is wrong."""
+        agent = self.keys.agent
+        assert agent is not None
+        not_ours = f"not with that of agent {agent.id.hex()} of --agent-key"
+        proved = [keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node)]
+        others = self._sealed_for.get(reply.node.id, set())
+        layer = "key"
+        if proved:
+            why = f"made with another agent's key, {proved[0].hex()}, {not_ours}"
+        elif agent.id in others or agent.id in [keys.id for keys in self._requested]:
+            layer = "pairing"
+            why = f"not this node's signature over its keys, the nonce and the keys of agent {agent.id.hex()}"
+        elif others:
+            held = ", ".join(sorted(other.hex() for other in others))
+            why = f"made with another agent's key, {not_ours}: the node's boots are sealed for {held}"
+        else:
+            why = f"made with another agent's key, {not_ours}; or something in it was changed"
+        reply.part.problems.append(Problem(reply.at, layer, why))
 
     def _judge(self, one: _Attested) -> None:
         body = cbor.loads(one.part.data)[2]
@@ -309,6 +346,12 @@ class Link:
         return content is not None and crypto.equal(
             BootKeys(content, boot_id).hello_tag(fields["body"]), fields["tag"]
         )
+
+
+def _paired(fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys) -> bool:
+    """Whether the fields of a pair reply are signed by the node for that agent."""
+    signed = pair_message(*agent, *node, fields["nonce"])
+    return crypto.run(crypto.ed25519_verify_steps(node.ed_pub, signed, fields["signature"]))
 
 
 def named(boot_id: bytes) -> str:
