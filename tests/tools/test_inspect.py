@@ -139,10 +139,23 @@ def test_a_stream_with_text_noise_and_a_cut() -> None:
     assert code == 1 and seen["what"] == "stream"
     titles = [part["what"].partition(": ")[2] for part in seen["parts"]]
     assert titles == ["text", "hello", "not COBS", "data-message", "not COBS"]
-    assert [part["ok"] for part in seen["parts"]] == [True, True, False, True, False]
+    assert [part["ok"] for part in seen["parts"]] == [True, True, False, True, True]
     assert seen["parts"][2]["offset"] == seen["parts"][2]["problems"][0]["capture_offset"] == at
-    assert "the capture ends inside it" in seen["parts"][4]["problems"][0]["why"]
+    assert "the capture ends inside this message" in seen["parts"][4]["facts"][0]
     assert "POWERON" not in inspect(stream).output and "ets Jul 29" in inspect(stream).output
+
+
+def test_a_capture_may_begin_and_end_anywhere() -> None:
+    """A cut message at an end is remarked, not blamed; in the middle, or alone, it is no message."""
+    hello = bytes.fromhex(message_vectors()["clear"][0]["message"])
+    one = cobs.encode(hello)
+    for cut in range(1, len(one) - 1):
+        for stream, verb in ((one[cut:] + one, "begins"), (one + one[:cut], "ends")):
+            part = capture.take_apart(stream, "stream", Keys())
+            assert not part.all_problems(), cut
+            assert any(f"the capture {verb}" in fact for inner in part.parts for fact in inner.facts), cut
+        assert capture.take_apart(one + one[cut:] + one, "stream", Keys()).all_problems(), cut
+        assert capture.take_apart(one[cut:], "stream", Keys()).all_problems(), cut
 
 
 def test_an_oversize_message_in_a_stream() -> None:

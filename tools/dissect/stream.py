@@ -25,18 +25,26 @@ def take_stream_apart(data: bytes, keys: Keys) -> Part:
     link = Link(keys)
     mender = mending.Mender(link)
     chunks = data.split(b"\0")
+    torn: list[tuple[Part, str]] = []
     at = 0
     for i, chunk in enumerate(chunks):
         if chunk:
-            part = _framed(chunk, at, link, cut_off=i == len(chunks) - 1)
+            last = i == len(chunks) - 1
+            part, sound = _framed(chunk, at, link)
+            mended = None
             if any(problem.layer != "key" for problem in part.problems):
                 mended = mender.search(chunks, i, at)
                 if mended is not None:
                     _mend(part, mended, link)
+            if sound and last and part.rule:
+                part.facts.append("the capture ends before the message's delimiter")
+            elif not sound and mended is None and (last or i == 0) and len(chunk) <= cobs.MAX_ENCODED:
+                torn.append((part, "ends" if last else "begins"))
             part.offset = at
             part.title = f"message {len(whole.parts) + 1}: {part.title}"
             whole.parts.append(part)
         at += len(chunk) + 1
+    _excuse(whole, torn)
     link.finish()
     whole.facts += _account(link, len(whole.parts))
     if mender.tired:
@@ -44,41 +52,47 @@ def take_stream_apart(data: bytes, keys: Keys) -> Part:
     return whole
 
 
-def _framed(chunk: bytes, at: int, link: Link, cut_off: bool) -> Part:
+def _excuse(whole: Part, torn: "list[tuple[Part, str]]") -> None:
+    """What is no message at an end of the capture is most likely the rest of one that the capture cuts.
+
+    That is no fault, and is only remarked, unless there is no message in all of it.
+    """
+    if any(part.rule and not part.problems for part in whole.parts):
+        for part, verb in torn:
+            why = "; ".join(problem.why for problem in part.problems)
+            part.facts.append(f"the capture {verb} inside this message, as it seems: {why}")
+            part.problems.clear()
+
+
+def _framed(chunk: bytes, at: int, link: Link) -> "tuple[Part, bool]":
+    """What is between two delimiters, and whether it is well formed."""
     if len(chunk) > cobs.MAX_ENCODED:
         why = f"{len(chunk)} encoded bytes where {cobs.MAX_ENCODED} are the limit; a receiver drops it"
-        return Part("oversize", chunk, at, problems=[Problem(0, "cobs", why)])
+        return Part("oversize", chunk, at, problems=[Problem(0, "cobs", why)]), False
     if len(chunk) >= MIN_TEXT and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in chunk):
         words = chunk.decode("ascii").strip()
-        return Part(
-            "text", chunk, at, facts=[f"no message (boot text is cut off by a delimiter): {words[:200]!r}"]
-        )
+        said = f"no message (boot text is cut off by a delimiter): {words[:200]!r}"
+        return Part("text", chunk, at, facts=[said]), True
     try:
         message = cobs.decode(chunk)
     except CobsError as error:
-        ending = "; the capture ends inside it" if cut_off else ""
-        return Part(
-            "not COBS", chunk, at, problems=[Problem(error.offset or 0, "cobs", error.detail + ending)]
-        )
-    part = _message(message, places(chunk, at), link)
-    if cut_off:
-        why = "the capture ends before the message's delimiter"
-        part.problems.append(Problem(len(message), "cobs", why, at + len(chunk)))
-    return part
+        return Part("not COBS", chunk, at, problems=[Problem(error.offset or 0, "cobs", error.detail)]), False
+    return _message(message, places(chunk, at), link)
 
 
-def _message(message: bytes, where: "list[int]", link: Link) -> Part:
+def _message(message: bytes, where: "list[int]", link: Link) -> "tuple[Part, bool]":
     rule = RULES.get(messages.sort(message), "message")
     part, walker = take_item_apart(message, rule, link.keys, where)
-    if not part.problems:
+    sound = not part.problems
+    if sound:
         link.take(part, walker)
-    return part
+    return part, sound
 
 
 def _mend(part: Part, mended: "mending.Mended", link: Link) -> None:
     """Say what was changed, and show the message as it was sent, which its own tag proves."""
     part.problems.append(Problem(0, "link", mended.why, mended.at))
-    inner = _message(mended.message, mended.places, link)
+    inner, _ = _message(mended.message, mended.places, link)
     inner.title = f"as it was sent: {inner.title}"
     part.parts.append(inner)
 
