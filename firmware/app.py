@@ -48,6 +48,8 @@ PPG_FRAME = 200
 WAVE_BITS = 18
 WAVE_MAX = (1 << (WAVE_BITS - 1)) - 1
 DRAIN_OUT_MS = 5000
+# What must stay free for messages, keys and flash writes; the outbox gives way.
+HEAP_RESERVE = 12288
 EXIT_STOPPED = 0
 EXIT_FAULT = 1
 
@@ -287,6 +289,8 @@ class Node:
         if second % STATUS_EVERY_S == 0:
             body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
             self.sealer.seal(frames.KIND_STATUS, body)
+            if body[frames.STATUS_HEAP_FREE] < HEAP_RESERVE:
+                self.sealer.box.shrink()
         # A flash write may hold everything up for longer than the ECG's FIFO has room.
         self.drain()
         try:
@@ -312,6 +316,8 @@ class Node:
 
     def died(self, name, error):
         """A task ended by an error: say so if memory allows; a boot whose frames no longer add up ends."""
+        if isinstance(error, MemoryError):
+            self.sealer.box.shrink()
         try:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_HIGH, None, describe(name, error))
         except Exception:

@@ -170,9 +170,15 @@ class BootRecord:
             self._many = False
         if not due or next_seq == self._reserved:
             return
+        before_s = self._reserved_s
         self._reserved_s = uptime_s
+        try:
+            self._write(self.boot_id, next_seq, False)
+        except MemoryError:
+            # Nothing is wrong with the flash: the next second may have more room.
+            self._reserved_s = before_s
+            raise
         self._reserved = next_seq
-        self._write(self.boot_id, next_seq, False)
 
     def close(self, next_seq, delivered):
         """The orderly end: no frame beyond `next_seq` was or will be made in this boot. `delivered`: as in

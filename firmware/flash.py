@@ -77,8 +77,12 @@ class Records:
         """
         place = self.path(name)
         try:
+            size = os.stat(place)[6]
+            if size > HEAD + MAX_PAYLOAD:
+                raise FlashError(place, "damaged")
+            # No more than that: in a heap in pieces, a block of the greatest size may not be found.
             with open(place, "rb") as file:
-                data = file.read(HEAD + MAX_PAYLOAD + 1)
+                data = file.read(size)
         except OSError as error:
             if error.errno == ENOENT:
                 return None

@@ -2,6 +2,8 @@
 next attestation.
 """
 
+import gc
+
 from protocol import frames
 
 # A loss frame with this many ranges stays well below the longest message.
@@ -38,7 +40,13 @@ class Sealer:
         plaintext = frames.pack(kind, t_us, body)
         sealed = self._keys.seal(seq, plaintext)
         self.broken = True
-        self._attester.add(seq, plaintext)
+        try:
+            self._attester.add(seq, plaintext)
+        except MemoryError:
+            # The outbox gives way before the boot does; nothing has been added yet.
+            self.box.shrink()
+            gc.collect()
+            self._attester.add(seq, plaintext)
         self.box.add(seq, sealed, frames.lane(kind, body), keep)
         self.broken = False
         self._record.retain(seq + 1)

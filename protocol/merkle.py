@@ -47,12 +47,17 @@ class Tree:
         self.append_hash(leaf_hash(leaf))
 
     def append_hash(self, one: bytes) -> None:
-        """Add the leaf that has this hash."""
+        """Add the leaf that has this hash. Where memory runs out on the way, nothing has changed."""
+        peaks = self._peaks
+        left = len(peaks)
         below = self.count
         while below & 1:
-            one = node_hash(self._peaks.pop(), one)
+            left -= 1
+            one = node_hash(peaks[left], one)
             below >>= 1
-        self._peaks.append(one)
+        while len(peaks) > left:
+            peaks.pop()
+        peaks.append(one)
         self.count += 1
 
     def root(self) -> bytes:

@@ -75,6 +75,14 @@ class Outbox:
         self._frames.append((seq, sealed, lane, keep))
         self.bytes += len(sealed) + FRAME_COST
         self.next_seq = seq + 1
+        self._evict()
+
+    def shrink(self) -> None:
+        """Memory is short: hold a quarter less than now, from now on."""
+        self.max_bytes = min(self.max_bytes, self.bytes) * 3 // 4
+        self._evict()
+
+    def _evict(self) -> None:
         while self.bytes > self.max_bytes and self._evict_one():
             pass
 

@@ -39,6 +39,11 @@ class Medium:
         self.files[path] = b""
         return Writer(self, path)
 
+    def stat(self, path):
+        if path not in self.files:
+            raise OSError(ENOENT, "none")
+        return (0, 0, 0, 0, 0, 0, len(self.files[path]))
+
     def rename(self, old, new):
         self.operation()
         if old not in self.files:
@@ -88,6 +93,7 @@ class Writer:
 class Os:
     def __init__(self, medium):
         self.rename = medium.rename
+        self.stat = medium.stat
         self.sync = medium.sync
 
 

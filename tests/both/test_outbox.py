@@ -118,6 +118,16 @@ def test_eviction_order_and_merged_record():
     assert box.bytes == 10 + 4 * 20 + 5 * FRAME_COST
 
 
+def test_a_shrunk_outbox_holds_less_from_then_on():
+    box = filled([LANE_WAVE] * 10 + [LANE_ALARM], 36)
+    assert box.bytes == 11 * (36 + FRAME_COST)
+    box.shrink()
+    assert box.max_bytes == 825 and box.bytes <= 825
+    assert box.evictions() == [[0, 3]] and box.numbers()[-1] == 10
+    box.add(11, b"x" * 36, LANE_VITALS)
+    assert box.bytes <= 825 and box.evictions() == [[0, 4]]
+
+
 def test_what_is_in_flight_goes_last():
     box = Outbox(4 * (10 + FRAME_COST))
     for seq in range(4):

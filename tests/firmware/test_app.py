@@ -234,6 +234,26 @@ def test_a_second_agent_needs_the_button_and_a_third_finds_no_room(make_node, ma
     again.until(lambda: again.of(frames.KIND_BOOT))
 
 
+def test_an_outbox_gives_way_when_memory_is_short(make_node, make_agent, virtual_tree, tmp_path):
+    hungry = "import firmware.app as app; app.hog = bytearray(32000)"
+    hungry += '; CONFIG["node"]["outbox_bytes"] = 1 << 20'
+    node = make_node(tree=patched(virtual_tree, tmp_path, hungry), speed=4)
+    agent = make_agent(node.port)
+    agent.until(lambda: agent.of(frames.KIND_BOOT))
+    node.unplug()
+    begun_s = node.world_s()
+    agent.until(lambda: node.world_s() > begun_s + 90)
+    node.replug()
+    agent.until(lambda: agent.of(frames.KIND_LOSS))
+    statuses = len(agent.of(frames.KIND_STATUS))
+    agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > statuses + 1)
+    agent.during(node.stop)
+    (held,) = agent.frames.values()
+    ranges = [r for _, _, body in agent.of(frames.KIND_LOSS) for r in body[frames.LOSS_RANGES]]
+    lost = [seq for first, count, _ in ranges for seq in range(first, first + count)]
+    assert set(held) | set(lost) == set(range(max(held) + 1)) and len(lost) > 30
+
+
 def test_an_outbox_that_runs_over_accounts_for_every_frame(make_node, make_agent, virtual_tree, tmp_path):
     tree = patched(virtual_tree, tmp_path, 'CONFIG["node"]["outbox_bytes"] = 6000')
     node = make_node(tree=tree, speed=4)
