@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from boards.virtual.option_ranges import HEART_RATE, SATURATION, SPEED
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError, VirtualNode
 from tools import build
-from tools.finite import HEART_RATE, SATURATION, SPEED
 
 WATCH_S = 0.5
 

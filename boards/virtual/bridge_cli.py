@@ -9,6 +9,7 @@ import serial
 
 from boards.virtual.bench import Bench
 from boards.virtual.bridge import serve_serial
+from boards.virtual.option_ranges import HEART_RATE, SATURATION, SPEED, FiniteRange
 from boards.virtual.patient import make_patient
 from boards.virtual.recording import RecordError, default_record
 
@@ -23,23 +24,25 @@ RETRY_S = 1.0
 )
 @click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
 @click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")
-@click.option("--hr", default=72.0, show_default=True, help="Heart rate of the synthetic patient.")
+@click.option(
+    "--hr", default=72.0, show_default=True, type=HEART_RATE, help="Heart rate of the synthetic patient."
+)
 @click.option(
     "--spo2",
     default=97.0,
     show_default=True,
-    type=click.FloatRange(50, 100),
+    type=SATURATION,
     help="SpO2 of the pulse wave, in %.",
 )
 @click.option(
     "--speed",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0.1, 100),
+    type=SPEED,
     help="Times faster than the wall.",
 )
 @click.option("--baud", default=921600, show_default=True, help="Baud rate of a real port.")
-@click.option("--seconds", type=float, help="End after so long.")
+@click.option("--seconds", type=FiniteRange(0, min_open=True), help="End after so long.")
 def bridge(
     port: str,
     record: str | None,

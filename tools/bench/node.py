@@ -203,7 +203,7 @@ def main(argv: "list[str]") -> int:
         prog="python -m tools.bench node", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="each of the two nodes is watched so long"
+        "--seconds", type=report.seconds, default=60.0, help="each of the two nodes is watched so long"
     )
     parser.add_argument("--record", help="a recording for a patient, instead of the model")
     report.add_option(parser)

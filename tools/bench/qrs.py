@@ -168,7 +168,7 @@ def _options(argv: "Sequence[str] | None") -> "tuple[argparse.Namespace, list[Pa
     )
     records.add_options(parser)
     parser.add_argument("--lead", type=int, default=1, help="number of the signal, from 1 (%(default)s)")
-    parser.add_argument("--seconds", type=float, help="only the first seconds of each record")
+    parser.add_argument("--seconds", type=report.seconds, help="only the first seconds of each record")
     parser.add_argument("--noise", metavar="em,ma,bw", help="add these; then 118 and 119 are the records")
     parser.add_argument(
         "--snr", default="18,12,6,0", metavar="DB,DB", help="ratios for --noise (%(default)s)"

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import platform
 from pathlib import Path
@@ -29,6 +30,14 @@ def machine_line() -> str:
 def add_option(parser: argparse.ArgumentParser) -> None:
     """--json FILE, which is refused before the run where none can be written."""
     parser.add_argument("--json", type=_file, metavar="FILE", help="write the report here, too")
+
+
+def seconds(text: str) -> float:
+    """The type of a --seconds: finite and more than 0."""
+    value = float(text)
+    if not math.isfinite(value) or value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
 
 
 def _file(text: str) -> Path:

@@ -177,15 +177,15 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     )
     records.add_options(parser)
     parser.add_argument(
-        "--seconds", type=float, default=DEFAULT_SECONDS, help="length of our blocks (%(default)s)"
+        "--seconds", type=report.seconds, default=DEFAULT_SECONDS, help="length of our blocks (%(default)s)"
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="records at a time (%(default)s)"
     )
     report.add_option(parser)
     options = parser.parse_args(argv)
-    if options.seconds <= 0 or options.jobs < 1:
-        parser.error("--seconds and --jobs are greater than 0")
+    if options.jobs < 1:
+        parser.error("--jobs must be at least 1")
     paths = records.chosen(parser, options)
     with_flac = has_flac()
     names = codecs(with_flac)

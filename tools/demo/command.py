@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from boards.virtual.option_ranges import SPEED, FiniteRange
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError
 from edge_agent.links.ports import PortError
@@ -25,7 +26,6 @@ from tools.demo.processes import ChildError
 from tools.demo.readings import Readings
 from tools.demo.snapshot import Snapshot
 from tools.demo.stack import Input, Stack
-from tools.finite import SPEED, FiniteRange
 
 FIRST_FRAME_S = 90
 SETTLE_S = 60

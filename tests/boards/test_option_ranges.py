@@ -4,17 +4,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from boards.virtual.bridge_cli import bridge
+from boards.virtual.option_ranges import FiniteRange
 from tools.demo.command import command as demo
-from tools.finite import FiniteRange
 from tools.node import run as node
 
 OPTIONS = [(demo, "--speed"), (demo, "--seconds"), (node, "--speed"), (node, "--hr"), (node, "--spo2")]
+OPTIONS += [(bridge, "--" + name) for name in ("speed", "seconds", "hr", "spo2")]
 
 
 @pytest.mark.parametrize(("command", "option"), OPTIONS)
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf", "1e999"])
 def test_what_is_not_finite_is_refused(command: click.Command, option: str, value: str) -> None:
-    result = CliRunner().invoke(command, ["--model", option, value])
+    port = ["--port", "none"] if command is bridge else []
+    result = CliRunner().invoke(command, [*port, "--model", option, value])
     assert result.exit_code == 2 and option in result.output and "not a finite number" in result.output
 
 
@@ -23,7 +26,8 @@ def test_what_is_not_finite_is_refused(command: click.Command, option: str, valu
     [(node, "--hr", "0"), (node, "--hr", "1e9"), (node, "--spo2", "49"), (demo, "--seconds", "0")],
 )
 def test_what_is_out_of_range_is_refused(command: click.Command, option: str, value: str) -> None:
-    result = CliRunner().invoke(command, ["--model", option, value])
+    port = ["--port", "none"] if command is bridge else []
+    result = CliRunner().invoke(command, [*port, "--model", option, value])
     assert result.exit_code == 2 and option in result.output and "not in the range" in result.output
 
 
