@@ -16,7 +16,7 @@ class BootBroken(Exception):
 
 
 class Sealer:
-    """`keys`: the boot's BootKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord;
+    """`keys`: the boot's SealingKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord;
     `clock`: the node's Clock.
     """
 

@@ -15,7 +15,7 @@ from firmware.keys import KeyStore
 from protocol import cobs, crypto, messages
 from protocol.attest import Attester
 from protocol.outbox import Outbox
-from protocol.seal import BootKeys
+from protocol.seal import SealingKeys
 from protocol.session_node import NodeSession
 
 STATE_FOLDER = "state"
@@ -27,7 +27,7 @@ class Start:
     """Everything that one boot needs, made in the one order that is safe.
 
     `faults`: texts on what was found wrong on the way, for events. Attributes: records, pool, store,
-    identity, record (BootRecord), keys (BootKeys), box, attester, session.
+    identity, record (BootRecord), keys (SealingKeys), box, attester, session.
     """
 
     def __init__(self, board):
@@ -49,7 +49,7 @@ class Start:
         self.faults += [text for text in self.store.faults if text not in self.faults]
         if self.record.fault is not None:
             self.faults.append(self.record.fault)
-        self.keys = BootKeys(self.pool.random(16), self.record.boot_id)
+        self.keys = SealingKeys(self.pool.random(16), self.record)
         self.box = Outbox(board.config["node"]["outbox_bytes"])
         self.attester = Attester(self.identity, self.record.boot_id)
         self.session = NodeSession(self.identity, self.keys, self.box, self.pool.random)

@@ -11,8 +11,13 @@ from protocol.errors import LocalError, SealError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Protocol
 
     from protocol.identity import Identity
+
+    class Committed(Protocol):
+        boot_id: bytes
+
 
 KEY_BYTES = 16
 BOOT_ID_BYTES = 12
@@ -89,6 +94,31 @@ class BootKeys:
         return crypto.hmac_sha256(self._hello_key, body)[:HELLO_TAG_BYTES]
 
 
+class SealingKeys(BootKeys):
+    """The node's own keys of a boot: what makes (key, nonce) unique is refused here, not left to callers.
+
+    `record` is the boot's record of firmware.boots, or whatever has a `boot_id`: empty until the boot counter
+    is on flash, and then no keys can be made (LocalError).
+    """
+
+    def __init__(self, K: bytes, record: "Committed"):
+        BootKeys.__init__(self, K, record.boot_id)
+        self._next = 0
+
+    def seal(self, seq: int, plaintext: bytes) -> bytes:
+        """The encoded COSE_Encrypt0 of frame `seq`, which must be above every number sealed before.
+
+        LocalError otherwise (repeated_number), and beyond 32 bits (exhausted): then the boot must end. When
+        anything else goes wrong, nothing was sealed and the number is still free.
+        """
+        if seq < self._next:
+            raise LocalError("number %d was sealed before" % seq, cause="repeated_number")
+        after = seq + 1
+        sealed = self._channel.seal(seq, plaintext)
+        self._next = after
+        return sealed
+
+
 def wrap_header_steps(
     K: bytes, boot_id: bytes, node_identity: "Identity", agent_id: bytes, agent_x_pub: bytes, eph_sk: bytes
 ) -> "Generator[None, None, tuple[bytes, bytes]]":
@@ -158,9 +188,13 @@ class Downlink:
         return Downlink(crypto.hpke_export(ctx, b"vitalwire/1 down", 32), boot_id, hello_nonce)
 
     def seal(self, plaintext: bytes) -> bytes:
-        """The encoded COSE_Encrypt0 of the next message; the counter starts at 0 and is never reused."""
+        """The encoded COSE_Encrypt0 of the next message; the counter starts at 0 and is never reused.
+
+        LocalError (exhausted) after 2^32: the connection must end.
+        """
+        after = self._next + 1
         sealed = self._channel.seal(self._next, plaintext)
-        self._next += 1
+        self._next = after
         return sealed
 
     def open(self, sealed: bytes) -> bytes:
@@ -183,7 +217,7 @@ def _down_info(agent_id: bytes, node_id: bytes, boot_id: bytes, hello_nonce: byt
 def _shortest(counter: int) -> bytes:
     """A Partial IV: big-endian, no leading zero bytes, h'00' for 0."""
     if counter < 0 or counter > MAX_COUNTER:
-        raise LocalError("sequence number %d does not fit 32 bits" % counter)
+        raise LocalError("number %d does not fit 32 bits" % counter, cause="exhausted")
     if counter < 0x100:
         return bytes((counter,))
     if counter < 0x10000:
