@@ -1,103 +1,19 @@
-"""What the body of each known kind of frame must hold: keys, types, ranges (docs/wire-protocol.md §8).
+"""Whether a body holds what its kind of frame must hold, and what of it this version does not know.
 
-Tables, kept apart from frames.py because a node only makes these frames and has no memory to spare for
-checking them. Numbers whose list of meanings may grow (reset cause, event code, source, …) are only held to
-a size.
+The tables are in frame_rules.py. A node loads neither (docs/wire-protocol.md §8 and §12).
 """
 
 from protocol import frames as f
-from protocol.checks import is_bytes, is_bytes_list, is_list, is_map, is_ranges
+from protocol.checks import is_bytes, is_bytes_list, is_list, is_map, is_ranges, is_uint
 from protocol.errors import FrameError
+from protocol.frame_names import KIND_NAMES
+from protocol.frame_rules import BODIES, FLAGS, MEANINGS, NEEDED, ONLY_WITH, SETTINGS, U8, U16, U32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Rule = tuple[str, bool, str, int, int]
-
-U8 = 0xFF
-U16 = 0xFFFF
-U32 = 0xFFFFFFFF
-U53 = (1 << 53) - 1
-I63 = (1 << 63) - 1
-
-MAX_RR = 64
-MAX_CHANNELS = 16
-MAX_EARLIER = 64
-
-_COUNTERS = (
-    (f.STATUS_HEAP_FREE, "heap free"),
-    (f.STATUS_HEAP_LOW, "heap free low-water"),
-    (f.STATUS_LATE, "late samples"),
-    (f.STATUS_MISSED, "missed samples"),
-    (f.STATUS_JITTER_US, "worst jitter"),
-    (f.STATUS_RESET_CAUSE, "reset cause"),
-    (f.STATUS_UPTIME_S, "uptime"),
-    (f.STATUS_OUTBOX_FRAMES, "outbox frames"),
-    (f.STATUS_OUTBOX_BYTES, "outbox bytes"),
-    (f.STATUS_EVICTED, "frames evicted"),
-    (f.STATUS_REJECTED, "downlink messages rejected"),
-    (f.STATUS_RESENT, "frames sent again"),
-    (f.STATUS_BUS_ERRORS, "bus errors"),
-    (f.STATUS_NEXT_SEQ, "next sequence number"),
-)
-
-# key: (name, required, type, least, most); for bytes and text the bounds are of the length in bytes
-BODIES: "dict[int, dict[int, Rule]]" = {
-    f.KIND_BOOT: {
-        f.BOOT_FIRMWARE: ("firmware", True, "text", 0, 64),
-        f.BOOT_BOARD: ("board", True, "text", 0, 64),
-        f.BOOT_RESET_CAUSE: ("reset cause", True, "int", 0, U8),
-        f.BOOT_KEYS: ("public keys", True, "keys", 0, 0),
-        f.BOOT_INPUT: ("input label", False, "text", 0, 200),
-        f.BOOT_PREVIOUS: ("previous boot", False, "previous", 0, 0),
-        f.BOOT_CHANNELS: ("channels", True, "channels", 0, MAX_CHANNELS),
-        f.BOOT_ENTROPY: ("entropy", True, "int", 0, 1),
-        f.BOOT_EARLIER: ("earlier boots", False, "earlier", 1, MAX_EARLIER),
-    },
-    f.KIND_WAVE: {
-        f.WAVE_CHANNEL: ("channel", True, "int", 0, U8),
-        f.WAVE_COUNT: ("number of samples", True, "int", 1, U16),
-        f.WAVE_PERIOD_NS: ("period", True, "int", 1, U32),
-        f.WAVE_LSB: ("LSB", True, "int", 1, U32),
-        f.WAVE_CODEC: ("codec", True, "int", 1, U8),
-        f.WAVE_DATA: ("data", True, "bytes", 1, f.MAX_PLAINTEXT),
-        f.WAVE_FLAGS: ("flags", False, "int", 0, U16),
-        f.WAVE_LATE: ("late samples", False, "int", 0, U32),
-        f.WAVE_MISSED: ("missed samples", False, "int", 0, U32),
-        f.SOURCE: ("source", False, "int", 1, U8),
-    },
-    f.KIND_VITALS: {
-        f.VITALS_HR: ("heart rate", False, "int", 0, U16),
-        f.VITALS_RR: ("RR intervals", False, "rr", 0, MAX_RR),
-        f.VITALS_SPO2: ("SpO2", False, "int", 0, 1000),
-        f.VITALS_PULSE: ("pulse rate", False, "int", 0, U16),
-        f.VITALS_PI: ("perfusion index", False, "int", 0, U16),
-        f.VITALS_ECG_QUALITY: ("ECG quality", False, "int", 0, 100),
-        f.VITALS_PPG_QUALITY: ("PPG quality", False, "int", 0, 100),
-        f.VITALS_FLAGS: ("flags", False, "int", 0, U16),
-        f.SOURCE: ("source of the ECG values", False, "int", 1, U8),
-        f.SOURCE_PPG: ("source of the PPG values", False, "int", 1, U8),
-    },
-    f.KIND_EVENT: {
-        f.EVENT_CODE: ("code", True, "int", 0, U16),
-        f.EVENT_PRIORITY: ("priority", True, "int", 0, 3),
-        f.EVENT_VALUE: ("value", False, "int", -I63 - 1, I63),
-        f.EVENT_TEXT: ("text", False, "text", 0, 64),
-    },
-    f.KIND_STATUS: {key: (name, True, "int", 0, U32) for key, name in _COUNTERS},
-    f.KIND_LOSS: {f.LOSS_RANGES: ("ranges", True, "losses", 0, 0)},
-    f.KIND_ATTEST: {
-        f.ATTEST_FIRST: ("first", True, "int", 0, U32),
-        f.ATTEST_COUNT: ("count", True, "int", 1, U32),
-        f.ATTEST_ROOT: ("root", True, "bytes", 32, 32),
-        f.ATTEST_SIGNATURE: ("signature", True, "bytes", 64, 64),
-    },
-    f.KIND_TIME: {
-        f.TIME_TOKEN: ("token", True, "int", 0, I63),
-        f.TIME_RECEIVED_US: ("time of receipt", True, "int", 0, U53),
-    },
-}
+    from protocol.frame_rules import Rule
 
 
 def check(kind: int, body: "Any") -> None:
@@ -105,19 +21,70 @@ def check(kind: int, body: "Any") -> None:
     table = BODIES.get(kind)
     if table is None:
         return
-    name = f.KIND_NAMES[kind]
+    name = KIND_NAMES[kind]
     if not is_map(body):
         raise FrameError(f"{name}: the body is not a map")
-    for key in body:
-        if isinstance(key, bool) or not isinstance(key, int) or key < 0:
-            raise FrameError(f"{name}: key {key!r} is not an unsigned integer")
+    _check_keys(name, body)
     for key in sorted(table):
-        what, required, kind_of, least, most = table[key]
-        if key not in body:
-            if required:
-                raise FrameError(f"{name}: key {key} ({what}) is missing")
-        elif not _fits(body[key], kind_of, least, most):
-            raise FrameError(f"{name}: key {key} ({what}) is not {_wanted(kind_of, least, most)}")
+        _check_key(name, body, key, table[key])
+    for key, value, needed in NEEDED.get(kind, ()):
+        for other in needed:
+            if body[key] == value and other not in body:
+                raise FrameError(f"{name}: key {other} ({table[other][0]}) is missing")
+    if kind in ONLY_WITH:
+        key, value, only = ONLY_WITH[kind]
+        for other in only:
+            if body[key] != value and other in body:
+                raise FrameError(f"{name}: key {other} ({table[other][0]}) with a result that has none")
+    if kind == f.KIND_CONFIG:
+        settings = body[f.ORDER_WHAT]
+        for key in sorted(SETTINGS):
+            _check_key("config: settings", settings, key, SETTINGS[key])
+
+
+def unknown(kind: int, body: "Any") -> "tuple[bool, int]":
+    """(whether the kind is not known, how many keys of a sound body are not known); to be counted, not
+    refused."""
+    if kind not in KIND_NAMES:
+        return True, 0
+    table = BODIES.get(kind)
+    if table is None:
+        return False, 0
+    count = sum([key not in table for key in body])
+    if kind == f.KIND_CONFIG:
+        count += sum([key not in SETTINGS for key in body[f.ORDER_WHAT]])
+    return False, count
+
+
+def unknown_meanings(kind: int, body: "Any") -> int:
+    """How many numbers in a sound body are not in this version's lists of meanings; to be counted, not
+    refused."""
+    if kind == f.KIND_LOSS:
+        return sum([item[2] not in (f.LOSS_OUTBOX_FULL, f.LOSS_ELSEWHERE) for item in body[f.LOSS_RANGES]])
+    count = 0
+    for key in BODIES.get(kind, ()):
+        if key in body:
+            known = MEANINGS.get((kind, key))
+            if known is not None:
+                count += body[key] not in known
+            elif (kind, key) in FLAGS:
+                count += body[key] & ~FLAGS[kind, key] != 0
+    return count
+
+
+def _check_keys(name: str, body: "dict[Any, Any]") -> None:
+    for key in body:
+        if not is_uint(key):
+            raise FrameError(f"{name}: key {key!r} is not an unsigned integer")
+
+
+def _check_key(name: str, body: "dict[Any, Any]", key: int, rule: "Rule") -> None:
+    what, required, kind_of, least, most = rule
+    if key not in body:
+        if required:
+            raise FrameError(f"{name}: key {key} ({what}) is missing")
+    elif not _fits(body[key], kind_of, least, most):
+        raise FrameError(f"{name}: key {key} ({what}) is not {_wanted(kind_of, least, most)}")
 
 
 def _wanted(kind_of: str, least: int, most: int) -> str:
@@ -126,11 +93,17 @@ def _wanted(kind_of: str, least: int, most: int) -> str:
     if kind_of in ("bytes", "text"):
         return f"{kind_of} of {least} to {most} bytes"
     return {
+        "bool": "true or false",
+        "map": "a map with unsigned keys",
+        "settings": "a map with unsigned keys",
         "keys": "two public keys of 32 bytes",
         "previous": "[boot id, known_next, clean, bound_s]",
         "earlier": f"{least} to {most} statements, each of one boot or of several, oldest first",
         "channels": f"at most {most} of [channel, part, period_ns, lsb]",
+        "channel numbers": f"at most {most} channel numbers",
+        "limits": f"at most {most} of [event code, limit, delay in s]",
         "rr": f"at most {most} intervals in ms",
+        "ranges": f"at most {most} ascending [first, count]",
         "losses": "ascending [first, count, reason]",
     }[kind_of]
 
@@ -142,19 +115,29 @@ def _fits(value: "Any", kind_of: str, least: int, most: int) -> bool:
         return isinstance(value, bytes) and least <= len(value) <= most
     if kind_of == "text":
         return isinstance(value, str) and least <= len(value.encode()) <= most
+    if kind_of == "bool":
+        return isinstance(value, bool)
+    if kind_of in ("map", "settings"):
+        return is_map(value) and all(is_uint(key) for key in value)
     if kind_of == "keys":
         return is_bytes_list(value, (32, 32))
-    if kind_of == "losses":
-        return is_ranges(value, 3) and len(value) > 0
-    if not is_list(value):
+    if kind_of == "previous":
+        return _is_statement(value)
+    if not is_list(value) or not least <= len(value) <= most:
         return False
+    if kind_of == "losses":
+        return is_ranges(value, 3)
+    if kind_of == "ranges":
+        return is_ranges(value, 2)
     if kind_of == "rr":
-        return len(value) <= most and all(_fits(item, "int", 1, U16) for item in value)
+        return all(_fits(item, "int", 1, U16) for item in value)
+    if kind_of == "channel numbers":
+        return all(_fits(item, "int", 0, U8) for item in value)
+    if kind_of == "limits":
+        return all(_is_limit(item) for item in value)
     if kind_of == "channels":
-        return len(value) <= most and all(_is_channel(item) for item in value)
-    if kind_of == "earlier":
-        return least <= len(value) <= most and _are_statements(value)
-    return _is_statement(value)
+        return all(_is_channel(item) for item in value)
+    return _are_statements(value)
 
 
 def _is_statement(item: "Any") -> bool:
@@ -192,4 +175,15 @@ def _is_channel(item: "Any") -> bool:
         and _fits(item[1], "text", 0, 32)
         and _fits(item[2], "int", 1, U32)
         and _fits(item[3], "int", 1, U32)
+    )
+
+
+def _is_limit(item: "Any") -> bool:
+    return (
+        is_list(item)
+        and len(item) == 3
+        and _fits(item[0], "int", 0, U16)
+        and isinstance(item[1], int)
+        and not isinstance(item[1], bool)
+        and _fits(item[2], "int", 0, U16)
     )

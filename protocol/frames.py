@@ -2,7 +2,7 @@
 
 Source: docs/wire-protocol.md §8; the same as a schema: protocol/vitalwire.cddl. Kinds and keys that are not
 known are carried, not refused. What each known kind must hold is checked by frame_schema.py, which a node
-never needs to load.
+never loads: it reads what came down with `unpack_down`.
 """
 
 from protocol import cbor
@@ -23,29 +23,14 @@ KIND_LOSS = 7
 KIND_ATTEST = 8
 KIND_LOG = 9
 KIND_TIME = 10
+KIND_ANSWER = 11
 KIND_ACK = 32
 KIND_TIME_DOWN = 33
 KIND_COMMAND = 34
 KIND_CONFIG = 35
 KIND_UPDATE = 36
-
-KIND_NAMES = {
-    KIND_BOOT: "boot",
-    KIND_WAVE: "wave",
-    KIND_VITALS: "vitals",
-    KIND_BP: "bp",
-    KIND_EVENT: "event",
-    KIND_STATUS: "status",
-    KIND_LOSS: "loss",
-    KIND_ATTEST: "attest",
-    KIND_LOG: "log",
-    KIND_TIME: "time",
-    KIND_ACK: "ack",
-    KIND_TIME_DOWN: "time_down",
-    KIND_COMMAND: "command",
-    KIND_CONFIG: "config",
-    KIND_UPDATE: "update",
-}
+KIND_FLOW = 37
+KIND_UNPAIR = 38
 
 # Body keys, kind by kind
 
@@ -79,12 +64,12 @@ WAVE_DATA = 6
 WAVE_FLAGS = 7
 WAVE_LATE = 8
 WAVE_MISSED = 9
+WAVE_MEASUREMENT = 10
 
 CH_ECG = 0
 CH_PPG_RED = 1
 CH_PPG_IR = 2
-
-CHANNEL_NAMES = {CH_ECG: "ECG lead I", CH_PPG_RED: "PPG red", CH_PPG_IR: "PPG infrared"}
+CH_CUFF = 3
 
 WAVE_SATURATED = 1
 WAVE_OFF = 2
@@ -105,10 +90,58 @@ VITALS_UNCALIBRATED = 4
 VITALS_ECG_SETTLING = 8
 VITALS_PPG_SETTLING = 16
 
+BP_RESULT = 1
+BP_SYSTOLIC = 2
+BP_DIASTOLIC = 3
+BP_MEAN = 4
+BP_PULSE = 5
+BP_CONFIDENCE = 6
+BP_BEGAN_US = 7
+BP_PEAK = 8
+BP_CUFF_SIZE = 9
+BP_REASON = 10
+BP_NUMBER = 11
+BP_COMMAND = 12
+BP_FLAGS = 13
+
+BP_MEASURED = 0
+BP_LEAK = 1
+BP_NO_CUFF = 2
+BP_MOTION = 3
+BP_IRREGULAR = 4
+BP_TIMEOUT = 5
+BP_NO_CUFF_SIZE = 6
+BP_OVER_PRESSURE = 7
+BP_CANCELLED = 8
+BP_SENSOR_FAULT = 9
+BP_NO_PULSE = 10
+BP_INTERLOCK = 11
+
+BP_PULSE_IRREGULAR = 1
+BP_RETRIED = 2
+BP_MOTION_LEFT_OUT = 4
+
+CUFF_UNKNOWN = 0
+CUFF_SMALL = 1
+CUFF_MEDIUM = 2
+CUFF_LARGE = 3
+CUFF_EXTRA_LARGE = 4
+
+REASON_BUTTON = 1
+REASON_SCHEDULE = 2
+REASON_COMMAND = 3
+REASON_REPEAT = 4
+
 EVENT_CODE = 1
 EVENT_PRIORITY = 2
 EVENT_VALUE = 3
 EVENT_TEXT = 4
+EVENT_PAST = 5
+EVENT_STATE = 6
+EVENT_ALARM = 7
+EVENT_LIMIT = 8
+EVENT_EVIDENCE = 9
+EVENT_BEGAN_US = 10
 
 EVENT_LEAD_OFF = 1
 EVENT_LEAD_ON = 2
@@ -120,24 +153,31 @@ EVENT_SENSOR_FAULT = 7
 EVENT_SENSOR_RECOVERED = 8
 EVENT_STOP = 9
 EVENT_INTERNAL_ERROR = 10
-
-EVENT_NAMES = {
-    EVENT_LEAD_OFF: "lead off",
-    EVENT_LEAD_ON: "lead on",
-    EVENT_FINGER_OFF: "finger off",
-    EVENT_FINGER_ON: "finger on",
-    EVENT_ECG_OVERFLOW: "ECG FIFO overflow",
-    EVENT_PPG_OVERFLOW: "PPG FIFO overflow",
-    EVENT_SENSOR_FAULT: "sensor fault",
-    EVENT_SENSOR_RECOVERED: "sensor recovered",
-    EVENT_STOP: "orderly stop",
-    EVENT_INTERNAL_ERROR: "internal error",
-}
+EVENT_PAIRED = 11
+EVENT_UNPAIRED = 12
+EVENT_IDENTIFY = 13
+EVENT_ASYSTOLE = 32
+EVENT_HR_HIGH = 33
+EVENT_HR_LOW = 34
+EVENT_SPO2_LOW = 35
+EVENT_BP_HIGH = 36
+EVENT_BP_LOW = 37
+EVENT_IRREGULAR = 38
+EVENT_OVER_PRESSURE = 48
+EVENT_NOT_DEFLATING = 49
+EVENT_BATTERY_LOW = 50
+EVENT_CANNOT_ANALYSE = 51
+EVENT_SIGNAL_BAD = 52
 
 PRIORITY_INFO = 0
 PRIORITY_LOW = 1
 PRIORITY_MEDIUM = 2
 PRIORITY_HIGH = 3
+
+STATE_HAPPENED = 0
+STATE_BEGAN = 1
+STATE_ENDED = 2
+STATE_LATCHED = 3
 
 STATUS_HEAP_FREE = 1
 STATUS_HEAP_LOW = 2
@@ -156,6 +196,7 @@ STATUS_NEXT_SEQ = 14
 
 LOSS_RANGES = 1
 LOSS_OUTBOX_FULL = 1
+LOSS_ELSEWHERE = 2
 
 ATTEST_FIRST = 1
 ATTEST_COUNT = 2
@@ -164,6 +205,76 @@ ATTEST_SIGNATURE = 4
 
 TIME_TOKEN = 1
 TIME_RECEIVED_US = 2
+
+LOG_LEVEL = 1
+LOG_TEXT = 2
+LOG_BOOT = 3
+LOG_RESET_CAUSE = 4
+LOG_UPTIME_S = 5
+
+LOG_DEBUG = 0
+LOG_INFO = 1
+LOG_WARNING = 2
+LOG_ERROR = 3
+LOG_CRASH = 4
+
+ANSWER_ID = 1
+ANSWER_RESULT = 2
+ANSWER_DETAIL = 3
+ANSWER_VALUE = 4
+
+RESULT_DONE = 0
+RESULT_BEGUN = 1
+RESULT_UNSUPPORTED = 2
+RESULT_UNAUTHORISED = 3
+RESULT_EXPIRED = 4
+RESULT_INTERLOCK = 5
+RESULT_NO_CONSENT = 6
+RESULT_MALFORMED = 7
+RESULT_FAILED = 8
+
+ORDER_ID = 1
+ORDER_WHAT = 2
+ORDER_ARGS = 3
+ORDER_EXPIRES_US = 4
+ORDER_AUTHORITY = 5
+ORDER_SIGNATURE = 6
+ORDER_REASON = 7
+ORDER_MS = 8
+
+OP_IDENTIFY = 1
+OP_MEASURE_BP = 2
+OP_STRIP = 3
+OP_MARK = 4
+OP_RESTART = 5
+
+SET_MAINS_HZ = 1
+SET_MODE = 2
+SET_LIMITS = 3
+SET_NOT_SENT = 4
+SET_CUFF_SIZE = 5
+
+MODE_SPOT_CHECK = 0
+MODE_WATCH = 1
+
+UPDATE_ID = 1
+UPDATE_STEP = 2
+UPDATE_SIZE = 3
+UPDATE_OBJECT = 4
+UPDATE_OFFSET = 5
+UPDATE_DATA = 6
+UPDATE_FIRMWARE = 7
+
+STEP_OFFER = 1
+STEP_DATA = 2
+STEP_APPLY = 3
+STEP_CANCEL = 4
+
+FLOW_WAVES = 1
+FLOW_BYTES_S = 2
+FLOW_WINDOW = 3
+
+UNPAIR_ID = 1
 
 SOURCE = 15
 SOURCE_PPG = 16
@@ -195,6 +306,16 @@ def pack(kind: int, t_us: int, body: "Any") -> bytes:
 
 def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
     """(kind, t_us, body) of a plaintext. FrameError: which key is missing, or wrong in type or range."""
+    kind, t_us, body = unpack_down(plaintext)
+    from protocol import frame_schema
+
+    frame_schema.check(kind, body)
+    return kind, t_us, body
+
+
+def unpack_down(plaintext: bytes) -> "tuple[int, int, Any]":
+    """(kind, t_us, body) of a plaintext, as a node reads it: of command, config, update, flow and unpair no
+    more is known than that the body is a map, and of what comes up nothing."""
     try:
         frame = cbor.loads(plaintext)
     except CborError as e:
@@ -208,13 +329,10 @@ def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
         raise FrameError("t_us is not an unsigned integer below 2^53")
     if kind == KIND_ACK:
         _check_ack(body)
-    elif kind == KIND_TIME_DOWN:
-        if not is_map(body) or not is_uint(body.get(TIME_TOKEN)):
-            raise FrameError("time_down: key 1 (token) is not an unsigned integer")
-    elif kind in KIND_NAMES:
-        from protocol import frame_schema
-
-        frame_schema.check(kind, body)
+    elif KIND_TIME_DOWN <= kind <= KIND_UNPAIR and not is_map(body):
+        raise FrameError("the body is not a map")
+    elif kind == KIND_TIME_DOWN and not is_uint(body.get(TIME_TOKEN)):
+        raise FrameError("time_down: key 1 (token) is not an unsigned integer")
     return kind, t_us, body
 
 
@@ -226,9 +344,10 @@ def _check_ack(body: "Any") -> None:
 
 
 def lane(kind: int, body: "Any") -> int:
-    """The sending lane of a frame: an event of any alarm priority, a waveform, or everything else."""
+    """The sending lane of a frame: an event of any alarm priority that is not past, a waveform, or everything
+    else."""
     if kind == KIND_WAVE:
         return LANE_WAVE
-    if kind == KIND_EVENT and body[EVENT_PRIORITY] != PRIORITY_INFO:
+    if kind == KIND_EVENT and body[EVENT_PRIORITY] != PRIORITY_INFO and not body.get(EVENT_PAST):
         return LANE_ALARM
     return LANE_VITALS

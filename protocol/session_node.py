@@ -257,7 +257,7 @@ class NodeSession:
     def _sealed(self, message: bytes, now_ms: int, stamp: "Any") -> None:
         if self._down is None:
             raise st.TransitionError(self.state, "sealed message")
-        kind, _, body = frames.unpack(self._down.open(message))
+        kind, _, body = frames.unpack_down(self._down.open(message))
         before = self.state
         self.state = st.step(st.NODE, before, st.AUTHENTIC)
         self._heard_ms = now_ms

@@ -12,7 +12,7 @@ from firmware.boots import (
     BootRecord,
     together,
 )
-from protocol import cbor, frame_schema, frames
+from protocol import cbor, frame_rules, frame_schema, frames
 from tests.both.node_memory import Board, Medium, PowerCut, boot, on
 
 
@@ -106,7 +106,7 @@ def test_more_than_a_boot_frame_takes_are_put_together_and_every_boot_is_in_it_o
         assert counters(body) == list(range(1, n + 1))
         assert len(cbor.dumps(body)) < 500
         if frames.BOOT_EARLIER in body:
-            assert frame_schema._fits(body[frames.BOOT_EARLIER], "earlier", 1, frame_schema.MAX_EARLIER)
+            assert frame_schema._fits(body[frames.BOOT_EARLIER], "earlier", 1, frame_rules.MAX_EARLIER)
         record.reserve(7, RESERVE_EVERY_S, False)
     first, last, known, bound_s = BootRecord(records, Board()).earlier()[0]
     assert (first, last) == (1, many - MAX_SAID + 1)

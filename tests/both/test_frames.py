@@ -93,17 +93,6 @@ def test_unknown_kinds_and_keys_are_carried():
     assert frames.unpack(frames.pack(frames.KIND_TIME_DOWN, 0, {1: 5, 9: b""}))[2] == {1: 5, 9: b""}
 
 
-def test_reserved_kinds_are_carried():
-    for kind in (
-        frames.KIND_BP,
-        frames.KIND_LOG,
-        frames.KIND_COMMAND,
-        frames.KIND_CONFIG,
-        frames.KIND_UPDATE,
-    ):
-        assert frames.unpack(frames.pack(kind, 0, "free"))[0] == kind
-
-
 def test_times_are_below_two_to_the_53():
     last = (1 << 53) - 1
     assert frames.unpack(frames.pack(frames.KIND_VITALS, last, {}))[1] == last

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from protocol import frames, messages
+from protocol import frame_names, frames, messages
 
 RESETS = {0: "unknown", 1: "power on", 2: "hard", 3: "watchdog", 4: "deep sleep", 5: "soft", 6: "brown-out"}
 PRIORITIES = {0: "information", 1: "low", 2: "medium", 3: "high"}
@@ -70,7 +70,7 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "known-frames": lambda value: f"{value} frames existed",
     "bound-s": _bound,
     "partial-iv": _partial_iv,
-    "channel": _named(frames.CHANNEL_NAMES),
+    "channel": _named(frame_names.CHANNEL_NAMES),
     "period-ns": _period,
     "wave-flags": _flags(WAVE_FLAGS),
     "vitals-flags": _flags(VITALS_FLAGS),
@@ -82,15 +82,15 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "reset-cause": _named(RESETS),
     "last-reset-cause": _named(RESETS),
     "entropy": _named({0: "weak", 1: "strong"}),
-    "event-code": _named(frames.EVENT_NAMES),
+    "event-code": _named(frame_names.EVENT_NAMES),
     "priority": _named(PRIORITIES),
     "source": _named(SOURCES),
     "ppg-source": _named(SOURCES),
     "refusal-code": _named(messages.REFUSE_NAMES),
     "loss-reason": _named({frames.LOSS_OUTBOX_FULL: "outbox full"}),
     "direction": _named(DIRECTIONS),
-    "kind": _named(frames.KIND_NAMES),
-    "other-kind": _named(frames.KIND_NAMES),
+    "kind": _named(frame_names.KIND_NAMES),
+    "other-kind": _named(frame_names.KIND_NAMES),
 }
 
 
