@@ -134,7 +134,7 @@ def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
         q = e * h
         q = (q & m) + 38 * (q >> 256)
         t = (q & m) + 38 * (q >> 256)
-        if not column & 3:
+        if not column & 1:
             yield
     return x, y, z, t
 
@@ -159,7 +159,7 @@ def multiply_steps(point: "Point", scalar: int) -> "Generator[None, None, Point]
         elif digit < 128:
             plus, minus, product, twice_z = odd[(128 - digit) >> 1]
             x, y, z, t = _add((x, y, z, t), (minus, plus, (P << 1) - product, twice_z))
-        if not i & 7:
+        if not i & 3:
             yield
     return x, y, z, t
 

@@ -54,7 +54,9 @@ def _power_steps(z: int) -> "Generator[None, None, tuple[int, int]]":
     yield
     x100 = _square(x50, 50) * x50 % P
     yield
-    t = _square(x100, 100)
+    t = _square(x100, 50)
+    yield
+    t = _square(t, 50)
     yield
     return z11, _square(t * x100 % P, 50) * x50 % P
 

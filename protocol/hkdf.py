@@ -4,18 +4,18 @@ from hashlib import sha256
 
 HASH_BYTES = 32
 _BLOCK_BYTES = 64
-_INNER = bytes([i ^ 0x36 for i in range(256)])
-_OUTER = bytes([i ^ 0x5C for i in range(256)])
+_INNER = int.from_bytes(b"\x36" * _BLOCK_BYTES, "big")
+_OUTER = int.from_bytes(b"\x5c" * _BLOCK_BYTES, "big")
 
 
 def hmac_sha256(key: bytes, msg: bytes) -> bytes:
     """HMAC-SHA256 of `msg`, 32 bytes; a key of any length. RFC 2104, vectors in RFC 4231."""
     if len(key) > _BLOCK_BYTES:
         key = sha256(key).digest()
-    padded = key + bytes(_BLOCK_BYTES - len(key))
-    inner = sha256(bytes([_INNER[k] for k in padded]))
+    padded = int.from_bytes(key + bytes(_BLOCK_BYTES - len(key)), "big")
+    inner = sha256((padded ^ _INNER).to_bytes(_BLOCK_BYTES, "big"))
     inner.update(msg)
-    outer = sha256(bytes([_OUTER[k] for k in padded]))
+    outer = sha256((padded ^ _OUTER).to_bytes(_BLOCK_BYTES, "big"))
     outer.update(inner.digest())
     return outer.digest()
 

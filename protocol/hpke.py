@@ -28,7 +28,7 @@ def auth_send_steps(
     enc = yield from x25519.public_steps(eph_sk)
     dh = yield from x25519.shared_steps(eph_sk, recipient_pk)
     dh += yield from x25519.shared_steps(sender_sk, recipient_pk)
-    return enc, _exporter_secret(_shared_secret(dh, enc + recipient_pk + sender_pk), info)
+    return enc, (yield from _exporter_secret_steps(dh, enc + recipient_pk + sender_pk, info))
 
 
 def auth_receive_steps(
@@ -41,7 +41,7 @@ def auth_receive_steps(
     """
     dh = yield from x25519.shared_steps(recipient_sk, enc)
     dh += yield from x25519.shared_steps(recipient_sk, sender_pk)
-    return _exporter_secret(_shared_secret(dh, enc + recipient_pk + sender_pk), info)
+    return (yield from _exporter_secret_steps(dh, enc + recipient_pk + sender_pk, info))
 
 
 def export(ctx: bytes, exporter_context: bytes, n: int) -> bytes:
@@ -49,19 +49,20 @@ def export(ctx: bytes, exporter_context: bytes, n: int) -> bytes:
     return _labeled_expand(_SUITE, ctx, b"sec", exporter_context, n)
 
 
-def _shared_secret(dh: bytes, kem_context: bytes) -> bytes:
+def _exporter_secret_steps(dh: bytes, kem_context: bytes, info: bytes) -> "Generator[None, None, bytes]":
+    yield
     prk = _labeled_extract(_KEM_SUITE, b"", b"eae_prk", dh)
-    return _labeled_expand(_KEM_SUITE, prk, b"shared_secret", kem_context, _SECRET_BYTES)
-
-
-def _exporter_secret(shared_secret: bytes, info: bytes) -> bytes:
+    shared_secret = _labeled_expand(_KEM_SUITE, prk, b"shared_secret", kem_context, _SECRET_BYTES)
+    yield
     context = (
         _MODE_AUTH
         + _labeled_extract(_SUITE, b"", b"psk_id_hash", b"")
         + _labeled_extract(_SUITE, b"", b"info_hash", info)
     )
     secret = _labeled_extract(_SUITE, shared_secret, b"secret", b"")
-    return _labeled_expand(_SUITE, secret, b"exp", context, _SECRET_BYTES)
+    secret = _labeled_expand(_SUITE, secret, b"exp", context, _SECRET_BYTES)
+    yield
+    return secret
 
 
 def _labeled_extract(suite: bytes, salt: bytes, label: bytes, ikm: bytes) -> bytes:

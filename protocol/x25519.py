@@ -53,7 +53,7 @@ def _clamped(sk: bytes) -> bytes:
 
 
 def _ladder_steps(k: bytes, u: int) -> "Generator[None, None, tuple[int, int]]":
-    """(x, z) of k times the point at u, loosely reduced; k little-endian. RFC 7748 §5; yields every 8 bits.
+    """(x, z) of k times the point at u, loosely reduced; k little-endian. RFC 7748 §5; yields every 4 bits.
 
     The swap leaves TOP set in both numbers of a pair: in a difference it cancels, from a sum two TOPs are
     taken.
@@ -109,5 +109,6 @@ def _ladder_steps(k: bytes, u: int) -> "Generator[None, None, tuple[int, int]]":
             t = e * (aa + a24 * e)
             t = (t & m) + 38 * (t >> 256)
             z2 = (t & m) + 38 * (t >> 256)
-        yield
+            if not shift & 3:
+                yield
     return x2, z2
