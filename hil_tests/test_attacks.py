@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from hil_tests.duts import one_identity
 from hil_tests.stack import PATIENCE_S, Stack, StackError
 from protocol import cobs, messages
 from protocol.outbox import Outbox
-from protocol.seal import BootKeys
+from protocol.seal import BootKeys, SealingKeys
 from protocol.session_node import NodeSession
 
 
@@ -73,7 +74,9 @@ def test_a_forged_frame(tapped: Tapped) -> None:
     boot = messages.parse_clear(next(m for m in said(tapped) if messages.sort(m) == messages.SORT_CLEAR))[1][
         "boots"
     ][0][0]
-    forged = BootKeys(os.urandom(16), boot).seal(10**6, b"\x83\x05\x00\xa2\x01\x09\x02\x00")
+    forged = SealingKeys(os.urandom(16), SimpleNamespace(boot_id=boot)).seal(
+        10**6, b"\x83\x05\x00\xa2\x01\x09\x02\x00"
+    )
     tapped.refuses(cobs.encode(messages.data(0, forged)), "bad_tag")
     tapped.goes_on_and_is_sound()
 

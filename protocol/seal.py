@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from protocol.identity import Identity
 
     class Committed(Protocol):
+        """What says that the boot counter is on flash: by an id of 12 bytes, else none."""
+
         boot_id: bytes
 
 
@@ -63,7 +65,7 @@ class _Channel:
 
 
 class BootKeys:
-    """The keys of one boot of a node: its uplink seal and its hello tags.
+    """The keys of one boot of a node as its agents have them: they open its uplink, and know its hello tags.
 
     `K` is 16 bytes and secret, `boot_id` 12. Attributes: `K`, `boot_id`.
     """
@@ -81,12 +83,8 @@ class BootKeys:
     def __repr__(self) -> str:
         return "<BootKeys %s>" % self.boot_id.hex()
 
-    def seal(self, seq: int, plaintext: bytes) -> bytes:
-        """The encoded COSE_Encrypt0 of frame `seq` (32 bits). Never seal two plaintexts under one number."""
-        return self._channel.seal(seq, plaintext)
-
     def open(self, sealed: bytes) -> "tuple[int, bytes]":
-        """(sequence number, plaintext) of what `seal` made; else SealError."""
+        """(sequence number, plaintext) of what SealingKeys made; else SealError."""
         return self._channel.open(sealed)
 
     def hello_tag(self, body: bytes) -> bytes:

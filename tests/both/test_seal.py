@@ -4,6 +4,7 @@ from protocol import cbor, crypto, seal
 from protocol.crypto import run
 from protocol.errors import LocalError, SealError
 from protocol.identity import generate_steps
+from tests.both.sealing import Committed, seal_one, sealing
 
 K = bytes(range(16))
 BOOT_ID = bytes(range(0x40, 0x4C))
@@ -32,7 +33,7 @@ def refusal(call, *arguments):
 
 def test_known_answer():
     """Keys, nonce, AAD and envelope put together from their definitions, with nothing of seal.py."""
-    keys = seal.BootKeys(K, BOOT_ID)
+    keys = sealing(K, BOOT_ID)
     key = crypto.hkdf(K, BOOT_ID, b"vitalwire/1 up key", 16)
     iv = crypto.hkdf(K, BOOT_ID, b"vitalwire/1 up iv", 13)
     aad = cbor.dumps(["Encrypt0", b"\xa1\x01\x0a", cbor.dumps([1, 0, BOOT_ID])])
@@ -44,9 +45,9 @@ def test_known_answer():
 
 
 def test_envelope_is_deterministic_cbor_at_every_size():
-    keys = seal.BootKeys(K, BOOT_ID)
-    for seq in (0, 1, 255, 256, 65535, 65536, 0xFFFFFF, 0x1000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
-        for n in (0, 1, 15, 16, 200, 247, 248, 249):
+    for n in (0, 1, 15, 16, 200, 247, 248, 249):
+        keys = sealing(K, BOOT_ID)
+        for seq in (0, 1, 255, 256, 65535, 65536, 0xFFFFFF, 0x1000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
             plaintext = bytes([i & 255 for i in range(n)])
             sealed = keys.seal(seq, plaintext)
             protected, headers, ciphertext = cbor.loads(sealed)
@@ -55,18 +56,76 @@ def test_envelope_is_deterministic_cbor_at_every_size():
             assert keys.open(sealed) == (seq, plaintext)
 
 
-def test_sequence_numbers_out_of_range():
-    keys = seal.BootKeys(K, BOOT_ID)
-    for seq in (-1, 1 << 32):
-        try:
-            keys.seal(seq, b"")
-            raise AssertionError("sealed number %d" % seq)
-        except LocalError:
-            pass
+def local(call, *arguments):
+    """The cause of the LocalError that the call must raise."""
+    try:
+        call(*arguments)
+    except LocalError as error:
+        return error.cause
+    raise AssertionError("accepted")
+
+
+def test_nothing_is_sealed_before_the_boot_counter_is_on_flash():
+    record = Committed(b"")
+    assert local(seal.SealingKeys, K, record) == "local_error"
+    record.boot_id = BOOT_ID
+    assert seal.SealingKeys(K, record).seal(0, b"frame")
+
+
+def test_a_number_seals_once_and_numbers_only_grow():
+    keys = sealing(K, BOOT_ID)
+    assert local(keys.seal, -1, b"") == "repeated_number"
+    for seq in (0, 1, 5):
+        keys.seal(seq, b"one")
+        for again in range(seq + 1):
+            assert local(keys.seal, again, b"one") == "repeated_number"
+            assert local(keys.seal, again, b"another") == "repeated_number"
+    assert seal.BootKeys(K, BOOT_ID).open(keys.seal(6, b"next")) == (6, b"next")
+
+
+def test_numbers_end_at_32_bits():
+    keys = sealing(K, BOOT_ID)
+    keys.seal(seal.MAX_COUNTER - 1, b"")
+    last = keys.seal(seal.MAX_COUNTER, b"last")
+    assert keys.open(last) == (seal.MAX_COUNTER, b"last")
+    assert local(keys.seal, seal.MAX_COUNTER + 1, b"") == "exhausted"
+    assert local(keys.seal, seal.MAX_COUNTER, b"") == "repeated_number"
+    assert local(keys.seal, 0, b"") == "repeated_number"
+
+
+def test_a_seal_that_failed_leaves_its_number_free():
+    """Memory may be short: then nothing came out, and the number is not spent."""
+    keys = sealing(K, BOOT_ID)
+    real = crypto.ccm_seal
+
+    def fails(*_):
+        raise MemoryError()
+
+    crypto.ccm_seal = fails
+    try:
+        keys.seal(0, b"frame")
+        raise AssertionError("sealed without memory")
+    except MemoryError:
+        pass
+    finally:
+        crypto.ccm_seal = real
+    assert keys.open(keys.seal(0, b"frame")) == (0, b"frame")
+
+
+def test_an_agent_cannot_seal_as_its_node():
+    assert not hasattr(seal.BootKeys(K, BOOT_ID), "seal")
+
+
+def test_a_downlink_ends_with_its_numbers():
+    down, up = downlink()
+    down._next = seal.MAX_COUNTER
+    assert up.open(down.seal(b"last")) == b"last"
+    for _ in range(2):
+        assert local(down.seal, b"more") == "exhausted"
 
 
 def test_no_changed_bit_and_no_truncation_opens():
-    keys = seal.BootKeys(K, BOOT_ID)
+    keys = sealing(K, BOOT_ID)
     sealed = keys.seal(70000, b"a plaintext of some length")
     for at in range(len(sealed)):
         for bit in (0, 7):
@@ -78,7 +137,7 @@ def test_no_changed_bit_and_no_truncation_opens():
 
 
 def test_only_the_one_encoding_of_an_envelope_opens():
-    keys = seal.BootKeys(K, BOOT_ID)
+    keys = sealing(K, BOOT_ID)
     sealed = keys.seal(5, b"0123456789")
     assert sealed[:9] == b"\x83\x43\xa1\x01\x0a\xa1\x06\x41\x05" and sealed[9] == 0x52
     body = sealed[10:]
@@ -101,7 +160,7 @@ def test_only_the_one_encoding_of_an_envelope_opens():
 
 
 def test_hostile_lengths():
-    keys = seal.BootKeys(K, BOOT_ID)
+    keys = sealing(K, BOOT_ID)
     head = b"\x83\x43\xa1\x01\x0a\xa1\x06\x41\x05"
     for tail in (
         b"\x5b\xff\xff\xff\xff\xff\xff\xff\xff",
@@ -115,7 +174,7 @@ def test_hostile_lengths():
 
 
 def test_other_boots_and_keys_do_not_open():
-    sealed = seal.BootKeys(K, BOOT_ID).seal(1, b"frame")
+    sealed = seal_one(K, BOOT_ID, 1, b"frame")
     assert refusal(seal.BootKeys(K, bytes(12)).open, sealed) == "bad_tag"
     assert refusal(seal.BootKeys(bytes(16), BOOT_ID).open, sealed) == "bad_tag"
 
@@ -201,7 +260,7 @@ def test_downlink_is_bound_to_boot_hello_and_sender():
 def test_directions_do_not_mix():
     """A downlink message does not open as a frame, nor the other way, even under one key and IV."""
     down, _ = downlink()
-    keys = seal.BootKeys(K, BOOT_ID)
+    keys = sealing(K, BOOT_ID)
     assert refusal(keys.open, down.seal(b"x")) == "bad_tag"
     assert refusal(downlink()[1].open, keys.seal(0, b"x")) == "bad_tag"
     up = seal._Channel(K, bytes(13), seal._UP, BOOT_ID)

@@ -6,9 +6,9 @@ from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.identity import generate_steps
 from protocol.outbox import Outbox
-from protocol.seal import BootKeys
 from protocol.session_agent import AgentSession
 from protocol.session_node import NodeSession
+from tests.both.sealing import sealing
 
 NODE = crypto.run(generate_steps(bytes(range(64))))
 AGENT = crypto.run(generate_steps(bytes(range(64, 128))))
@@ -49,7 +49,7 @@ class World:
 
     def boot_node(self, counter, paired=True, max_bytes=20000):
         boot_id = counter.to_bytes(4, "big") + self.random(8)
-        self.boot = BootKeys(self.random(16), boot_id)
+        self.boot = sealing(self.random(16), boot_id)
         self.box = Outbox(max_bytes)
         self.node = NodeSession(NODE, self.boot, self.box, self.random)
         if paired:
@@ -251,7 +251,7 @@ def test_a_replayed_frame_is_the_same_frame():
 def test_a_forged_frame_is_counted_and_harms_nothing():
     w = World()
     w.run(500)
-    forged = BootKeys(bytes(16), w.boot.boot_id)
+    forged = sealing(bytes(16), w.boot.boot_id)
     from protocol import cobs
 
     w.take(

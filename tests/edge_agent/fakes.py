@@ -16,8 +16,8 @@ from protocol import session_events as ev
 from protocol.attest import Attester
 from protocol.identity import Identity, generate_steps
 from protocol.outbox import Outbox
-from protocol.seal import BootKeys
 from protocol.session_node import NodeSession
+from tests.both.sealing import sealing
 
 
 def identity(seed: int) -> Identity:
@@ -143,7 +143,7 @@ class FakeNode:
             if self.counter:
                 self._previous = [self.boot.boot_id, self.box.next_seq, False, 1]
             self.counter += 1
-            self.boot = BootKeys(os.urandom(16), self.counter.to_bytes(4, "big") + os.urandom(8))
+            self.boot = sealing(os.urandom(16), self.counter.to_bytes(4, "big") + os.urandom(8))
             self.box = Outbox(self.max_bytes)
             self.session = NodeSession(self.identity, self.boot, self.box, os.urandom)
             self.attester = Attester(self.identity, self.boot.boot_id)

@@ -13,7 +13,7 @@ from edge_agent.lock import Locked
 from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.verify import verify
 from protocol import cbor, cobs, frames, messages
-from protocol.seal import BootKeys
+from tests.both.sealing import seal_one
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp
 from tests.edge_agent.running import Kit, Running, free_port, wait_until
 
@@ -159,9 +159,8 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
         with Running(kit.config(node.pipe.name, stranger.pipe.name)):
             wait_until(lambda: len(node.made) > 20 and node.held < 5, "streaming")
             recorded = list(node.sent)
-            forged = BootKeys(bytes(16), node.boot.boot_id)
             body = frames.pack(frames.KIND_EVENT, 1, {1: 9, 2: 3})
-            node.say(cobs.encode(b"\x82\x00" + forged.seal(5, body)))
+            node.say(cobs.encode(b"\x82\x00" + seal_one(bytes(16), node.boot.boot_id, 5, body)))
             node.say(b"\x05\x01\x02\x00" + bytes([9, 1, 1]) + b"\0")
             node.say(b"\x11" * 9000 + b"\0")
             wrong = {1: 9, 2: node.identity.id, 3: bytes(16), 4: 9, 5: []}
@@ -169,7 +168,8 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
             for data in recorded[-5:]:
                 node.say(data)
             other = frames.pack(frames.KIND_EVENT, 2, {1: 9, 2: 0, 4: "made up"})
-            node.say(cobs.encode(b"\x82\x00" + node.boot.seal(3, other)))
+            forged = seal_one(node.boot.K, node.boot.boot_id, 3, other)
+            node.say(cobs.encode(b"\x82\x00" + forged))
             wait_until(lambda: kit.status.get("rejected", {}).get("bad_tag"), "the forgery counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_version"), "the version counted")
             wait_until(lambda: kit.status["rejected"].get("malformed", 0) >= 2, "noise counted")

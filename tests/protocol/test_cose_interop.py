@@ -17,6 +17,7 @@ from cwt.exceptions import DecodeError
 
 from protocol import crypto
 from protocol.seal import BootKeys
+from tests.both.sealing import seal_one
 
 VM = Callable[..., CompletedProcess[str]]
 
@@ -77,7 +78,7 @@ def test_cwt_opens_what_the_vm_seals(micropython: VM) -> None:
         message = bytes.fromhex(text)
         assert cose.decode(with_full_iv(message), cose_key(), external_aad=EXTERNAL_AAD) == plaintext
         assert here.open(message) == (seq, plaintext)
-        assert here.seal(seq, plaintext) == message
+        assert seal_one(K, BOOT_ID, seq, plaintext) == message
         with pytest.raises(DecodeError):
             cose.decode(with_full_iv(message), cose_key(), external_aad=EXTERNAL_AAD + b"\0")
 

@@ -9,6 +9,7 @@ import sys
 from protocol import attest, crypto, seal
 from protocol.crypto import run
 from protocol.identity import from_seed_steps
+from tests.both.sealing import seal_one
 
 
 def _party(ed_seed, x_sk):
@@ -16,7 +17,7 @@ def _party(ed_seed, x_sk):
 
 
 def seal_frame(key, boot_id, seq, plaintext):
-    return seal.BootKeys(key, boot_id).seal(seq, plaintext)
+    return seal_one(key, boot_id, seq, plaintext)
 
 
 def open_frame(key, boot_id, sealed):

@@ -17,6 +17,7 @@ from protocol import cobs, crypto, frames, messages, seal
 from protocol import session_events as ev
 from protocol.identity import Identity, generate_steps, node_id, pair_message
 from protocol.session_agent import AgentSession
+from tests.both.sealing import seal_one
 from tools import build
 from tools.dissect import capture
 from tools.dissect.capture import Keys, Part
@@ -296,6 +297,9 @@ class Made(NamedTuple):
     keys: seal.BootKeys
     hello: bytes
 
+    def sealed(self, seq: int, plaintext: bytes) -> bytes:
+        return seal_one(self.keys.K, self.keys.boot_id, seq, plaintext)
+
     def look(self, *data: bytes) -> Part:
         stream = b"\0" + self.hello + b"".join(cobs.encode(one) for one in data)
         public = key_files.PublicKeys(*self.node.public())
@@ -340,31 +344,31 @@ VITALS = frames.pack(frames.KIND_VITALS, 5, {1: 700})
 
 
 def test_a_frame_number_with_two_contents(made: Made) -> None:
-    again = made.look(*[messages.data(0, made.keys.seal(3, VITALS))] * 2)
+    again = made.look(*[messages.data(0, made.sealed(3, VITALS))] * 2)
     assert not again.all_problems() and any("1 came again" in fact for fact in again.facts)
     other = frames.pack(frames.KIND_VITALS, 5, {1: 701})
-    two = made.look(*[messages.data(0, made.keys.seal(3, text)) for text in (VITALS, other)])
+    two = made.look(*[messages.data(0, made.sealed(3, text)) for text in (VITALS, other)])
     assert [p.why for _, p in two.all_problems()] == ["frame 3 came before with other content"]
 
 
 def test_a_malformed_frame_inside_a_sound_seal(made: Made) -> None:
     bad = bytes.fromhex("830305a1031903e9")
-    (holder, problem), *_ = made.look(messages.data(0, made.keys.seal(0, bad))).all_problems()
+    (holder, problem), *_ = made.look(messages.data(0, made.sealed(0, bad))).all_problems()
     assert "spo2: 1001" in problem.why and problem.layer == "schema"
     assert holder.title.startswith("frame 0") and holder.place_of(problem) > len(made.hello) + 12
 
 
 def test_a_boot_that_was_not_listed(made: Made) -> None:
-    (_, problem), *_ = made.look(messages.data(5, made.keys.seal(0, VITALS))).all_problems()
+    (_, problem), *_ = made.look(messages.data(5, made.sealed(0, VITALS))).all_problems()
     assert problem.why == "boot 5 where the newest hello lists 1"
 
 
 def test_an_attestation_of_other_frames(made: Made) -> None:
     body = {1: 0, 2: 1, 3: bytes(32), 4: bytes(64)}
     plain = [VITALS, frames.pack(frames.KIND_ATTEST, 6, body)]
-    part = made.look(*[messages.data(0, made.keys.seal(i, text)) for i, text in enumerate(plain)])
+    part = made.look(*[messages.data(0, made.sealed(i, text)) for i, text in enumerate(plain)])
     assert [problem.layer for _, problem in part.all_problems()] == ["attestation", "attestation"]
-    alone = made.look(messages.data(0, made.keys.seal(1, plain[1])))
+    alone = made.look(messages.data(0, made.sealed(1, plain[1])))
     assert any("root not checked: 1 of the frames 0 to 0" in fact for fact in alone.parts[1].parts[0].facts)
 
 

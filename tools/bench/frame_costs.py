@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from boards.virtual.rig import HEAP, RigError, find_micropython
@@ -32,7 +33,10 @@ from protocol import frames, seal, waveform
 with open(sys.argv[1]) as f:
     ecg, bodies, runs, repeats = eval(f.read())
 ecg = array("i", ecg)
-keys = seal.BootKeys(bytes(16), bytes(12))
+class Record:
+    boot_id = bytes(12)
+keys = seal.SealingKeys(bytes(16), Record)
+numbers = iter(range(1 << 30))
 def least(work):
     times = []
     for _ in range(repeats):
@@ -44,7 +48,7 @@ def least(work):
 for name, kind, body in bodies:
     plaintext = frames.pack(kind, 1000000, body)
     packed = least(lambda n: frames.pack(kind, 1000000 + n, body))
-    print(name, len(plaintext), packed, least(lambda n: keys.seal(n, plaintext)))
+    print(name, len(plaintext), packed, least(lambda n: keys.seal(next(numbers), plaintext)))
 print("encode", 0, least(lambda n: waveform.encode(ecg, 250)), 0)
 """
 
@@ -90,11 +94,11 @@ def on_node() -> "dict[str, dict[str, float]]":
 
 def on_agent() -> "dict[str, dict[str, float]]":
     """By frame: microseconds to unstuff, to authenticate and open, and to decode and check it, on CPython."""
-    keys = seal.BootKeys(bytes(16), bytes(12))
+    keys = seal.SealingKeys(bytes(16), SimpleNamespace(boot_id=bytes(12)))
     found: dict[str, dict[str, float]] = {}
     for name, kind, body in samples():
         plaintext = frames.pack(kind, 1_000_000, body)
-        message = messages.data(0, keys.seal(7, plaintext))
+        message = messages.data(0, keys.seal(len(found), plaintext))
         encoded = cobs.encode(message)[:-1]
         found[name] = {
             "bytes": len(plaintext),

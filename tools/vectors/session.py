@@ -47,7 +47,7 @@ def message_vectors() -> Any:
     bad = [
         ("another version", "unknown_version", 1, messages.solicit(2)),
         ("another version, otherwise unlike", "unknown_version", 1, cbor.dumps({0: 2, 1: 9, 2: "new"})),
-        ("an unknown type", "malformed_message", 6, cbor.dumps({0: 77, 1: 1})),
+        ("an unknown type", "unknown_message", 6, cbor.dumps({0: 77, 1: 1})),
         ("no type", "malformed_message", 6, cbor.dumps({1: 1})),
         ("no version", "malformed_message", 6, cbor.dumps({0: 6})),
         ("a short nonce", "malformed_message", 6, messages.welcome(1, AGENT.id, enc, bytes(15))),
@@ -85,8 +85,9 @@ def sealed_vectors() -> Any:
         seal.wrap_header_steps(KEYS.K, BOOT_ID, NODE, AGENT.id, AGENT.x_pub, secret("header ephemeral"))
     )
     up: list[Any] = []
+    sealing = seal.SealingKeys(KEYS.K, KEYS)
     for seq, plaintext in zip((0, 1, 255, 256, 65_536, 1 << 24, (1 << 32) - 1), plaintexts(), strict=True):
-        sealed = KEYS.seal(seq, plaintext)
+        sealed = sealing.seal(seq, plaintext)
         data = messages.data(0, sealed)
         up.append(
             {
