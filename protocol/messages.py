@@ -1,8 +1,9 @@
 """Clear messages: hello, welcome, pairing, refusal, solicit; and which of the three sorts a message is.
 
 Source: docs/wire-protocol.md §3 and §4. Parsing checks the type and length of every field and gives fields
-by name. Keys that are not known are ignored; another protocol version is a HelloError with cause
-"unknown_version", before anything else is looked at.
+by name. Keys that are not known are ignored; a message of a version that is not spoken here, and a hello
+without a common one, is a HelloError with cause "unknown_version", before anything else is looked at; of a
+type that is not known, one with cause "unknown_message".
 """
 
 from protocol import cbor
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+VERSIONS = (1,)
+"""The protocol versions that are spoken here, ascending."""
 
 MSG_HELLO = 1
 MSG_WELCOME = 2
@@ -52,6 +55,7 @@ REFUSE_NAMES = {
 MAX_BOOTS = 16
 MAX_HEADERS = 8
 MAX_RANGES = 16
+MAX_VERSIONS = 8
 
 SORT_CLEAR = 1
 SORT_DATA = 2
@@ -87,16 +91,25 @@ def split_data(message: bytes) -> "tuple[int, bytes]":
 
 
 def hello_body(
-    version: int, node_id: bytes, nonce: bytes, conn: int, boots: "Any", keys: "Any" = None
+    version: int,
+    node_id: bytes,
+    nonce: bytes,
+    conn: int,
+    boots: "Any",
+    keys: "Any" = None,
+    versions: "Any" = None,
 ) -> bytes:
     """The encoded hello body, which the tag covers.
 
     `boots`: newest first, `[boot id, headers, next, held ranges]` each; `keys`: (ed25519 public, x25519
-    public) of a node that has no paired agent.
+    public) of a node that has no paired agent; `versions`: all that the node speaks, ascending, `version` the
+    first of them; left out, it is the only one.
     """
     body: "dict[int, Any]" = {1: version, 2: node_id, 3: nonce, 4: conn, 5: boots}
     if keys is not None:
         body[6] = keys
+    if versions is not None:
+        body[7] = versions
     return cbor.dumps(body)
 
 
@@ -120,9 +133,12 @@ def pair_reply(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, signatur
     return cbor.dumps({0: MSG_PAIR_REPLY, 1: version, 2: ed_pub, 3: x_pub, 4: nonce, 5: signature})
 
 
-def refusal(version: int, code: int) -> bytes:
-    """A hint to the other side why it gets no answer (REFUSE_…)."""
-    return cbor.dumps({0: MSG_REFUSAL, 1: version, 2: code})
+def refusal(version: int, code: int, versions: "Any" = None) -> bytes:
+    """A hint to the other side why it gets no answer (REFUSE_…); `versions`: which it may speak."""
+    fields: "dict[int, Any]" = {0: MSG_REFUSAL, 1: version, 2: code}
+    if versions is not None:
+        fields[3] = versions
+    return cbor.dumps(fields)
 
 
 def solicit(version: int) -> bytes:
@@ -153,14 +169,11 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
 
     hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id,
     enc, nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal:
-    version, code. solicit: version.
+    version, code, versions (a list or None). solicit: version.
     """
-    fields = _map(message)
-    kind = fields.get(0)
-    if not is_uint(kind) or kind not in MSG_NAMES:
-        raise HelloError("key 0 is not the type of a clear message")
+    kind, fields = _clear(message)
     if kind != MSG_HELLO:
-        return kind, _named(MSG_NAMES[kind], fields, _FIELDS[kind])
+        return kind, _fields_of(kind, fields)
     body = fields.get(1)
     if not isinstance(body, bytes):
         raise HelloError("hello: key 1 (body) is not a byte string")
@@ -172,14 +185,51 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     return kind, named
 
 
+def parse_down(message: bytes) -> "tuple[int, dict[str, Any]]":
+    """`parse_clear` for a node, which takes no hello."""
+    kind, fields = _clear(message)
+    if kind == MSG_HELLO:
+        raise HelloError("a node takes no hello")
+    return kind, _fields_of(kind, fields)
+
+
+def _clear(message: bytes) -> "tuple[int, dict[Any, Any]]":
+    fields = _map(message)
+    kind = fields.get(0)
+    if not is_uint(kind):
+        raise HelloError("key 0 is not the type of a clear message")
+    if kind not in MSG_NAMES:
+        raise HelloError("clear message of type %d" % kind, None, "unknown_message")
+    return kind, fields
+
+
+def _fields_of(kind: int, fields: "dict[Any, Any]") -> "dict[str, Any]":
+    """A refusal may be of any version: what it says then is which ones the peer speaks."""
+    what = MSG_NAMES[kind]
+    version = fields.get(1)
+    if is_uint(version) and version not in VERSIONS and kind != MSG_REFUSAL:
+        raise _unknown_version(what, version)
+    named = _named(what, fields, _FIELDS[kind])
+    if kind == MSG_REFUSAL:
+        named["versions"] = fields.get(3)
+        if 3 in fields and not _are_versions(fields[3]):
+            raise HelloError("refusal: key 3 (versions) is not a list of versions, ascending")
+    return named
+
+
 def parse_hello_body(body: bytes) -> "dict[str, Any]":
-    """The fields of an encoded hello body: version, node_id, nonce, conn, boots and keys.
+    """The fields of an encoded hello body: version, versions, node_id, nonce, conn, boots and keys.
 
     boots: `[boot id, [[agent id, enc, wrapped], …], next, [[first, count], …]]`, newest first; keys:
-    (ed25519 public, x25519 public) or None.
+    (ed25519 public, x25519 public) or None; versions: all that the node speaks, one of them common.
     """
     fields = _map(body)
+    versions = fields.get(7, [fields.get(1)])
+    if not _are_versions(versions) or versions[0] != fields.get(1):
+        raise HelloError("hello body: keys 1 and 7 (versions) are not the versions spoken, ascending")
+    common_version(versions)
     named = _named("hello body", fields, _HELLO_BODY)
+    named["versions"] = versions
     if not 1 <= named["conn"] < _U32_END:
         raise HelloError("hello body: key 4 (conn) is not from 1 to 2^32 - 1")
     boots = fields.get(5)
@@ -198,6 +248,24 @@ def parse_hello_body(body: bytes) -> "dict[str, Any]":
             raise HelloError("hello body: key 6 (keys) is not two public keys")
         named["keys"] = tuple(fields[6])
     return named
+
+
+def common_version(versions: "list[int]") -> int:
+    """The greatest version that both sides speak; HelloError (unknown_version) when there is none."""
+    common = [version for version in versions if version in VERSIONS]
+    if not common:
+        raise _unknown_version("hello body", versions)
+    return max(common)
+
+
+def _unknown_version(what: str, said: "Any") -> HelloError:
+    return HelloError(f"{what}: protocol version {said}", None, "unknown_version", REFUSE_VERSION)
+
+
+def _are_versions(value: "Any") -> bool:
+    if not is_list(value) or not 1 <= len(value) <= MAX_VERSIONS or not all(is_uint(one) for one in value):
+        return False
+    return all(value[i] < value[i + 1] for i in range(len(value) - 1))
 
 
 def _check_boot(boot: "Any") -> bytes:
@@ -232,9 +300,6 @@ def _map(encoded: bytes) -> "dict[Any, Any]":
 def _named(
     what: str, fields: "dict[Any, Any]", wanted: "tuple[tuple[int, str, int], ...]"
 ) -> "dict[str, Any]":
-    version = fields.get(1)
-    if is_uint(version) and version != VERSION:
-        raise HelloError(f"{what}: protocol version {version}", None, "unknown_version", REFUSE_VERSION)
     named: "dict[str, Any]" = {}
     for key, name, length in wanted:
         value = fields.get(key)

@@ -74,7 +74,6 @@ def test_another_version_is_told_apart_before_anything_else():
     for message in (
         messages.hello(body, bytes(16)),
         messages.welcome(2, bytes(8), bytes(32), bytes(16)),
-        messages.refusal(0, 1),
         messages.solicit(3),
     ):
         error = refused(message)
