@@ -213,5 +213,5 @@ def read_retained(memory):
     """
     if memory is None or len(memory) < RETAINED_BYTES:
         return None
-    boot_id, known_next, check = struct.unpack(RETAINED_FORMAT + "I", bytes(memory[:RETAINED_BYTES]))
+    boot_id, known_next, check = struct.unpack_from(RETAINED_FORMAT + "I", bytes(memory[:RETAINED_BYTES]))
     return (boot_id, known_next) if check == crc32(bytes(memory[:16])) else None

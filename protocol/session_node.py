@@ -208,7 +208,7 @@ class NodeSession:
             self._reject("malformed", "neither a clear nor a sealed message")
 
     def _clear(self, message: bytes, now_ms: int) -> None:
-        kind, fields = messages.parse_clear(message)
+        kind, fields = messages.parse_down(message)
         if kind == messages.MSG_WELCOME:
             self._welcome(fields, now_ms)
         elif kind == messages.MSG_SOLICIT:

@@ -4,7 +4,7 @@ A 128-byte block takes about 0.3 ms of a MicroPython on a workstation, so hashin
 arithmetic keeps no secret that its lengths show: a word with leading zero bits may take a little less time.
 """
 
-from struct import unpack
+from struct import unpack_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def _block_steps(state: "tuple[int, ...]", block: bytes) -> "Generator[None, Non
     A word x is rotated by shifting x || x. The schedule is a ring of 16 words: negative indices go round it.
     """
     m = _M
-    w = list(unpack(">16Q", block))
+    w = list(unpack_from(">16Q", block))
     a, b, c, d, e, f, g, h = state
     for start in range(0, 80, 16):
-        k = unpack(">16Q", _K[8 * start : 8 * start + 128])
+        k = unpack_from(">16Q", _K[8 * start : 8 * start + 128])
         for i in range(16):
             x = w[i]
             if start:
