@@ -4,7 +4,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 
@@ -74,7 +73,7 @@ def test_a_forged_frame(tapped: Tapped) -> None:
     boot = messages.parse_clear(next(m for m in said(tapped) if messages.sort(m) == messages.SORT_CLEAR))[1][
         "boots"
     ][0][0]
-    forged = SealingKeys(os.urandom(16), SimpleNamespace(boot_id=boot)).seal(
+    forged = SealingKeys(os.urandom(16), BootKeys(bytes(16), boot)).seal(
         10**6, b"\x83\x05\x00\xa2\x01\x09\x02\x00"
     )
     tapped.refuses(cobs.encode(messages.data(0, forged)), "bad_tag")

@@ -5,7 +5,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from edge_agent.custody import Custody
@@ -91,7 +90,7 @@ def measure(count: int) -> "dict[str, Any]":
 def captured(node: Identity, agent: Identity, count: int) -> "tuple[bytes, bytes]":
     """What a node sends: its hello, and `count` wave frames of FRAME_BYTES, framed."""
     boot = bytes(3) + b"\x01" + os.urandom(8)
-    keys = seal.SealingKeys(os.urandom(16), SimpleNamespace(boot_id=boot))
+    keys = seal.SealingKeys(os.urandom(16), seal.BootKeys(bytes(16), boot))
     wrapping = seal.wrap_header_steps(keys.K, boot, node, agent.id, agent.x_pub, os.urandom(32))
     enc, wrapped = crypto.run(wrapping)
     boots = [[boot, [[agent.id, enc, wrapped]], count, [[0, count]]]]

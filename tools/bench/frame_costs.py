@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from boards.virtual.rig import HEAP, RigError, find_micropython
@@ -94,7 +93,7 @@ def on_node() -> "dict[str, dict[str, float]]":
 
 def on_agent() -> "dict[str, dict[str, float]]":
     """By frame: microseconds to unstuff, to authenticate and open, and to decode and check it, on CPython."""
-    keys = seal.SealingKeys(bytes(16), SimpleNamespace(boot_id=bytes(12)))
+    keys = seal.SealingKeys(bytes(16), seal.BootKeys(bytes(16), bytes(12)))
     found: dict[str, dict[str, float]] = {}
     for name, kind, body in samples():
         plaintext = frames.pack(kind, 1_000_000, body)
