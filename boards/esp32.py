@@ -61,6 +61,13 @@ def radio_entropy():
         radio.active(False)
 
 
+def quiet_entropy():
+    """(bytes, False): from the generator by itself, with the radio off, and the chip's id, which tells it from
+    another with a copy of its flash.
+    """
+    return os.urandom(ENTROPY_BYTES) + machine.unique_id(), False
+
+
 def leave(code, error):
     """The end of a boot: back to the prompt after an orderly stop; after a fault a reset, with time to read
     the error.

@@ -1,13 +1,16 @@
 """Unpredictable bytes for keys, nonces and boot ids, from a pool that never depends on one source alone.
 
 The pool mixes, by SHA-256: the stored seed, `os.urandom` (on an ESP32 a true source only while the radio is
-on, so the board also says whether it was) and whatever the board adds (sensor noise, the bench host's random
-bytes). The stored seed is replaced *before* anything is drawn, so a power cut never makes two boots draw from
-the same seed. A seed remembers whether a true source ever went into it: one that did not makes the board go
-to some length.
+on, so the board also says whether it was), whatever the board adds (the chip's id, the bench host's random
+bytes), and at each draw the processor's clock. So what is drawn after a write to flash depends on how long
+that took, to the cycle: by this two copies of one flash differ on one chip whose generator is no good, and by
+no more than a few bits a write. The stored seed is replaced *before* anything is drawn, so a power cut never
+makes two boots draw from the same seed. A seed remembers whether a true source ever went into it: one that
+did not makes the board go to some length.
 """
 
 import os
+import time
 
 from firmware.flash import FlashError
 from protocol.crypto import sha256
@@ -60,9 +63,9 @@ class EntropyPool:
 
     def random(self, n):
         """n unpredictable bytes; the pool keeps nothing from which they could be computed."""
+        self.mix(os.urandom(8) + time.ticks_cpu().to_bytes(8, "big"))
         out = b""
         while len(out) < n:
             out += sha256(b"out" + self._state)
             self._state = sha256(b"next" + self._state)
-        self.mix(os.urandom(8))
         return out[:n]

@@ -37,6 +37,8 @@ class Start:
         make_folder(folder)
         self.records = Records(folder)
         self.pool = EntropyPool(self.records, board.entropy)
+        # Not secret, but of this boot: flash that was put back to an earlier state does not bring it back.
+        self.pool.mix(board.retained_read() or b"")
         if self.pool.first:
             board.seeded()
         if self.pool.fault is not None:

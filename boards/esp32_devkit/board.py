@@ -2,12 +2,11 @@
 docs/boards.md.
 """
 
-import os
 import time
 
 import machine
 
-from boards.esp32 import ENTROPY_BYTES, RetainedMemory, leave, radio_entropy, reset_cause
+from boards.esp32 import RetainedMemory, leave, quiet_entropy, radio_entropy, reset_cause
 from boards.stdio_link import UartConsoleLink, take_console
 
 WATCHDOG_MS = 5000
@@ -62,7 +61,7 @@ class Board:
         """(bytes, whether they come from a true random source): the generator, with the radio on until a
         strong seed is stored.
         """
-        return (os.urandom(ENTROPY_BYTES), False) if seeded else radio_entropy()
+        return quiet_entropy() if seeded else radio_entropy()
 
     def seeded(self):
         """Start again: the radio keeps some 28 KB, which a node needs, until a reset."""

@@ -12,7 +12,17 @@ class FixedOs:
         return bytes(n)
 
 
+class FixedTime:
+    """A clock that a test sets."""
+
+    cycles = 0
+
+    def ticks_cpu(self):
+        return self.cycles
+
+
 entropy.os = FixedOs()
+clock = entropy.time = FixedTime()
 
 
 class Store:
@@ -58,6 +68,25 @@ def test_two_boots_never_draw_the_same_though_nothing_else_is_random():
     store = Store()
     drawn = [EntropyPool(store, gives(b"", False)).random(32) for _ in range(20)]
     assert len(set(drawn)) == 20
+
+
+def test_a_copy_of_the_flash_draws_the_same_only_where_nothing_differs():
+    """With a dead generator: two copies of one seed. What the board or the clock adds tells them apart."""
+
+    def draws(board, cycles, retained=b""):
+        clock.cycles = cycles
+        pool = EntropyPool(Store(b"\x01" + bytes(32)), gives(board, False))
+        pool.mix(retained)
+        first = pool.random(8)
+        clock.cycles += cycles
+        return first, pool.random(16)
+
+    alone = draws(b"", 1000)
+    assert draws(b"", 1000) == alone
+    others = [draws(b"another chip", 1000), draws(b"", 1000, b"another boot"), draws(b"", 1001)]
+    for i in (0, 1):
+        assert len({one[i] for one in others + [alone]}) == 4
+    clock.cycles = 0
 
 
 def test_every_source_changes_what_is_drawn():

@@ -17,6 +17,10 @@ def ticks_ms():
     return (now_us // 1000 + START_US // 1000) % PERIOD
 
 
+def ticks_cpu():
+    return ticks_us()
+
+
 def ticks_add(ticks, delta):
     return (ticks + delta) % PERIOD
 

@@ -18,6 +18,10 @@ def reset():
     sys.exit(EXIT_RESET)
 
 
+def unique_id():
+    return b"\x24\x6f\x28\0\0\x01"
+
+
 class Anything:
     def __init__(self, *args, **options):
         pass
