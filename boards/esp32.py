@@ -62,8 +62,8 @@ def radio_entropy():
 
 
 def quiet_entropy():
-    """(bytes, False): from the generator by itself, with the radio off, and the chip's id, which tells it from
-    another with a copy of its flash.
+    """(bytes, False): from the generator by itself, with the radio off, and the chip's id, which tells it
+    from another with a copy of its flash.
     """
     return os.urandom(ENTROPY_BYTES) + machine.unique_id(), False
 
