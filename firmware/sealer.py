@@ -5,19 +5,26 @@ next attestation.
 import gc
 
 from protocol import frames
+from protocol.errors import LocalError
 
 # A loss frame with this many ranges stays well below the longest message.
 MAX_RANGES = 100
 MAX_TEXT = 64
+# Of the 2^32 numbers of a boot: from here on it should end in order, and the last is left out, since of every
+# frame its successor's number is kept in 32 bits.
+SOON = 0xFFFFF000
+NEVER = 0xFFFFFFFF
 
 
 class BootBroken(Exception):
-    """A frame was sealed but could not be kept and counted: its number is spent, so this boot must end."""
+    """Nothing more can be sealed in this boot, which must end: a frame was sealed but could not be kept and
+    counted, so that its number is spent; or the numbers are used up.
+    """
 
 
 class Sealer:
     """`keys`: the boot's SealingKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord;
-    `clock`: the node's Clock.
+    `clock`: the node's Clock. `spent`: the numbers end soon, this boot should end in order.
     """
 
     def __init__(self, keys, box, attester, record, clock):
@@ -27,10 +34,11 @@ class Sealer:
         self._clock = clock
         self.box = box
         self.broken = False
+        self.spent = False
 
     def seal(self, kind, body, t_us=None, keep=False):
         """Make the frame (`t_us`: now) and hold it. `keep`: never evicted. Raises BootBroken when that went
-        wrong half way.
+        wrong half way, or there is no number for it.
         """
         if self.broken:
             raise BootBroken()
@@ -38,7 +46,15 @@ class Sealer:
             t_us = self._clock.now_us()
         seq = self.box.next_seq
         plaintext = frames.pack(kind, t_us, body)
-        sealed = self._keys.seal(seq, plaintext)
+        if seq >= SOON:
+            self.spent = True
+        try:
+            if seq == NEVER:
+                raise LocalError("the boot's numbers are used up", cause="exhausted")
+            sealed = self._keys.seal(seq, plaintext)
+        except LocalError:
+            self.broken = True
+            raise BootBroken()
         self.broken = True
         try:
             self._attester.add(seq, plaintext)
