@@ -263,7 +263,11 @@ def _unknown_version(what: str, said: "Any") -> HelloError:
 
 
 def _are_versions(value: "Any") -> bool:
-    if not is_list(value) or not 1 <= len(value) <= MAX_VERSIONS or not all(is_uint(one) for one in value):
+    if (
+        not is_list(value)
+        or not 1 <= len(value) <= MAX_VERSIONS
+        or not all(is_uint(one) and 0 < one < 256 for one in value)
+    ):
         return False
     return all(value[i] < value[i + 1] for i in range(len(value) - 1))
 

@@ -261,6 +261,7 @@ def fits(node: cddl.Node, value: Any) -> bool:
             "bstr": isinstance(value, bytes),
             "tstr": isinstance(value, str),
             "bool": isinstance(value, bool),
+            "nil": value is None,
         }[node.name]
     return False
 
