@@ -44,7 +44,7 @@ def status_body(heap, sensors, session, reset_cause, uptime_s):
         frames.STATUS_OUTBOX_BYTES: box.bytes,
         frames.STATUS_EVICTED: box.evicted,
         frames.STATUS_REJECTED: sum(session.rejected.values()),
-        frames.STATUS_RESENT: box.resent,
+        frames.STATUS_RESENT: session.window.resent,
         frames.STATUS_BUS_ERRORS: sum([sensor.bus_errors for sensor in sensors]),
         frames.STATUS_NEXT_SEQ: box.next_seq,
     }

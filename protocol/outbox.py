@@ -1,38 +1,25 @@
-"""The node's sealed, not yet acknowledged frames of one boot, and the order in which they go.
+"""The node's sealed, not yet acknowledged frames of one boot.
 
 Guarantees: a frame leaves only by an acknowledgement or by a recorded eviction. When the byte bound is
 reached, waveforms go first (oldest first), then vitals, then alarms; frames marked `keep` (boot, loss) are
 never evicted. `evictions()` gives the merged ranges that the next loss frame must state; they stay here
-until `evictions_sealed()`.
+until `evictions_sealed()`. In which order frames go, and when again, is window.py's.
 """
 
+from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
 
-WINDOW_FRAMES = 16
-WINDOW_BYTES = 8192
-# How much of the window each lane may fill, so that the more urgent ones always find room.
-BACKLOG = 3
-WINDOWS = (16, 16, 14, 12)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-RTO_FIRST_MS = 3000
-RTO_MIN_MS = 1000
-RTO_MAX_MS = 30000
+MAX_SEQ = 0xFFFFFFFF
 
 # What a held frame costs a 32-bit node beside its bytes: a tuple, a slot, an object's head, rounding.
 FRAME_COST = 64
 
-
-class Sent:
-    """A frame in flight. `order`: running number of its last transmission; `hits`: later ones acked since."""
-
-    def __init__(self, seq: int, sealed: bytes, lane: int):
-        self.seq = seq
-        self.sealed = sealed
-        self.lane = lane
-        self.order = 0
-        self.sent_ms = 0
-        self.tries = 0
-        self.hits = 0
+_NO_ALARMS = (LANE_WAVE, LANE_VITALS)
+_ALARMS = (LANE_ALARM,)
 
 
 class Outbox:
@@ -43,17 +30,9 @@ class Outbox:
         self.bytes = 0
         self.next_seq = 0
         self.evicted = 0
-        self.resent = 0
-        self.rto_ms = RTO_FIRST_MS
+        self.flight: "dict[int, Any]" = {}
         self._frames: "list[tuple[int, bytes, int, bool]]" = []
-        self._flight: "dict[int, Sent]" = {}
-        self._flight_bytes = 0
-        self._srtt = 0
-        self._rttvar = 0
-        self._backoff = 1
-        self._backed_off_ms = -RTO_MAX_MS
-        self._order = 0
-        self._live_from = 0
+        self._lanes = [0, 0, 0]
         self._evicted_ranges: "list[list[int]]" = []
 
     def __len__(self) -> int:
@@ -71,8 +50,14 @@ class Outbox:
         return False
 
     def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
-        """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed."""
+        """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed.
+
+        LocalError (`exhausted`) beyond the last number of a boot.
+        """
+        if seq > MAX_SEQ:
+            raise LocalError("a boot has no number %d" % seq, None, "exhausted")
         self._frames.append((seq, sealed, lane, keep))
+        self._lanes[lane] += 1
         self.bytes += len(sealed) + FRAME_COST
         self.next_seq = seq + 1
         self._evict()
@@ -87,23 +72,24 @@ class Outbox:
             pass
 
     def _evict_one(self) -> bool:
-        # What is in flight may have arrived: it goes only when nothing else is left.
-        for spared in (self._flight, ()):
-            for victim in (LANE_WAVE, LANE_VITALS, LANE_ALARM):
-                for i in range(len(self._frames)):
-                    seq, _, lane, keep = self._frames[i]
-                    if lane == victim and not keep and seq not in spared:
-                        self._drop(i)
-                        add_range(self._evicted_ranges, seq, 1)
-                        self.evicted += 1
-                        return True
+        # What is in flight may have arrived: of what is no alarm, and of alarms, it goes last.
+        for lanes in (_NO_ALARMS, _ALARMS):
+            for spared in (self.flight, ()):
+                for victim in lanes:
+                    for i in range(len(self._frames)):
+                        seq, _, lane, keep = self._frames[i]
+                        if lane == victim and not keep and seq not in spared:
+                            self._drop(i)
+                            add_range(self._evicted_ranges, seq, 1)
+                            self.evicted += 1
+                            return True
         return False
 
     def _drop(self, i: int) -> None:
-        seq, sealed, _, _ = self._frames.pop(i)
+        seq, sealed, lane, _ = self._frames.pop(i)
         self.bytes -= len(sealed) + FRAME_COST
-        if self._flight.pop(seq, None) is not None:
-            self._flight_bytes -= len(sealed)
+        self._lanes[lane] -= 1
+        self.flight.pop(seq, None)
 
     def evictions(self) -> "list[list[int]]":
         """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame."""
@@ -131,101 +117,34 @@ class Outbox:
             out.pop(best + 1)
         return out
 
-    def restart(self) -> None:
-        """A new connection: nothing is in flight, all that is held is backlog."""
-        self._flight = {}
-        self._flight_bytes = 0
-        self._backoff = 1
-        self._live_from = self.next_seq
+    def choose(self, last: int, first: int) -> "tuple[int, bytes, int, bool] | None":
+        """The oldest frame from number `first` on, of a lane up to `last`, that is not in flight: (number,
+        sealed, lane, keep)."""
+        if not (self._lanes[0] or (last and self._lanes[1]) or (last > 1 and self._lanes[2])):
+            return None
+        i = 0
+        if first:
+            i = len(self._frames)
+            while i and self._frames[i - 1][0] >= first:
+                i -= 1
+        while i < len(self._frames):
+            frame = self._frames[i]
+            if frame[2] <= last and frame[0] not in self.flight:
+                return frame
+            i += 1
+        return None
 
-    def ack(self, first: int, count: int, now_ms: int) -> int:
+    def ack(self, first: int, count: int) -> int:
         """Free the held frames numbered first … first+count-1; returns how many there were."""
         freed = 0
-        newest = 0
         i = 0
         while i < len(self._frames) and self._frames[i][0] < first + count:
-            seq = self._frames[i][0]
-            if seq < first:
+            if self._frames[i][0] < first:
                 i += 1
-                continue
-            sent = self._flight.get(seq)
-            if sent is not None:
-                newest = max(newest, sent.order)
-                if sent.tries == 1:
-                    self._measured(now_ms - sent.sent_ms)
-            self._drop(i)
-            freed += 1
-        if freed:
-            self._backoff = 1
-            for sent in self._flight.values():
-                if sent.order < newest:
-                    sent.hits += 1
+            else:
+                self._drop(i)
+                freed += 1
         return freed
-
-    def _measured(self, rtt_ms: int) -> None:
-        if not self._srtt:
-            self._srtt = rtt_ms
-            self._rttvar = rtt_ms // 2
-        else:
-            delta = rtt_ms - self._srtt
-            self._srtt += delta // 8
-            self._rttvar += (abs(delta) - self._rttvar) // 4
-        self.rto_ms = min(max(self._srtt + 4 * self._rttvar, RTO_MIN_MS), RTO_MAX_MS)
-
-    def next_frame(self, now_ms: int) -> "Sent | None":
-        """The frame to put on the wire now, marked as in flight; None: nothing to send, or a full window."""
-        if not self._frames:
-            return None
-        sent = self._due(now_ms) if self._flight else None
-        if sent is not None:
-            self.resent += 1
-        else:
-            sent = self._fresh()
-            if sent is None:
-                return None
-            self._flight[sent.seq] = sent
-            self._flight_bytes += len(sent.sealed)
-        self._order += 1
-        sent.order = self._order
-        sent.sent_ms = now_ms
-        sent.tries += 1
-        sent.hits = 0
-        return sent
-
-    def _due(self, now_ms: int) -> "Sent | None":
-        best: "Sent | None" = None
-        timed_out = False
-        timeout = min(self.rto_ms * self._backoff, RTO_MAX_MS)
-        for sent in self._flight.values():
-            late = now_ms - sent.sent_ms >= timeout
-            if (late or sent.hits >= 3) and (best is None or (sent.lane, sent.seq) < (best.lane, best.seq)):
-                best = sent
-                timed_out = late
-        if timed_out and now_ms - self._backed_off_ms >= timeout:
-            self._backoff = min(self._backoff * 2, 8)
-            self._backed_off_ms = now_ms
-        return best
-
-    def _fresh(self) -> "Sent | None":
-        n = len(self._flight)
-        if n >= WINDOW_FRAMES or self._flight_bytes >= WINDOW_BYTES:
-            return None
-        found = [-1, -1, -1, -1]
-        for i in range(len(self._frames)):
-            seq, _, lane, _ = self._frames[i]
-            if seq not in self._flight:
-                place = BACKLOG if lane != LANE_ALARM and seq < self._live_from else lane
-                if found[place] < 0:
-                    found[place] = i
-                    if place == LANE_ALARM:
-                        break
-        for place in (LANE_ALARM, LANE_VITALS, LANE_WAVE, BACKLOG):
-            if found[place] >= 0:
-                if n >= WINDOWS[place]:
-                    return None
-                seq, sealed, lane, _ = self._frames[found[place]]
-                return Sent(seq, sealed, lane)
-        return None
 
     def waiting(self) -> bool:
         """True while any frame is held."""

@@ -3,13 +3,13 @@
 docs/wire-protocol.md §4, §7 and §10. Nothing of a session is persisted but the newest hello's (boot
 counter, connection number), which the owner keeps and gives back through `last_hello`: so a recorded
 connection is refused for ever, also after a restart. Bad input is counted by cause in `rejected` and
-changes nothing else.
+changes nothing else; what is of a later protocol, in `unknown`.
 """
 
-from protocol import cobs, crypto, frames, messages
+from protocol import cobs, crypto, frame_schema, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.errors import HelloError, ProtocolError, SealError
+from protocol.errors import HelloError, LocalError, ProtocolError, SealError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.outbox import add_range
@@ -29,6 +29,9 @@ SOLICIT_EVERY_MS = 2000
 MAX_TOKENS = 8
 ACK_RANGES = 12
 MAX_ENCODED = 4096
+# Array, protected header, Partial IV, length and tag of the seal are at most 24 bytes; COBS and its end, 2.
+MAX_DOWN_PLAINTEXT = BURST_BYTES - 26
+WINDOW_FRAMES = 16
 
 
 class AgentSession:
@@ -47,7 +50,10 @@ class AgentSession:
         self.identity = identity
         self.state = st.WAITING
         self.node_id: "bytes | None" = None
+        self.boot_id: "bytes | None" = None
+        self.version = messages.VERSION
         self.rejected: "dict[str, int]" = {}
+        self.unknown: "dict[str, int]" = {}
         self._lookup = lookup
         self._last_hello = last_hello
         self._random = random
@@ -58,10 +64,11 @@ class AgentSession:
         self._acks: "dict[int, list[list[int]]]" = {}
         self._boots: "list[BootKeys | None]" = []
         self._index: "dict[bytes, int]" = {}
+        self._next_seq = 0
         self._down: "Downlink | None" = None
         self._welcome = b""
         self._newest: "tuple[int, int] | None" = None
-        self._hello_body = b""
+        self._hello_body: "bytes" = b""
         self._tokens: "list[int]" = []
         self._pairing: "bytes | None" = None
         self._started_ms = 0
@@ -85,20 +92,48 @@ class AgentSession:
         )
 
     def ping(self) -> int:
-        """Ask for a time echo; gives the token that the TimeEcho will carry.
-
-        Needs a welcomed node.
-        """
-        if self._down is None:
-            raise st.TransitionError(self.state, "ping")
+        """Ask for a time echo; gives the token that the TimeEcho will carry."""
         token = int.from_bytes(self._random(6), "big")
+        self._send(frames.KIND_TIME_DOWN, {frames.TIME_TOKEN: token})
         self._tokens.append(token)
         if len(self._tokens) > MAX_TOKENS:
             self._tokens.pop(0)
-        self._control.append(
-            self._down.seal(frames.pack(frames.KIND_TIME_DOWN, self._elapsed_us(), {1: token}))
-        )
         return token
+
+    def flow(self, waves: bool = True, bytes_s: int = 0, window: int = 0) -> None:
+        """What the node may send until the end of this connection: waveforms or none, at most so many bytes a
+        second (0: any number) and frames in flight (1 to 16; 0: as many as ever). Alarms always."""
+        if not 0 <= window <= WINDOW_FRAMES or not 0 <= bytes_s < 1 << 32:
+            raise LocalError("flow: %d bytes a second, %d frames in flight" % (bytes_s, window))
+        body: "dict[int, Any]" = {frames.FLOW_WAVES: waves}
+        if bytes_s:
+            body[frames.FLOW_BYTES_S] = bytes_s
+        if window:
+            body[frames.FLOW_WINDOW] = window
+        self._send(frames.KIND_FLOW, body)
+
+    def order(self, kind: int, body: "dict[int, Any]") -> None:
+        """Send a command, config or update.
+
+        The answer is a frame; without one (a new hello drops what has not been written yet) send it again
+        with the same id.
+        """
+        if kind not in (frames.KIND_COMMAND, frames.KIND_CONFIG, frames.KIND_UPDATE):
+            raise LocalError("kind %d is no order" % kind)
+        self._send(kind, body)
+
+    def unpair(self, unpair_id: bytes) -> None:
+        """Ask the node to forget this agent; its answer carries the same 8-byte id."""
+        self._send(frames.KIND_UNPAIR, {frames.UNPAIR_ID: unpair_id})
+
+    def _send(self, kind: int, body: "dict[int, Any]") -> None:
+        """Needs a welcomed node; LocalError when the message would be longer than a burst."""
+        if self._down is None:
+            raise st.TransitionError(self.state, "downlink")
+        plaintext = frames.pack(kind, self._elapsed_us(), body)
+        if len(plaintext) > MAX_DOWN_PLAINTEXT:
+            raise LocalError("a downlink frame of %d bytes" % len(plaintext))
+        self._control.append(self._down.seal(plaintext))
 
     def ack(self, boot_id: bytes, ranges: "list[tuple[int, int]]") -> None:
         """These frames are on disk: [(first, count), …].
@@ -174,21 +209,29 @@ class AgentSession:
         if sort == messages.SORT_DATA:
             self._data(message)
         elif sort == messages.SORT_CLEAR:
-            kind, fields = messages.parse_clear(message)
-            if kind == messages.MSG_HELLO:
-                try:
-                    self._hello(fields)
-                except (HelloError, SealError) as e:
-                    self._control.append(messages.refusal(messages.VERSION, e.code))
-                    raise
-            elif kind == messages.MSG_PAIR_REPLY:
-                self._pair_reply(fields)
-            elif kind == messages.MSG_REFUSAL:
-                self._events.append(ev.Refused(fields["code"]))
-            else:
-                self._reject("malformed", "an agent takes no such clear message")
+            self._clear(message)
         else:
             self._reject("malformed", "neither a clear message nor data")
+
+    def _clear(self, message: bytes) -> None:
+        try:
+            kind, fields = messages.parse_clear(message)
+            if kind == messages.MSG_HELLO:
+                return self._hello(fields)
+        except (HelloError, SealError) as e:
+            if e.cause == "unknown_message":
+                return self._carried(e.cause)
+            versions = messages.VERSIONS if e.code == messages.REFUSE_VERSION else None
+            self._control.append(messages.refusal(messages.VERSION, e.code, versions))
+            raise
+        if kind == messages.MSG_PAIR_REPLY:
+            return self._pair_reply(fields)
+        if kind == messages.MSG_REFUSAL:
+            return self._events.append(ev.Refused(fields["code"], fields["versions"]))
+        return self._reject("malformed", "an agent takes no such clear message")
+
+    def _carried(self, cause: str, count: int = 1) -> None:
+        self.unknown[cause] = self.unknown.get(cause, 0) + count
 
     def _data(self, message: bytes) -> None:
         if self.state == st.WAITING or self.node_id is None:
@@ -203,8 +246,14 @@ class AgentSession:
             return self._reject("no_key", "boot without a header for this agent")
         seq, plaintext = boot.open(sealed)
         self.state = st.step(st.AGENT, self.state, st.FRAME)
-        self._events.append(ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, len(message)))
+        past = index > 0 or seq < self._next_seq
+        self._events.append(ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, len(message), past))
         kind, t_us, body = frames.unpack(plaintext)
+        unknown_kind, unknown_keys = frame_schema.unknown(kind, body)
+        if unknown_kind:
+            self._carried("unknown_kind")
+        elif unknown_keys:
+            self._carried("unknown_key", unknown_keys)
         if kind == frames.KIND_TIME and body[1] in self._tokens:
             self._tokens.remove(body[1])
             if self.state == st.PROVING:
@@ -249,6 +298,9 @@ class AgentSession:
         )
         self.state = st.step(st.AGENT, self.state, st.HELLO)
         self.node_id = node_id
+        self.boot_id = hello["boots"][0][0]
+        self.version = messages.common_version(hello["versions"])
+        self._next_seq = hello["boots"][0][2]
         self._newest = newest
         self._hello_body = hello["body"]
         self._boots = boots
@@ -257,7 +309,7 @@ class AgentSession:
         self._tokens = []
         self._down = down
         self._started_ms = self._now_ms
-        self._welcome = messages.welcome(messages.VERSION, self.identity.id, enc, hello["nonce"])
+        self._welcome = messages.welcome(self.version, self.identity.id, enc, hello["nonce"])
         self._control = [self._welcome]
         self._events.append(
             ev.HelloAccepted(

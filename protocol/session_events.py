@@ -31,14 +31,17 @@ class Announced:
 
 class FrameIn:
     """An authentic frame; `plaintext` is as the node made it, `wire_bytes` the length of its message before
-    framing."""
+    framing, `past`: made before the connection began (an alarm among them rings nowhere)."""
 
-    def __init__(self, node_id: bytes, boot_id: bytes, seq: int, plaintext: bytes, wire_bytes: int):
+    def __init__(
+        self, node_id: bytes, boot_id: bytes, seq: int, plaintext: bytes, wire_bytes: int, past: bool = False
+    ):
         self.node_id = node_id
         self.boot_id = boot_id
         self.seq = seq
         self.plaintext = plaintext
         self.wire_bytes = wire_bytes
+        self.past = past
 
 
 class TimeEcho:
@@ -70,10 +73,11 @@ class PairReply:
 
 
 class Refused:
-    """The peer's refusal, a hint for a person (messages.REFUSE_*)."""
+    """The peer's refusal, a hint for a person (messages.REFUSE_*); `versions`: those it speaks, or None."""
 
-    def __init__(self, code: int):
+    def __init__(self, code: int, versions: "list[int] | None" = None):
         self.code = code
+        self.versions = versions
 
 
 class Rejected:
@@ -121,3 +125,19 @@ class DownlinkIn:
     def __init__(self, kind: int, body: "Any"):
         self.kind = kind
         self.body = body
+
+
+class FlowChanged:
+    """Node: what the agent takes from now on. `bytes_s` 0: any number."""
+
+    def __init__(self, waves: bool, bytes_s: int, most: int):
+        self.waves = waves
+        self.bytes_s = bytes_s
+        self.most = most
+
+
+class Exhausted:
+    """Node: this boot has `left` sequence numbers and no more; the owner ends it in order."""
+
+    def __init__(self, left: int):
+        self.left = left

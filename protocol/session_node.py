@@ -3,20 +3,23 @@ steps() is slow work.
 
 docs/wire-protocol.md §4, §7 and §10. The owner calls tick() at least every 200 ms, drives the generators
 that steps() hands out in slices, and passes `now_ms` from one monotonic clock. Bad input is counted by
-cause in `rejected` and changes nothing else.
+cause in `rejected` and changes nothing else; what is of a later protocol, in `unknown`.
 """
 
 from protocol import cobs, crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.errors import ProtocolError
+from protocol.checks import is_uint
+from protocol.errors import FrameError, HelloError, ProtocolError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
+from protocol.outbox import MAX_SEQ
 from protocol.seal import Downlink, wrap_header_steps
+from protocol.window import WINDOW_FRAMES, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
     from typing import Any
 
     from protocol.identity import Identity
@@ -32,16 +35,27 @@ OPENING_MS = 10000
 SOLICIT_EVERY_MS = 2000
 MAX_DOWNLINK = 512
 MAX_EARLY = 8
+# A longer hello body would not fit into one message.
+MAX_HELLO = 3800
+# Numbers that are left when Exhausted is told: enough for an orderly end.
+SPARE_NUMBERS = 1024
 
 
 class NodeSession:
     """One node, one boot, one link.
 
-    `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox.
+    `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox. `earlier`: boots of which frames are
+    still held, newest first, each with boot_id, headers (made in that boot: [[agent id, enc, wrapped K], …])
+    and box (window.py says what of it); one that is empty leaves the list at the next hello.
     """
 
     def __init__(
-        self, identity: "Identity", boot: "BootKeys", box: "Outbox", random: "Callable[[int], bytes]"
+        self,
+        identity: "Identity",
+        boot: "BootKeys",
+        box: "Outbox",
+        random: "Callable[[int], bytes]",
+        earlier: "Sequence[Any]" = (),
     ):
         self.identity = identity
         self.boot = boot
@@ -50,7 +64,10 @@ class NodeSession:
         self.state = st.IDLE
         self.agent_id: "bytes | None" = None
         self.rejected: "dict[str, int]" = {}
+        self.unknown: "dict[str, int]" = {}
         self.conn = 0
+        self.earlier = list(earlier)
+        self.window = Window()
         self._agents: "dict[bytes, bytes]" = {}
         self._headers: "list[list[bytes]]" = []
         self._jobs: "list[Steps]" = []
@@ -68,6 +85,9 @@ class NodeSession:
         self._solicited_ms = -SOLICIT_EVERY_MS
         self._early: "list[tuple[bytes, Any]]" = []
         self._lead_in = True
+        self._listed: "list[Any]" = []
+        self._left_out = False
+        self._exhausted = False
 
     # Pairing
 
@@ -81,8 +101,15 @@ class NodeSession:
         enc, wrapped = yield from wrap_header_steps(
             self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
         )
-        self._headers.append([agent_id, enc, wrapped])
-        self._close()
+        if agent_id in self._agents:
+            self._headers.append([agent_id, enc, wrapped])
+            self._close()
+
+    def forget_agent(self, agent_id: bytes) -> None:
+        """An agent is paired no longer: no header for it in any further hello. The connection that there is
+        goes on until the owner ends the boot."""
+        self._agents.pop(agent_id, None)
+        self._headers = [header for header in self._headers if header[0] != agent_id]
 
     def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
         """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has
@@ -115,6 +142,9 @@ class NodeSession:
 
     def tick(self, now_ms: int) -> None:
         """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent."""
+        if not self._exhausted and self.box.next_seq > MAX_SEQ - SPARE_NUMBERS:
+            self._exhausted = True
+            self._events.append(ev.Exhausted(MAX_SEQ + 1 - self.box.next_seq))
         if self.state == st.IDLE:
             if len(self._headers) == len(self._agents):
                 self._begin(now_ms)
@@ -128,7 +158,10 @@ class NodeSession:
         elif self.state == st.OPENING:
             if now_ms - self._since_ms >= OPENING_MS:
                 self._begin(now_ms)
-        elif now_ms - self._heard_ms >= SILENCE_MS and self.box.waiting():
+        elif self.window.waiting():
+            if now_ms - self._heard_ms >= SILENCE_MS:
+                self._begin(now_ms)
+        elif self._left_out and not all(boot.box.waiting() for boot in self._listed):
             self._begin(now_ms)
 
     def _close(self) -> None:
@@ -141,12 +174,51 @@ class NodeSession:
         self._down = None
         self._early = []
         self._repeat = 0
-        self.box.restart()
-        boots = [[self.boot.boot_id, self._headers, self.box.next_seq, self.box.ranges(messages.MAX_RANGES)]]
-        keys = None if self._agents else (self.identity.ed_pub, self.identity.x_pub)
-        body = messages.hello_body(messages.VERSION, self.identity.id, self._nonce, self.conn, boots, keys)
-        self._hello = messages.hello(body, self.boot.hello_tag(body))
+        self.window.stop()
+        self._hello = self._new_hello()
         self._say_hello(now_ms)
+
+    def _new_hello(self) -> bytes:
+        self.earlier = [boot for boot in self.earlier if boot.box.waiting()]
+        readable = [boot for boot in self.earlier if self._headers_of(boot)]
+        listed = readable[1 - messages.MAX_BOOTS :]
+        limit = messages.MAX_RANGES
+        while True:
+            boots = [[self.boot.boot_id, self._headers, self.box.next_seq, self.box.ranges(limit)]]
+            for boot in listed:
+                headers = self._headers_of(boot)
+                boots.append([boot.boot_id, headers, boot.box.next_seq, boot.box.ranges(limit)])
+            body = messages.hello_body(
+                messages.VERSIONS[0],
+                self.identity.id,
+                self._nonce,
+                self.conn,
+                boots,
+                None if self._agents else (self.identity.ed_pub, self.identity.x_pub),
+                messages.VERSIONS if len(messages.VERSIONS) > 1 else None,
+            )
+            if len(body) <= MAX_HELLO:
+                break
+            if limit > 1:
+                limit //= 4
+            else:
+                # The oldest go first; the others are in a later hello.
+                listed.pop(0)
+        self._listed = listed
+        self._left_out = len(listed) < len(readable)
+        return messages.hello(body, self.boot.hello_tag(body))
+
+    def _headers_of(self, boot: "Any") -> "list[list[bytes]]":
+        return [header for header in boot.headers if header[0] in self._agents]
+
+    def _stream(self) -> None:
+        """Frames of every boot of the hello that this agent has a key of."""
+        boxes: "list[Any]" = [self.box]
+        for boot in self._listed:
+            mine = [header for header in boot.headers if header[0] == self.agent_id]
+            boxes.append(boot.box if mine else None)
+        self.window.start(boxes)
+        self._events.append(ev.Streaming(self.agent_id or b""))
 
     def _say_hello(self, now_ms: int) -> None:
         self._hello_at = now_ms
@@ -165,9 +237,9 @@ class NodeSession:
                 return b"\0" + framed
             return framed
         if self.state == st.STREAMING:
-            held = self.box.next_frame(now_ms)
-            if held is not None:
-                return cobs.encode(messages.data(0, held.sealed))
+            sent = self.window.next_frame(now_ms)
+            if sent is not None:
+                return cobs.encode(messages.data(sent.index, sent.sealed))
         return b""
 
     # Bytes in
@@ -192,6 +264,9 @@ class NodeSession:
         self.rejected[cause] = self.rejected.get(cause, 0) + 1
         self._events.append(ev.Rejected(cause, detail))
 
+    def _carried(self, cause: str) -> None:
+        self.unknown[cause] = self.unknown.get(cause, 0) + 1
+
     def _message(self, message: bytes, now_ms: int, stamp: "Any") -> None:
         sort = messages.sort(message)
         if sort == messages.SORT_CLEAR:
@@ -208,7 +283,14 @@ class NodeSession:
             self._reject("malformed", "neither a clear nor a sealed message")
 
     def _clear(self, message: bytes, now_ms: int) -> None:
-        kind, fields = messages.parse_down(message)
+        try:
+            kind, fields = messages.parse_down(message)
+        except HelloError as e:
+            if e.cause == "unknown_message":
+                return self._carried(e.cause)
+            if e.code == messages.REFUSE_VERSION:
+                self._control.append(messages.refusal(messages.VERSION, e.code, messages.VERSIONS))
+            raise
         if kind == messages.MSG_WELCOME:
             self._welcome(fields, now_ms)
         elif kind == messages.MSG_SOLICIT:
@@ -218,9 +300,10 @@ class NodeSession:
         elif kind == messages.MSG_PAIR_REQUEST:
             self._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
         elif kind == messages.MSG_REFUSAL:
-            self._events.append(ev.Refused(fields["code"]))
+            self._events.append(ev.Refused(fields["code"], fields["versions"]))
         else:
             self._reject("malformed", "a node takes no such clear message")
+        return None
 
     def _welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
         if fields["nonce"] != self._nonce:
@@ -262,24 +345,42 @@ class NodeSession:
         self.state = st.step(st.NODE, before, st.AUTHENTIC)
         self._heard_ms = now_ms
         if before == st.OPENING:
-            self._events.append(ev.Streaming(self.agent_id or b""))
+            self._stream()
         if kind == frames.KIND_ACK:
             self._acked(body, now_ms)
         elif kind == frames.KIND_TIME_DOWN:
             self._events.append(ev.TimeAsked(body[1], stamp))
+        elif kind == frames.KIND_FLOW:
+            self._flow(body)
         else:
+            if not frames.KIND_ACK <= kind <= frames.KIND_UNPAIR:
+                self._carried("unknown_kind")
             self._events.append(ev.DownlinkIn(kind, body))
+
+    def _flow(self, body: "dict[Any, Any]") -> None:
+        waves = body.get(frames.FLOW_WAVES, True)
+        bytes_s = body.get(frames.FLOW_BYTES_S)
+        most = body.get(frames.FLOW_WINDOW, WINDOW_FRAMES)
+        if waves is not True and waves is not False:
+            raise FrameError("flow: key 1 (waveforms) is not true or false")
+        if bytes_s is not None and not (is_uint(bytes_s) and bytes_s):
+            raise FrameError("flow: key 2 (bytes a second) is not a number from 1")
+        if not is_uint(most) or not 1 <= most <= WINDOW_FRAMES:
+            raise FrameError("flow: key 3 (frames in flight) is not from 1 to 16")
+        self.window.flow(waves, bytes_s or 0, most)
+        self._events.append(ev.FlowChanged(waves, bytes_s or 0, most))
 
     def _acked(self, body: "Any", now_ms: int) -> None:
         index, ranges = body
-        if index != 0:
-            return self._reject("malformed", "ack of a boot that is not held")
+        box = self.window.boxes[index] if index < len(self.window.boxes) else None
+        if box is None:
+            return self._reject("malformed", "ack of a boot that this agent has no frames of")
         freed = 0
         for first, count in ranges:
-            if first + count > self.box.next_seq:
+            if first + count > box.next_seq:
                 self._reject("malformed", "ack of a frame not yet made")
             else:
-                freed += self.box.ack(first, count, now_ms)
+                freed += self.window.ack(index, first, count, now_ms)
         if freed:
             self._events.append(ev.Acked(freed))
         return None

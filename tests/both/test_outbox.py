@@ -1,12 +1,6 @@
+from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
-from protocol.outbox import (
-    FRAME_COST,
-    RTO_FIRST_MS,
-    RTO_MIN_MS,
-    WINDOW_FRAMES,
-    Outbox,
-    add_range,
-)
+from protocol.outbox import FRAME_COST, MAX_SEQ, Outbox, add_range
 
 
 def filled(lanes, size=10, max_bytes=100000):
@@ -14,15 +8,6 @@ def filled(lanes, size=10, max_bytes=100000):
     for seq, lane in enumerate(lanes):
         box.add(seq, b"x" * size, lane)
     return box
-
-
-def drain(box, now_ms=0):
-    out = []
-    while True:
-        held = box.next_frame(now_ms)
-        if held is None:
-            return out
-        out.append(held.seq)
 
 
 def test_ranges_merge_in_any_order():
@@ -51,56 +36,33 @@ def test_merging_agrees_with_sets():
             assert ranges[i][0] + ranges[i][1] < ranges[i + 1][0]
 
 
-def test_window_is_bounded_and_slides_with_acks():
-    box = filled([LANE_VITALS] * 40)
-    assert drain(box) == list(range(WINDOW_FRAMES))
-    assert box.ack(0, 4, 50) == 4
-    assert drain(box, 60) == [16, 17, 18, 19]
+def test_the_oldest_frame_that_is_not_in_flight_is_chosen():
+    box = filled([LANE_WAVE, LANE_VITALS, LANE_WAVE, LANE_ALARM, LANE_VITALS])
+    assert [box.choose(lane, 0)[0] for lane in (LANE_ALARM, LANE_VITALS, LANE_WAVE)] == [3, 1, 0]
+    assert box.choose(LANE_WAVE, 2)[0] == 2 and box.choose(LANE_VITALS, 4)[0] == 4
+    assert box.choose(LANE_ALARM, 4) is None and box.choose(LANE_WAVE, 5) is None
+    box.flight = {3: None, 0: None}
+    assert box.choose(LANE_ALARM, 0) is None and box.choose(LANE_WAVE, 0)[0] == 1
+    assert box.ack(1, 1) == 1 and box.ack(4, 1) == 1 and box.choose(LANE_VITALS, 0) is None
 
 
-def test_alarm_goes_before_everything_and_has_room_left():
-    box = filled([LANE_WAVE] * 40)
-    sent = drain(box)
-    assert len(sent) < WINDOW_FRAMES
-    box.add(40, b"alarm", LANE_ALARM)
-    assert drain(box) == [40]
-
-
-def test_live_comes_before_backlog():
-    box = filled([LANE_WAVE] * 5)
-    box.restart()
-    box.add(5, b"w", LANE_WAVE)
-    box.add(6, b"v", LANE_VITALS)
-    box.add(7, b"a", LANE_ALARM)
-    assert drain(box) == [7, 6, 5, 0, 1, 2, 3, 4]
-
-
-def test_time_out_sends_again_and_backs_off():
-    box = filled([LANE_VITALS])
-    assert drain(box, 0) == [0]
-    assert drain(box, RTO_FIRST_MS - 1) == []
-    assert drain(box, RTO_FIRST_MS) == [0]
-    assert drain(box, 2 * RTO_FIRST_MS) == []
-    assert drain(box, 3 * RTO_FIRST_MS) == [0]
-    assert box.resent == 2
-
-
-def test_three_later_acks_send_a_lost_frame_again_at_once():
+def test_only_what_is_held_is_freed():
     box = filled([LANE_VITALS] * 8)
-    drain(box, 0)
-    box.ack(1, 1, 10)
-    box.ack(2, 1, 11)
-    assert drain(box, 12) == []
-    box.ack(3, 1, 12)
-    assert drain(box, 13) == [0]
+    assert box.ack(2, 3) == 3 and box.ack(1, 5) == 2 and box.ack(2, 3) == 0
+    assert box.numbers() == [0, 6, 7] and box.bytes == 3 * (10 + FRAME_COST)
 
 
-def test_rto_follows_the_measured_round_trip():
-    box = filled([LANE_VITALS] * 200)
-    for now in range(0, 100):
-        drain(box, now * 20)
-        box.ack(box.numbers()[0], 1, now * 20 + 10)
-    assert box.rto_ms == RTO_MIN_MS
+def test_the_last_number_of_a_boot():
+    box = Outbox(10000)
+    box.next_seq = MAX_SEQ
+    box.add(MAX_SEQ, b"last", LANE_VITALS)
+    assert box.next_seq == 1 << 32 and box.ranges(4) == [[MAX_SEQ, 1]]
+    try:
+        box.add(box.next_seq, b"one more", LANE_VITALS)
+        raise AssertionError("a number above 32 bits")
+    except LocalError as e:
+        assert e.cause == "exhausted"
+    assert box.numbers() == [MAX_SEQ] and box.ack(MAX_SEQ, 1) == 1
 
 
 def test_eviction_order_and_merged_record():
@@ -132,12 +94,19 @@ def test_what_is_in_flight_goes_last():
     box = Outbox(4 * (10 + FRAME_COST))
     for seq in range(4):
         box.add(seq, b"x" * 10, LANE_WAVE)
-    assert box.next_frame(0).seq == 0
+    box.flight = {0: None}
     box.add(4, b"x" * 10, LANE_VITALS)
     assert box.numbers() == [0, 2, 3, 4] and box.evictions() == [[1, 1]]
-    for seq in range(5, 9):
+    for seq in range(5, 8):
         box.add(seq, b"x" * 10, LANE_ALARM)
-    assert box.numbers() == [0, 6, 7, 8]
+    assert box.numbers() == [0, 5, 6, 7]
+    box.add(8, b"x" * 10, LANE_ALARM)
+    assert box.numbers() == [5, 6, 7, 8] and not box.flight
+    box.flight = {5: None}
+    box.add(9, b"x" * 10, LANE_ALARM)
+    assert box.numbers() == [5, 7, 8, 9]
+    box.add(10, b"x" * (10 + 3 * (10 + FRAME_COST)), LANE_ALARM, keep=True)
+    assert box.numbers() == [10] and not box.flight
 
 
 def test_nothing_is_lost_silently():
@@ -153,16 +122,8 @@ def test_nothing_is_lost_silently():
 def test_held_ranges_are_joined_to_a_superset_when_many():
     box = filled([LANE_VITALS] * 60)
     for seq in range(0, 60, 2):
-        box.ack(seq, 1, 0)
+        box.ack(seq, 1)
     ranges = box.ranges(4)
     assert len(ranges) == 4
     covered = {n for first, count in ranges for n in range(first, first + count)}
     assert set(box.numbers()) <= covered
-
-
-def test_restart_makes_all_unacked_frames_due_again():
-    box = filled([LANE_VITALS] * 6)
-    drain(box, 0)
-    box.ack(2, 2, 5)
-    box.restart()
-    assert drain(box, 6) == [0, 1, 4, 5]

@@ -118,7 +118,7 @@ def test_a_frame_gets_through_and_is_freed():
     w.run(1500)
     assert w.node.state == st.STREAMING and w.agent.state == st.LIVE
     assert sorted(s for _, s in w.stored) == list(range(w.box.next_seq))
-    assert len(w.box) == 0 and w.duplicates == 0 and w.box.resent == 0
+    assert len(w.box) == 0 and w.duplicates == 0 and w.node.window.resent == 0
     assert not w.agent.rejected and not w.node.rejected
 
 
