@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol import attest, cbor, cobs, frame_names, frames, messages, outbox, seal, session_agent
+from protocol import attest, cbor, cobs, frame_names, frames, messages, session_agent
 from protocol import session_node as node
 from protocol.frame_rules import BODIES, FLAGS, SETTINGS
 from tools.dissect import values
@@ -156,4 +156,3 @@ def test_limits_and_times() -> None:
     assert f"at most {cbor.MAX_DEPTH} within each other" in (
         Path(__file__).resolve().parents[2] / "docs" / "wire-protocol" / "encoding.md"
     ).read_text("utf-8")
-    assert seal.TAG_BYTES == 8 and outbox.RTO_FIRST_MS == 3000

@@ -11,6 +11,7 @@ BENCHES = {
     "ppg": "SpO2, pulse and their quality on pulse waves of known saturation",
     "waveform": "bits a sample of the waveform codec, beside FLAC and others",
     "protocol": "microseconds a frame: made and sealed on a node, opened, stored and forwarded by an agent",
+    "overhead": "bytes a second on the wire, beside packed binary, SenML-CBOR and JSON of the same content",
     "keys": "a node's public-key work: how long, in how many steps, and the longest of them",
     "node": "CPU, garbage collection, heap and longest turn of a whole virtual node",
     "collector": "frames a second through a collector's intake",
