@@ -118,7 +118,7 @@ def test_an_alarm_goes_before_what_is_to_be_sent_again():
     window, box = live([LANE_WAVE] * 12)
     drain(window, 0)
     filled([LANE_ALARM], box=box)
-    assert drain(window, RTO_FIRST_MS) == [12, *range(12)]
+    assert drain(window, RTO_FIRST_MS) == [12] + list(range(12))
 
 
 def test_a_new_connection_begins_with_nothing_in_flight():
@@ -212,7 +212,7 @@ def test_a_frame_sent_again_is_not_measured_and_the_back_off_stays():
 
 
 def test_a_measured_time_out_holds_for_what_was_sent_before():
-    window, box = live([LANE_VITALS] * 2)
+    window, _ = live([LANE_VITALS] * 2)
     drain(window, 0)
     window.ack(0, 0, 1, 100)
     assert window.trip.rto_ms == RTO_MIN_MS
