@@ -33,11 +33,13 @@ from protocol.receipts import (
     parse_refusal,
     verify_receipt,
 )
+from protocol.records import ASSIGNMENT, MANUAL, read_record
 
 __all__ = (
     "Batch",
     "Receipt",
     "Refusal",
+    "assignment_entry",
     "clock_entry",
     "encode_batch",
     "frame_entry",
@@ -49,6 +51,7 @@ __all__ = (
     "make_head_statement",
     "make_receipt",
     "make_refusal",
+    "manual_entry",
     "open_batch",
     "parse_ask",
     "parse_batch",
@@ -66,6 +69,8 @@ ENTRY_FRAME = 0
 ENTRY_IDENTITY = 1
 ENTRY_CLOCK = 2
 ENTRY_STATEMENT = 3
+ENTRY_ASSIGNMENT = 4
+ENTRY_MANUAL = 5
 
 FIRST_PREVIOUS = bytes(32)
 """The previous head's hash in number 0 of a chain."""
@@ -121,8 +126,21 @@ def statement_entry(code: str, detail: "dict[Any, Any]") -> bytes:
     return cbor.dumps([ENTRY_STATEMENT, code, detail])
 
 
+def assignment_entry(record: bytes) -> bytes:
+    """A signed assignment (records.make_assignment)."""
+    return cbor.dumps([ENTRY_ASSIGNMENT, record])
+
+
+def manual_entry(record: bytes) -> bytes:
+    """A signed manual entry (records.make_manual)."""
+    return cbor.dumps([ENTRY_MANUAL, record])
+
+
 def parse_entry(entry: bytes) -> "list[Any]":
-    """The checked fields of an entry, its type first, or BatchError; unknown types are carried."""
+    """The checked fields of an entry, its type first, or BatchError; unknown types are carried.
+
+    Of a signed record the shape is checked, not the signature: records.open_record.
+    """
     fields = loads(entry, "entry")
     if not is_list(fields) or not fields or not is_uint(fields[0]):
         raise BatchError("entry: not an array that begins with a type")
@@ -139,6 +157,9 @@ def parse_entry(entry: bytes) -> "list[Any]":
         good = good and _is_int(rest[3]) and _is_int(rest[4]) and _below(rest[5], _T_END)
     elif kind == ENTRY_STATEMENT:
         good = len(rest) == 2 and isinstance(rest[0], str) and is_map(rest[1])
+    elif kind in (ENTRY_ASSIGNMENT, ENTRY_MANUAL):
+        good = len(rest) == 1 and isinstance(rest[0], bytes)
+        good = good and read_record(rest[0])["record"] == (ASSIGNMENT, MANUAL)[kind - ENTRY_ASSIGNMENT]
     else:
         good = True
     if not good:

@@ -263,13 +263,14 @@ def _unknown_version(what: str, said: "Any") -> HelloError:
 
 
 def _are_versions(value: "Any") -> bool:
-    if (
-        not is_list(value)
-        or not 1 <= len(value) <= MAX_VERSIONS
-        or not all(is_uint(one) and 0 < one < 256 for one in value)
-    ):
+    if not is_list(value) or not 1 <= len(value) <= MAX_VERSIONS:
         return False
-    return all(value[i] < value[i + 1] for i in range(len(value) - 1))
+    before = 0
+    for version in value:
+        if not is_uint(version) or not before < version < 256:
+            return False
+        before = version
+    return True
 
 
 def _check_boot(boot: "Any") -> bytes:
