@@ -10,6 +10,7 @@ from protocol import cobs, crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.checks import is_uint
+from protocol.elsewhere import Elsewhere
 from protocol.errors import FrameError, HelloError, ProtocolError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
@@ -68,6 +69,7 @@ class NodeSession:
         self.conn = 0
         self.earlier = list(earlier)
         self.window = Window()
+        self._elsewhere = Elsewhere()
         self._agents: "dict[bytes, bytes]" = {}
         self._headers: "list[list[bytes]]" = []
         self._jobs: "list[Steps]" = []
@@ -95,6 +97,7 @@ class NodeSession:
         """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done."""
         agent_id = party_id(ed_pub, x_pub)
         self._agents[agent_id] = x_pub
+        self._elsewhere.paired(agent_id)
         self._jobs.append(self._header_steps(agent_id, x_pub))
 
     def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
@@ -109,6 +112,7 @@ class NodeSession:
         """An agent is paired no longer: no header for it in any further hello. The connection that there is
         goes on until the owner ends the boot."""
         self._agents.pop(agent_id, None)
+        self._elsewhere.forgotten(agent_id)
         self._headers = [header for header in self._headers if header[0] != agent_id]
 
     def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
@@ -127,6 +131,16 @@ class NodeSession:
     def refuse_pairing(self) -> None:
         """Answer a PairAsked with a refusal: this node is paired already."""
         self._control.append(messages.refusal(messages.VERSION, messages.REFUSE_PAIRED))
+
+    def acked_elsewhere(self) -> "list[list[int]]":
+        """[[first, count], …] of this boot that other agents have and the one that is streaming was not told of.
+
+        The owner seals them at once, with the next number, in a loss frame (reason 2, keep). Until that has
+        arrived, and when there is nothing to tell: empty.
+        """
+        if self.state != st.STREAMING or self.agent_id is None:
+            return []
+        return self._elsewhere.tell(self.agent_id, self.box.next_seq)
 
     # Slow work, events, time
 
@@ -381,6 +395,8 @@ class NodeSession:
                 self._reject("malformed", "ack of a frame not yet made")
             else:
                 freed += self.window.ack(index, first, count, now_ms)
+                if index == 0 and self.agent_id is not None:
+                    self._elsewhere.acked(self.agent_id, first, count)
         if freed:
             self._events.append(ev.Acked(freed))
         return None
