@@ -1,0 +1,84 @@
+"""What a person reads of a run: progress, the table, and how to see a finding again."""
+
+import sys
+from collections.abc import Sequence
+
+from tools.fuzz.run import Report
+
+
+def progress(report: Report) -> None:
+    """A line on standard error."""
+    speed = report.inputs / report.seconds if report.seconds else 0
+    print(
+        f"{report.target}: {report.inputs} inputs, {speed:.0f}/s, {report.accepted} accepted, "
+        f"slowest {report.slowest_us} µs",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def text(reports: Sequence[Report]) -> str:
+    """The table, its sums, and the refusals by cause."""
+    rows = [
+        (
+            "target",
+            "inputs",
+            "inputs/s",
+            "accepted",
+            "refused",
+            "slowest µs",
+            "of bytes",
+            "objects +",
+            "KiB +",
+        )
+    ]
+    for report in reports:
+        rows.append(
+            (
+                report.target,
+                str(report.inputs),
+                f"{report.inputs / report.seconds:.0f}" if report.seconds else "",
+                str(report.accepted),
+                str(sum(report.refused.values())),
+                str(report.slowest_us),
+                str(report.slowest_bytes),
+                str(report.blocks),
+                str(report.resident >> 10),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        )
+        for row in rows
+    ]
+    lines.append("")
+    for report in reports:
+        causes = ", ".join(f"{cause} {n}" for cause, n in report.refused.most_common())
+        if causes or report.note:
+            lines.append(f"{report.target}: " + "; ".join(part for part in (causes, report.note) if part))
+    lines.append(
+        f"{sum(report.inputs for report in reports)} inputs in {sum(r.seconds for r in reports):.0f} s"
+    )
+    return "\n".join(lines)
+
+
+def account(report: Report, seed: int) -> str:
+    """A finding, and the command that shows it again."""
+    finding = report.finding
+    if finding is None:
+        return ""
+    lines = [
+        f"{finding.kind} in {report.target} after {report.inputs} inputs of seed {seed}:",
+        finding.account,
+    ]
+    if finding.data is None:
+        lines.append(f"again: python -m tools.fuzz {report.target} --seed {seed} --inputs {report.inputs}")
+    elif len(finding.data) < 30_000:
+        lines.append(f"again: python -m tools.fuzz {report.target} --again {finding.data.hex() or '-'}")
+    else:
+        lines.append(f"again: python -m tools.fuzz {report.target} --again -, with this as its input:")
+        lines.append(finding.data.hex())
+    return "\n".join(lines)
