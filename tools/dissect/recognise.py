@@ -31,7 +31,7 @@ def _is_message(encoded: bytes) -> bool:
 
 def _guess(data: bytes) -> str:
     """The rule of something whose CBOR is broken, by its first bytes."""
-    first, second = data[0], data[1] if len(data) > 1 else 0
+    first, second = (data[0] if data else 0), (data[1] if len(data) > 1 else 0)
     if first == 0xD2:
         return "signed-receipt"
     if first == 0x83:
