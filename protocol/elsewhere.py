@@ -8,7 +8,8 @@ MAX_RANGES = 16
 
 
 class Elsewhere:
-    """Ranges of numbers, for each agent; of more than MAX_RANGES the smallest is left out: unsaid, not wrong."""
+    """Ranges of numbers, for each agent; of more than MAX_RANGES the smallest is left out: unsaid, not
+    wrong."""
 
     def __init__(self) -> None:
         # None: what any agent has, for one that is paired later.

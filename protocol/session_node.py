@@ -9,14 +9,13 @@ cause in `rejected` and changes nothing else; what is of a later protocol, in `u
 from protocol import cobs, crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.checks import is_uint
 from protocol.elsewhere import Elsewhere
-from protocol.errors import FrameError, HelloError, ProtocolError
+from protocol.errors import HelloError, ProtocolError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.outbox import MAX_SEQ
 from protocol.seal import Downlink, wrap_header_steps
-from protocol.window import WINDOW_FRAMES, Window
+from protocol.window import Window, flow_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class NodeSession:
         self._control.append(messages.refusal(messages.VERSION, messages.REFUSE_PAIRED))
 
     def acked_elsewhere(self) -> "list[list[int]]":
-        """[[first, count], …] of this boot that other agents have and the one that is streaming was not told of.
+        """[[first, count], …] of this boot that other agents have, for the one that is streaming to be told.
 
         The owner seals them at once, with the next number, in a loss frame (reason 2, keep). Until that has
         arrived, and when there is nothing to tell: empty.
@@ -372,17 +371,9 @@ class NodeSession:
             self._events.append(ev.DownlinkIn(kind, body))
 
     def _flow(self, body: "dict[Any, Any]") -> None:
-        waves = body.get(frames.FLOW_WAVES, True)
-        bytes_s = body.get(frames.FLOW_BYTES_S)
-        most = body.get(frames.FLOW_WINDOW, WINDOW_FRAMES)
-        if waves is not True and waves is not False:
-            raise FrameError("flow: key 1 (waveforms) is not true or false")
-        if bytes_s is not None and not (is_uint(bytes_s) and bytes_s):
-            raise FrameError("flow: key 2 (bytes a second) is not a number from 1")
-        if not is_uint(most) or not 1 <= most <= WINDOW_FRAMES:
-            raise FrameError("flow: key 3 (frames in flight) is not from 1 to 16")
-        self.window.flow(waves, bytes_s or 0, most)
-        self._events.append(ev.FlowChanged(waves, bytes_s or 0, most))
+        waves, bytes_s, most = flow_limits(body)
+        self.window.flow(waves, bytes_s, most)
+        self._events.append(ev.FlowChanged(waves, bytes_s, most))
 
     def _acked(self, body: "Any", now_ms: int) -> None:
         index, ranges = body

@@ -16,7 +16,16 @@ A box of an earlier boot is only asked for what is held from number 0 on, and ne
 connection unless it was given back: the bytes of a frame in flight are kept here.
 """
 
-from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
+from protocol.checks import is_uint
+from protocol.errors import FrameError
+from protocol.frames import (
+    FLOW_BYTES_S,
+    FLOW_WAVES,
+    FLOW_WINDOW,
+    LANE_ALARM,
+    LANE_VITALS,
+    LANE_WAVE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,6 +243,20 @@ class Window:
                             if sent.order < order:
                                 sent.hits += 1
         return box.ack(first, count)
+
+
+def flow_limits(body: "dict[Any, Any]") -> "tuple[bool, int, int]":
+    """(waves, bytes_s, most) for Window.flow of a flow frame's body; FrameError."""
+    waves = body.get(FLOW_WAVES, True)
+    bytes_s = body.get(FLOW_BYTES_S)
+    most = body.get(FLOW_WINDOW, WINDOW_FRAMES)
+    if waves is not True and waves is not False:
+        raise FrameError("flow: key 1 (waveforms) is not true or false")
+    if bytes_s is not None and (not is_uint(bytes_s) or bytes_s == 0):
+        raise FrameError("flow: key 2 (bytes a second) is not a number from 1")
+    if not is_uint(most) or not 1 <= most <= WINDOW_FRAMES:
+        raise FrameError("flow: key 3 (frames in flight) is not from 1 to 16")
+    return waves, bytes_s or 0, most
 
 
 def _goes_before(a: Sent, b: Sent) -> bool:
