@@ -111,10 +111,11 @@ def read_record(record: bytes) -> "dict[str, Any]":
 def parse_record(payload: bytes) -> "dict[str, Any]":
     """The checked fields of what is signed, by name."""
     fields = versioned(payload, "record")
-    table = RECORDS.get(fields.get(2, ""))
+    what = fields.get(2)
+    table = RECORDS.get(what) if isinstance(what, str) else None
     if table is None:
         raise BatchError("record: neither an assignment nor a manual entry")
-    named: dict[str, Any] = {"record": fields[2]}
+    named: dict[str, Any] = {"record": what}
     for key in sorted(table):
         name, required, kind_of, least, most = table[key]
         named[name] = fields.get(key)
