@@ -13,20 +13,25 @@ import gc
 import time
 
 from drivers import max30003, max30102
+from firmware import aftermath
+from firmware.aftermath import Aftermath
 from firmware.boots import CommitError
 from firmware.clock import Clock
 from firmware.dsp import ecg_kernel, kernels, ppg_kernel
 from firmware.dsp.ecg import EcgChain
 from firmware.dsp.ppg import PpgChain
+from firmware.flash import FlashError
 from firmware.housekeeping import Heap, status_body
 from firmware.link import Link, sliced
+from firmware.requests import Requests
 from firmware.sampling import EcgSensor, PpgSensor
 from firmware.sealer import Sealer
 from firmware.start import Start
 from firmware.tasks import describe, keep_alive
 from firmware.version import VERSION
 from firmware.vitals import Contact, vitals_body
-from protocol import frames, waveform
+from firmware.wave_frame import wave_body
+from protocol import frames
 from protocol.session_states import STREAMING
 
 # From drain to drain, in turn: half of what the ECG's FIFO holds, and not a multiple of its sample period, so
@@ -45,17 +50,16 @@ ALIVE_MS = 4000
 FEED_MS = 1000
 ECG_FRAME = 250
 PPG_FRAME = 200
-WAVE_BITS = 18
-WAVE_MAX = (1 << (WAVE_BITS - 1)) - 1
 DRAIN_OUT_MS = 5000
 # What must stay free for messages, keys and flash writes; the outbox gives way.
 HEAP_RESERVE = 12288
 EXIT_STOPPED = 0
 EXIT_FAULT = 1
+EXIT_RESTART = 2
 
 if kernels.NATIVE:
     # Nobody calls the pure twins then: what they hold of the heap is given back.
-    ecg_kernel.ecg_block = ppg_kernel.ppg_block = ppg_kernel.ppg_moments = waveform.predicted = None
+    ecg_kernel.ecg_block = ppg_kernel.ppg_block = ppg_kernel.ppg_moments = None
 
 
 class Node:
@@ -67,6 +71,7 @@ class Node:
         self.start = start = Start(board)
         self.session = start.session
         self.sealer = Sealer(start.keys, start.box, start.attester, start.record, self.clock)
+        self._aftermath = Aftermath(start, self.sealer)
         mains_hz = board.config["node"]["mains_hz"]
         self.ecg = EcgSensor(
             max30003.PART,
@@ -89,7 +94,7 @@ class Node:
             PPG_FRAME,
         )
         self.sensors = (self.ecg, self.ppg)
-        self.link = Link(board.link(), start.session, self.clock, self)
+        self.link = Link(board.link(), start.session, self.clock, Requests(self))
         self._label = None
         self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
         self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
@@ -103,6 +108,7 @@ class Node:
         self._sampling = True
         self._ended = asyncio.Event()
         self.exit_code = EXIT_STOPPED
+        self.fault = None
 
     # What others call
 
@@ -124,49 +130,12 @@ class Node:
         for i in range(len(sensor.channels)):
             if i:
                 self.drain()
-            samples = sensor.wave.samples[i]
-            lsb = sensor.lsb
-            if max(memoryview(samples)[: ready.n]) > WAVE_MAX:
-                # Brighter than any finger: the codec takes one bit less of it.
-                for k in range(ready.n):
-                    samples[k] >>= 1
-                lsb *= 2
-            body = {
-                frames.WAVE_CHANNEL: sensor.channels[i],
-                frames.WAVE_COUNT: ready.n,
-                frames.WAVE_PERIOD_NS: sensor.period_ns,
-                frames.WAVE_LSB: lsb,
-                frames.WAVE_CODEC: waveform.CODEC,
-                frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS, kernels.wave_predicted),
-            }
-            if ready.flags:
-                body[frames.WAVE_FLAGS] = ready.flags
-            if ready.late:
-                body[frames.WAVE_LATE] = ready.late
-            if ready.missed:
-                body[frames.WAVE_MISSED] = ready.missed
-            if sensor.source:
-                body[frames.SOURCE] = sensor.source
-            self.sealer.seal(frames.KIND_WAVE, body, t_us)
+            self.sealer.seal(frames.KIND_WAVE, wave_body(sensor, ready, i), t_us)
 
-    def time_asked(self, token, rx_us):
-        """The agent's ping: say when it came and when this was written."""
-        self.sealer.seal(frames.KIND_TIME, {frames.TIME_TOKEN: token, frames.TIME_RECEIVED_US: rx_us})
-
-    def pair_asked(self, ed_pub, x_pub, nonce):
-        """Pair with whoever asks first over the cable; with another only while the button is held."""
-        start = self.start
-        known = (ed_pub, x_pub) in start.agents
-        if not known and start.agents and not self.board.consent():
-            self.session.refuse_pairing()
-            return
-        self.drain()
-        if not known and not start.store.add_agent(ed_pub, x_pub):
-            self.session.refuse_pairing()
-            return
-        if not known:
-            start.agents.append((ed_pub, x_pub))
-        self.session.accept_pairing(ed_pub, x_pub, nonce)
+    def restart(self):
+        """An orderly end, and another boot after it."""
+        self.exit_code = EXIT_RESTART
+        self._ended.set()
 
     def drain(self):
         """Empty the FIFOs unless that has just been done: something long comes next."""
@@ -214,6 +183,7 @@ class Node:
         self.sealer.seal(frames.KIND_BOOT, body, None, True)
         for fault in start.faults:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
+        self._careful(self._aftermath.tell, self.board.reset_cause())
         for sensor in self.sensors:
             sensor.start(self.clock.now_ms())
         self._heap = Heap()
@@ -249,6 +219,8 @@ class Node:
                     self.board.feed_watchdog()
                 if self.board.stop_requested():
                     self._ended.set()
+                if self.sealer.spent:
+                    self.restart()
             now = clock.ticks_us()
             due = clock.ticks_add(due, DRAIN_US[turn & 3])
             if clock.ticks_diff(due, now) < REST_US:
@@ -293,10 +265,15 @@ class Node:
                 self.sealer.box.shrink()
         # A flash write may hold everything up for longer than the ECG's FIFO has room.
         self.drain()
+        box = self.sealer.box
+        self._careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
+        self._careful(self._aftermath.settle)
+
+    def _careful(self, action, *args):
+        """Flash that refuses is told about, and no more."""
         try:
-            box = self.sealer.box
-            self.start.record.reserve(box.next_seq, second, not box.holds(0))
-        except CommitError as error:
+            action(*args)
+        except (CommitError, FlashError) as error:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
 
     async def attest(self):
@@ -322,8 +299,9 @@ class Node:
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_HIGH, None, describe(name, error))
         except Exception:
             gc.collect()
-        if self.sealer.broken:
+        if self.sealer.broken and self.fault is None:
             self.exit_code = EXIT_FAULT
+            self.fault = error
             self._ended.set()
 
     # From beginning to end
@@ -386,13 +364,16 @@ class Node:
 
 def run(board):
     """Be a node on `board` until an orderly stop or a fault; ends with board.exit(code, error)."""
+    node = None
     try:
         node = Node(board)
         node.begin()
         asyncio.run(node.live())
+        code, fault = node.exit_code, node.fault
     except KeyboardInterrupt:
-        board.exit(EXIT_STOPPED, None)
+        code, fault = EXIT_STOPPED, None
     except Exception as error:
-        board.exit(EXIT_FAULT, error)
-    else:
-        board.exit(node.exit_code, None)
+        code, fault = EXIT_FAULT, error
+    if fault is not None and node is not None:
+        aftermath.keep(node.start, node.clock.now_us() // 1000000, fault)
+    board.exit(code, fault)

@@ -92,6 +92,23 @@ class Records:
             raise FlashError(place, "damaged")
         return payload
 
+    def holds(self, name):
+        """Whether there is a record of that name."""
+        try:
+            os.stat(self.path(name))
+        except OSError:
+            return False
+        return True
+
+    def remove(self, name):
+        """Remove the record, if there is one. Raises FlashError."""
+        try:
+            os.remove(self.path(name))
+            sync_folder(self.folder)
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise FlashError(self.path(name), str(error))
+
     def set_aside(self, name):
         """Move a damaged record out of the way, keeping it for whoever examines the node."""
         try:

@@ -1,19 +1,22 @@
 """What the node remembers of itself and its agents across boots: its identity, and whom it is paired with.
 
 Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519
-public]; `agents` [[ed25519 public, x25519 public], …]. A damaged record is set aside, never silently
-replaced: `faults` tells.
+public]; `agents` [[ed25519 public, x25519 public], …]; `authorities`, alike, whose signed orders the node
+believes: put there at its kit, never over a link. A damaged record is set aside, never silently replaced:
+`faults` tells.
 """
 
 from firmware.flash import FlashError
 from protocol import cbor
+from protocol.checks import is_bytes, is_list
 from protocol.errors import ProtocolError
 from protocol.identity import Identity, generate_steps
 from protocol.identity import node_id as party_id
+from protocol.messages import MAX_HEADERS
 
 IDENTITY_RECORD = "identity"
 AGENTS_RECORD = "agents"
-MAX_AGENTS = 2
+AUTHORITIES_RECORD = "authorities"
 
 
 class KeyStore:
@@ -52,14 +55,35 @@ class KeyStore:
         return [(ed_pub, x_pub) for ed_pub, x_pub in self._read(AGENTS_RECORD) or []]
 
     def add_agent(self, ed_pub, x_pub):
-        """Remember an agent; False when there are MAX_AGENTS already. An agent known by its keys is no second
-        one.
+        """Remember an agent; False when there are as many already as a hello has headers for. An agent known
+        by its keys is no second one.
         """
         agents = self.agents()
         new = party_id(ed_pub, x_pub)
         if all(party_id(ed, x) != new for ed, x in agents):
-            if len(agents) >= MAX_AGENTS:
+            if len(agents) >= MAX_HEADERS:
                 return False
             agents.append((ed_pub, x_pub))
-            self._records.write(AGENTS_RECORD, cbor.dumps([[ed, x] for ed, x in agents]))
+            self._write_agents(agents)
         return True
+
+    def remove_agent(self, agent_id):
+        """Forget an agent; nothing changes when it is not known. Raises FlashError: it is still there."""
+        agents = self.agents()
+        others = [(ed, x) for ed, x in agents if party_id(ed, x) != agent_id]
+        if len(others) < len(agents):
+            self._write_agents(others)
+
+    def _write_agents(self, agents):
+        self._records.write(AGENTS_RECORD, cbor.dumps([[ed, x] for ed, x in agents]))
+
+    def authorities(self):
+        """Whose signed orders are believed: id → Ed25519 public key. Entries that are not two keys count as
+        none.
+        """
+        stored = self._read(AUTHORITIES_RECORD)
+        found = {}
+        for entry in stored if is_list(stored) else ():
+            if is_list(entry) and len(entry) == 2 and is_bytes(entry[0], 32) and is_bytes(entry[1], 32):
+                found[party_id(entry[0], entry[1])] = entry[0]
+        return found

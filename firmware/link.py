@@ -16,8 +16,8 @@ NOTHING_MS = 100
 
 
 class Link:
-    """`owner` has time_asked(token, rx_us) and pair_asked(ed_pub, x_pub, nonce). `alive_ms`: when the sending
-    task last ran.
+    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce) and ordered(kind, body).
+    `alive_ms`: when the sending task last ran.
     """
 
     def __init__(self, port, session, clock, owner):
@@ -56,6 +56,8 @@ class Link:
                 self._owner.time_asked(event.token, event.stamp)
             elif isinstance(event, ev.PairAsked):
                 self._owner.pair_asked(event.ed_pub, event.x_pub, event.nonce)
+            elif isinstance(event, ev.DownlinkIn):
+                self._owner.ordered(event.kind, event.body)
 
     # Sending
 
@@ -71,8 +73,7 @@ class Link:
             self._events()
             job = self._session.steps()
             if job is not None:
-                self._jobs.append(job)
-                self._job_waits.set()
+                self.add_work(job)
             if self.push(now_ms):
                 await asyncio.sleep_ms(BUSY_MS)
             else:
@@ -96,8 +97,13 @@ class Link:
 
     # Key work
 
+    def add_work(self, steps):
+        """Have a generator of slow work driven to its end, after those before it."""
+        self._jobs.append(steps)
+        self._job_waits.set()
+
     async def work(self):
-        """Task: boot headers, welcomes and pair signatures, one after the other, in slices."""
+        """Task: boot headers, welcomes, pair signatures and orders, one after the other, in slices."""
         while True:
             await self._job_waits.wait()
             self._job_waits.clear()

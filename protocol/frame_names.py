@@ -74,6 +74,7 @@ EVENT_NAMES = {
     f.EVENT_PAIRED: "paired with an agent",
     f.EVENT_UNPAIRED: "unpaired from an agent",
     f.EVENT_IDENTIFY: "identify",
+    f.EVENT_MARK: "mark",
     f.EVENT_ASYSTOLE: "asystole",
     f.EVENT_HR_HIGH: "heart rate high",
     f.EVENT_HR_LOW: "heart rate low",

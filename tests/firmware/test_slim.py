@@ -9,8 +9,8 @@ from tools.slim.bundle import Unbundled
 
 
 def bundled(sources, roots=("run",), entry="app", opaque=()):
-    source, kept = slim(sources, opaque, [entry], set(roots))
-    return source, kept
+    made = slim(sources, opaque, [entry], set(roots))
+    return made.bundle, made.opaque
 
 
 def result(sources, *args):

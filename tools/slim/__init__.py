@@ -17,34 +17,50 @@ and keeps a record of where each line came from (emit.py), for tracebacks from a
 """
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from tools.slim.bundle import Unbundled, bundle
 from tools.slim.constants import fold_constants
 from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules
 from tools.slim.names import shorten_parameters, shorten_private
+from tools.slim.rare import Part, rare_names, split
 from tools.slim.strip import Strip
 from tools.slim.texts import drop_texts
 
 ERRORS = "ProtocolError"
 
 
-def slim(
-    sources: dict[str, str], opaque: Collection[str], entries: Collection[str], roots: set[str]
-) -> tuple[Source, set[str]]:
-    """(the bundle, the opaque modules that it still imports).
+class Slim(NamedTuple):
+    """`bundle`; `opaque`: the opaque modules that are still imported; `rare`: the rare modules' sources."""
 
-    `sources`: module name to source. `opaque` modules stay files of their own, so they may import none of the
-    others; `entries` are the modules that are imported from outside, `roots` the names that are used there
-    and keep their spelling. Raises Unbundled.
+    bundle: Source
+    opaque: set[str]
+    rare: dict[str, Source]
+
+
+def slim(
+    sources: dict[str, str],
+    opaque: Collection[str],
+    entries: Collection[str],
+    roots: set[str],
+    rare: Collection[str] = (),
+    name: str = "node",
+) -> Slim:
+    """`sources`: module name to source. `opaque` modules stay files of their own, so they may import none of
+    the others; `entries` are the modules that are imported from outside, `roots` the names that are used
+    there and keep their spelling. `rare` modules are imported inside functions only, as `from pack import
+    module`; they become files that import what they need from the bundle, whose module is `name`. Raises
+    Unbundled.
     """
     trees = {name: ast.parse(source, name) for name, source in sources.items()}
-    for name in opaque:
-        found = sorted(imported_modules(trees, [name]) - {name})
+    for module in opaque:
+        found = sorted(imported_modules(trees, [module]) - {module})
         if found:
-            raise Unbundled(f"{name} stays a file of its own, but imports {found[0]}")
-    worked = {name: tree for name, tree in trees.items() if name not in opaque}
+            raise Unbundled(f"{module} stays a file of its own, but imports {found[0]}")
+    worked = {module: tree for module, tree in trees.items() if module not in opaque}
+    roots = roots | rare_names(worked, rare)
     for tree in worked.values():
         Strip().visit(tree)
     fold_constants(worked, roots)
@@ -53,10 +69,15 @@ def slim(
     shorten_parameters(worked, roots)
     shorten_private(worked, roots)
     needed = imported_modules(trees, entries)
-    parts = bundle({name: worked[name] for name in worked if name in needed}, entries, roots)
-    whole = {str(n): ast.Module(body, []) for n, (_, body) in enumerate(parts)}
-    drop_dead(whole, roots)
+    apart = sorted(needed & set(rare))
+    whole = {module: worked[module] for module in worked if module in needed}
+    parts = bundle(whole, [*entries, *apart], roots)
+    main, others = split(parts, apart, roots, name)
+    return Slim(_source(main), needed & set(opaque), {m: _source(parts) for m, parts in others.items()})
+
+
+def _source(parts: Sequence[Part]) -> Source:
     source = Source()
-    for (module, _), tree in zip(parts, whole.values(), strict=True):
-        source.add(module, tree.body)
-    return source, needed & set(opaque)
+    for module, body in parts:
+        source.add(module, body)
+    return source

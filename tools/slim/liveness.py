@@ -1,7 +1,7 @@
 """Dead code, by name: what no live code mentions is dropped; a mentioned name keeps all its bearers."""
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from tools.slim.strip import fill
 
@@ -32,13 +32,7 @@ def mentions(node: ast.AST) -> set[str]:
 
 def drop_dead(trees: dict[str, ast.Module], kept: set[str]) -> None:
     """Remove from all modules what neither `kept` nor any code that runs leads to."""
-    live = set(kept)
-    size = -1
-    while len(live) != size:
-        size = len(live)
-        for tree in trees.values():
-            for node in tree.body:
-                live |= _led_to(node, live)
+    live = live_names(trees.values(), kept)
     for tree in trees.values():
         tree.body = [node for node in tree.body if _is_live(node, live)]
         for node in tree.body:
@@ -47,6 +41,19 @@ def drop_dead(trees: dict[str, ast.Module], kept: set[str]) -> None:
                 fill(node)
             elif isinstance(node, IMPORTS):
                 node.names = [alias for alias in node.names if _bound(alias) in live]
+
+
+def live_names(trees: Iterable[ast.Module], kept: set[str]) -> set[str]:
+    """The names that `kept` and the code that runs lead to."""
+    modules = list(trees)
+    live = set(kept)
+    size = -1
+    while len(live) != size:
+        size = len(live)
+        for tree in modules:
+            for node in tree.body:
+                live |= _led_to(node, live)
+    return live
 
 
 def _led_to(node: ast.stmt, live: set[str]) -> set[str]:
@@ -62,7 +69,7 @@ def _led_to(node: ast.stmt, live: set[str]) -> set[str]:
 
 
 def _is_live(node: ast.stmt, live: set[str]) -> bool:
-    names = set(_binds(node))
+    names = set(binds(node))
     return not names or bool(names & live)
 
 
@@ -70,7 +77,7 @@ def _method_lives(item: ast.stmt, live: set[str]) -> bool:
     return not isinstance(item, FUNCTIONS) or item.name.startswith("__") or item.name in live
 
 
-def _binds(node: ast.stmt) -> Iterator[str]:
+def binds(node: ast.stmt) -> Iterator[str]:
     """The names for whose sake alone a top-level statement is there; none: it runs for its effects."""
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         yield node.name
@@ -81,12 +88,12 @@ def _binds(node: ast.stmt) -> Iterator[str]:
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
     elif isinstance(node, ast.Try):
         parts = [*node.body, *(item for handler in node.handlers for item in handler.body), *node.orelse]
-        bound = [list(_binds(part)) for part in parts if not isinstance(part, ast.Pass)]
+        bound = [list(binds(part)) for part in parts if not isinstance(part, ast.Pass)]
         if all(bound):
             for names in bound:
                 yield from names
     elif isinstance(node, ast.If):
-        bound = [list(_binds(part)) for part in (*node.body, *node.orelse)]
+        bound = [list(binds(part)) for part in (*node.body, *node.orelse)]
         if _pure(node.test) and all(bound):
             for names in bound:
                 yield from names

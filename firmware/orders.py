@@ -1,0 +1,89 @@
+"""An order of a paired agent, from the check to its answer frame (docs/wire-protocol.md §8.2).
+
+Loaded when an order comes and forgotten after it. An id is carried out once; asked again, the node answers
+again with the result that it had.
+"""
+
+from firmware.flash import FlashError
+from protocol import frames
+from protocol.checks import is_bytes, is_map
+from protocol.orders import check_steps
+
+MARK_TEXT = 1
+MAX_ANSWERS = 16
+
+
+def order_steps(node, kind, body, agent_id, answers):
+    """Slow work: check the order, carry it out, seal its answer. `answers`: those of this boot, oldest first,
+    which is kept up. Gives False for what has no id to answer to.
+    """
+    # Every order has its id under the same key.
+    order_id = body.get(frames.ORDER_ID)
+    if not is_bytes(order_id, 8):
+        return False
+    for answer in answers:
+        if answer[frames.ANSWER_ID] == order_id:
+            node.sealer.seal(frames.KIND_ANSWER, answer)
+            return True
+    if kind == frames.KIND_COMMAND or kind == frames.KIND_CONFIG:
+        start = node.start
+        result = yield from check_steps(
+            start.identity.id,
+            start.record.boot_id,
+            kind,
+            body,
+            node.clock.now_us(),
+            start.store.authorities(),
+        )
+    else:
+        result = frames.RESULT_DONE
+    after = None
+    if result == frames.RESULT_DONE:
+        result, after = _carry_out(node, kind, body, agent_id)
+    answer = {frames.ANSWER_ID: order_id, frames.ANSWER_RESULT: result}
+    answers.append(answer)
+    if len(answers) > MAX_ANSWERS:
+        answers.pop(0)
+    node.sealer.seal(frames.KIND_ANSWER, answer)
+    if after is not None:
+        after()
+    return True
+
+
+def _carry_out(node, kind, body, agent_id):
+    """(result, what is to be done once it is answered)."""
+    if kind == frames.KIND_UNPAIR:
+        return _unpair(node, agent_id)
+    what = body[frames.ORDER_WHAT] if kind == frames.KIND_COMMAND else None
+    if what == frames.OP_IDENTIFY:
+        if hasattr(node.board, "identify"):
+            node.board.identify()
+        node.report(frames.EVENT_IDENTIFY, frames.PRIORITY_INFO)
+        return frames.RESULT_DONE, None
+    if what == frames.OP_MARK:
+        arguments = body.get(frames.ORDER_ARGS)
+        text = arguments.get(MARK_TEXT, "") if is_map(arguments) else ""
+        if not isinstance(text, str):
+            return frames.RESULT_MALFORMED, None
+        node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, text)
+        return frames.RESULT_DONE, None
+    if what == frames.OP_RESTART:
+        return frames.RESULT_BEGUN, node.restart
+    return frames.RESULT_UNSUPPORTED, None
+
+
+def _unpair(node, agent_id):
+    """The agent leaves flash before anybody hears of it; the next boot's key is wrapped for the others
+    only.
+    """
+    try:
+        node.start.store.remove_agent(agent_id)
+    except FlashError:
+        return frames.RESULT_FAILED, None
+
+    def after():
+        node.report(frames.EVENT_UNPAIRED, frames.PRIORITY_INFO, None, agent_id.hex())
+        node.session.forget_agent(agent_id)
+        node.restart()
+
+    return frames.RESULT_DONE, after

@@ -1,0 +1,77 @@
+"""What agents ask of a node: the time, pairing, orders."""
+
+import sys
+
+from firmware.flash import FlashError
+from protocol import frames
+from protocol.identity import node_id as party_id
+
+# Orders that wait for their turn; an agent repeats what is not answered.
+MAX_WAITING = 4
+
+
+class Requests:
+    """The owner of the node's Link. `node` is the Node."""
+
+    def __init__(self, node):
+        self._node = node
+        self._answers = []
+        self._waiting = 0
+
+    def time_asked(self, token, rx_us):
+        """The agent's ping: say when it came and when this was written."""
+        body = {frames.TIME_TOKEN: token, frames.TIME_RECEIVED_US: rx_us}
+        self._node.sealer.seal(frames.KIND_TIME, body)
+
+    def pair_asked(self, ed_pub, x_pub, nonce):
+        """Pair with whoever asks first over the cable; with another only while the button is held."""
+        node = self._node
+        start = node.start
+        known = (ed_pub, x_pub) in start.agents
+        if not known:
+            node.drain()
+            if (start.agents and not node.board.consent()) or not self._keep(ed_pub, x_pub):
+                node.session.refuse_pairing()
+                return
+            start.agents.append((ed_pub, x_pub))
+            node.report(frames.EVENT_PAIRED, frames.PRIORITY_INFO, None, party_id(ed_pub, x_pub).hex())
+        node.session.accept_pairing(ed_pub, x_pub, nonce)
+
+    def _keep(self, ed_pub, x_pub):
+        """Whether the agent is on flash now: there may be as many as a hello has headers for."""
+        try:
+            return self._node.start.store.add_agent(ed_pub, x_pub)
+        except FlashError as error:
+            self._node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
+            return False
+
+    def ordered(self, kind, body):
+        """A command, config, update or unpair of the agent that is connected."""
+        node = self._node
+        if self._waiting >= MAX_WAITING:
+            self._reject("too_many_orders")
+            return
+        self._waiting += 1
+        node.link.add_work(self._order_steps(kind, body, node.session.agent_id))
+
+    def _order_steps(self, kind, body, agent_id):
+        try:
+            from firmware import orders
+
+            if not (yield from orders.order_steps(self._node, kind, body, agent_id, self._answers)):
+                self._reject("malformed")
+        finally:
+            self._waiting -= 1
+            forget("orders")
+
+    def _reject(self, cause):
+        rejected = self._node.session.rejected
+        rejected[cause] = rejected.get(cause, 0) + 1
+
+
+def forget(name):
+    """Give the heap back what importing the module `name` of this room took."""
+    sys.modules.pop("firmware." + name, None)
+    room = sys.modules.get("firmware")
+    if hasattr(room, name):
+        delattr(room, name)
