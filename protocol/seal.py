@@ -26,6 +26,8 @@ BOOT_ID_BYTES = 12
 TAG_BYTES = 8
 HELLO_TAG_BYTES = 16
 MAX_COUNTER = 0xFFFFFFFF
+# From here on a connection's numbers are for what is on its way already.
+_SOON = 0xFFFFFF00
 
 _UP = 0
 _DOWN = 1
@@ -145,7 +147,10 @@ def unwrap_header_steps(
 
 
 class Downlink:
-    """One connection's sealed way from an agent to a node. Nothing of it is ever stored."""
+    """One connection's sealed way from an agent to a node. Nothing of it is ever stored.
+
+    `spent`: its numbers end soon, the sender should begin another connection.
+    """
 
     def __init__(self, secret: bytes, boot_id: bytes, hello_nonce: bytes):
         key = crypto.hkdf(secret, hello_nonce, b"vitalwire/1 down key", KEY_BYTES)
@@ -184,6 +189,10 @@ class Downlink:
             enc, node_identity.x_sk, node_identity.x_pub, info, agent_x_pub
         )
         return Downlink(crypto.hpke_export(ctx, b"vitalwire/1 down", 32), boot_id, hello_nonce)
+
+    @property
+    def spent(self) -> bool:
+        return self._next >= _SOON
 
     def seal(self, plaintext: bytes) -> bytes:
         """The encoded COSE_Encrypt0 of the next message; the counter starts at 0 and is never reused.

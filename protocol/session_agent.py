@@ -156,6 +156,11 @@ class AgentSession:
         self._now_ms = now_ms
         if self._burst and now_ms - self._burst_ms >= BURST_PAUSE_MS:
             self._burst = 0
+        if self._down is not None and self._down.spent:
+            # Another connection has another key.
+            self.state = st.step(st.AGENT, self.state, st.CLOSE)
+            self._down = None
+            self.solicit()
         out = b""
         while True:
             if not self._control and self._acks and self._down is not None:
