@@ -46,7 +46,8 @@ class NodeSession:
 
     `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox. `earlier`: boots of which frames are
     still held, newest first, each with boot_id, headers (made in that boot: [[agent id, enc, wrapped K], …])
-    and box (window.py says what of it); one that is empty leaves the list at the next hello.
+    and box (window.py says what of it); one that is empty leaves the list at the next hello. `headers`: those of
+    this boot, for whoever keeps its frames beyond it.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class NodeSession:
         self.window = Window()
         self._elsewhere = Elsewhere()
         self._agents: "dict[bytes, bytes]" = {}
-        self._headers: "list[list[bytes]]" = []
+        self.headers: "list[list[bytes]]" = []
         self._jobs: "list[Steps]" = []
         self._events: "list[Any]" = []
         self._control: "list[bytes]" = []
@@ -104,7 +105,7 @@ class NodeSession:
             self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
         )
         if agent_id in self._agents:
-            self._headers.append([agent_id, enc, wrapped])
+            self.headers.append([agent_id, enc, wrapped])
             self._close()
 
     def forget_agent(self, agent_id: bytes) -> None:
@@ -112,7 +113,7 @@ class NodeSession:
         goes on until the owner ends the boot."""
         self._agents.pop(agent_id, None)
         self._elsewhere.forgotten(agent_id)
-        self._headers = [header for header in self._headers if header[0] != agent_id]
+        self.headers = [header for header in self.headers if header[0] != agent_id]
 
     def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
         """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has
@@ -159,7 +160,7 @@ class NodeSession:
             self._exhausted = True
             self._events.append(ev.Exhausted(MAX_SEQ + 1 - self.box.next_seq))
         if self.state == st.IDLE:
-            if len(self._headers) == len(self._agents):
+            if len(self.headers) == len(self._agents):
                 self._begin(now_ms)
         elif self.state == st.GREETING:
             if now_ms - self._hello_at >= HELLO_REPEATS_MS[self._repeat]:
@@ -197,7 +198,7 @@ class NodeSession:
         listed = readable[1 - messages.MAX_BOOTS :]
         limit = messages.MAX_RANGES
         while True:
-            boots = [[self.boot.boot_id, self._headers, self.box.next_seq, self.box.ranges(limit)]]
+            boots = [[self.boot.boot_id, self.headers, self.box.next_seq, self.box.ranges(limit)]]
             for boot in listed:
                 headers = self._headers_of(boot)
                 boots.append([boot.boot_id, headers, boot.box.next_seq, boot.box.ranges(limit)])
