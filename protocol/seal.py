@@ -147,10 +147,7 @@ def unwrap_header_steps(
 
 
 class Downlink:
-    """One connection's sealed way from an agent to a node. Nothing of it is ever stored.
-
-    `spent`: its numbers end soon, the sender should begin another connection.
-    """
+    """One connection's sealed way from an agent to a node. Nothing of it is ever stored."""
 
     def __init__(self, secret: bytes, boot_id: bytes, hello_nonce: bytes):
         key = crypto.hkdf(secret, hello_nonce, b"vitalwire/1 down key", KEY_BYTES)
@@ -192,6 +189,7 @@ class Downlink:
 
     @property
     def spent(self) -> bool:
+        """Its numbers end soon: the sender should begin another connection."""
         return self._next >= _SOON
 
     def seal(self, plaintext: bytes) -> bytes:
