@@ -10,22 +10,41 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.vectors import batches, codecs, frames, session
+from tools.vectors import batches, codecs, connection, frames, orders, records, session
+
+WHAT = {
+    "cbor.json": "Values and their only encoding; encodings that are refused, and the offset of the fault.",
+    "cobs.json": "Messages as they are on the wire, with their delimiter; encodings that are refused.",
+    "waveform.json": "Samples and the block that the encoder makes of them; blocks that no encoder makes.",
+    "frames.json": "Every kind of frame, up and down: parts, sending lane, plaintext; and what is refused.",
+    "messages.json": "Every clear message; what is refused: the cause to count it by, the refusal's code.",
+    "sealed.json": "Identities, keys of a boot and of a connection, sealed messages, an attestation.",
+    "orders.json": "Signed orders, and the result with which a node that believes the authority answers.",
+    "records.json": "Signed records of people; payloads that are none, whoever signs them.",
+    "batch.json": "Entries of every type, heads, batches in clear and sealed, and a collector's answers.",
+    "session.json": "One connection, byte for byte, from these secrets and random bytes; what is derived on "
+    "the way is in header, up and down.",
+}
+"""What is in each file, and how to check an implementation by it."""
 
 FOLDER = Path(__file__).resolve().parent.parent / "protocol" / "vectors"
 
 
 def all_vectors() -> dict[str, Any]:
     """File name → content, for every file of vectors."""
-    return {
+    contents = {
         "cbor.json": codecs.cbor_vectors(),
         "cobs.json": codecs.cobs_vectors(),
         "waveform.json": codecs.waveform_vectors(),
         "frames.json": frames.frame_vectors(),
         "messages.json": session.message_vectors(),
         "sealed.json": session.sealed_vectors(),
+        "orders.json": orders.order_vectors(),
+        "records.json": records.record_vectors(),
         "batch.json": batches.batch_vectors(),
+        "session.json": connection.session_vectors(),
     }
+    return {name: {"what": WHAT[name], **content} for name, content in contents.items()}
 
 
 def render(content: Any) -> str:

@@ -3,7 +3,7 @@
 import json
 from array import array
 
-from protocol import attest, cbor, cobs, crypto, frames, identity, merkle, messages, seal, waveform
+from protocol import attest, cbor, cobs, crypto, frames, identity, merkle, messages, orders, seal, waveform
 from protocol.errors import CborError, CobsError, CodecError, FrameError, HelloError, SealError
 from tests.both.sealing import seal_one
 
@@ -99,7 +99,8 @@ def rebuilt(kind, fields):
     """The message again, from its parsed fields."""
     if kind == messages.MSG_HELLO:
         names = ("version", "node_id", "nonce", "conn", "boots", "keys")
-        body = messages.hello_body(*[fields[name] for name in names])
+        versions = fields["versions"] if len(fields["versions"]) > 1 else None
+        body = messages.hello_body(*[fields[name] for name in names], versions)
         return messages.hello(body, fields["tag"])
     version = fields["version"]
     if kind == messages.MSG_WELCOME:
@@ -110,7 +111,7 @@ def rebuilt(kind, fields):
         keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["signature"])
         return messages.pair_reply(version, *keys)
     if kind == messages.MSG_REFUSAL:
-        return messages.refusal(version, fields["code"])
+        return messages.refusal(version, fields["code"], fields["versions"])
     return messages.solicit(version)
 
 
@@ -217,3 +218,126 @@ def test_attestation():
 def test_batch_entries():
     for one in load("batch.json")["entries"]:
         assert cbor.dumps(cbor.loads(raw(one))) == raw(one)
+
+
+def test_signed_orders():
+    vectors = load("orders.json")
+    node_id, key = raw(vectors["node"]), raw(vectors["authority"]["ed_pub"])
+    for one in vectors["signed"]:
+        body, boot_id = untagged(one["body"]), raw(one["boot_id"])
+        assert frames.pack(one["kind"], 12, body) == raw(one["plaintext"])
+        message = orders.order_message(node_id, boot_id, one["kind"], body)
+        assert message == raw(one["signed"]) and body[frames.ORDER_SIGNATURE] == raw(one["signature"])
+        signing = crypto.ed25519_sign_steps(raw(vectors["authority"]["ed_seed"]), key, message)
+        assert crypto.run(signing) == raw(one["signature"])
+
+
+def test_orders_are_judged():
+    vectors = load("orders.json")
+    node_id, authority = raw(vectors["node"]), vectors["authority"]
+    believed = {raw(authority["id"]): raw(authority["ed_pub"])}
+    for one in vectors["checks"]:
+        body, boot_id = untagged(one["body"]), raw(one["boot_id"])
+        checking = orders.check_steps(node_id, boot_id, one["kind"], body, one["now_us"], believed)
+        assert crypto.run(checking) == one["result"], one["name"]
+
+
+def test_records():
+    for one in load("records.json")["records"]:
+        protected, unprotected, payload, signature = cbor.loads(raw(one["record"]), 18)
+        assert (protected, unprotected) == (cbor.dumps({1: -8}), {}), one["name"]
+        signed = cbor.dumps(["Signature1", protected, b"", payload])
+        assert crypto.run(crypto.ed25519_verify_steps(raw(one["ed_pub"]), signed, signature)), one["name"]
+        assert cbor.loads(payload)[7] == raw(one["by"])
+
+
+class Connection:
+    """The keys of session.json, made again from its secrets and random bytes."""
+
+    def __init__(self, vectors):
+        random = vectors["random"]
+        self.node = self.party(vectors["secrets"]["node"])
+        self.agent = self.party(vectors["secrets"]["agent"])
+        self.boot_id, self.key = raw(random["boot_id"]), raw(random["content_key"])
+        header = seal.wrap_header_steps(
+            self.key,
+            self.boot_id,
+            self.node,
+            self.agent.id,
+            self.agent.x_pub,
+            raw(random["header_ephemeral"]),
+        )
+        self.header = crypto.run(header)
+        nonce = raw(random["second_hello_nonce"])
+        down = seal.Downlink.sender_steps(
+            self.agent, self.node.id, self.node.x_pub, self.boot_id, nonce, raw(random["downlink_ephemeral"])
+        )
+        self.enc, self.down = crypto.run(down)
+        opened = seal.Downlink.receiver_steps(
+            self.enc, self.node, self.agent.id, self.agent.x_pub, self.boot_id, nonce
+        )
+        self.opened = crypto.run(opened)
+
+    def party(self, own):
+        who = crypto.run(identity.from_seed_steps(raw(own["ed_seed"]), raw(own["x_sk"])))
+        assert (who.id, who.ed_pub, who.x_pub) == (raw(own["id"]), raw(own["ed_pub"]), raw(own["x_pub"]))
+        return who
+
+    def sealed(self, step):
+        """The message of a step that carries a frame; opened again on the way."""
+        plaintext = raw(step["plaintext"])
+        assert frames.pack(step["kind"], step["t_us"], untagged(step["body"])) == plaintext
+        if step["from"] == "agent":
+            message = self.down.seal(plaintext)
+            assert self.opened.open(message) == plaintext
+            return message
+        sealed = seal_one(self.key, self.boot_id, step["seq"], plaintext)
+        assert seal.BootKeys(self.key, self.boot_id).open(sealed) == (step["seq"], plaintext)
+        return messages.data(0, sealed)
+
+
+def test_a_connection_step_by_step():
+    vectors = load("session.json")
+    both = Connection(vectors)
+    assert both.header == (raw(vectors["header"]["enc"]), raw(vectors["header"]["wrapped"]))
+    assert both.enc == raw(vectors["down"]["enc"])
+    keys = seal.BootKeys(both.key, both.boot_id)
+    for step in vectors["steps"]:
+        message = raw(step["message"])
+        assert cobs.encode(message) == raw(step["wire"]), step["what"]
+        if "plaintext" in step:
+            assert both.sealed(step) == message, step["what"]
+            continue
+        kind, fields = messages.parse_clear(message)
+        assert rebuilt(kind, fields) == message, step["what"]
+        if kind == messages.MSG_HELLO:
+            assert keys.hello_tag(raw(step["body"])) == fields["tag"]
+
+
+def test_a_connection_s_keys():
+    vectors = load("session.json")
+    random, down = vectors["random"], vectors["down"]
+    for name in vectors["up"]:
+        expected = raw(vectors["up"][name])
+        info = b"vitalwire/1 " + name.encode()
+        assert (
+            crypto.hkdf(raw(random["content_key"]), raw(random["boot_id"]), info, len(expected)) == expected
+        )
+    node, agent = Connection(vectors).node, Connection(vectors).agent
+    steps = crypto.hpke_auth_receive_steps(
+        raw(down["enc"]), node.x_sk, node.x_pub, raw(down["info"]), agent.x_pub
+    )
+    exported = crypto.hpke_export(crypto.run(steps), b"vitalwire/1 down", 32)
+    assert exported == raw(down["exported"])
+    for name in ("down key", "down iv"):
+        expected = raw(down[name])
+        info = b"vitalwire/1 " + name.encode()
+        assert crypto.hkdf(exported, raw(random["second_hello_nonce"]), info, len(expected)) == expected
+    header = vectors["header"]
+    steps = crypto.hpke_auth_receive_steps(
+        raw(header["enc"]), agent.x_sk, agent.x_pub, raw(header["info"]), node.x_pub
+    )
+    wrap_key = crypto.hpke_export(crypto.run(steps), b"vitalwire/1 wrap", 16)
+    assert wrap_key == raw(header["wrap_key"])
+    opened = crypto.ccm_open(wrap_key, bytes(13), b"", raw(header["wrapped"]), 16)
+    assert opened == raw(random["content_key"])

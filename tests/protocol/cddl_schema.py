@@ -39,6 +39,14 @@ NOT_FOR_PYCDDL = {
     "external-aad",
 }
 
+ENTRY_RULES = (
+    "frame-entry",
+    "identity-entry",
+    "clock-entry",
+    "statement-entry",
+    "assignment-entry",
+    "typed-entry",
+)
 FRAME_RULES = {kind: name.replace("_", "-") + "-frame" for kind, name in KIND_NAMES.items()}
 
 
@@ -79,3 +87,9 @@ def message_rule(message: bytes) -> str:
     if kind == messages.SORT_CLEAR:
         return messages.MSG_NAMES[cbor.loads(message)[0]].replace(" ", "-")
     return "data-message" if kind == messages.SORT_DATA else "downlink-message"
+
+
+def entry_rule(entry: bytes) -> str:
+    """The rule of a batch's entry, by its type."""
+    kind = cbor.loads(entry)[0]
+    return ENTRY_RULES[kind] if kind < len(ENTRY_RULES) else "other-entry"

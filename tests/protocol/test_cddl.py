@@ -10,9 +10,12 @@ import pytest
 
 from protocol import attest, batch, cbor, cobs, frames, identity, messages
 from protocol.errors import CborError, FrameError
-from tests.protocol.cddl_schema import FRAME_RULES, TEXT, frame_rule, message_rule, why_not
+from tests.protocol.cddl_schema import FRAME_RULES, TEXT, entry_rule, frame_rule, message_rule, why_not
 
 VECTORS = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
+
+
+LATER = "with a key that is not known"
 
 
 def load(name: str) -> Any:
@@ -22,11 +25,8 @@ def load(name: str) -> Any:
 def examples() -> "list[tuple[str, str, str]]":
     """(rule, name, hex) of everything in the vectors that has a rule."""
     found = [(one["rule"], one["name"], one["plaintext"]) for one in load("frames.json")["frames"]]
-    found += [
-        (one["rule"], one["name"], one["message"])
-        for one in load("messages.json")["clear"]
-        if "not known" not in one["name"]
-    ]
+    found += [(one["rule"], one["name"], one["message"]) for one in load("messages.json")["clear"]]
+    found = [one for one in found if LATER not in one[1]]
     sealed = load("sealed.json")
     for one in sealed["up"]:
         found.append(("sealed", f"frame {one['seq']}", one["sealed"]))
@@ -36,10 +36,18 @@ def examples() -> "list[tuple[str, str, str]]":
     found += [("downlink-message", "downlink", one["sealed"]) for one in sealed["down"]["messages"]]
     found.append(("pair-signed", "pair signature", load("messages.json")["pair"]["signed"]))
     batches = load("batch.json")
-    kinds = ("frame-entry", "identity-entry", "clock-entry", "statement-entry")
     for entry in batches["entries"]:
-        found.append((kinds[cbor.loads(bytes.fromhex(entry))[0]], "entry", entry))
-    return found + [(one["rule"], one["name"], one["bytes"]) for one in batches["examples"]]
+        found.append((entry_rule(bytes.fromhex(entry)), "entry", entry))
+    found += [(one["rule"], one["name"], one["bytes"]) for one in batches["examples"]]
+    for one in load("orders.json")["signed"]:
+        found += [("order-signed", one["name"], one["signed"])]
+        found += [(one["frame_rule"], one["name"], one["plaintext"])]
+    found += [(one["rule"], one["name"], one["record"]) for one in load("records.json")["records"]]
+    for step in load("session.json")["steps"]:
+        found.append((step["rule"], step["what"], step["message"]))
+        if "plaintext" in step:
+            found.append((FRAME_RULES[step["kind"]], step["what"], step["plaintext"]))
+    return found
 
 
 @pytest.mark.parametrize(("rule", "name", "data"), examples())
@@ -54,11 +62,14 @@ def test_every_kind_and_clear_message_is_among_the_vectors() -> None:
 
 
 def test_keys_that_are_not_known_are_valid() -> None:
-    later = [one["message"] for one in load("messages.json")["clear"] if "not known" in one["name"]]
-    assert later
-    for message in later:
-        assert why_not("solicit", bytes.fromhex(message), TEXT) is None
-        assert why_not("solicit", bytes.fromhex(message)) is not None
+    later = [(one["rule"], one["message"]) for one in load("messages.json")["clear"] if LATER in one["name"]]
+    later += [
+        (one["rule"], one["plaintext"]) for one in load("frames.json")["frames"] if LATER in one["name"]
+    ]
+    assert {rule for rule, _ in later} == {"solicit", "event-frame", "flow-frame"}
+    for rule, message in later:
+        assert why_not(rule, bytes.fromhex(message), TEXT) is None
+        assert why_not(rule, bytes.fromhex(message)) is not None
     for rule, name, data in examples():
         assert why_not(rule, bytes.fromhex(data), TEXT) is None, name
         if rule.endswith("-frame"):

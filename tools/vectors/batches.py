@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from protocol import batch
+from protocol import batch, cbor
+from tools.vectors import records
 from tools.vectors.frames import plaintexts
 from tools.vectors.keys import AGENT, BOOT_ID, COLLECTOR, NODE, secret
 
@@ -17,6 +18,9 @@ def batch_vectors() -> Any:
         ),
         batch.clock_entry(NODE.id, BOOT_ID, 60_000_000, 1_700_000_000_123_456, -21_500, 1800),
         batch.statement_entry("frames_lost", {"count": 3, "why": "store_set_aside"}),
+        batch.assignment_entry(records.assignment()),
+        batch.manual_entry(records.manual()),
+        cbor.dumps([6, "of a later version", {1: b""}]),
     ]
     chain = secret("chain", 8)
     cited = (secret("old chain", 8), 41, secret("old head"))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocol import attest, cbor, crypto, frames, waveform
+from tools.vectors import bodies
 from tools.vectors.codecs import ecg
 from tools.vectors.keys import BOOT_ID, NODE, OLD_BOOT_ID, secret, tagged
 
@@ -119,6 +120,8 @@ FRAMES: list[tuple[str, str, int, int, Any]] = [
         0,
         {**BOOT_BODY, frames.BOOT_EARLIER: EARLIER},
     ),
+    *bodies.UP,
+    *bodies.DOWN,
 ]
 
 BAD_FRAMES: list[tuple[str, bytes]] = [
@@ -159,6 +162,7 @@ BAD_FRAMES: list[tuple[str, bytes]] = [
     ("ack beyond 32 bits", cbor.dumps([32, 0, [0, [[0xFFFFFFFF, 2]]]])),
     ("ack of an empty range", cbor.dumps([32, 0, [0, [[5, 0]]]])),
     ("time without a token", cbor.dumps([33, 0, {}])),
+    *((name, cbor.dumps([kind, 0, body])) for name, kind, body in bodies.BAD),
 ]
 
 

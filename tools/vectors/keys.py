@@ -41,9 +41,22 @@ def party(label: str) -> identity.Identity:
     return crypto.run(identity.from_seed_steps(secret(label + " ed25519"), secret(label + " x25519")))
 
 
+def party_secrets(who: identity.Identity) -> dict[str, str]:
+    """All of an identity, the secret halves too: it is nobody's."""
+    return {
+        "id": who.id.hex(),
+        "ed_seed": who.ed_seed.hex(),
+        "ed_pub": who.ed_pub.hex(),
+        "x_sk": who.x_sk.hex(),
+        "x_pub": who.x_pub.hex(),
+        "fingerprint": who.fingerprint.hex(),
+    }
+
+
 NODE = party("node")
 AGENT = party("agent")
 COLLECTOR = party("collector")
+AUTHORITY = party("authority")
 BOOT_ID = (7).to_bytes(4, "big") + secret("boot", 8)
 OLD_BOOT_ID = (6).to_bytes(4, "big") + secret("old boot", 8)
 KEYS = seal.BootKeys(secret("content key", 16), BOOT_ID)

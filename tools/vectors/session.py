@@ -12,24 +12,30 @@ from tools.vectors.keys import (
     KEYS,
     NODE,
     OLD_BOOT_ID,
+    party_secrets,
     secret,
     tagged,
 )
 
 
-def _hello_body(keys: "tuple[bytes, bytes] | None") -> bytes:
+def _hello_body(keys: "tuple[bytes, bytes] | None", versions: "tuple[int, ...] | None" = None) -> bytes:
     enc, wrapped = crypto.run(
         seal.wrap_header_steps(KEYS.K, BOOT_ID, NODE, AGENT.id, AGENT.x_pub, secret("header ephemeral"))
     )
     headers = [] if keys else [[AGENT.id, enc, wrapped]]
     boots = [[BOOT_ID, headers, 70, [[0, 3], [5, 65]]], [OLD_BOOT_ID, headers, 4711, []]]
-    return messages.hello_body(1, NODE.id, HELLO_NONCE, 2, boots[: 1 if keys else 2], keys)
+    return messages.hello_body(1, NODE.id, HELLO_NONCE, 2, boots[: 1 if keys else 2], keys, versions)
+
+
+def _hello_of(body: "dict[Any, Any]") -> bytes:
+    return messages.hello(cbor.dumps(body), bytes(16))
 
 
 def message_vectors() -> Any:
     """The content of messages.json."""
     body = _hello_body(None)
     unpaired = _hello_body(NODE.public())
+    both = _hello_body(None, (1, 2))
     nonce = secret("pair nonce", 16)
     pair = identity.pair_message(*AGENT.public(), *NODE.public(), nonce)
     signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, pair))
@@ -40,13 +46,34 @@ def message_vectors() -> Any:
         ("welcome", "welcome", messages.welcome(1, AGENT.id, enc, HELLO_NONCE)),
         ("pair request", "pair-request", messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce)),
         ("pair reply", "pair-reply", messages.pair_reply(1, NODE.ed_pub, NODE.x_pub, nonce, signature)),
+        ("hello of a node that speaks two versions", "hello", messages.hello(both, KEYS.hello_tag(both))),
         ("refusal", "refusal", messages.refusal(1, messages.REFUSE_PAIRED)),
+        (
+            "refusal, with the versions spoken",
+            "refusal",
+            messages.refusal(1, messages.REFUSE_VERSION, messages.VERSIONS),
+        ),
+        (
+            "refusal by who speaks no version of ours",
+            "refusal",
+            messages.refusal(2, messages.REFUSE_VERSION, (2, 5)),
+        ),
         ("solicit", "solicit", messages.solicit(1)),
         ("solicit with a key that is not known", "solicit", cbor.dumps({0: 6, 1: 1, 9: [True, None]})),
     ]
     bad = [
         ("another version", "unknown_version", 1, messages.solicit(2)),
         ("another version, otherwise unlike", "unknown_version", 1, cbor.dumps({0: 2, 1: 9, 2: "new"})),
+        ("a hello without a common version", "unknown_version", 1, _hello_of({1: 2, 7: [2, 3]})),
+        (
+            "a hello of another version, otherwise unlike",
+            "unknown_version",
+            1,
+            _hello_of({1: 3, "all": "new"}),
+        ),
+        ("versions that descend", "malformed_message", 6, _hello_of({1: 2, 7: [2, 1]})),
+        ("versions that begin elsewhere", "malformed_message", 6, _hello_of({1: 1, 7: [2]})),
+        ("no versions", "malformed_message", 6, cbor.dumps({0: 5, 1: 1, 2: 1, 3: []})),
         ("an unknown type", "unknown_message", 6, cbor.dumps({0: 77, 1: 1})),
         ("no type", "malformed_message", 6, cbor.dumps({1: 1})),
         ("no version", "malformed_message", 6, cbor.dumps({0: 6})),
@@ -102,16 +129,7 @@ def sealed_vectors() -> Any:
         frames.pack(frames.KIND_TIME_DOWN, 0, {1: 77}),
         frames.pack(frames.KIND_ACK, 9, [0, [[0, 3]]]),
     ]
-    secrets = {
-        who.id.hex(): {
-            "ed_seed": who.ed_seed.hex(),
-            "ed_pub": who.ed_pub.hex(),
-            "x_sk": who.x_sk.hex(),
-            "x_pub": who.x_pub.hex(),
-            "fingerprint": who.fingerprint.hex(),
-        }
-        for who in (NODE, AGENT, COLLECTOR)
-    }
+    secrets = {who.id.hex(): party_secrets(who) for who in (NODE, AGENT, COLLECTOR)}
     derived = {
         name: crypto.hkdf(KEYS.K, BOOT_ID, f"vitalwire/1 {name}".encode(), size).hex()
         for name, size in (("up key", 16), ("up iv", 13), ("hello", 32))
