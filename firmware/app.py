@@ -255,7 +255,7 @@ class Node:
             if event:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
         if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
-            self.sealer.losses()
+            self._losses()
         if self.start.attester.due(self._processed):
             self._sign.set()
         if second % STATUS_EVERY_S == 0:
@@ -268,6 +268,11 @@ class Node:
         box = self.sealer.box
         self._careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
         self._careful(self._aftermath.settle)
+
+    def _losses(self):
+        """What the agent will not get, evicted or with another agent, is stated to it."""
+        self.sealer.losses()
+        self.sealer.state(self.session.acked_elsewhere(), frames.LOSS_ELSEWHERE)
 
     def _careful(self, action, *args):
         """Flash that refuses is told about, and no more."""
@@ -345,7 +350,7 @@ class Node:
             if sensor.wave.ready is not None:
                 sensor.flush()
         self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
-        self.sealer.losses()
+        self._losses()
         await self._attest(self.clock.now_ms())
         until_ms = self.clock.now_ms() + DRAIN_OUT_MS
         while (

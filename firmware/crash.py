@@ -23,7 +23,7 @@ def save_crash(records, boot_id, uptime_s, error):
     """Keep the traceback of `error`, which ended the boot. Raises FlashError."""
     trace = io.StringIO()
     sys.print_exception(error, trace)  # pyright: ignore[reportArgumentType]
-    _write(records, boot_id, uptime_s, _tail(trace.getvalue()), None)
+    _write(records, boot_id, uptime_s, _tail(trace.getvalue(), MAX_TEXT), None)
 
 
 def log_body(records, statement, reset_cause):
@@ -42,7 +42,8 @@ def log_body(records, statement, reset_cause):
     if cause is None and statement is not None and statement[0] == boot_id:
         cause = reset_cause
     if untold:
-        text = _tail("%d crashes before this one were not told\n%s" % (untold, text))
+        first = "after %d not told:\n" % untold
+        text = first + _tail(text, MAX_TEXT - len(first))
     out = {frames.LOG_LEVEL: frames.LOG_CRASH, frames.LOG_TEXT: text, frames.LOG_BOOT: boot_id}
     if cause is not None:
         out[frames.LOG_RESET_CAUSE] = cause
@@ -67,12 +68,12 @@ def _write(records, boot_id, uptime_s, text, cause):
     records.write(CRASH_RECORD, cbor.dumps([boot_id, uptime_s, text, cause, untold]))
 
 
-def _tail(text):
-    """The end of `text`, within MAX_TEXT bytes of UTF-8: there a traceback says where and what."""
+def _tail(text, size):
+    """The end of `text`, within `size` bytes of UTF-8: there a traceback says where and what."""
     text = text.strip()
-    if len(text.encode()) > MAX_TEXT:
-        text = text[-(MAX_TEXT - len(CUT)) :]
-        while len(text.encode()) > MAX_TEXT - len(CUT):
+    if len(text.encode()) > size:
+        text = text[len(CUT) - size :]
+        while len(text.encode()) > size - len(CUT):
             text = text[1:]
         text = CUT + text
     return text

@@ -46,8 +46,12 @@ class Requests:
             return False
 
     def ordered(self, kind, body):
-        """A command, config, update or unpair of the agent that is connected."""
+        """A command, config, update or unpair of the agent that is connected; what is none of them has been
+        counted.
+        """
         node = self._node
+        if not frames.KIND_COMMAND <= kind <= frames.KIND_UNPAIR:
+            return
         if self._waiting >= MAX_WAITING:
             self._reject("too_many_orders")
             return

@@ -82,8 +82,12 @@ class Sealer:
         if not ranges:
             return
         self.box.evictions_sealed()
+        self.state(ranges, frames.LOSS_OUTBOX_FULL)
+
+    def state(self, ranges, reason):
+        """State in loss frames why the agent will not get these ranges."""
         for at in range(0, len(ranges), MAX_RANGES):
-            body = [[first, count, frames.LOSS_OUTBOX_FULL] for first, count in ranges[at : at + MAX_RANGES]]
+            body = [[first, count, reason] for first, count in ranges[at : at + MAX_RANGES]]
             self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
 
 

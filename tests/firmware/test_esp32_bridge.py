@@ -2,7 +2,12 @@
 stop.
 """
 
-from protocol import frames
+import os
+
+from firmware import flash
+from firmware.flash import Records
+from protocol import cbor, crypto, frames, orders
+from protocol.identity import generate_steps
 
 
 def missed(agent):
@@ -64,3 +69,32 @@ def test_the_bridge_may_go_and_come_again(bare_esp32, make_agent):
     agent.until(lambda: missed(agent) > before + 100)
     # Events overtake waveforms: the numbers close up as those arrive.
     agent.whole()
+
+
+def test_what_is_seldom_needed_is_loaded_from_flash(bare_esp32, make_agent, monkeypatch):
+    """A crash record, and an order whose signature has to be verified: the heap has them back afterwards."""
+    # The tests of the records put a medium of their own under the module.
+    monkeypatch.setattr(flash, "os", os)
+    monkeypatch.setattr(flash, "open", open, raising=False)
+    authority = crypto.run(generate_steps(os.urandom(64)))
+    state = bare_esp32._flash / "state"
+    state.mkdir(parents=True)
+    records = Records(str(state))
+    records.write("crash", cbor.dumps([bytes(12), 7, "Traceback " + 1000 * "x", None, 0]))
+    records.write("authorities", cbor.dumps([list(authority.public())]))
+    bare_esp32.start()
+    bare_esp32.attach()
+    agent = make_agent(bare_esp32.port)
+    log = agent.until(lambda: agent.of(frames.KIND_LOG))[0][2]
+    assert log[frames.LOG_BOOT] == bytes(12) and log[frames.LOG_UPTIME_S] == 7
+    agent.until(lambda: not (state / "crash").exists())
+    body = {frames.ORDER_ID: bytes(8), frames.ORDER_WHAT: frames.OP_MARK, frames.ORDER_ARGS: {1: "here"}}
+    body |= {frames.ORDER_EXPIRES_US: 1 << 52, frames.ORDER_MS: 1}
+    steps = orders.sign_steps(authority, agent.session.node_id, max(agent.frames), frames.KIND_COMMAND, body)
+    agent.session.order(frames.KIND_COMMAND, crypto.run(steps))
+    answer = agent.until(lambda: agent.of(frames.KIND_ANSWER))[0][2]
+    assert answer[frames.ANSWER_RESULT] == frames.RESULT_DONE
+    before = len(agent.of(frames.KIND_STATUS))
+    status = agent.until(lambda: agent.of(frames.KIND_STATUS)[before:])[0][2]
+    print("heap free", status[frames.STATUS_HEAP_FREE], "low", status[frames.STATUS_HEAP_LOW])
+    assert status[frames.STATUS_HEAP_LOW] > 12000 and bare_esp32.log() == ""

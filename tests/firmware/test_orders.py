@@ -1,0 +1,164 @@
+"""Orders to a node on the VM: carried out once, refused with the right word, and un-pairing."""
+
+import os
+import shutil
+
+import pytest
+
+from firmware import flash
+from firmware.flash import Records
+from protocol import cbor, crypto, frames, orders
+from protocol import session_events as ev
+from protocol.identity import Identity, generate_steps
+from tests.firmware.test_app import codes, events
+
+NEVER_US = 1 << 52
+
+
+def order(what: object, **more: object) -> dict[int, object]:
+    names = {"args": frames.ORDER_ARGS, "expires": frames.ORDER_EXPIRES_US}
+    body = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: what, frames.ORDER_MS: 1}
+    return body | {frames.ORDER_EXPIRES_US: NEVER_US} | {names[name]: value for name, value in more.items()}
+
+
+def answers(agent, order_id: bytes) -> list[dict]:
+    """Every answer to that order, of all boots."""
+    return [
+        body
+        for held in agent.frames.values()
+        for kind, _, body in held.values()
+        if kind == frames.KIND_ANSWER and body[frames.ANSWER_ID] == order_id
+    ]
+
+
+def result(agent, kind: int, body: dict) -> int:
+    """Send the order; the result of its (newest) answer."""
+    before = len(answers(agent, body[1]))
+    agent.session.order(kind, body)
+    agent.until(lambda: len(answers(agent, body[1])) > before)
+    return answers(agent, body[1])[-1][frames.ANSWER_RESULT]
+
+
+@pytest.fixture
+def agent(make_node, make_agent):
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.node = node
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    return agent
+
+
+def test_what_a_node_does_and_what_it_does_not(agent):
+    command, config, update = frames.KIND_COMMAND, frames.KIND_CONFIG, frames.KIND_UPDATE
+    identify = order(frames.OP_IDENTIFY)
+    assert result(agent, command, identify) == frames.RESULT_DONE
+    # The answer may have been lost: it comes again, and nothing happens twice.
+    assert result(agent, command, identify) == frames.RESULT_DONE
+    assert result(agent, command, order(frames.OP_MARK, args={1: "took the pill"})) == frames.RESULT_DONE
+    assert result(agent, command, order(frames.OP_MARK, args={1: 7})) == frames.RESULT_MALFORMED
+    assert result(agent, command, order(frames.OP_STRIP)) == frames.RESULT_UNSUPPORTED
+    assert result(agent, command, order(99)) == frames.RESULT_UNSUPPORTED
+    assert result(agent, config, order({1: 60})) == frames.RESULT_UNSUPPORTED
+    assert result(agent, update, {1: os.urandom(8), 2: 4}) == frames.RESULT_UNSUPPORTED
+    assert result(agent, command, order(frames.OP_IDENTIFY, expires=1)) == frames.RESULT_EXPIRED
+    assert result(agent, command, order("dance")) == frames.RESULT_MALFORMED
+    # Nobody's signature, where one is needed.
+    assert result(agent, command, order(frames.OP_MEASURE_BP)) == frames.RESULT_UNAUTHORISED
+    assert result(agent, config, order({3: [[33, 120, 10]]})) == frames.RESULT_UNAUTHORISED
+    agent.whole()
+    assert codes(agent) == [frames.EVENT_IDENTIFY, frames.EVENT_MARK]
+    assert events(agent, frames.EVENT_MARK)[0][2][frames.EVENT_TEXT] == "took the pill"
+
+
+def test_what_has_no_id_is_counted_and_not_answered(agent):
+    agent.session.order(frames.KIND_COMMAND, {frames.ORDER_WHAT: frames.OP_IDENTIFY})
+    assert result(agent, frames.KIND_COMMAND, order(frames.OP_MARK)) == frames.RESULT_DONE
+    before = len(agent.of(frames.KIND_STATUS))
+    agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > before)
+    assert agent.of(frames.KIND_STATUS)[-1][2][frames.STATUS_REJECTED] == 1
+    assert codes(agent) == [frames.EVENT_MARK]
+
+
+def test_the_last_sixteen_are_remembered(agent):
+    first = order(frames.OP_MARK, args={1: "first"})
+    assert result(agent, frames.KIND_COMMAND, first) == frames.RESULT_DONE
+    for n in range(15):
+        marked = order(frames.OP_MARK, args={1: str(n)})
+        assert result(agent, frames.KIND_COMMAND, marked) == frames.RESULT_DONE
+    assert result(agent, frames.KIND_COMMAND, first) == frames.RESULT_DONE
+    agent.whole()
+    texts = [body[frames.EVENT_TEXT] for _, _, body in events(agent, frames.EVENT_MARK)]
+    assert texts.count("first") == 1 and len(texts) == 16
+
+
+def test_an_authority_on_flash_is_believed_and_nobody_else(make_node, make_agent, monkeypatch):
+    # The tests of the records put a medium of their own under the module.
+    monkeypatch.setattr(flash, "os", os)
+    monkeypatch.setattr(flash, "open", open, raising=False)
+    authority: Identity = crypto.run(generate_steps(os.urandom(64)))
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    record = cbor.dumps([[authority.ed_pub, authority.x_pub], ["no", "keys"]])
+    Records(str(node.flash_dir / "state")).write("authorities", record)
+    boot, node_id = max(agent.frames), agent.session.node_id
+
+    def signed(by: Identity, for_boot: bytes) -> dict:
+        body = order(frames.OP_MEASURE_BP)
+        return crypto.run(orders.sign_steps(by, node_id, for_boot, frames.KIND_COMMAND, body))
+
+    def asked(body: dict) -> int:
+        return result(agent, frames.KIND_COMMAND, body)
+
+    # It has no cuff; but it would have been allowed to move it.
+    assert asked(signed(authority, boot)) == frames.RESULT_UNSUPPORTED
+    assert asked(signed(authority, bytes(12))) == frames.RESULT_UNAUTHORISED
+    assert asked(signed(agent.identity, boot)) == frames.RESULT_UNAUTHORISED
+    changed = signed(authority, boot)
+    changed[frames.ORDER_WHAT] = frames.OP_IDENTIFY
+    assert asked(changed) == frames.RESULT_UNAUTHORISED
+    agent.whole()
+    assert frames.EVENT_IDENTIFY not in codes(agent)
+
+
+def test_a_restart_in_order(agent):
+    first = max(agent.frames)
+    assert result(agent, frames.KIND_COMMAND, order(frames.OP_RESTART)) == frames.RESULT_BEGUN
+    agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))
+    statement = agent.of(frames.KIND_BOOT)[0][2][frames.BOOT_PREVIOUS]
+    assert statement == [first, len(agent.frames[first]), True, 0]
+    assert agent.of(frames.KIND_LOG) == [], "an orderly end is no crash"
+
+
+def test_unpairing_the_last_agent_makes_the_node_announce_itself(agent, make_agent):
+    unpair_id = os.urandom(8)
+    first = max(agent.frames)
+    agent.session.unpair(unpair_id)
+    agent.until(lambda: answers(agent, unpair_id))
+    assert answers(agent, unpair_id) == [{1: unpair_id, 2: frames.RESULT_DONE}]
+    agent.until(lambda: [body for _, _, body in agent.of(frames.KIND_EVENT, first) if body[1] == 9])
+    told = [body for _, _, body in agent.of(frames.KIND_EVENT, first) if body[1] == frames.EVENT_UNPAIRED]
+    assert [body[frames.EVENT_TEXT] for body in told] == [agent.identity.id.hex()]
+    agent.pairing = False
+    agent.events.clear()
+    agent.known.clear()
+    announced = agent.until(lambda: [e for e in agent.events if isinstance(e, ev.Announced) and e.ed_pub])
+    assert announced[0].node_id == agent.session.node_id
+    # Anybody may have it now.
+    other = make_agent(agent.node.port)
+    body = other.until(lambda: other.of(frames.KIND_BOOT))[0][2]
+    assert body[frames.BOOT_PREVIOUS][2] is True and body[frames.BOOT_PREVIOUS][0] == first
+
+
+def test_flash_that_takes_no_writes_leaves_the_pairing(agent):
+    state = agent.node.flash_dir / "state"
+    kept = agent.node.flash_dir / "kept"
+    shutil.copytree(state, kept)
+    (state / "agents.new").mkdir()
+    unpair_id = os.urandom(8)
+    agent.session.unpair(unpair_id)
+    agent.until(lambda: answers(agent, unpair_id))
+    assert answers(agent, unpair_id)[0][frames.ANSWER_RESULT] == frames.RESULT_FAILED
+    assert (state / "agents").read_bytes() == (kept / "agents").read_bytes()
+    agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > 0)
+    assert agent.node.resets == 0
