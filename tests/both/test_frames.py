@@ -1,10 +1,11 @@
 """Frames: packing, checking of each kind, lanes."""
 
-from protocol import frames
+from protocol import frame_schema, frames
 from protocol.errors import FrameError, LocalError
 
+ID = b"12345678"
 STATUS = {key: 0 for key in range(1, 15)}
-WAVE = {1: 0, 2: 1, 3: 4000000, 4: 3050, 5: 1, 6: b"\x32\x00"}
+WAVE = {1: 0, 2: 1, 3: 4000000, 4: 3050, 5: 2, 6: b"\x32\x00"}
 BOOT = {1: "1.0", 2: "virtual", 3: 1, 4: [bytes(32), bytes(32)], 7: [[0, "MAX30003", 4000000, 3050]], 8: 1}
 ATTEST = {1: 0, 2: 64, 3: bytes(32), 4: bytes(64)}
 
@@ -17,6 +18,13 @@ GOOD = [
     (frames.KIND_LOSS, {1: [[0, 1, 1]]}),
     (frames.KIND_ATTEST, ATTEST),
     (frames.KIND_TIME, {1: 0, 2: 0}),
+    (frames.KIND_BP, {1: 0, 2: 1200, 3: 800, 4: 930, 7: 0, 8: 1500, 10: 1, 11: 1}),
+    (frames.KIND_LOG, {1: 1, 2: "text"}),
+    (frames.KIND_ANSWER, {1: ID, 2: 0}),
+    (frames.KIND_COMMAND, {1: ID, 2: 1, 4: 7, 8: 9}),
+    (frames.KIND_CONFIG, {1: ID, 2: {1: 50}, 4: 7, 8: 9}),
+    (frames.KIND_UPDATE, {1: ID, 2: 4}),
+    (frames.KIND_UNPAIR, {1: ID}),
     (frames.KIND_ACK, [0, []]),
     (frames.KIND_TIME_DOWN, {1: 5}),
 ]
@@ -93,6 +101,83 @@ def test_unknown_kinds_and_keys_are_carried():
     assert frames.unpack(frames.pack(frames.KIND_TIME_DOWN, 0, {1: 5, 9: b""}))[2] == {1: 5, 9: b""}
 
 
+def test_a_node_reads_what_came_down_without_the_schema():
+    for kind, body in GOOD:
+        assert frames.unpack_down(frames.pack(kind, 17, body)) == (kind, 17, body)
+    for kind in range(frames.KIND_ACK, frames.KIND_UNPAIR + 1):
+        for body in (None, 5, "x", b"", [], [0]):
+            try:
+                frames.unpack_down(frames.pack(kind, 0, body))
+            except FrameError:
+                continue
+            raise AssertionError((kind, body))
+    assert frames.unpack_down(frames.pack(frames.KIND_BOOT, 0, None)) == (frames.KIND_BOOT, 0, None)
+    assert frames.unpack_down(frames.pack(77, 0, "later")) == (77, 0, "later")
+
+
+def test_what_is_not_known_is_counted():
+    unknown, meanings = frame_schema.unknown, frame_schema.unknown_meanings
+    for kind, body in GOOD:
+        assert unknown(kind, body) == (False, 0) and meanings(kind, body) == 0, kind
+        if isinstance(body, dict):
+            later = {key: body[key] for key in body}
+            later[90] = later[91] = None
+            assert frames.unpack(frames.pack(kind, 0, later))[2] == later
+            assert unknown(kind, later) == (False, 2) and meanings(kind, later) == 0
+    for body in (None, [1], {1: 2}):
+        assert unknown(77, body) == (True, 0) and meanings(77, body) == 0
+    assert unknown(frames.KIND_CONFIG, {1: ID, 2: {1: 50, 77: 1}, 4: 7, 8: 9, 99: 1}) == (False, 2)
+
+
+def test_meanings_that_are_not_known_are_carried_and_counted():
+    for kind, key, known, later in (
+        (frames.KIND_BOOT, 3, 6, 7),
+        (frames.KIND_WAVE, 1, 3, 4),
+        (frames.KIND_WAVE, 5, 2, 3),
+        (frames.KIND_WAVE, 7, 7, 8),
+        (frames.KIND_VITALS, 8, 31, 32),
+        (frames.KIND_VITALS, 16, 2, 3),
+        (frames.KIND_BP, 10, 4, 5),
+        (frames.KIND_BP, 13, 7, 9),
+        (frames.KIND_EVENT, 1, 52, 53),
+        (frames.KIND_EVENT, 6, 3, 4),
+        (frames.KIND_STATUS, 6, 6, 7),
+        (frames.KIND_LOSS, 1, [[0, 1, 2]], [[0, 1, 3]]),
+        (frames.KIND_LOG, 1, 4, 5),
+        (frames.KIND_ANSWER, 2, 8, 9),
+        (frames.KIND_COMMAND, 2, 5, 6),
+        (frames.KIND_UPDATE, 2, 4, 5),
+    ):
+        good = dict(GOOD)[kind]
+        for value, count in ((known, 0), (later, 1)):
+            body = {other: good[other] for other in good}
+            body[key] = value
+            assert frames.unpack(frames.pack(kind, 0, body))[2] == body
+            assert frame_schema.unknown_meanings(kind, body) == count, (kind, key, value)
+            assert frame_schema.unknown(kind, body) == (False, 0)
+
+
+def test_blood_pressure_is_there_when_it_was_measured_and_only_then():
+    measured = dict(GOOD)[frames.KIND_BP]
+    for key in (2, 3, 4):
+        without = {other: measured[other] for other in measured if other != key}
+        assert refused(frames.KIND_BP, without)
+        failed = {other: measured[other] for other in measured if other not in (2, 3, 4)}
+        failed[1] = frames.BP_LEAK
+        assert refused(frames.KIND_BP, failed) is None
+        failed[key] = 1
+        assert refused(frames.KIND_BP, failed)
+
+
+def test_an_update_s_step_says_what_else_is_there():
+    for step, needed in ((frames.STEP_OFFER, {3: 9, 7: "0.2"}), (frames.STEP_DATA, {4: 0, 5: 0, 6: b"x"})):
+        body = {1: ID, 2: step}
+        body.update(needed)
+        assert refused(frames.KIND_UPDATE, body) is None
+        for key in needed:
+            assert refused(frames.KIND_UPDATE, {other: body[other] for other in body if other != key})
+
+
 def test_times_are_below_two_to_the_53():
     last = (1 << 53) - 1
     assert frames.unpack(frames.pack(frames.KIND_VITALS, last, {}))[1] == last
@@ -152,4 +237,7 @@ def test_lanes():
         assert frames.lane(kind, body) == expected
     for priority in (1, 2, 3):
         assert frames.lane(frames.KIND_EVENT, {1: 1, 2: priority}) == frames.LANE_ALARM
+        past = {1: 1, 2: priority, frames.EVENT_PAST: True}
+        assert frames.lane(frames.KIND_EVENT, past) == frames.LANE_VITALS
+        assert frames.lane(frames.KIND_EVENT, {1: 1, 2: priority, 5: False}) == frames.LANE_ALARM
     assert frames.LANE_ALARM < frames.LANE_VITALS < frames.LANE_WAVE
