@@ -25,7 +25,9 @@ INPUTS = 100_000
 )
 @click.option("--atheris", "by_coverage", is_flag=True, help="Let coverage lead; needs the extra [fuzz].")
 @click.option("--vm", "on_vms", is_flag=True, help="Run the same inputs on MicroPython, too, and compare.")
-@click.option("--again", metavar="HEX", help="One input, once, for one target: a reproducer. - reads it.")
+@click.option(
+    "--again", is_flag=True, help="One input, in hex on standard input, for one target: a reproducer."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="The figures, for programs.")
 def main(
     names: "tuple[str, ...]",
@@ -35,7 +37,7 @@ def main(
     corpus: "Path | None",
     by_coverage: bool,
     on_vms: bool,
-    again: "str | None",
+    again: bool,
     json_file: "Path | None",
 ) -> None:
     """Feed changed inputs to each TARGET (all of them, when none is named) and say what came of it.
@@ -44,8 +46,8 @@ def main(
     reproducer.
     """
     parties.remember_curves()
-    if again is not None:
-        _again(names, again)
+    if again:
+        _again(names)
         return
     chosen = [name for name in names or TARGETS if _there(name)]
     total = sum(TARGETS[name].share for name in chosen)
@@ -86,11 +88,10 @@ def _there(name: str) -> bool:
     return True
 
 
-def _again(names: "tuple[str, ...]", hexed: str) -> None:
+def _again(names: "tuple[str, ...]") -> None:
     if len(names) != 1:
         raise click.UsageError("--again wants one target")
-    data = bytes.fromhex(sys.stdin.read() if hexed == "-" else hexed)
-    click.echo(load(names[0]).run(data))
+    click.echo(load(names[0]).run(bytes.fromhex(sys.stdin.read())))
 
 
 def _seeds(corpus: "Path | None", name: str) -> "list[bytes]":

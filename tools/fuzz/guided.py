@@ -42,7 +42,7 @@ def fuzz(name: str, inputs: int, seconds: "float | None", seed: int, corpus: "Pa
             limits.append(f"-max_total_time={max(1, round(seconds))}")
         crash = Path(scratch) / "crash"
         ended = subprocess.run(
-            [sys.executable, "-m", "tools.fuzz.guided", name, str(seed), *limits]
+            [sys.executable, "-m", "tools.fuzz.under_atheris", name, str(seed), *limits]
             + ["-print_final_stats=1", f"-exact_artifact_path={crash}", *held],
             capture_output=True,
             text=True,
@@ -58,31 +58,7 @@ def fuzz(name: str, inputs: int, seconds: "float | None", seed: int, corpus: "Pa
         report.learned = [path.read_bytes() for path in sorted(folder.iterdir())]
         if ended.returncode:
             data = crash.read_bytes() if crash.exists() else None
-            report.finding = Finding("crash", data, (ended.stdout + ended.stderr)[-4000:])
+            words = ended.stderr + ended.stdout
+            raised = words.find("Uncaught Python exception")
+            report.finding = Finding("crash", data, words[raised:][:4000] if raised >= 0 else words[-2000:])
     return report
-
-
-def main(name: str, seed: int, options: "list[str]") -> None:
-    """The process that Atheris runs in: it never comes back."""
-    import atheris
-
-    with atheris.instrument_imports(include=["protocol", "tools.dissect"]):  # pyright: ignore
-        from tools.fuzz import parties, targets
-
-        target = targets.load(name)
-    parties.remember_curves()
-    generator = targets.TARGETS[name].generator([], seed)
-
-    def mutated(data: bytes, most: int, number: int) -> bytes:
-        generator.random.seed(number)
-        return (generator.changed(data) if data else generator.next())[:most]
-
-    def one(data: bytes) -> None:
-        target.run(data)
-
-    atheris.Setup([sys.argv[0], *options], one, custom_mutator=mutated)
-    atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

@@ -76,9 +76,6 @@ def account(report: Report, seed: int) -> str:
     ]
     if finding.data is None:
         lines.append(f"again: python -m tools.fuzz {report.target} --seed {seed} --inputs {report.inputs}")
-    elif len(finding.data) < 30_000:
-        lines.append(f"again: python -m tools.fuzz {report.target} --again {finding.data.hex() or '-'}")
     else:
-        lines.append(f"again: python -m tools.fuzz {report.target} --again -, with this as its input:")
-        lines.append(finding.data.hex())
+        lines.append(f"again: echo {finding.data.hex()} | python -m tools.fuzz {report.target} --again")
     return "\n".join(lines)

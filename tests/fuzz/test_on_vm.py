@@ -1,0 +1,43 @@
+"""The same changed inputs on CPython and on both MicroPython VMs come to the same, to the last offset."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tools.fuzz import compare, parties
+from tools.fuzz.targets import TARGETS
+
+INPUTS = 24_000
+NAMES = [name for name, place in TARGETS.items() if place.on_vm]
+SHARES = sum(TARGETS[name].share for name in NAMES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def curves() -> None:
+    parties.remember_curves()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_outcomes(
+    name: str, micropython: Callable[..., object], micropython32: Callable[..., object]
+) -> None:
+    machines = compare.vms()
+    assert [vm.name for vm in machines] == ["64-bit", "32-bit"]
+    inputs = 1 + INPUTS * TARGETS[name].share // SHARES
+    report = compare.compare(name, TARGETS[name].generator([], 5), inputs, machines)
+    assert report.finding is None, report.finding.account
+    assert report.inputs == inputs and report.note.count("the same") == 2
+
+
+def test_another_outcome_is_found(micropython: Callable[..., object]) -> None:
+    """A VM that runs another target than CPython does stands for a decoder that is not the same."""
+
+    class Other(compare.Vm):
+        def run(self, *arguments: str):  # type: ignore[no-untyped-def]
+            return super().run("messages", *arguments[1:])
+
+    real = compare.vms()[0]
+    other = Other("other", real.program, real.heap)
+    report = compare.compare("frames", TARGETS["frames"].generator([], 5), 50, [other])
+    assert report.finding is not None and report.finding.kind == "difference"
+    assert report.finding.data is not None and "other VM" in report.finding.account
