@@ -1,8 +1,13 @@
-"""`vitalwire inspect`: an annotated dump of a captured stream, message, frame, batch or receipt."""
+"""`vitalwire inspect`: an annotated dump of a captured stream, message, frame, batch, receipt or record.
+
+What it prints and the shape of its JSON: docs/inspect.md.
+"""
 
 import json
+import os
 import re
 import sys
+from bisect import bisect_right
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,14 +19,21 @@ from edge_agent.peers import Peers, PeersError
 from protocol.identity import Identity
 from tools.dissect import capture, cddl
 from tools.dissect.capture import Keys, Part
-from tools.dissect.walker import Problem
+from tools.dissect.walker import Line, Problem
 
 PEERS_FILE = "peers.json"
 SHOWN_BYTES = 8
 MAX_BYTES = 256 << 20
 """Of a source: all of it is held, several times over."""
 _HEADING = re.compile(rf"Vitalwire ({'|'.join(key_files.ROLES)}) [0-9a-f]{{16}}, ".encode())
+EXIT_WRONG, EXIT_NOT_READ = 1, 2
 _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
+
+
+class NotRead(click.ClickException):
+    """Nothing was inspected: the source or a key file could not be read."""
+
+    exit_code = EXIT_NOT_READ
 
 
 @click.command("inspect")
@@ -46,8 +58,18 @@ _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
     help="The agent's file of paired nodes; else the peers.json beside --agent-key.",
 )
 @click.option("--signer", type=click.Path(path_type=Path), help="The .pub file of who should have signed it.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; docs/inspect.md has the shape.")
+@click.option(
+    "--color",
+    "--colour",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="auto: on a terminal, unless NO_COLOR is set.",
+)
+@click.pass_context
 def command(
+    context: click.Context,
     source: str,
     kind: "str | None",
     collector_key: "Path | None",
@@ -55,28 +77,31 @@ def command(
     peers: "Path | None",
     signer: "Path | None",
     as_json: bool,
+    color: str,
 ) -> None:
     """Show what each byte of SOURCE is, and where and why a bad one is bad.
 
     SOURCE is a file (- or none: standard input) with a captured COBS stream, one message, a frame's
-    plaintext, a batch, a receipt or any other item of the protocol, as bytes or in hex. Without keys
-    everything is shown that is visible; what is sealed is called so. The exit status is 1 when something is
-    wrong with it.
+    plaintext, a batch, a receipt, a record or any other item of the protocol, as bytes or in hex. Without
+    keys everything is shown that is visible; what is sealed is called so.
+
+    Exit status: 0 nothing wrong was found; 1 something is wrong with it; 2 it could not be read.
     """
+    context.color = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
     data = _read(source)
     if kind is not None and kind != capture.STREAM and kind not in cddl.load().rules:
         raise click.BadParameter(f"{kind} is neither stream nor a rule of the schema", param_hint="--as")
     try:
         known = _keys(collector_key, agent_key, peers, signer)
     except (key_files.KeyFileError, PeersError) as e:
-        raise click.ClickException(str(e)) from None
+        raise NotRead(str(e)) from None
     part = capture.take_apart(data, kind or capture.recognise(data), known)
     if as_json:
         click.echo(json.dumps(_as_json(part), indent=1, ensure_ascii=False))
     else:
         _show(part, 0)
         _summary(part)
-    sys.exit(1 if part.all_problems() else 0)
+    sys.exit(EXIT_WRONG if part.all_problems() else 0)
 
 
 def _keys(
@@ -113,18 +138,18 @@ def _read(source: str) -> bytes:
         with nullcontext(sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as e:
-        raise click.ClickException(f"{source}: {e.strerror}") from None
+        raise NotRead(f"{source}: {e.strerror}") from None
     if len(data) > MAX_BYTES:
-        raise click.ClickException(
+        raise NotRead(
             f"{source}: more than {MAX_BYTES >> 20} MiB, the most that is taken apart; cut it first"
         )
     if not data.strip():
-        raise click.ClickException(f"{source}: nothing in it")
+        raise NotRead(f"{source}: nothing in it")
     if not _HEX.match(data):
         return data
     digits = re.sub(rb"0x|[\s:]", b"", data).decode()
     if len(digits) % 2:
-        raise click.ClickException(f"{source}: {len(digits)} hex digits; bytes have two each")
+        raise NotRead(f"{source}: {len(digits)} hex digits; bytes have two each")
     return bytes.fromhex(digits)
 
 
@@ -133,19 +158,15 @@ def _show(part: Part, depth: int) -> None:
     indent = "  " * depth
     where = f" at {part.places[0]:04x}" if depth else ""
     click.echo(indent + click.style(f"{part.title}{where}, {len(part.data)} bytes", bold=True))
-    marked = {id(line): [] for line in part.lines}
-    loose: list[Problem] = []
-    for problem in part.problems:
-        holders = [line for line in part.lines if line.offset <= problem.offset < line.offset + line.length]
-        (marked[id(holders[-1])] if holders and problem.capture is None else loose).append(problem)
-    for line in part.lines:
+    marked, loose = _marked(part)
+    for line, found in zip(part.lines, marked, strict=True):
         raw = part.data[line.offset : line.offset + line.length]
         dump = raw[:SHOWN_BYTES].hex(" ") + (" …" if len(raw) > SHOWN_BYTES else "")
         name = click.style(line.name, fg="cyan") + (": " if line.name else "")
         note = click.style(f"  ({line.note})", dim=True) if line.note and line.note != line.text else ""
         at = f"{part.in_capture(line.offset):04x} +{line.offset:04x}" if depth else f"{line.offset:04x}"
         click.echo(f"{indent}  {at}  {dump:26}{'  ' * line.depth}{name}{line.text}{note}")
-        for problem in marked[id(line)]:
+        for problem in found:
             click.echo(f"{indent}        " + _problem(part, problem))
     for problem in loose:
         click.echo(f"{indent}  " + _problem(part, problem))
@@ -153,6 +174,22 @@ def _show(part: Part, depth: int) -> None:
         click.echo(f"{indent}  " + click.style(fact, fg="green"))
     for inner in part.parts:
         _show(inner, depth + 1)
+
+
+def _marked(part: Part) -> "tuple[list[list[Problem]], list[Problem]]":
+    """The problems at each line of a part, and those at none."""
+    marked: list[list[Problem]] = [[] for _ in part.lines]
+    loose: list[Problem] = []
+    begins = [line.offset for line in part.lines]
+    for problem in part.problems:
+        at = bisect_right(begins, problem.offset) - 1
+        held = at >= 0 and _holds(part.lines[at], problem.offset) and problem.capture is None
+        (marked[at] if held else loose).append(problem)
+    return marked, loose
+
+
+def _holds(line: Line, offset: int) -> bool:
+    return line.offset <= offset < line.offset + line.length
 
 
 def _problem(part: Part, problem: Problem) -> str:
@@ -173,6 +210,7 @@ def _summary(part: Part) -> None:
 
 
 def _as_json(part: Part) -> "dict[str, Any]":
+    marked, _ = _marked(part)
     return {
         "what": part.title,
         "rule": part.rule,
@@ -186,13 +224,15 @@ def _as_json(part: Part) -> "dict[str, Any]":
                 "capture_offset": part.in_capture(line.offset),
                 "length": line.length,
                 "depth": line.depth,
-                "bytes": part.data[line.offset : line.offset + line.length].hex(),
+                "hex": part.data[line.offset : line.offset + line.length].hex(),
                 "name": line.name,
+                "rule": line.rules[-1] if line.rules else None,
                 "rules": line.rules,
                 "value": line.text,
                 "meaning": line.note,
+                "error": "; ".join(problem.why for problem in found) or None,
             }
-            for line in part.lines
+            for line, found in zip(part.lines, marked, strict=True)
         ],
         "problems": [
             {

@@ -119,7 +119,7 @@ def test_every_frame_is_opened_down_to_its_fields(link: Capture) -> None:
             assert frame["rule"] == "frame" and frame["length"] == len(link.plain[number])
             for item in frame["items"]:
                 raw = link.plain[number][item["offset"] : item["offset"] + item["length"]]
-                assert item["bytes"] == raw.hex() and item["rules"] == [*item["rules"]]
+                assert item["hex"] == raw.hex() and item["rules"] == [*item["rules"]]
     assert set(opened) == set(link.plain)
     said = facts(seen)
     assert any("the hello is authentic" in fact for fact in said)

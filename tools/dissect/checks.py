@@ -1,17 +1,26 @@
 """What can be said of one item beyond its structure: its own rules, its proofs, what is encrypted in it."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from protocol import batch, cbor, frames, merkle, messages, waveform
-from protocol.errors import CodecError, ProtocolError
+from protocol import batch, cbor, cose, frames, merkle, messages, nomenclature, orders, records, waveform
+from protocol.errors import CborError, CodecError, ProtocolError
 from tools.dissect.part import Keys, Part
 from tools.dissect.walker import Problem, Walker
+
+UNKNOWN_CLEAR = "any"
+"""The rule of a clear message whose type this version does not know."""
+
+# What of a sound structure a frame may still have wrong: ranges that overlap, boots stated twice.
+FRAME_LISTS = ("acked", "losses", "evidence", "earlier-boots")
 
 
 def take_item_apart(
     data: bytes, rule: str, keys: Keys, places: "Sequence[int]" = ()
 ) -> "tuple[Part, Walker]":
     """`data` under a rule of the schema, with all that it says by itself; and the walk over it."""
+    if rule in ("message", "clear-message") and _is_unknown_clear(data):
+        rule = UNKNOWN_CLEAR
     walker = Walker(data)
     walker.walk(rule)
     part = Part(
@@ -23,8 +32,20 @@ def take_item_apart(
     return part, walker
 
 
+def _is_unknown_clear(data: bytes) -> bool:
+    """Whether it is a clear message of a type that this version does not know: counted, not refused (§12)."""
+    try:
+        fields = cbor.loads(data)
+    except CborError:
+        return False
+    kind = fields.get(0) if isinstance(fields, dict) else None
+    return isinstance(kind, int) and kind > max(messages.MSG_NAMES)
+
+
 def _title(rule: str, walker: Walker) -> str:
     """The most telling rule name: of the alternatives that a name stands for, the one that was found."""
+    if rule == UNKNOWN_CLEAR:
+        return "clear message of an unknown type"
     if rule in ("message", "clear-message", "frame", "entry") and walker.lines:
         return walker.lines[0].name.split(" ")[-1] or rule
     return rule
@@ -44,9 +65,14 @@ def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
     try:
         kind, _, body = frames.unpack(part.data)
     except ProtocolError as error:
-        _refused(part, walker, "acked" if "acked" in walker.places else "losses", error)
+        _refused(part, walker, next((name for name in FRAME_LISTS if name in walker.places), ""), error)
         return
-    if kind == frames.KIND_WAVE and body[frames.WAVE_CODEC] == waveform.CODEC:
+    if kind in (frames.KIND_COMMAND, frames.KIND_CONFIG):
+        part.facts.append(_authority(kind, body))
+    if kind == frames.KIND_WAVE:
+        if body[frames.WAVE_CODEC] != waveform.CODEC:
+            part.facts.append(f"codec {body[frames.WAVE_CODEC]} is not decoded here: carried as it is")
+            return
         try:
             samples = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
         except CodecError as error:
@@ -56,6 +82,17 @@ def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
         part.facts.append(
             f"decodes to {len(samples)} samples from {min(samples)} to {max(samples)}, {bits:.2f} bits each"
         )
+
+
+def _authority(kind: int, body: "dict[int, Any]") -> str:
+    if frames.ORDER_SIGNATURE in body and frames.ORDER_AUTHORITY in body:
+        who = body[frames.ORDER_AUTHORITY].hex()
+        return (
+            f"signed by authority {who}, for one boot of one node, which the frame does not name: not checked"
+        )
+    if orders.needs_authority(kind, body):
+        return "needs the signature of an authority and has none: a node answers that it is not authorised"
+    return "needs no authority: it stands on the seal of a paired agent"
 
 
 def _check_clear(part: Part, walker: Walker, keys: Keys) -> None:
@@ -133,11 +170,40 @@ def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
     _check_signature(part, walker, keys.signer_ed_pub, lambda key: batch.verify_head(fields[1], key))
 
 
+def _check_unknown(part: Part, walker: Walker, keys: Keys) -> None:
+    part.facts.append("its type is not known here: whoever gets it counts and ignores it")
+
+
 def _check_entry(part: Part, walker: Walker, keys: Keys) -> None:
     try:
-        batch.parse_entry(part.data)
+        fields = batch.parse_entry(part.data)
+        if fields[0] in (batch.ENTRY_ASSIGNMENT, batch.ENTRY_MANUAL):
+            part.facts += _typed(records.read_record(fields[1]))
     except ProtocolError as error:
         _refused(part, walker, "", error)
+
+
+def _typed(fields: "dict[str, Any]") -> "list[str]":
+    """What a record of people says, as far as numbers alone do not."""
+    by = f"by {fields['by'].hex()}"
+    if "values" not in fields:
+        return [f"node {fields['node_id'].hex()} is person {fields['person'].hex()}'s, {by}"]
+    return [f"typed {by}: {nomenclature.text(number, value)}" for number, value in fields["values"]]
+
+
+def _check_record(part: Part, walker: Walker, keys: Keys) -> None:
+    bare = part.rule in ("assignment", "manual-entry")
+    try:
+        part.facts += _typed((records.parse_record if bare else records.read_record)(part.data))
+    except ProtocolError as error:
+        _refused(part, walker, "", error)
+        return
+    if not bare:
+        _check_signature(part, walker, keys.signer_ed_pub, lambda key: records.open_record(part.data, key))
+
+
+def _check_manifest(part: Part, walker: Walker, keys: Keys) -> None:
+    _check_signature(part, walker, keys.signer_ed_pub, lambda key: cose.verify1(part.data, key, "manifest"))
 
 
 def _check_head(part: Part, walker: Walker, keys: Keys) -> None:
@@ -174,6 +240,12 @@ CHECKS: dict[str, Callable[[Part, Walker, Keys], None]] = {
     "sealed-batch": _check_sealed_batch,
     "batch": _check_batch,
     "entry": _check_entry,
+    "assignment": _check_record,
+    "manual-entry": _check_record,
+    "signed-assignment": _check_record,
+    "signed-manual-entry": _check_record,
+    "signed-manifest": _check_manifest,
+    UNKNOWN_CLEAR: _check_unknown,
     "signed-head": _check_head,
     "signed-receipt": _check_receipt,
     "signed-head-statement": _check_receipt,

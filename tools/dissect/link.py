@@ -23,11 +23,15 @@ MAX_HEADER_TRIALS = 2000
 
 @dataclass
 class Boot:
-    """A boot of the newest hello's list: its keys, or why there are none."""
+    """A boot of the newest hello's list: its keys, or why there are none.
+
+    `live_from`: the first number that was not yet used at that hello; None: the boot was over.
+    """
 
     boot_id: bytes
     keys: BootKeys | None = None
     why_not: str = ""
+    live_from: int | None = None
 
 
 @dataclass
@@ -114,7 +118,9 @@ class Link:
                 "an announcement: no boot has a header, so nobody but the node can check the tag"
             )
             self._listed(
-                node_id, [Boot(boot[0], None, "its boot has no header for any agent") for boot in boots]
+                node_id,
+                [Boot(boot[0], None, "its boot has no header for any agent") for boot in boots],
+                fields,
             )
             return
         agent = self.keys.agent
@@ -122,7 +128,9 @@ class Link:
             part.facts.append(
                 "holds the boots' keys, wrapped: --agent-key FILE opens them, and with them the sealed frames"
             )
-            self._listed(node_id, [Boot(boot[0], None, "--agent-key FILE opens it") for boot in boots])
+            self._listed(
+                node_id, [Boot(boot[0], None, "--agent-key FILE opens it") for boot in boots], fields
+            )
             return
         listed = [self._boot(part, walker, node_id, boot, i) for i, boot in enumerate(boots)]
         newest = listed[0].keys
@@ -132,9 +140,10 @@ class Link:
             return
         if newest is not None:
             part.facts.append(f"the tag is by the key of {named(listed[0].boot_id)}: the hello is authentic")
-        self._listed(node_id, listed)
+        self._listed(node_id, listed, fields)
 
-    def _listed(self, node_id: bytes, boots: "list[Boot]") -> None:
+    def _listed(self, node_id: bytes, boots: "list[Boot]", fields: "dict[str, Any]") -> None:
+        boots[0].live_from = fields["boots"][0][2]
         self.node_id, self.boots = node_id, boots
 
     def _boot(self, part: Part, walker: Walker, node_id: bytes, boot: "list[Any]", index: int) -> Boot:
@@ -239,6 +248,9 @@ class Link:
         inner.offset = at
         inner.title = f"frame {number}: {inner.title}"
         part.parts.append(inner)
+        past = boot.live_from is None or number < boot.live_from
+        if past and not inner.problems and _is_alarm(plaintext):
+            inner.facts.append("an alarm from before the connection: shown as past, and rings nowhere")
         self._opened(inner, within, boot.boot_id, number, plaintext)
 
     def _opened(self, part: Part, walker: Walker, boot_id: bytes, number: int, plaintext: bytes) -> None:
@@ -346,6 +358,11 @@ class Link:
         return content is not None and crypto.equal(
             BootKeys(content, boot_id).hello_tag(fields["body"]), fields["tag"]
         )
+
+
+def _is_alarm(plaintext: bytes) -> bool:
+    kind, _, body = frames.unpack(plaintext)
+    return frames.lane(kind, body) == frames.LANE_ALARM
 
 
 def _paired(fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys) -> bool:

@@ -2,12 +2,24 @@
 
 from typing import Any
 
-from protocol import cbor, cobs, messages, receipts
+from protocol import cbor, cobs, messages, receipts, records
 from protocol.errors import CborError, CobsError
 
 STREAM = "stream"
 MAX_DETECTED = 8
 """Messages of a stream that are tried to find out whether it is one."""
+
+# By what key 2 says: the rule of the item, signed and by itself.
+SIGNED = {
+    receipts.RECEIPT: "signed-receipt",
+    receipts.HEAD: "signed-head-statement",
+    records.ASSIGNMENT: "signed-assignment",
+    records.MANUAL: "signed-manual-entry",
+    "update": "signed-manifest",
+}
+UNSIGNED = {said: rule.removeprefix("signed-") for said, rule in SIGNED.items()} | {
+    receipts.REFUSAL: "batch-refusal"
+}
 
 
 def recognise(data: bytes) -> str:
@@ -37,7 +49,7 @@ def _guess(data: bytes) -> str:
     if first == 0x83:
         return "sealed" if second >> 5 == 2 else "frame"
     if first == 0x82:
-        return "data-message"
+        return "entry" if data[2:3] and data[2] >> 5 == 2 else "data-message"
     if first >> 5 == 4:
         return "entry"
     if first >> 5 == 5:
@@ -58,14 +70,18 @@ def _signed_rule(item: Any) -> str:
         said = cbor.loads(item[2])[2]
     except (CborError, IndexError, KeyError, TypeError):
         return "signed-receipt"
-    return {receipts.RECEIPT: "signed-receipt", receipts.HEAD: "signed-head-statement"}.get(
-        said, "signed-head"
-    )
+    return SIGNED.get(said, "signed-head") if isinstance(said, str) else "signed-head"
 
 
 def _array_rule(item: "list[Any]") -> str:
-    if len(item) == 2 and isinstance(item[1], list):
-        return "data-message"
+    if len(item) == 2:
+        return (
+            "data-message"
+            if isinstance(item[1], list)
+            else "entry"
+            if isinstance(item[1], bytes)
+            else "frame"
+        )
     if len(item) == 3 and isinstance(item[0], bytes):
         return "sealed"
     return "entry" if len(item) > 3 or (len(item) == 3 and isinstance(item[1], str)) else "frame"
@@ -77,10 +93,8 @@ def _map_rule(item: "dict[Any, Any]") -> str:
     first, second = item.get(1), item.get(2)
     if isinstance(first, bytes):
         return "batch"
-    if second == receipts.REFUSAL:
-        return "batch-refusal"
-    if second in (receipts.RECEIPT, receipts.HEAD):
-        return "receipt" if second == receipts.RECEIPT else "head-statement"
+    if isinstance(second, str) and second in UNSIGNED:
+        return UNSIGNED[second]
     if isinstance(item.get(5), list):
         return "hello-body"
     if 5 in item:

@@ -3,7 +3,7 @@
 from protocol import cobs, messages
 from protocol.errors import CobsError
 from tools.dissect import mending
-from tools.dissect.checks import take_item_apart
+from tools.dissect.checks import UNKNOWN_CLEAR, take_item_apart
 from tools.dissect.link import Link, named
 from tools.dissect.part import Keys, Part
 from tools.dissect.recognise import STREAM
@@ -84,7 +84,7 @@ def _message(message: bytes, where: "list[int]", link: Link) -> "tuple[Part, boo
     rule = RULES.get(messages.sort(message), "message")
     part, walker = take_item_apart(message, rule, link.keys, where)
     sound = not part.problems
-    if sound:
+    if sound and part.rule != UNKNOWN_CLEAR:
         link.take(part, walker)
     return part, sound
 

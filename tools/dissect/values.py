@@ -4,15 +4,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from protocol import frame_names, frames, messages
+from protocol import frame_names, frames, messages, nomenclature
 
 RESETS = {0: "unknown", 1: "power on", 2: "hard", 3: "watchdog", 4: "deep sleep", 5: "soft", 6: "brown-out"}
 PRIORITIES = {0: "information", 1: "low", 2: "medium", 3: "high"}
-SOURCES = {frames.SRC_REPLAY: "replay of a recording", frames.SRC_SYNTHETIC: "synthetic"}
+MODES = {frames.MODE_SPOT_CHECK: "spot check", frames.MODE_WATCH: "watch"}
 WAVE_FLAGS = ("saturated", "lead or finger off", "FIFO overflowed before")
 VITALS_FLAGS = ("lead off", "no finger", "SpO2 uncalibrated", "ECG settling", "PPG settling")
+BP_FLAGS = ("irregular pulse", "retried once", "motion was left out")
 UNBOUNDED_S = 0xFFFFFFFF
-DIRECTIONS = {0: "up", 1: "down"}
 
 
 def _named(names: dict[int, str]) -> Callable[[int], str]:
@@ -31,6 +31,17 @@ def _flags(names: "tuple[str, ...]") -> Callable[[int], str]:
 def _scaled(by: int, unit: str) -> Callable[[int], str]:
     places = len(str(by)) - 1
     return lambda value: f"{value / by:.{places}f} {unit}"
+
+
+def _quantity(kind: int, key: int) -> Callable[[int], str]:
+    quantity = nomenclature.by_key(kind, key)
+    assert quantity is not None
+    return lambda value: nomenclature.text(quantity.number, value)
+
+
+def _quantity_name(number: int) -> str:
+    quantity = nomenclature.by_number(number)
+    return "not known here" if quantity is None else f"{quantity.what}, in {quantity.unit or 'a number'}"
 
 
 def _unix_ms(value: int) -> str:
@@ -55,42 +66,77 @@ def _period(value: int) -> str:
     return f"{1e9 / value:g} samples/s"
 
 
-def _partial_iv(value: bytes) -> str:
-    return f"sequence number or counter {int.from_bytes(value, 'big')}"
+_seconds = _scaled(1_000_000, "s")
+_channel = _named(frame_names.CHANNEL_NAMES)
+_source = _named(frame_names.SOURCE_NAMES)
+_reset = _named(RESETS)
 
-
+# By the name of a rule, or of a place in an array.
 MEANINGS: dict[str, Callable[[Any], str]] = {
-    "t-us": _scaled(1_000_000, "s"),
-    "received-us": _scaled(1_000_000, "s"),
-    "unix-ms": _unix_ms,
-    "made-at": _unix_ms,
-    "received-at": _unix_ms,
+    # messages
+    "direction": _named({0: "up", 1: "down"}),
+    "partial-iv": lambda value: f"sequence number or counter {int.from_bytes(value, 'big')}",
+    "refusal-code": _named(messages.REFUSE_NAMES),
+    # all frames
+    "kind": _named(frame_names.KIND_NAMES),
+    "other-kind": _named(frame_names.KIND_NAMES),
+    "order-kind": _named(frame_names.KIND_NAMES),
+    "t-us": _seconds,
+    "source": _source,
+    "ppg-source": _source,
+    # boot
     "boot-id": _boot_id,
+    "reset-cause": _reset,
     "known-next": lambda value: f"frames 0 to {value - 1} existed" if value else "no frame is known of",
     "known-frames": lambda value: f"{value} frames existed",
     "bound-s": _bound,
-    "partial-iv": _partial_iv,
-    "channel": _named(frame_names.CHANNEL_NAMES),
+    "entropy": _named({0: "weak", 1: "strong"}),
+    # wave
+    "channel": _channel,
     "period-ns": _period,
     "wave-flags": _flags(WAVE_FLAGS),
+    # vitals
+    "heart-rate": _quantity(frames.KIND_VITALS, frames.VITALS_HR),
+    "rr-ms": _quantity(frames.KIND_VITALS, frames.VITALS_RR),
+    "spo2": _quantity(frames.KIND_VITALS, frames.VITALS_SPO2),
+    "pulse-rate": _quantity(frames.KIND_VITALS, frames.VITALS_PULSE),
+    "perfusion-index": _quantity(frames.KIND_VITALS, frames.VITALS_PI),
+    "ecg-quality": _quantity(frames.KIND_VITALS, frames.VITALS_ECG_QUALITY),
+    "ppg-quality": _quantity(frames.KIND_VITALS, frames.VITALS_PPG_QUALITY),
     "vitals-flags": _flags(VITALS_FLAGS),
-    "heart-rate": _scaled(10, "/min"),
-    "pulse-rate": _scaled(10, "/min"),
-    "spo2": _scaled(10, "%"),
-    "perfusion-index": _scaled(100, "%"),
-    "rr-ms": lambda value: f"{value} ms",
-    "reset-cause": _named(RESETS),
-    "last-reset-cause": _named(RESETS),
-    "entropy": _named({0: "weak", 1: "strong"}),
+    # bp
+    "bp-result": _named(frame_names.BP_RESULT_NAMES),
+    "systolic": _quantity(frames.KIND_BP, frames.BP_SYSTOLIC),
+    "diastolic": _quantity(frames.KIND_BP, frames.BP_DIASTOLIC),
+    "mean-pressure": _quantity(frames.KIND_BP, frames.BP_MEAN),
+    "bp-pulse-rate": _quantity(frames.KIND_BP, frames.BP_PULSE),
+    "peak-pressure": _quantity(frames.KIND_BP, frames.BP_PEAK),
+    "confidence": _quantity(frames.KIND_BP, frames.BP_CONFIDENCE),
+    "cuff-size": _named(frame_names.CUFF_NAMES),
+    "bp-reason": _named(frame_names.REASON_NAMES),
+    "bp-flags": _flags(BP_FLAGS),
+    # event, status, loss, log
     "event-code": _named(frame_names.EVENT_NAMES),
     "priority": _named(PRIORITIES),
-    "source": _named(SOURCES),
-    "ppg-source": _named(SOURCES),
-    "refusal-code": _named(messages.REFUSE_NAMES),
-    "loss-reason": _named({frames.LOSS_OUTBOX_FULL: "outbox full"}),
-    "direction": _named(DIRECTIONS),
-    "kind": _named(frame_names.KIND_NAMES),
-    "other-kind": _named(frame_names.KIND_NAMES),
+    "event-state": _named(frame_names.STATE_NAMES),
+    "last-reset-cause": _reset,
+    "loss-reason": _named(frame_names.LOSS_NAMES),
+    "log-level": _named(frame_names.LEVEL_NAMES),
+    # orders and their answers
+    "operation": _named(frame_names.OPERATION_NAMES),
+    "mode": _named(MODES),
+    "mains-hz": lambda value: f"{value} Hz",
+    "delay-s": lambda value: f"{value} s",
+    "result": _named(frame_names.RESULT_NAMES),
+    "update-step": _named(frame_names.STEP_NAMES),
+    "update-object": lambda value: "the manifest" if value == 0 else f"file {value} of the manifest",
+    "most-bytes-s": lambda value: f"at most {value} bytes a second",
+    "most-in-flight": lambda value: f"at most {value} frames in flight",
+    # batches and records
+    "unix-ms": _unix_ms,
+    "made-at": _unix_ms,
+    "received-at": _unix_ms,
+    "quantity": _quantity_name,
 }
 
 

@@ -82,10 +82,14 @@ class Walker:
                 self.problem(end, f"{len(self.data) - end} bytes after the item", "cbor")
                 self.line(len(self.data), Place(["?"], 0, end), "bytes that belong to nothing")
         except CborError as error:
-            offset = error.offset or 0
-            self.problem(offset, error.detail, "cbor")
-            if offset < len(self.data):
-                self.line(len(self.data), Place(["?"], 0, offset), "not read any further")
+            self.problem(error.offset or 0, error.detail, "cbor")
+            told = self.told()
+            if told < len(self.data):
+                self.line(len(self.data), Place(["?"], 0, told), "not read any further")
+
+    def told(self) -> int:
+        """Where the bytes begin that no line tells of yet."""
+        return self.lines[-1].offset + self.lines[-1].length - self.base if self.lines else 0
 
     def problem(self, offset: int, why: str, layer: str = "schema") -> None:
         """Note what is wrong at `offset`; a trial ends there with Stop."""
@@ -122,10 +126,12 @@ class Walker:
             return self.item(buf, body, node.item, Place(["COSE_Sign1"], place.depth + 1, body))
         value, end = cbor.loads_prefix(buf, at)
         if fits(node, value):
+            if place.names[:1] == ["plaintext"] and not self.trial:
+                self.line(body, place, f"{end - body} bytes of CBOR", place.note)
+                self.inside(bytes(buf[body:end]), body, place.depth + 1)
+                return end
             said = "" if _is_any(node) else values.meaning(place.names, value)
             self.line(end, place, values.shown(value), said or place.note)
-            if place.names[:1] == ["plaintext"] and not self.trial:
-                self.inside(bytes(buf[body:end]), body, place.depth + 1)
             return end
         self.problem(at, f"{place.name}: {values.shown(value)} where {wanted(node)} belongs")
         return self.item(buf, at, cddl.Ref("any"), Place(place.names, place.depth, place.shown))
@@ -179,6 +185,7 @@ class Walker:
         end = self.item(inner, at, node.item, Place([], place.depth + 1, at))
         if end != at + n:
             self.problem(end, f"{at + n - end} bytes after the item", "cbor")
+            self.line(at + n, Place(["?"], place.depth + 1, end), "bytes that belong to nothing")
         return at + n
 
     def map(self, buf: memoryview, n: int, at: int, node: cddl.Node, place: Place) -> int:
