@@ -1,23 +1,25 @@
-"""Lossless waveform codec 1: adaptive second-order prediction, adaptive Rice coding, in 32-bit integers.
+"""Lossless waveform codec 2: adaptive linear prediction, adaptive Golomb coding, in 32-bit integers.
 
-Each block decodes alone. It begins with one byte: mode (high 3 bits: 0 predicted, 1 raw) and sample width
-`bits` (low 5).
+docs/wire-protocol.md §8.3 specifies it, with a worked example. Each block decodes alone. Its first byte is
+mode (high 3 bits: 0 predicted, 1 raw) and width (low 5: the bits that its widest sample needs). Predicted:
+the first sample in `width` bits, k0 in 5 bits, then for each further sample
 
-Predicted: the first sample as `bits` bits in offset binary, k0 in 5 bits, then one code for each further
-sample, and zero bits up to the byte. With d1, d2 the last two differences (0 where there are none yet), the
-difference d is predicted as p = (w1·d1 + w2·d2 + 128) >> 8; the residual e = d - p is folded to u (0, -1,
-1, -2 … → 0, 1, 2, 3 …). Code: q = u >> k zeros, a one, the low k bits of u; or, where q would be 16 or
-more, 16 zeros and u in bits + 4 bits. After each code the weights move by the signs: w += 8 where e and its
-difference have the same sign, w -= 8 where they have not, within ±512; they begin as (192, 0). `a`, 16 ×
-the running mean of u, moves as a += 4u - (a >> 2) and begins as 21 << k0; k is the least with a < 28 << k.
+1. what is expected: the sample before it plus eight weighted taps (the last six differences, the last two
+   errors), kept within the width;
+2. the error e, folded to u (0, -1, 1, -2 … → 0, 1, 2, 3 …), in a Golomb code, whose divisor m follows the
+   running mean of u (`a` is 16 times that); where the quotient would be 16 or more, 16 zeros and u itself;
+3. the weights move along their taps in the direction of e: the further, the larger e is beside m, and the
+   less, the larger the running mean of the differences (`spread` is 8 times that).
 
-Raw: `bits` bits a sample in offset binary; taken when it is not longer, so that a block of n samples never
-has more than 1 + ceil(n·bits / 8) bytes.
+Raw: every sample in `width` bits, when that is not longer; so no block exceeds 1 + ceil(n·width / 8) bytes.
 
-Sources: sign-sign LMS (Widrow & Stearns, Adaptive Signal Processing, 1985); R. F. Rice, JPL 79-22, 1979;
-escape and adaptation of k after JPEG-LS (ITU-T T.87 A.5). Every intermediate fits 31 bits signed, so that
-an ESP32 makes no heap integers: |w·d| sums stay below 2^28 + 128, u below 2^22, a below 2^26, the bit
-accumulator below 2^29.
+The two loops, `predicted` and `restored`, are of integers and indexing only: they run on both interpreters,
+compile with numba (waveform_compiled.py), and have a native twin (firmware/dsp/waveform_fast.py).
+
+Sources: normalised LMS with a limited error (S. Haykin, Adaptive Filter Theory); S. W. Golomb, Run-length
+encodings, 1966; escape and running mean after JPEG-LS (ITU-T T.87 A.5). Every intermediate is within 2^30,
+so that an ESP32 makes no heap integers: eight taps within 2^14 by weights within 2^12 are 2^29; a tap is
+below 6 · (spread + m), so by a step below 2^26; u < 2^19, a < 2^24, the bit accumulator < 2^30.
 """
 
 from array import array
@@ -28,71 +30,86 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    # samples, n, bits, k0, out, most -> size
-    Loop = Callable[[Sequence[int], int, int, int, bytearray, int], int]
+    # samples, n, bits, out -> size
+    Loop = Callable[[Sequence[int], int, int, bytearray], int]
+    # data, size, n, out -> what is wrong, where, which sample, a value
+    Restore = Callable[[bytes | bytearray | memoryview, int, int, array[int]], tuple[int, int, int, int]]
 
-CODEC = 1
+CODEC = 2
 MAX_BITS = 18
 MAX_SAMPLES = 65535
 
 _RAW = 0x20
-_ZEROS = 16
-_K_MAX = 21
-_SLACK = 8
+_K_MAX = 19
+
+# What a block can have wrong beyond its first byte.
+_CUT, _ESCAPE, _BEYOND, _K0, _REST, _PADDING, _WIDE = 1, 2, 3, 4, 5, 6, 7
+_WRONG = (
+    "",
+    "the block ends in sample {i} of {n}",
+    "sample {i} is escaped without need",
+    "sample {i} is {x}, beyond {width} bits",
+    "k0 {x} is beyond 19",
+    "{x} bytes after the last sample",
+    "padding bits that are not zero",
+    "{width} bits where the widest sample needs less",
+)
 
 
 def encode(samples: "Sequence[int]", n: int, bits: int = MAX_BITS, loop: "Loop | None" = None) -> bytes:
-    """The first `n` of `samples` (signed, `bits` wide) as one block; LocalError when one does not fit.
+    """The first `n` of `samples` as one block; LocalError when one is wider than `bits`, signed.
 
     `loop`: a native twin of `predicted`, which may want `samples` in an array('i').
     """
     if not 0 < n <= MAX_SAMPLES or not 2 <= bits <= MAX_BITS:
         raise LocalError(f"a block of {n} samples of {bits} bits")
-    most = 1 + ((n * bits + 7) >> 3)
-    out = bytearray(most + _SLACK)
-    out[0] = bits
-    # Differences beyond those of MAX_BITS would leave the 32 bits that the loop has.
-    k = first_k(samples, n)
-    size = (loop or predicted)(samples, n, bits, k, out, most) if k <= _K_MAX else -1
+    out = bytearray(9 + ((n * bits + 7) >> 3))  # one code beyond raw
+    size = (loop or predicted)(samples, n, bits, out)
     if size < 0:
         raise LocalError(f"a sample wider than {bits} bits")
+    width = out[0]
+    most = 1 + ((n * width + 7) >> 3)
     if size >= most:
         size = most
-        out[0] = _RAW | bits
-        _raw(samples, n, bits, 1 << (bits - 1), out)
+        out[0] = _RAW | width
+        _raw(samples, n, width, 1 << (width - 1), out)
     return bytes(memoryview(out)[:size])
 
 
-def first_k(samples: "Sequence[int]", n: int) -> int:
-    """k0 for a block: from the mean of the first eight differences."""
-    m = min(n, 9)
-    total = 0
-    for i in range(1, m):
-        total += abs(samples[i] - samples[i - 1])
-    k = 0
-    if m > 1:
-        mean = 5 * total // (2 * (m - 1))
-        while 2 << k <= mean:
-            k += 1
-    return k
-
-
-def predicted(samples: "Sequence[int]", n: int, bits: int, k: int, out: bytearray, most: int) -> int:
-    """Fill `out` from offset 1; the size of the block, `most` or more when raw is better, or -1 when a sample
-    is too wide. `k`: k0.
+def predicted(samples: "Sequence[int]", n: int, bits: int, out: bytearray) -> int:
+    """Fill `out` with a predicted block: its size, as many bytes as raw takes or more when raw is better, or
+    -1 when a sample is wider than `bits`.
     """
-    half = 1 << (bits - 1)
-    x0 = samples[0]
-    if not -half <= x0 < half:
+    seen = 0
+    for i in range(n):
+        x = samples[i]
+        seen |= x if x >= 0 else -1 - x
+    if seen >> (bits - 1):
         return -1
-    a = 21 << k
-    top = 28 << k
-    acc = (x0 + half) << 5 | k
-    free = bits + 5
+    width = 2
+    while seen >> (width - 1):
+        width += 1
+    half = 1 << (width - 1)
+    most = 1 + ((n * width + 7) >> 3)
+    out[0] = width
+
+    last = samples[0]
+    m = min(n, 9) - 1
+    total = 0
+    for i in range(m):
+        total += abs(samples[i + 1] - samples[i])
+    k = 0
+    while m and 2 << k <= 5 * total // (2 * m):
+        k += 1
+    acc = (last + half) << 5 | k
+    free = width + 5
     at = 1
-    wide = bits + 4
-    w1 = 192
-    w2 = d1 = d2 = 0
+
+    w1 = 1024
+    w2 = w3 = w4 = w5 = w6 = w7 = w8 = 0
+    d1 = d2 = d3 = d4 = d5 = d6 = e1 = e2 = 0
+    a = 21 << k
+    spread = 0
     i = 0
     while True:
         while free >= 8:
@@ -103,58 +120,78 @@ def predicted(samples: "Sequence[int]", n: int, bits: int, k: int, out: bytearra
         i += 1
         if i == n or at >= most:
             break
+
+        total = w1 * d1 + w2 * d2 + w3 * d3 + w4 * d4 + w5 * d5 + w6 * d6 + w7 * e1 + w8 * e2 + 1024
+        p = last + (total >> 11)
+        p = -half if p < -half else half - 1 if p >= half else p
         x = samples[i]
-        if not -half <= x < half:
-            return -1
-        d = x - x0
-        x0 = x
-        e = d - ((w1 * d1 + w2 * d2 + 128) >> 8)
+        e = x - p
         u = e << 1 if e >= 0 else -1 - (e << 1)
-        while a >= top:
-            top <<= 1
+
+        b = a + 18
+        while b >= 32 << k:
             k += 1
-        while k and a < top >> 1:
-            top >>= 1
+        while k and b < 16 << k:
             k -= 1
-        q = u >> k
-        if q < _ZEROS:
-            width = k + 1
-            code = 1 << k | u & ((1 << k) - 1)
+        m = 3 << (k - 2) if k > 1 and b < 23 << k else 1 << k
+        q = u // m
+        if q < 16:
+            zeros = q
+            code = u - q * m
+            short = (1 << k) - m
+            size = k
+            if code < short:
+                size -= 1
+            else:
+                code += short
+            code |= 1 << size
+            size += 1
         else:
-            q = _ZEROS
-            width = wide
+            zeros = 16
+            size = width + 1
             code = u
-        if q + width > 22:
-            acc <<= q
-            free += q
-            while free >= 8:
-                free -= 8
-                out[at] = acc >> free & 0xFF
-                at += 1
-            acc &= (1 << free) - 1
-            q = 0
-        acc = acc << (q + width) | code
-        free += q + width
+        acc <<= zeros
+        free += zeros
+        while free >= 8:
+            free -= 8
+            out[at] = acc >> free & 0xFF
+            at += 1
+        acc = (acc & ((1 << free) - 1)) << size | code
+        free += size
         a += (u << 2) - (a >> 2)
+
+        d = x - last
+        last = x
         if e:
-            if d1:
-                if (e ^ d1) >= 0:
-                    if w1 < 512:
-                        w1 += 8
-                elif w1 > -512:
-                    w1 -= 8
-            if d2:
-                if (e ^ d2) >= 0:
-                    if w2 < 512:
-                        w2 += 8
-                elif w2 > -512:
-                    w2 -= 8
+            step = (0x700000 if q > 1 else 0x540000 if q else 0x1C0000) // (spread + m)
+            if e < 0:
+                step = -step
+            w = w1 + (step * d1 >> 14)
+            w1 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w2 + (step * d2 >> 14)
+            w2 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w3 + (step * d3 >> 14)
+            w3 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w4 + (step * d4 >> 14)
+            w4 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w5 + (step * d5 >> 14)
+            w5 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w6 + (step * d6 >> 14)
+            w6 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w7 + (step * e1 >> 14)
+            w7 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w8 + (step * e2 >> 14)
+            w8 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+        spread += abs(d) - (spread >> 3)
+        d6 = d5
+        d5 = d4
+        d4 = d3
+        d3 = d2
         d2 = d1
-        d1 = d
+        d1 = d if -16384 < d < 16384 else 16384 if d > 0 else -16384
+        e2 = e1
+        e1 = e if -16384 < e < 16384 else 16384 if e > 0 else -16384
     if i < n:
-        for rest in range(i, n):
-            if not -half <= samples[rest] < half:
-                return -1
         return most
     if free:
         out[at] = acc << (8 - free) & 0xFF
@@ -162,13 +199,13 @@ def predicted(samples: "Sequence[int]", n: int, bits: int, k: int, out: bytearra
     return at
 
 
-def _raw(samples: "Sequence[int]", n: int, bits: int, half: int, out: bytearray) -> None:
+def _raw(samples: "Sequence[int]", n: int, width: int, half: int, out: bytearray) -> None:
     acc = 0
     free = 0
     at = 1
     for i in range(n):
-        acc = acc << bits | samples[i] + half
-        free += bits
+        acc = acc << width | samples[i] + half
+        free += width
         while free >= 8:
             free -= 8
             out[at] = acc >> free & 0xFF
@@ -178,80 +215,108 @@ def _raw(samples: "Sequence[int]", n: int, bits: int, half: int, out: bytearray)
         out[at] = acc << (8 - free) & 0xFF
 
 
-def decode(data: "bytes | bytearray | memoryview", n: int) -> "array[int]":
-    """The `n` samples of a block, as array('i'); CodecError, with a byte offset, if no encoder makes it."""
+def decode(data: "bytes | bytearray | memoryview", n: int, restore: "Restore | None" = None) -> "array[int]":
+    """The `n` samples of a block, as array('i'); CodecError, with a byte offset, if no encoder makes it.
+
+    `restore`: a compiled twin of `restored`.
+    """
     if not 0 < n <= MAX_SAMPLES:
         raise CodecError(f"{n} samples")
-    if len(data) == 0:
+    size = len(data)
+    if size == 0:
         raise CodecError("an empty block", 0)
-    bits = data[0] & 31
-    if data[0] & ~_RAW > 31 or not 2 <= bits <= MAX_BITS:
+    width = data[0] & 31
+    if data[0] & ~_RAW > 31 or not 2 <= width <= MAX_BITS:
         raise CodecError(f"first byte 0x{data[0]:02x} is no mode and width", 0)
-    most = 1 + ((n * bits + 7) >> 3)
-    if data[0] & _RAW:
-        if len(data) != most:
-            raise CodecError(f"{len(data)} bytes where {n} raw samples take {most}", min(len(data), most))
-        return _decode_raw(data, n, bits)
-    if len(data) >= most or (len(data) - 1) << 3 < bits + 4 + n:
-        raise CodecError(f"{len(data)} bytes cannot hold {n} predicted samples", 0)
-    return _decode_predicted(data, n, bits)
-
-
-def _decode_raw(data: "bytes | bytearray | memoryview", n: int, bits: int) -> "array[int]":
+    most = 1 + ((n * width + 7) >> 3)
+    raw = data[0] & _RAW
+    if raw:
+        if size != most:
+            raise CodecError(f"{size} bytes where {n} raw samples take {most}", min(size, most))
+    elif size >= most or (size - 1) << 3 < width + 4 + n:
+        raise CodecError(f"{size} bytes cannot hold {n} predicted samples", 0)
     out = array("i", bytes(4 * n))
-    half = 1 << (bits - 1)
-    acc = 0
-    have = 0
-    at = 1
-    for i in range(n):
-        while have < bits:
-            acc = acc << 8 | data[at]
-            at += 1
-            have += 8
-        have -= bits
-        out[i] = (acc >> have) - half
-        acc &= (1 << have) - 1
-    if acc:
-        raise CodecError("padding bits that are not zero", at - 1)
+    if raw:
+        wrong, at, i, x = _decode_raw(data, n, width, out)
+    else:
+        wrong, at, i, x = (restore or restored)(data, size, n, out)
+    if wrong:
+        raise CodecError(_WRONG[wrong].format(i=i, n=n, x=x, width=width), at)
     return out
 
 
-def _decode_predicted(data: "bytes | bytearray | memoryview", n: int, bits: int) -> "array[int]":
-    out = array("i", bytes(4 * n))
-    half = 1 << (bits - 1)
-    wide = bits + 4
-    end = len(data)
+def _decode_raw(
+    data: "bytes | bytearray | memoryview", n: int, width: int, out: "array[int]"
+) -> "tuple[int, int, int, int]":
+    half = 1 << (width - 1)
     acc = 0
     have = 0
     at = 1
-    while have < bits + 5:
+    seen = 0
+    for i in range(n):
+        while have < width:
+            acc = acc << 8 | data[at]
+            at += 1
+            have += 8
+        have -= width
+        x = (acc >> have) - half
+        out[i] = x
+        seen |= x if x >= 0 else -1 - x
+        acc &= (1 << have) - 1
+    if acc:
+        return _PADDING, at - 1, n, 0
+    if width > 2 and seen < half >> 1:
+        return _WIDE, 0, n, 0
+    return 0, at, n, 0
+
+
+def restored(
+    data: "bytes | bytearray | memoryview", size: int, n: int, out: "array[int]"
+) -> "tuple[int, int, int, int]":
+    """Fill `out` with the `n` samples of a predicted block of `size` bytes, whose first byte is sound.
+
+    (0, …), or what is wrong, its byte offset, the sample in question and a value, for the text in _WRONG.
+    """
+    width = data[0] & 31
+    half = 1 << (width - 1)
+    acc = 0
+    have = 0
+    at = 1
+    while have < width + 5:
         acc = acc << 8 | data[at]
         at += 1
         have += 8
-    have -= bits + 5
+    have -= width + 5
     k = acc >> have & 31
-    x = (acc >> (have + 5)) - half
+    last = (acc >> (have + 5)) - half
     acc &= (1 << have) - 1
     if k > _K_MAX:
-        raise CodecError(f"k0 {k} is beyond {_K_MAX}", 1)
-    out[0] = x
+        return _K0, 1, 0, k
+    out[0] = last
+    seen = last if last >= 0 else -1 - last
+
+    w1 = 1024
+    w2 = w3 = w4 = w5 = w6 = w7 = w8 = 0
+    d1 = d2 = d3 = d4 = d5 = d6 = e1 = e2 = 0
     a = 21 << k
-    top = 28 << k
-    w1 = 192
-    w2 = d1 = d2 = 0
+    spread = 0
     for i in range(1, n):
-        while a >= top:
-            top <<= 1
+        total = w1 * d1 + w2 * d2 + w3 * d3 + w4 * d4 + w5 * d5 + w6 * d6 + w7 * e1 + w8 * e2 + 1024
+        p = last + (total >> 11)
+        p = -half if p < -half else half - 1 if p >= half else p
+
+        b = a + 18
+        while b >= 32 << k:
             k += 1
-        while k and a < top >> 1:
-            top >>= 1
+        while k and b < 16 << k:
             k -= 1
+        m = 3 << (k - 2) if k > 1 and b < 23 << k else 1 << k
+        short = (1 << k) - m
         q = 0
-        width = k
         while True:
             if have == 0:
-                if at == end:
-                    raise CodecError(f"the block ends in sample {i} of {n}", end)
+                if at == size:
+                    return _CUT, at, i, 0
                 acc = data[at]
                 at += 1
                 have = 8
@@ -260,46 +325,75 @@ def _decode_predicted(data: "bytes | bytearray | memoryview", n: int, bits: int)
                 acc &= (1 << have) - 1
                 break
             q += 1
-            if q == _ZEROS:
-                width = wide
+            if q == 16:
                 break
-        while have < width:
-            if at == end:
-                raise CodecError(f"the block ends in sample {i} of {n}", end)
+        need = width + 1 if q == 16 else k - 1 if short else k
+        while have < need:
+            if at == size:
+                return _CUT, at, i, 0
             acc = acc << 8 | data[at]
             at += 1
             have += 8
-        have -= width
+        have -= need
         u = acc >> have
         acc &= (1 << have) - 1
-        if q < _ZEROS:
-            u |= q << k
-        elif u >> k < _ZEROS:
-            raise CodecError(f"sample {i} is escaped without need", at - 1)
+        if q < 16:
+            if short and u >= short:
+                if have == 0:
+                    if at == size:
+                        return _CUT, at, i, 0
+                    acc = data[at]
+                    at += 1
+                    have = 8
+                have -= 1
+                u = (u << 1 | acc >> have) - short
+                acc &= (1 << have) - 1
+            u += q * m
+        elif u // m < 16:
+            return _ESCAPE, at - 1, i, 0
         e = -1 - (u >> 1) if u & 1 else u >> 1
-        d = e + ((w1 * d1 + w2 * d2 + 128) >> 8)
-        x += d
-        if not -half <= x < half:
-            raise CodecError(f"sample {i} is {x}, beyond {bits} bits", at - 1)
+        x = p + e
+        if x < -half or x >= half:
+            return _BEYOND, at - 1, i, x
         out[i] = x
+        seen |= x if x >= 0 else -1 - x
         a += (u << 2) - (a >> 2)
+
+        d = x - last
+        last = x
         if e:
-            if d1:
-                if (e ^ d1) >= 0:
-                    if w1 < 512:
-                        w1 += 8
-                elif w1 > -512:
-                    w1 -= 8
-            if d2:
-                if (e ^ d2) >= 0:
-                    if w2 < 512:
-                        w2 += 8
-                elif w2 > -512:
-                    w2 -= 8
+            step = (0x700000 if q > 1 else 0x540000 if q else 0x1C0000) // (spread + m)
+            if e < 0:
+                step = -step
+            w = w1 + (step * d1 >> 14)
+            w1 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w2 + (step * d2 >> 14)
+            w2 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w3 + (step * d3 >> 14)
+            w3 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w4 + (step * d4 >> 14)
+            w4 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w5 + (step * d5 >> 14)
+            w5 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w6 + (step * d6 >> 14)
+            w6 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w7 + (step * e1 >> 14)
+            w7 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+            w = w8 + (step * e2 >> 14)
+            w8 = w if -4096 < w < 4096 else 4096 if w > 0 else -4096
+        spread += abs(d) - (spread >> 3)
+        d6 = d5
+        d5 = d4
+        d4 = d3
+        d3 = d2
         d2 = d1
-        d1 = d
-    if at != end:
-        raise CodecError(f"{end - at} bytes after the last sample", at)
+        d1 = d if -16384 < d < 16384 else 16384 if d > 0 else -16384
+        e2 = e1
+        e1 = e if -16384 < e < 16384 else 16384 if e > 0 else -16384
+    if at != size:
+        return _REST, at, n, size - at
     if acc:
-        raise CodecError("padding bits that are not zero", end - 1)
-    return out
+        return _PADDING, size - 1, n, 0
+    if width > 2 and seen < half >> 1:
+        return _WIDE, 0, n, 0
+    return 0, at, n, 0

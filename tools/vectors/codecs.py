@@ -117,14 +117,17 @@ def _blocks() -> list[tuple[str, int, list[int]]]:
         noise.append((noise[-1] * 1_103_515_245 + 12_345) & 0x7FFFFFFF)
     jump = [0] * 20 + [131_071] * 3 + [-131_072] * 3 + [0] * 14
     return [
+        ("the worked example of the specification", 18, [1000, 1002, 1007, 1030, 1024, 1010, 1009]),
         ("one sample", 18, [-131_072]),
         ("two samples", 16, [32_767, 32_766]),
         ("silence", 18, [0] * 40),
+        ("silence at the upper end", 16, [32_767] * 40),
         ("a ramp", 18, list(range(-600, 600, 40))),
         ("an ECG", 16, ecg(120)),
         ("a pulse wave", 18, [100_000 + 3 * (i % 60) * (60 - i % 60) for i in range(100)]),
         ("full-scale jumps, escaped", 18, jump),
         ("full-scale square wave", 18, [131_071 if i & 1 else -131_072 for i in range(40)]),
+        ("full-scale square wave of period 6", 18, [131_071 if i % 6 < 3 else -131_072 for i in range(60)]),
         ("noise, so raw", 18, [(one >> 8) % 262_144 - 131_072 for one in noise]),
         ("noise of 2 bits, raw with padding", 2, [(one >> 8) % 4 - 2 for one in noise[:33]]),
     ]
@@ -139,17 +142,16 @@ def waveform_vectors() -> Any:
     return {"blocks": blocks, "malformed": _bad_blocks()}
 
 
-def _beyond() -> bytes:
-    """A block at the upper end of the range with one bit changed, which takes it out of range."""
-    samples = [131_071 - i % 3 for i in range(12)]
-    good = waveform.encode(samples, 12, 18)
+def _flipped(samples: list[int], detail: str) -> bytes:
+    """A block of `samples` with the first bit changed that makes it wrong in this way."""
+    good = waveform.encode(samples, len(samples), 18)
     for bit in range(8 * len(good)):
         changed = bytearray(good)
         changed[bit >> 3] ^= 0x80 >> (bit & 7)
         try:
-            waveform.decode(changed, 12)
+            waveform.decode(changed, len(samples))
         except CodecError as error:
-            if "beyond 18 bits" in error.detail:
+            if detail in error.detail:
                 return bytes(changed)
     raise AssertionError("no such bit")
 
@@ -168,12 +170,14 @@ def _bad_blocks() -> list[Any]:
         ("too few samples asked for", 9, good),
         ("too many samples asked for", 65_535, good),
         ("no samples asked for", 0, good),
-        ("k0 of 31", 30, good[:2] + b"\xff\xff" + good[4:]),
+        ("k0 of 31", 30, good[:2] + bytes([good[2] | 31]) + good[3:]),
         ("padding that is not zero", 30, good[:-1] + bytes([good[-1] | 1])),
+        ("wider than its samples need", 12, _flipped([-520 - i % 3 for i in range(12)], "needs less")),
         ("raw, one byte short", 2, raw[:-1]),
         ("raw, padding that is not zero", 2, raw[:-1] + bytes([raw[-1] | 1])),
+        ("raw, wider than its samples need", 2, b"\x23\x90"),
         ("all zeros, so escaped without need", 30, good[:1] + bytes(len(good) - 1)),
-        ("beyond its width", 12, _beyond()),
+        ("beyond its width", 12, _flipped([131_071 - i % 3 for i in range(12)], "beyond 18 bits")),
     ]
     bad: list[Any] = []
     for name, n, data in candidates:
