@@ -1,6 +1,7 @@
 """The completeness ledger: what became of every frame that a node numbered.
 
-For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + lost_at_agent`:
+For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + elsewhere +
+lost_at_agent`:
 
 - produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what a
   later boot stated of this one;
@@ -9,6 +10,7 @@ For each boot of each node, `produced = delivered + pending + evicted + lost_at_
 - evicted: named by a loss frame of the node and not stored;
 - lost_at_reset: not stored, and went with the RAM of a boot that has ended; `bound_s` is the node's own bound
   on what may have existed beyond `produced` (None: the statement did not survive either);
+- elsewhere: not stored, and named by the node as acknowledged by another of its agents, which has them;
 - lost_at_agent: freed by the node on our acknowledgement and gone from this store, because an earlier store
   was damaged or a backup restored. It is an upper bound: the collector may hold them.
 
@@ -37,6 +39,8 @@ from protocol import cbor
 # although all that it did hold has come, is not explained: loss frames are sealed within seconds of the
 # eviction or of the link's return, and go before the waveforms.
 SETTLED_MS = 60_000
+# A loss frame's reason (protocol.frames, which a reader of the ledger need not load).
+LOSS_ELSEWHERE = 2
 
 BOOT, SUMMARY, GAP = "boot", "summary", "gap"
 
@@ -56,6 +60,7 @@ class BootFacts:
     held: Ranges = field(default_factory=Ranges)
     stored: Ranges = field(default_factory=Ranges)
     losses: Ranges = field(default_factory=Ranges)
+    elsewhere: Ranges = field(default_factory=Ranges)
     agent_losses: Ranges = field(default_factory=Ranges)
     listed: bool = True
     said: list[Statement] = field(default_factory=list[Statement])
@@ -66,6 +71,10 @@ class BootFacts:
     live_ms: int | None = None
     heard_ms: int = 0
     examined: int = 0
+
+    def lost(self, first: int, count: int, reason: int) -> None:
+        """A loss frame names these; a reason that is not known counts as an eviction."""
+        (self.elsewhere if reason == LOSS_ELSEWHERE else self.losses).add(first, count)
 
     @property
     def counter(self) -> int:
@@ -100,6 +109,7 @@ class Row:
     pending: int
     evicted: int
     lost_at_reset: int
+    elsewhere: int
     lost_at_agent: int
     unexplained: int
     duplicates: int
@@ -128,6 +138,7 @@ COUNTS = (
     "pending",
     "evicted",
     "lost_at_reset",
+    "elsewhere",
     "lost_at_agent",
     "unexplained",
     "duplicates",
@@ -260,6 +271,8 @@ def _row(
     missing = Ranges([(0, produced)]).minus(boot.stored)
     evicted = missing.both(boot.losses)
     missing = missing.minus(evicted)
+    elsewhere = missing.both(boot.elsewhere)
+    missing = missing.minus(elsewhere)
     at_agent = missing.both(boot.agent_losses)
     missing = missing.minus(at_agent)
     at_reset = unexplained = 0
@@ -281,6 +294,7 @@ def _row(
         pending=boot.stored.count - boot.delivered + missing.count - at_reset,
         evicted=evicted.count,
         lost_at_reset=at_reset,
+        elsewhere=elsewhere.count,
         lost_at_agent=at_agent.count,
         unexplained=unexplained,
         duplicates=boot.duplicates,
@@ -325,9 +339,10 @@ def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
         f"(SELECT max(id) FROM journal WHERE kind = {ENTRY_FRAME} GROUP BY boot)"
     ):
         facts[row].heard_ms = heard_ms
-    for table, into in (("losses", "losses"), ("agent_losses", "agent_losses")):
-        for row, first, count in db.execute(f"SELECT boot, first, count FROM {table}"):
-            getattr(facts[row], into).add(first, count)
+    for row, first, count, reason in db.execute("SELECT boot, first, count, reason FROM losses"):
+        facts[row].lost(first, count, reason)
+    for row, first, count in db.execute("SELECT boot, first, count FROM agent_losses"):
+        facts[row].agent_losses.add(first, count)
     load_deliveries(db, facts)
     return facts
 

@@ -80,7 +80,7 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         yield from _node_lines(node, now_ms)
     totals = status["totals"]
     yield "frames: " + ", ".join(
-        f"{totals[name]} {name}" for name in COUNTS if totals[name] or name in COUNTS[:5]
+        f"{totals.get(name, 0)} {name}" for name in COUNTS if totals.get(name) or name in COUNTS[:5]
     )
     verdict = "balances" if status["balanced"] else "DOES NOT BALANCE"
     yield f"  {status['frames_per_s']:.1f} a second; the ledger {verdict}"

@@ -27,6 +27,7 @@ NODE_COUNTS = (
     "pending",
     "evicted",
     "lost_at_reset",
+    "elsewhere",
     "lost_at_agent",
     "unexplained",
     "resent",

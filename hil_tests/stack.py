@@ -129,7 +129,15 @@ class Stack:
         assert ledger["balanced"], ledger
         assert ledger["totals"]["duplicates"] == 0
         for row in ledger["rows"]:
-            parts = ("delivered", "pending", "evicted", "lost_at_reset", "lost_at_agent", "unexplained")
+            parts = (
+                "delivered",
+                "pending",
+                "evicted",
+                "lost_at_reset",
+                "elsewhere",
+                "lost_at_agent",
+                "unexplained",
+            )
             assert row["produced"] == sum(row[part] for part in parts), row
 
     # Processes

@@ -29,7 +29,7 @@ class _Changes:
     def __init__(self) -> None:
         self.boots: dict[tuple[bytes, bytes], BootFacts] = {}
         self.frames: list[tuple[BootFacts, int, int]] = []
-        self.losses: list[tuple[BootFacts, int, int]] = []
+        self.losses: list[tuple[BootFacts, int, int, int]] = []
         self.examined: list[tuple[BootFacts, int, Ranges]] = []
         self.said: list[tuple[BootFacts, Statement]] = []
         self.summaries: list[tuple[bytes, Summary]] = []
@@ -185,7 +185,7 @@ class Store:
         changes.frames.append((boot, frame.seq, frame.received_ms))
         for first, count, reason in frame.losses:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
-            changes.losses.append((boot, first, count))
+            changes.losses.append((boot, first, count, reason))
         for said in frame.earlier:
             self._put_said(db, frame, said, changes)
         if frame.previous is not None:
@@ -303,7 +303,7 @@ class Store:
         db.execute("UPDATE boots SET examined = ? WHERE id = ?", (incident, facts.row))
         arrived = Ranges((seq, 1) for boot, seq, _ in changes.frames if boot is facts)
         gone = Ranges([(0, next_seq)]).minus(facts.stored).minus(arrived).minus(held).minus(facts.losses)
-        gone = gone.minus(facts.agent_losses)
+        gone = gone.minus(facts.elsewhere).minus(facts.agent_losses)
         changes.examined.append((facts, incident, gone))
         if not gone:
             return
@@ -326,8 +326,8 @@ class Store:
             facts.stored.add(seq)
             facts.heard_ms = at_ms
         self.frames += len(changes.frames)
-        for facts, first, count in changes.losses:
-            facts.losses.add(first, count)
+        for facts, first, count, reason in changes.losses:
+            facts.lost(first, count, reason)
         for facts, incident, gone in changes.examined:
             facts.examined = incident
             for pair in gone:

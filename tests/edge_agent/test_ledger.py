@@ -19,7 +19,9 @@ def boot(counter: int, **given: Any) -> BootFacts:
 
 def only(*boots: BootFacts, index: int = 0):
     row = account(boots)[index]
-    accounted = row.delivered + row.pending + row.evicted + row.lost_at_reset + row.lost_at_agent
+    accounted = (
+        row.delivered + row.pending + row.evicted + row.lost_at_reset + row.elsewhere + row.lost_at_agent
+    )
     assert row.produced == accounted + row.unexplained
     return row
 
@@ -37,6 +39,13 @@ def test_missing_numbers_of_the_current_boot_are_pending():
 def test_evicted_are_those_in_loss_frames_that_did_not_arrive_all_the_same():
     row = only(boot(1, next_seq=20, stored=[(0, 5), (10, 10)], losses=[(4, 6)], delivered=15))
     assert (row.evicted, row.pending, row.delivered) == (5, 0, 15)
+
+
+def test_what_another_agent_has_is_no_loss():
+    two = boot(1, next_seq=20, stored=[(0, 5), (12, 8)], elsewhere=[(4, 8)], delivered=13, live_ms=0)
+    two.heard_ms = SETTLED_MS
+    row = only(two)
+    assert (row.elsewhere, row.evicted, row.unexplained, row.balanced) == (7, 0, 0, True)
 
 
 def test_a_reset_with_its_statement():
@@ -143,7 +152,15 @@ def test_nodes_do_not_mix_and_totals_add_up():
 def by_counter(facts, *summaries):
     rows = account(facts, {NODE: summaries})
     for row in rows:
-        parts = ("delivered", "pending", "evicted", "lost_at_reset", "lost_at_agent", "unexplained")
+        parts = (
+            "delivered",
+            "pending",
+            "evicted",
+            "lost_at_reset",
+            "elsewhere",
+            "lost_at_agent",
+            "unexplained",
+        )
         assert row.produced == sum(getattr(row, part) for part in parts)
     assert sum(row.boots for row in rows) == facts[-1].counter, "every boot is in one row"
     return [(row.what, row.counter, row.last, row.boots, row.lost_at_reset, row.bound_s) for row in rows]

@@ -23,7 +23,7 @@ from protocol import cbor, frames
 from protocol import session_events as ev
 from tests.firmware.conftest import Agent
 
-PARTS = ("delivered", "pending", "evicted", "lost_at_reset", "lost_at_agent", "unexplained")
+PARTS = ("delivered", "pending", "evicted", "lost_at_reset", "elsewhere", "lost_at_agent", "unexplained")
 
 
 class Bookkeeper(Agent):

@@ -67,8 +67,10 @@ def _read_boot(store: Store, node: bytes, boot: bytes, readings: Readings) -> No
                 f"{name}: frame {seq} is filed under another kind, channel or time than is in it"
             )
         if its_kind == frames.KIND_LOSS:
-            for first, count, _ in body[frames.LOSS_RANGES]:
-                lost.add(first, count)
+            for first, count, reason in body[frames.LOSS_RANGES]:
+                # What another agent has is not here until that one sends it.
+                if reason != frames.LOSS_ELSEWHERE:
+                    lost.add(first, count)
         elif its_kind == frames.KIND_ATTEST:
             attests.append((body[attest.FIRST], body[attest.COUNT], seq))
     proved = _judge(store, node, boot, sorted(attests), readings)
