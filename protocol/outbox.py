@@ -17,6 +17,8 @@ MAX_SEQ = 0xFFFFFFFF
 
 # What a held frame costs a 32-bit node beside its bytes: a tuple, a slot, an object's head, rounding.
 FRAME_COST = 64
+# With less, a time echo is evicted before it goes, and no connection is ever proved.
+MIN_BYTES = 4096
 
 _NO_ALARMS = (LANE_WAVE, LANE_VITALS)
 _ALARMS = (LANE_ALARM,)
@@ -63,8 +65,8 @@ class Outbox:
         self._evict()
 
     def shrink(self) -> None:
-        """Memory is short: hold a quarter less than now, from now on."""
-        self.max_bytes = min(self.max_bytes, self.bytes) * 3 // 4
+        """Memory is short: hold a quarter less than now, from now on; what a session needs stays (MIN_BYTES)."""
+        self.max_bytes = min(self.max_bytes, max(min(self.max_bytes, self.bytes) * 3 // 4, MIN_BYTES))
         self._evict()
 
     def _evict(self) -> None:

@@ -1,6 +1,6 @@
 from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
-from protocol.outbox import FRAME_COST, MAX_SEQ, Outbox, add_range
+from protocol.outbox import FRAME_COST, MAX_SEQ, MIN_BYTES, Outbox, add_range
 
 
 def filled(lanes, size=10, max_bytes=100000):
@@ -81,13 +81,22 @@ def test_eviction_order_and_merged_record():
 
 
 def test_a_shrunk_outbox_holds_less_from_then_on():
-    box = filled([LANE_WAVE] * 10 + [LANE_ALARM], 36)
-    assert box.bytes == 11 * (36 + FRAME_COST)
+    box = filled([LANE_WAVE] * 10 + [LANE_ALARM], 936)
+    assert box.bytes == 11 * (936 + FRAME_COST)
     box.shrink()
-    assert box.max_bytes == 825 and box.bytes <= 825
+    assert box.max_bytes == 8250 and box.bytes <= 8250
     assert box.evictions() == [[0, 3]] and box.numbers()[-1] == 10
-    box.add(11, b"x" * 36, LANE_VITALS)
-    assert box.bytes <= 825 and box.evictions() == [[0, 4]]
+    box.add(11, b"x" * 936, LANE_VITALS)
+    assert box.bytes <= 8250 and box.evictions() == [[0, 4]]
+    for _ in range(20):
+        box.shrink()
+    assert box.max_bytes == MIN_BYTES and box.numbers() == [8, 9, 10, 11]
+
+
+def test_a_small_outbox_does_not_grow_by_shrinking():
+    box = filled([LANE_WAVE] * 10, 36, 600)
+    box.shrink()
+    assert box.max_bytes == 600
 
 
 def test_what_is_in_flight_goes_last():

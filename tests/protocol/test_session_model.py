@@ -1,0 +1,266 @@
+"""The session against a link that does everything to it: a hypothesis state machine (docs/wire-protocol.md §10).
+
+A node (reset, with and without power and flash), two agents (restarted, put back to an older store) and a pipe
+each way. While it runs: nothing is freed that is not on a disk, no alarm waits behind anything else, the agent's
+limits hold, no echo counts that was not asked for, no key seals two messages under one nonce. When the link is
+well again: all that can be delivered is, once, and every number is accounted for.
+
+`MODEL_EXAMPLES` runs as many (`make model`: thousands).
+"""
+
+import os
+import random
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as hs
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from protocol import crypto, frames
+from protocol import session_states as st
+from protocol.identity import generate_steps
+
+from .model_agent import Agent
+from .model_ledger import check_agent, check_balance
+from .model_node import Node
+from .model_pipe import FAULTS, Pipe
+
+STEP_MS = 50
+ROOM = 1500
+SETTLE_MS = 200_000
+QUIET_MS = 10_000
+
+IDENTITIES = [crypto.run(generate_steps(bytes(range(n, n + 64)))) for n in (0, 64, 128)]
+
+ccm_seal = crypto.ccm_seal
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """One node, two agents of which one is on the link, a pipe each way, a manual clock."""
+
+    @initialize(seed=hs.integers(0, 2**32), paired=hs.integers(1, 2))
+    def begin(self, seed, paired):
+        self.failed = False
+        self.dice = random.Random(seed)
+        self.now = 0
+        self.durable = {}
+        self.sealed = set()
+        self.counter = 0
+        crypto.ccm_seal = self.seal_once
+        node, *both = IDENTITIES
+        keys = [(agent.ed_pub, agent.x_pub) for agent in both]
+        self.up, self.down = Pipe(self.dice, ROOM), Pipe(self.dice, ROOM)
+        self.node = Node(node, keys[:paired], self.draw, self.durable)
+        self.agents = [Agent(agent, self.node, self.draw, self.durable) for agent in both]
+        self.agent = self.agents[0]
+        self.snapshots = [[agent.snapshot()] for agent in self.agents]
+
+    def draw(self, n):
+        """Bytes that never come again, whatever is put back to an older state."""
+        self.counter += 1
+        return crypto.sha256(b"%d" % self.counter)[:n] if n <= 32 else self.draw(32) + self.draw(n - 32)
+
+    def seal_once(self, key, nonce, aad, plaintext, tag_bytes):
+        assert (key, nonce) not in self.sealed, "a nonce is used again under its key"
+        self.sealed.add((key, nonce))
+        return ccm_seal(key, nonce, aad, plaintext, tag_bytes)
+
+    def step(self, ms=STEP_MS, well=False):
+        self.now += ms
+        work = well or self.dice.random() < 0.7
+        self.node.tick(self.now, work)
+        while self.up.takes():
+            message = self.node.session.pull(self.now)
+            if not message:
+                break
+            self.up.write(message)
+        for piece in self.up.read():
+            self.agent.feed(piece)
+        if well or self.dice.random() < 0.5:
+            self.agent.commit()
+        if self.down.takes():
+            data = self.agent.tick(self.now)
+            if data:
+                self.down.write(data)
+        for piece in self.down.read():
+            self.node.feed(piece)
+
+    def plug(self, agent):
+        self.up.cut()
+        self.down.cut()
+        self.agent = agent
+        agent.start(self.now)
+
+    # What happens
+
+    @rule(steps=hs.integers(1, 40))
+    def time_passes(self, steps):
+        for _ in range(steps):
+            self.step()
+
+    @rule()
+    def the_link_is_idle_for_long(self):
+        for _ in range(200):
+            self.step(200)
+
+    @rule(count=hs.integers(1, 25), bulk=hs.integers(0, 900))
+    def waveforms(self, count, bulk):
+        for _ in range(count):
+            body = {
+                frames.WAVE_CHANNEL: 0,
+                frames.WAVE_COUNT: 1,
+                frames.WAVE_PERIOD_NS: 4000000,
+                frames.WAVE_LSB: 4000,
+                frames.WAVE_CODEC: 2,
+                frames.WAVE_DATA: bytes(1 + bulk),
+            }
+            self.node.seal(frames.KIND_WAVE, body)
+
+    @rule(count=hs.integers(1, 25))
+    def vitals(self, count):
+        for _ in range(count):
+            self.node.seal(frames.KIND_VITALS, {frames.VITALS_HR: 700})
+
+    @rule(count=hs.integers(1, 3), past=hs.booleans())
+    def alarms(self, count, past):
+        for _ in range(count):
+            body = {frames.EVENT_CODE: 33, frames.EVENT_PRIORITY: 3}
+            if past:
+                body[frames.EVENT_PAST] = True
+            self.node.seal(frames.KIND_EVENT, body)
+
+    @rule()
+    def memory_is_short(self):
+        self.node.shrink()
+
+    @rule(
+        up=hs.booleans(),
+        fault=hs.sampled_from(FAULTS),
+        rate=hs.sampled_from((0, 0.02, 0.1, 0.3, 1)),
+    )
+    def weather(self, up, fault, rate):
+        (self.up if up else self.down).rates[fault] = rate
+
+    @rule(up=hs.booleans())
+    def stall(self, up):
+        pipe = self.up if up else self.down
+        pipe.stalled = not pipe.stalled
+
+    @rule()
+    def heal(self):
+        self.up.heal()
+        self.down.heal()
+
+    @rule()
+    def cut(self):
+        self.plug(self.agent)
+
+    @rule(clean=hs.booleans(), power=hs.booleans(), keep=hs.sampled_from((0, 0, 1, 3, 1000)))
+    def node_resets(self, clean, power, keep):
+        self.node.reset(clean, power, keep)
+
+    @rule()
+    def agent_restarts(self):
+        self.agent.start(self.now)
+
+    @rule()
+    def snapshot(self):
+        self.snapshots[self.agents.index(self.agent)].append(self.agent.snapshot())
+
+    @rule(back=hs.integers(0, 3))
+    def agent_is_put_back(self, back):
+        states = self.snapshots[self.agents.index(self.agent)]
+        self.agent.restore(states[-1 - back % len(states)], self.now)
+
+    @precondition(lambda self: len(self.node.agents) == 2)
+    @rule()
+    def the_other_agent_comes(self):
+        self.plug(self.agents[1 - self.agents.index(self.agent)])
+
+    @precondition(lambda self: len(self.node.agents) == 1)
+    @rule()
+    def the_other_agent_is_paired(self):
+        self.node.pair((self.agents[1].identity.ed_pub, self.agents[1].identity.x_pub))
+
+    @rule(waves=hs.booleans(), bytes_s=hs.sampled_from((0, 0, 50, 1000)), most=hs.integers(0, 16))
+    def flow(self, waves, bytes_s, most):
+        self.agent.flow(waves, bytes_s, most)
+
+    @rule()
+    def order(self):
+        self.agent.order(self.draw(8))
+
+    @rule()
+    def agent_solicits(self):
+        self.agent.session.solicit()
+
+    @rule(up=hs.booleans(), first=hs.integers(0, 60), count=hs.integers(1, 30), heard=hs.booleans())
+    def an_old_recording_is_played(self, up, first, count, heard):
+        pipe = self.up if up else self.down
+        for chunk in pipe.recorded[first : first + count]:
+            pipe.inject(chunk)
+            if heard and not pipe.stalled:
+                for piece in pipe.read():
+                    (self.agent if up else self.node).feed(piece)
+
+    # What must be true in the end
+
+    def teardown(self):
+        crypto_seal, crypto.ccm_seal = crypto.ccm_seal, ccm_seal
+        if not hasattr(self, "node") or self.failed:
+            return
+        crypto.ccm_seal = crypto_seal
+        try:
+            self.settle()
+        finally:
+            crypto.ccm_seal = ccm_seal
+
+    def settle(self):
+        self.up.heal()
+        self.down.heal()
+        for agent in self.agents[: len(self.node.agents)]:
+            self.plug(agent)
+            self.until_all_is_delivered()
+        if len(self.node.agents) == 2:
+            self.plug(self.agents[0])
+            self.until_all_is_delivered()
+        check_balance(self.node, self.durable)
+        for agent in self.agents[: len(self.node.agents)]:
+            check_agent(agent, self.node)
+            sent = [order for other in self.agents for order in other.orders]
+            assert len(set(self.node.orders)) == len(self.node.orders), "an order arrived twice"
+            assert set(self.node.orders) <= set(sent)
+
+    def until_all_is_delivered(self):
+        for _ in range(SETTLE_MS // STEP_MS):
+            self.step(well=True)
+            if self.agent.session.state == st.LIVE and not self.held():
+                break
+        assert self.agent.session.state == st.LIVE, "the session does not come back"
+        assert not self.held(), "what could be delivered is not"
+        self.agent.told_until = self.node.box.next_seq
+        rejected = dict(self.agent.session.rejected), dict(self.node.session.rejected)
+        for _ in range(QUIET_MS // STEP_MS):
+            self.step(well=True)
+        while self.held():
+            self.step(well=True)
+        assert rejected == (self.agent.session.rejected, self.node.session.rejected)
+
+    def held(self):
+        """Boxes that hold what the agent on the link can open."""
+        mine = self.agent.identity.id
+        spools = [spool for spool in self.node.spools if any(head[0] == mine for head in spool.headers)]
+        return self.node.box.waiting() or any(spool.waiting() for spool in spools)
+
+
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "100"))
+
+TestSession = SessionMachine.TestCase
+TestSession.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    phases=[Phase.generate],
+    report_multiple_bugs=False,
+)
