@@ -66,14 +66,15 @@ def decode(encoded: "Buffer") -> bytes:
 class Decoder:
     """Cuts a stream of bytes, fed in pieces of any size, into messages.
 
-    What is too long or not COBS is dropped and counted in `oversize` and `malformed`. Memory is bounded by
-    `max_encoded` plus one piece.
+    What is too long or not COBS is dropped and counted in `oversize` and `malformed`; `faults` has a
+    CobsError for each of them in the newest piece. Memory is bounded by `max_encoded` plus a few such pieces.
     """
 
     def __init__(self, max_encoded: int = MAX_ENCODED):
         self.max_encoded = max_encoded
         self.oversize = 0
         self.malformed = 0
+        self.faults: "list[CobsError]" = []
         self._partial = bytearray()
         self._skipping = False
 
@@ -82,6 +83,8 @@ class Decoder:
         if not isinstance(data, bytes):
             data = bytes(data)
         messages: "list[bytes]" = []
+        if self.faults:
+            self.faults = []
         at = 0
         while True:
             zero = data.find(DELIMITER, at)
@@ -89,6 +92,7 @@ class Decoder:
             if not self._skipping:
                 if len(self._partial) + end - at > self.max_encoded:
                     self.oversize += 1
+                    self.faults.append(CobsError("a message that is too long", self.max_encoded, "oversize"))
                     self._skipping = True
                     self._partial = bytearray()
                 else:
@@ -105,8 +109,9 @@ class Decoder:
         self._partial = bytearray()
         try:
             msg = decode(encoded)
-        except CobsError:
+        except CobsError as e:
             self.malformed += 1
+            self.faults.append(e)
             return
         if msg:
             messages.append(msg)
