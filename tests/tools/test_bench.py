@@ -215,8 +215,11 @@ def test_protocol_reports_every_stage(tmp_path: Path, vm: str) -> None:
     stages = found["agent"]["us_per_frame"]
     assert list(stages)[-1] == "all" and len(stages) == 6 and min(stages.values()) > 0
     assert stages["all"] == pytest.approx(sum(list(stages.values())[:-1]), abs=1)
-    for side in ("node", "agent_frame"):
-        assert set(found[side]) == {"wave", "vitals", "status"}
+    assert set(found["node"]) == {"wave", "vitals", "status"}
+    assert set(found["agent_frame"]) == {*found["node"], "long wave"}
+    for row in found["agent_frame"].values():
+        assert 0 < row["envelope_us"] < row["decode_us"] and row["open_us"] < row["session_us"]
+    assert found["agent_frame"]["long wave"]["samples_us"] > 0
     assert found["node"]["wave"]["bytes"] == found["agent_frame"]["wave"]["bytes"]
 
 

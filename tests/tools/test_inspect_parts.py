@@ -1,4 +1,4 @@
-"""Each byte is in exactly one line; kinds, numbers and records have their words; what is wrong has a place."""
+"""Each byte is in one line; kinds, numbers and records have their words; what is wrong has a place."""
 
 import json
 from pathlib import Path

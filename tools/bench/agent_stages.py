@@ -12,7 +12,7 @@ from edge_agent.keys import PublicKeys
 from edge_agent.nodes import NodeView, item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Hello
-from protocol import batch, cobs, crypto, frames, messages, seal
+from protocol import batch, cobs, crypto, frames, messages, seal, waveform
 from protocol import session_events as ev
 from protocol.identity import Identity, generate_steps
 from protocol.session_agent import AgentSession
@@ -43,11 +43,9 @@ class _Stopwatch:
 def measure(count: int) -> "dict[str, Any]":
     """`us_per_frame` by stage and in total, and the conditions; `count` frames of one node."""
     node, agent, collector = (crypto.run(generate_steps(os.urandom(64))) for _ in range(3))
-    hello, wire = captured(node, agent, count)
-    watch = _Stopwatch()
     known = node.public()
-    session = AgentSession(agent, lambda _: known, lambda _: None, os.urandom)
-    session.feed(hello, 0)
+    session, wire = greeted(node, agent, [wave_frame(seq) for seq in range(count)])
+    watch = _Stopwatch()
     view = NodeView(node.id)
     with tempfile.TemporaryDirectory(prefix="vitalwire-bench-") as folder:
         store, _ = open_store(Path(folder) / "agent.db", agent.id, NOW_MS)
@@ -87,18 +85,32 @@ def measure(count: int) -> "dict[str, Any]":
     }
 
 
-def captured(node: Identity, agent: Identity, count: int) -> "tuple[bytes, bytes]":
-    """What a node sends: its hello, and `count` wave frames of FRAME_BYTES, framed."""
+def wave_frame(seq: int) -> bytes:
+    """The plaintext of a wave frame of FRAME_BYTES."""
+    data = os.urandom(FRAME_BYTES - OVERHEAD)
+    fields = {1: 0, 2: 250, 3: 4_000_000, 4: 3052, 5: waveform.CODEC, 6: data, 15: 2}
+    return frames.pack(frames.KIND_WAVE, 1_000_000 * (seq + 1), fields)
+
+
+def greeted(node: Identity, agent: Identity, plaintexts: "list[bytes]") -> "tuple[AgentSession, bytes]":
+    """An agent's session that has a node's hello, and these frames of the node as they come, framed."""
+    known = node.public()
+    hello, wire = captured(node, agent, plaintexts)
+    session = AgentSession(agent, lambda _: known, lambda _: None, os.urandom)
+    session.feed(hello, 0)
+    return session, wire
+
+
+def captured(node: Identity, agent: Identity, plaintexts: "list[bytes]") -> "tuple[bytes, bytes]":
+    """What a node sends: its hello, and these frames, framed."""
     boot = bytes(3) + b"\x01" + os.urandom(8)
     keys = seal.SealingKeys(os.urandom(16), seal.BootKeys(bytes(16), boot))
     wrapping = seal.wrap_header_steps(keys.K, boot, node, agent.id, agent.x_pub, os.urandom(32))
     enc, wrapped = crypto.run(wrapping)
+    count = len(plaintexts)
     boots = [[boot, [[agent.id, enc, wrapped]], count, [[0, count]]]]
     body = messages.hello_body(messages.VERSION, node.id, os.urandom(16), 1, boots)
     out = bytearray()
-    for seq in range(count):
-        data = os.urandom(FRAME_BYTES - OVERHEAD)
-        fields = {1: 0, 2: 250, 3: 4_000_000, 4: 3052, 5: 1, 6: data, 15: 2}
-        plaintext = frames.pack(frames.KIND_WAVE, 1_000_000 * (seq + 1), fields)
+    for seq, plaintext in enumerate(plaintexts):
         out += cobs.encode(messages.data(0, keys.seal(seq, plaintext)))
     return cobs.encode(messages.hello(body, keys.hello_tag(body))), bytes(out)
