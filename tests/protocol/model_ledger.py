@@ -54,11 +54,17 @@ def check_balance(node, durable):
 
 
 def check_agent(agent, node):
-    """What one agent's store says of the newest boot by itself, up to where it was on the link."""
+    """What one agent's store says of the newest boot, up to where it was on the link.
+
+    Of losses that were stated to the other agent it knows the number of the statement.
+    """
     boot = node.boot
     stored = {seq for boot_id, seq in agent.store if boot_id == boot.id}
-    evicted = stated_losses(agent.store, boot, frames.LOSS_OUTBOX_FULL)
     elsewhere = stated_losses(agent.store, boot, frames.LOSS_ELSEWHERE)
+    readable = {
+        key: agent.durable[key] for key in agent.durable if key in agent.store or key[1] in elsewhere
+    }
+    evicted = stated_losses(readable, boot, frames.LOSS_OUTBOX_FULL)
     assert all((boot.id, seq) in agent.durable for seq in elsewhere), "the other agent never had it"
     if not agent.restored:
         told = stored | evicted | elsewhere
