@@ -10,7 +10,7 @@ class ProtocolError(Exception):
 
     `code` is the refusal code for the wire (0: none), `cause` a short snake_case name to count by, `layer`
     where it was found, `detail` a sentence for a person, `offset` the byte offset in the input of that
-    layer, or None.
+    layer, or None; `path` the map keys that lead to the value, where only they are known.
     """
 
     code = 0
@@ -18,11 +18,17 @@ class ProtocolError(Exception):
     layer = "protocol"
 
     def __init__(
-        self, detail: str, offset: "int | None" = None, cause: "str | None" = None, code: "int | None" = None
+        self,
+        detail: str,
+        offset: "int | None" = None,
+        cause: "str | None" = None,
+        code: "int | None" = None,
+        path: "tuple[int, ...] | None" = None,
     ):
         super().__init__(detail)
         self.detail = detail
         self.offset = offset
+        self.path = path
         if cause is not None:
             self.cause = cause
         if code is not None:

@@ -23,23 +23,24 @@ def check(kind: int, body: "Any") -> None:
         return
     name = KIND_NAMES[kind]
     if not is_map(body):
-        raise FrameError(f"{name}: the body is not a map")
+        raise FrameError(f"{name}: the body is not a map", path=())
     _check_keys(name, body)
     for key in sorted(table):
-        _check_key(name, body, key, table[key])
+        _check_key(name, body, (key,), table[key])
     for key, value, needed in NEEDED.get(kind, ()):
         for other in needed:
             if body[key] == value and other not in body:
-                raise FrameError(f"{name}: key {other} ({table[other][0]}) is missing")
+                raise FrameError(f"{name}: key {other} ({table[other][0]}) is missing", path=(other,))
     if kind in ONLY_WITH:
         key, value, only = ONLY_WITH[kind]
         for other in only:
             if body[key] != value and other in body:
-                raise FrameError(f"{name}: key {other} ({table[other][0]}) with a result that has none")
+                why = f"{name}: key {other} ({table[other][0]}) with a result that has none"
+                raise FrameError(why, path=(other,))
     if kind == f.KIND_CONFIG:
         settings = body[f.ORDER_WHAT]
         for key in sorted(SETTINGS):
-            _check_key("config: settings", settings, key, SETTINGS[key])
+            _check_key("config: settings", settings, (f.ORDER_WHAT, key), SETTINGS[key])
 
 
 def unknown(kind: int, body: "Any") -> "tuple[bool, int]":
@@ -75,16 +76,18 @@ def unknown_meanings(kind: int, body: "Any") -> int:
 def _check_keys(name: str, body: "dict[Any, Any]") -> None:
     for key in body:
         if not is_uint(key):
-            raise FrameError(f"{name}: key {key!r} is not an unsigned integer")
+            raise FrameError(f"{name}: key {key!r} is not an unsigned integer", path=())
 
 
-def _check_key(name: str, body: "dict[Any, Any]", key: int, rule: "Rule") -> None:
+def _check_key(name: str, body: "dict[Any, Any]", path: "tuple[int, ...]", rule: "Rule") -> None:
+    """`path`: the keys from the frame's body on, of which the last is of `body`."""
     what, required, kind_of, least, most = rule
+    key = path[-1]
     if key not in body:
         if required:
-            raise FrameError(f"{name}: key {key} ({what}) is missing")
+            raise FrameError(f"{name}: key {key} ({what}) is missing", path=path)
     elif not _fits(body[key], kind_of, least, most):
-        raise FrameError(f"{name}: key {key} ({what}) is not {_wanted(kind_of, least, most)}")
+        raise FrameError(f"{name}: key {key} ({what}) is not {_wanted(kind_of, least, most)}", path=path)
 
 
 def _wanted(kind_of: str, least: int, most: int) -> str:

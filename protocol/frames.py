@@ -306,11 +306,17 @@ def pack(kind: int, t_us: int, body: "Any") -> bytes:
 
 
 def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
-    """(kind, t_us, body) of a plaintext. FrameError: which key is missing, or wrong in type or range."""
-    kind, t_us, body = unpack_down(plaintext)
-    from protocol import frame_schema
+    """(kind, t_us, body) of a plaintext. FrameError: which key is missing, or wrong in type or range, and at
+    which offset."""
+    from protocol import frame_schema, places
 
-    frame_schema.check(kind, body)
+    try:
+        kind, t_us, body = unpack_down(plaintext)
+        frame_schema.check(kind, body)
+    except FrameError as e:
+        if e.path is not None:
+            e.offset = places.place(plaintext, places.body_of(plaintext), e.path)
+        raise
     return kind, t_us, body
 
 
@@ -327,21 +333,21 @@ def unpack_down(plaintext: bytes) -> "tuple[int, int, Any]":
     if not is_uint(kind):
         raise FrameError("the kind is not an unsigned integer", 1)
     if not is_uint(t_us) or t_us >= T_END:
-        raise FrameError("t_us is not an unsigned integer below 2^53")
+        raise FrameError("t_us is not an unsigned integer below 2^53", 1 + len(cbor.head(0, kind)))
     if kind == KIND_ACK:
         _check_ack(body)
     elif KIND_TIME_DOWN <= kind <= KIND_UNPAIR and not is_map(body):
-        raise FrameError("the body is not a map")
+        raise FrameError("the body is not a map", path=())
     elif kind == KIND_TIME_DOWN and not is_uint(body.get(TIME_TOKEN)):
-        raise FrameError("time_down: key 1 (token) is not an unsigned integer")
+        raise FrameError("time_down: key 1 (token) is not an unsigned integer", path=(TIME_TOKEN,))
     return kind, t_us, body
 
 
 def _check_ack(body: "Any") -> None:
     if not is_list(body) or len(body) != 2 or not is_uint(body[0]):
-        raise FrameError("ack: not an array of boot index and ranges")
+        raise FrameError("ack: not an array of boot index and ranges", path=())
     if not is_ranges(body[1], 2):
-        raise FrameError("ack: the ranges are not ascending [first, count] within 32 bits")
+        raise FrameError("ack: the ranges are not ascending [first, count] within 32 bits", path=())
 
 
 def lane(kind: int, body: "Any") -> int:

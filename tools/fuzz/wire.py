@@ -104,6 +104,7 @@ class Frames:
         """The frame, or why it is none. What unpacks packs to the same bytes."""
         frame, why = attempt(len(data), frames.unpack, data)
         if why:
+            expect("@" in why, "a refusal without an offset")
             return why
         kind, t_us, body = frame
         expect(cbor.dumps([kind, t_us, body]) == data, "it packs otherwise")
