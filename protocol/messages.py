@@ -165,31 +165,49 @@ _HELLO_BODY = ((1, "version", 0), (2, "node_id", 8), (3, "nonce", 16), (4, "conn
 
 
 def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
-    """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong.
+    """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong, and where it is.
 
     hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id,
     enc, nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal:
     version, code, versions (a list or None). solicit: version.
     """
-    kind, fields = _clear(message)
-    if kind != MSG_HELLO:
-        return kind, _fields_of(kind, fields)
+    from protocol import places
+
+    try:
+        kind, fields = _clear(message)
+        return kind, _hello_of(message, fields) if kind == MSG_HELLO else _fields_of(kind, fields)
+    except HelloError as e:
+        if e.path is not None:
+            e.offset = places.place(message, 0, e.path)
+        raise
+
+
+def _hello_of(message: bytes, fields: "dict[Any, Any]") -> "dict[str, Any]":
+    from protocol import places
+
     body = fields.get(1)
     if not isinstance(body, bytes):
-        raise HelloError("hello: key 1 (body) is not a byte string")
-    named = parse_hello_body(body)
+        raise HelloError("hello: key 1 (body) is not a byte string", path=(1,))
+    try:
+        named = parse_hello_body(body)
+    except HelloError as e:
+        if e.path is not None:
+            e.path = (1,) + e.path
+        elif e.offset is not None:
+            e.offset += cbor.read_head(message, places.place(message, 0, (1,)))[2]
+        raise
     if not is_bytes(fields.get(2), 16):
-        raise HelloError("hello: key 2 (tag) is not 16 bytes")
+        raise HelloError("hello: key 2 (tag) is not 16 bytes", path=(2,))
     named["body"] = body
     named["tag"] = fields[2]
-    return kind, named
+    return named
 
 
 def parse_down(message: bytes) -> "tuple[int, dict[str, Any]]":
     """`parse_clear` for a node, which takes no hello."""
     kind, fields = _clear(message)
     if kind == MSG_HELLO:
-        raise HelloError("a node takes no hello")
+        raise HelloError("a node takes no hello", 0)
     return kind, _fields_of(kind, fields)
 
 
@@ -197,9 +215,9 @@ def _clear(message: bytes) -> "tuple[int, dict[Any, Any]]":
     fields = _map(message)
     kind = fields.get(0)
     if not is_uint(kind):
-        raise HelloError("key 0 is not the type of a clear message")
+        raise HelloError("key 0 is not the type of a clear message", path=(0,))
     if kind not in MSG_NAMES:
-        raise HelloError("clear message of type %d" % kind, None, "unknown_message")
+        raise HelloError("clear message of type %d" % kind, None, "unknown_message", path=(0,))
     return kind, fields
 
 
@@ -213,7 +231,7 @@ def _fields_of(kind: int, fields: "dict[Any, Any]") -> "dict[str, Any]":
     if kind == MSG_REFUSAL:
         named["versions"] = fields.get(3)
         if 3 in fields and not _are_versions(fields[3]):
-            raise HelloError("refusal: key 3 (versions) is not a list of versions, ascending")
+            raise HelloError("refusal: key 3 (versions) is not a list of versions, ascending", path=(3,))
     return named
 
 
@@ -226,26 +244,28 @@ def parse_hello_body(body: bytes) -> "dict[str, Any]":
     fields = _map(body)
     versions = fields.get(7, [fields.get(1)])
     if not _are_versions(versions) or versions[0] != fields.get(1):
-        raise HelloError("hello body: keys 1 and 7 (versions) are not the versions spoken, ascending")
+        raise HelloError(
+            "hello body: keys 1 and 7 (versions) are not the versions spoken, ascending", path=(7,)
+        )
     common_version(versions)
     named = _named("hello body", fields, _HELLO_BODY)
     named["versions"] = versions
     if not 1 <= named["conn"] < _U32_END:
-        raise HelloError("hello body: key 4 (conn) is not from 1 to 2^32 - 1")
+        raise HelloError("hello body: key 4 (conn) is not from 1 to 2^32 - 1", path=(4,))
     boots = fields.get(5)
     if not is_list(boots) or not 1 <= len(boots) <= MAX_BOOTS:
-        raise HelloError(f"hello body: key 5 (boots) is not a list of 1 to {MAX_BOOTS}")
+        raise HelloError(f"hello body: key 5 (boots) is not a list of 1 to {MAX_BOOTS}", path=(5,))
     newer = None
     for boot in boots:
         boot_id = _check_boot(boot)
         if newer is not None and boot_id[:4] >= newer[:4]:
-            raise HelloError("hello body: the boots are not newest first")
+            raise HelloError("hello body: the boots are not newest first", path=(5,))
         newer = boot_id
     named["boots"] = boots
     named["keys"] = None
     if 6 in fields:
         if not is_bytes_list(fields[6], (32, 32)):
-            raise HelloError("hello body: key 6 (keys) is not two public keys")
+            raise HelloError("hello body: key 6 (keys) is not two public keys", path=(6,))
         named["keys"] = tuple(fields[6])
     return named
 
@@ -259,7 +279,7 @@ def common_version(versions: "list[int]") -> int:
 
 
 def _unknown_version(what: str, said: "Any") -> HelloError:
-    return HelloError(f"{what}: protocol version {said}", None, "unknown_version", REFUSE_VERSION)
+    return HelloError(f"{what}: protocol version {said}", None, "unknown_version", REFUSE_VERSION, (1,))
 
 
 def _are_versions(value: "Any") -> bool:
@@ -275,20 +295,24 @@ def _are_versions(value: "Any") -> bool:
 
 def _check_boot(boot: "Any") -> bytes:
     if not is_list(boot) or len(boot) != 4:
-        raise HelloError("hello body: a boot is not [boot id, headers, next, held ranges]")
+        raise HelloError("hello body: a boot is not [boot id, headers, next, held ranges]", path=(5,))
     boot_id, headers, next_seq, ranges = boot
     if not is_bytes(boot_id, 12):
-        raise HelloError("hello body: a boot id is not 12 bytes")
+        raise HelloError("hello body: a boot id is not 12 bytes", path=(5,))
     if not is_list(headers) or len(headers) > MAX_HEADERS:
-        raise HelloError(f"hello body: the headers of a boot are not a list of at most {MAX_HEADERS}")
+        raise HelloError(
+            f"hello body: the headers of a boot are not a list of at most {MAX_HEADERS}", path=(5,)
+        )
     if not all(is_bytes_list(header, (8, 32, 32)) for header in headers):
-        raise HelloError("hello body: a header is not [agent id, enc, wrapped key]")
+        raise HelloError("hello body: a header is not [agent id, enc, wrapped key]", path=(5,))
     if not is_uint(next_seq) or next_seq > _U32_END:
-        raise HelloError("hello body: a next sequence number is not within 32 bits")
+        raise HelloError("hello body: a next sequence number is not within 32 bits", path=(5,))
     if not is_ranges(ranges, 2) or len(ranges) > MAX_RANGES:
-        raise HelloError(f"hello body: the held ranges are not at most {MAX_RANGES} ascending [first, count]")
+        raise HelloError(
+            f"hello body: the held ranges are not at most {MAX_RANGES} ascending [first, count]", path=(5,)
+        )
     if ranges and ranges[-1][0] + ranges[-1][1] > next_seq:
-        raise HelloError("hello body: a held range goes beyond the next sequence number")
+        raise HelloError("hello body: a held range goes beyond the next sequence number", path=(5,))
     return boot_id
 
 
@@ -310,8 +334,8 @@ def _named(
         value = fields.get(key)
         if length == 0:
             if not is_uint(value):
-                raise HelloError(f"{what}: key {key} ({name}) is not an unsigned integer")
+                raise HelloError(f"{what}: key {key} ({name}) is not an unsigned integer", path=(key,))
         elif not is_bytes(value, length):
-            raise HelloError(f"{what}: key {key} ({name}) is not {length} bytes")
+            raise HelloError(f"{what}: key {key} ({name}) is not {length} bytes", path=(key,))
         named[name] = value
     return named

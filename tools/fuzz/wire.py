@@ -138,6 +138,7 @@ class Messages:
             return why or "=" + shown(parts)
         found, why = attempt(len(data), messages.parse_clear, data)
         if why:
+            expect("@" in why, "a refusal without an offset")
             _, again = attempt(len(data), messages.parse_hello_body, data)
             return why + " " + again
         expect(sort == messages.SORT_CLEAR, "a clear message that does not look like one")
