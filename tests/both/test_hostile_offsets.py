@@ -89,9 +89,9 @@ MESSAGES = (
     (messages.hello(cbor.dumps(BODY), bytes(15)), len(hello(BODY)) - 17, "tag"),
     (messages.hello(cbor.dumps(BODY)[:-1], bytes(16)), None, "not CBOR"),
     (hello(without(BODY, 4)), 4, "key 4"),
-    (hello(without(BODY, 4, 0)), 6 + 33, "key 4"),
-    (hello(without(BODY, 5, [])), 6 + 35, "key 5"),
-    (hello(without(BODY, 5, [BOOT, BOOT])), 6 + 35, "newest first"),
+    (hello(without(BODY, 4, 0)), 6 + 32, "key 4"),
+    (hello(without(BODY, 5, [])), 6 + 34, "key 5"),
+    (hello(without(BODY, 5, [BOOT, BOOT])), 6 + 34, "newest first"),
 )
 
 
