@@ -117,7 +117,7 @@ BAD = [
         16,
         "cannot hold 9 predicted samples",
     ),
-    (cbor.dumps([7, 0, {1: [[0, 5, 1], [4, 1, 1]]}]), 6, "ascending"),
+    (cbor.dumps([7, 0, {1: [[0, 5, 1], [4, 1, 1]]}]), 5, "ascending"),
     (cbor.dumps([1, 0]), 3, "is missing"),
     (bytes.fromhex("830300a1011900ff"), 5, "shortest"),
     (bytes.fromhex("830300a202000100"), 6, "out of order"),

@@ -11,9 +11,6 @@ from tools.dissect.walker import Problem, Walker
 UNKNOWN_CLEAR = "any"
 """The rule of a clear message whose type this version does not know."""
 
-# What of a sound structure a frame may still have wrong: ranges that overlap, boots stated twice.
-FRAME_LISTS = ("acked", "losses", "evidence", "earlier-boots")
-
 
 def take_item_apart(
     data: bytes, rule: str, keys: Keys, places: "Sequence[int]" = ()
@@ -65,7 +62,7 @@ def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
     try:
         kind, _, body = frames.unpack(part.data)
     except ProtocolError as error:
-        _refused(part, walker, next((name for name in FRAME_LISTS if name in walker.places), ""), error)
+        _refused(part, walker, "", error)
         return
     if kind in (frames.KIND_COMMAND, frames.KIND_CONFIG):
         part.facts.append(_authority(kind, body))
