@@ -56,6 +56,14 @@ def test_rfc7748_vectors():
             assert run(shared(scalar, u)) == expected
 
 
+def test_a_thousand_rounds():
+    """RFC 7748 §5.2: k and u fed back; the result after one round is in VECTORS."""
+    k = u = b"\x09" + bytes(31)
+    for _ in range(1000):
+        k, u = run(x25519.shared_steps(k, u)), k
+    assert k == h("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51")
+
+
 def test_diffie_hellman_of_rfc7748():
     for public, shared in both():
         assert run(public(ALICE[0])) == ALICE[1]

@@ -27,9 +27,15 @@ BOOT_ID = bytes.fromhex("0000002a") + bytes(range(8))
 EXTERNAL_AAD = cbor2.dumps([1, 0, BOOT_ID], canonical=True)
 
 
-def on_vm(micropython: VM, *requests: list[Any]) -> list[Any]:
+@pytest.fixture(params=["micropython", "micropython32"])
+def vm(request: pytest.FixtureRequest) -> VM:
+    """Each of the two, one with the words of an ESP32."""
+    return request.getfixturevalue(request.param)
+
+
+def on_vm(vm: VM, *requests: list[Any]) -> list[Any]:
     text = json.dumps([[one.hex() if isinstance(one, bytes) else one for one in r] for r in requests])
-    result = micropython("tests/protocol/vm_peer.py", stdin=text)
+    result = vm("tests/protocol/vm_peer.py", stdin=text)
     assert result.returncode == 0, result.stdout + result.stderr
     return json.loads(result.stdout)
 
@@ -70,8 +76,8 @@ def cases() -> list[tuple[int, bytes]]:
     return [(seq, rng.randbytes(n)) for seq, n in zip(sequence, sizes, strict=True)]
 
 
-def test_cwt_opens_what_the_vm_seals(micropython: VM) -> None:
-    sealed = on_vm(micropython, *[["seal_frame", K, BOOT_ID, seq, plaintext] for seq, plaintext in cases()])
+def test_cwt_opens_what_the_vm_seals(vm: VM) -> None:
+    sealed = on_vm(vm, *[["seal_frame", K, BOOT_ID, seq, plaintext] for seq, plaintext in cases()])
     here = BootKeys(K, BOOT_ID)
     cose = COSE.new()
     for (seq, plaintext), text in zip(cases(), sealed, strict=True):
@@ -83,7 +89,7 @@ def test_cwt_opens_what_the_vm_seals(micropython: VM) -> None:
             cose.decode(with_full_iv(message), cose_key(), external_aad=EXTERNAL_AAD + b"\0")
 
 
-def test_the_vm_opens_what_cwt_seals(micropython: VM) -> None:
+def test_the_vm_opens_what_cwt_seals(vm: VM) -> None:
     cose = COSE.new()
     requests: list[list[Any]] = []
     for seq, plaintext in cases():
@@ -99,11 +105,11 @@ def test_the_vm_opens_what_cwt_seals(micropython: VM) -> None:
         sealed = cbor2.dumps([protected, {6: piv}, ciphertext])
         assert BootKeys(K, BOOT_ID).open(sealed) == (seq, plaintext)
         requests.append(["open_frame", K, BOOT_ID, sealed])
-    opened = on_vm(micropython, *requests)
+    opened = on_vm(vm, *requests)
     assert [(seq, bytes.fromhex(plaintext)) for seq, plaintext in opened] == cases()
 
 
-def test_hello_tags_agree(micropython: VM) -> None:
+def test_hello_tags_agree(vm: VM) -> None:
     bodies = [b"", b"x", bytes(64), bytes(300)]
-    tags = on_vm(micropython, *[["hello_tag", K, BOOT_ID, body] for body in bodies])
+    tags = on_vm(vm, *[["hello_tag", K, BOOT_ID, body] for body in bodies])
     assert [bytes.fromhex(tag) for tag in tags] == [BootKeys(K, BOOT_ID).hello_tag(body) for body in bodies]

@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import cbor2
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
@@ -58,9 +59,15 @@ BOOT_INFO = ["vitalwire/1 boot", NODE.id, AGENT.id, BOOT_ID]
 DOWN_INFO = ["vitalwire/1 down", AGENT.id, NODE.id, BOOT_ID, NONCE]
 
 
-def on_vm(micropython: VM, *request: Any) -> Any:
+@pytest.fixture(params=["micropython", "micropython32"])
+def vm(request: pytest.FixtureRequest) -> VM:
+    """Each of the two, one with the words of an ESP32."""
+    return request.getfixturevalue(request.param)
+
+
+def on_vm(vm: VM, *request: Any) -> Any:
     text = json.dumps([[one.hex() if isinstance(one, bytes) else one for one in request]])
-    result = micropython("tests/protocol/vm_peer.py", stdin=text)
+    result = vm("tests/protocol/vm_peer.py", stdin=text)
     assert result.returncode == 0, result.stdout + result.stderr
     return json.loads(result.stdout)[0]
 
@@ -82,25 +89,23 @@ def nonce_of(iv: bytes, counter: int) -> bytes:
     return (int.from_bytes(iv, "big") ^ counter).to_bytes(13, "big")
 
 
-def test_pyhpke_opens_a_boot_header_of_the_vm(micropython: VM) -> None:
-    made = on_vm(micropython, "wrap", K, BOOT_ID, *NODE.secrets, AGENT.id, AGENT.x_pub, os.urandom(32))
+def test_pyhpke_opens_a_boot_header_of_the_vm(vm: VM) -> None:
+    made = on_vm(vm, "wrap", K, BOOT_ID, *NODE.secrets, AGENT.id, AGENT.x_pub, os.urandom(32))
     enc, wrapped = [bytes.fromhex(one) for one in made]
     ctx = AGENT.receive(enc, NODE, BOOT_INFO)
     assert wrapping(ctx).decrypt(bytes(13), wrapped, b"") == K
 
 
-def test_the_vm_opens_a_boot_header_of_pyhpke(micropython: VM) -> None:
+def test_the_vm_opens_a_boot_header_of_pyhpke(vm: VM) -> None:
     enc, ctx = NODE.send(AGENT, BOOT_INFO)
     wrapped = wrapping(ctx).encrypt(bytes(13), K, b"")
-    opened = on_vm(micropython, "unwrap", enc, wrapped, BOOT_ID, *AGENT.secrets, NODE.id, NODE.x_pub)
+    opened = on_vm(vm, "unwrap", enc, wrapped, BOOT_ID, *AGENT.secrets, NODE.id, NODE.x_pub)
     assert bytes.fromhex(opened) == K
 
 
-def test_pyhpke_opens_a_downlink_of_the_vm(micropython: VM) -> None:
+def test_pyhpke_opens_a_downlink_of_the_vm(vm: VM) -> None:
     texts = [b"first", b"", os.urandom(180)]
-    made = on_vm(
-        micropython, "down_send", *AGENT.secrets, NODE.id, NODE.x_pub, BOOT_ID, NONCE, os.urandom(32), *texts
-    )
+    made = on_vm(vm, "down_send", *AGENT.secrets, NODE.id, NODE.x_pub, BOOT_ID, NONCE, os.urandom(32), *texts)
     enc, *messages = [bytes.fromhex(one) for one in made]
     cipher, iv, aad = down_cipher(NODE.receive(enc, AGENT, DOWN_INFO))
     for counter, (text, message) in enumerate(zip(texts, messages, strict=True)):
@@ -109,7 +114,7 @@ def test_pyhpke_opens_a_downlink_of_the_vm(micropython: VM) -> None:
         assert cipher.decrypt(nonce_of(iv, counter), ciphertext, aad) == text
 
 
-def test_the_vm_opens_a_downlink_of_pyhpke(micropython: VM) -> None:
+def test_the_vm_opens_a_downlink_of_pyhpke(vm: VM) -> None:
     enc, ctx = AGENT.send(NODE, DOWN_INFO)
     cipher, iv, aad = down_cipher(ctx)
     texts = [b"first", b"", os.urandom(180)]
@@ -120,15 +125,13 @@ def test_the_vm_opens_a_downlink_of_pyhpke(micropython: VM) -> None:
         )
         for i, text in enumerate(texts)
     ]
-    opened = on_vm(
-        micropython, "down_receive", enc, *NODE.secrets, AGENT.id, AGENT.x_pub, BOOT_ID, NONCE, *messages
-    )
+    opened = on_vm(vm, "down_receive", enc, *NODE.secrets, AGENT.id, AGENT.x_pub, BOOT_ID, NONCE, *messages)
     assert [bytes.fromhex(one) for one in opened] == texts
 
 
-def test_cryptography_verifies_an_attestation_of_the_vm(micropython: VM) -> None:
+def test_cryptography_verifies_an_attestation_of_the_vm(vm: VM) -> None:
     plaintexts = [b"one", b"two", b"three"]
-    first, count, root, signature = on_vm(micropython, "attestation", *NODE.secrets, BOOT_ID, *plaintexts)
+    first, count, root, signature = on_vm(vm, "attestation", *NODE.secrets, BOOT_ID, *plaintexts)
     root = bytes.fromhex(root)
     message = cbor2.dumps(["vitalwire/1 attest", NODE.id, BOOT_ID, first, count, root])
     Ed25519PublicKey.from_public_bytes(NODE.ed_pub).verify(bytes.fromhex(signature), message)
@@ -143,9 +146,9 @@ def test_cryptography_verifies_an_attestation_of_the_vm(micropython: VM) -> None
     assert root == digest(b"\1" + digest(b"\1" + leaves[0] + leaves[1]) + leaves[2])
 
 
-def test_the_vm_verifies_signatures_of_cryptography(micropython: VM) -> None:
+def test_the_vm_verifies_signatures_of_cryptography(vm: VM) -> None:
     message = os.urandom(100)
     signature = NODE.ed.sign(message)
-    assert on_vm(micropython, "verify", NODE.ed_pub, message, signature) is True
-    assert on_vm(micropython, "verify", NODE.ed_pub, message + b"\0", signature) is False
-    assert on_vm(micropython, "verify", AGENT.ed_pub, message, signature) is False
+    assert on_vm(vm, "verify", NODE.ed_pub, message, signature) is True
+    assert on_vm(vm, "verify", NODE.ed_pub, message + b"\0", signature) is False
+    assert on_vm(vm, "verify", AGENT.ed_pub, message, signature) is False
