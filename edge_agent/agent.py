@@ -12,6 +12,7 @@ from edge_agent import keys, status
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
+from edge_agent.errands import Errands, Runner
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.links.ports import plugged_in
 from edge_agent.links.serial import SerialLink
@@ -26,6 +27,7 @@ log = logging.getLogger("vitalwire.agent")
 TICK_S = 0.05
 STATUS_EVERY_S = 1.0
 LOOK_FOR_PORTS_S = 2.0
+ERRANDS_S = 0.25
 # On the way out: how long the disk may take for what is in hand, and the collector for its receipts.
 LAST_COMMIT_S = 5.0
 LAST_RECEIPTS_S = 2.0
@@ -95,6 +97,8 @@ class Agent:
             raise
         self.ingest = Ingest(self.store, self.worker, config.commit_ms)
         self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
+        errands = Errands(config.errands)
+        self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -102,6 +106,7 @@ class Agent:
             self.ingest.run(),
             *self.delivery.tasks(),
             self._tick(),
+            self._errands(),
             self._report(),
         ]
         for link in self.config.links:
@@ -174,6 +179,24 @@ class Agent:
                 session.tick()
             self.delivery.tick()
             await asyncio.sleep(TICK_S)
+
+    async def _errands(self) -> None:
+        """What commands want of this agent; and what nodes are to be asked to spare it."""
+        while True:
+            try:
+                self.runner.step()
+            except (OSError, PeersError) as e:
+                log.warning("errands: %s", e)
+            self.hub.orders.tick()
+            ingest, flow = self.ingest, self.hub.flow
+            before = flow.level
+            if flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before:
+                log.warning("nodes are asked: %s", flow.level.name)
+            await asyncio.sleep(ERRANDS_S)
+
+    def _drop(self, node: bytes) -> None:
+        for session in self.sessions.values():
+            session.drop(node)
 
     # Status
 

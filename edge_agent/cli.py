@@ -1,5 +1,4 @@
-"""The agent's commands: `agent run`, `status`, `ledger`, `verify`, `keys`, `pair`. `tools.cli` mounts
-`commands`.
+"""The agent's commands; those about one node are in cli_nodes. `tools.cli` mounts `commands`.
 
 Modules that cost memory or time are imported where they are used: `agent run` keeps what it imports.
 """
@@ -10,20 +9,16 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
 from pathlib import Path
-from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 
 from edge_agent import config as configuration
-from edge_agent.config import Config, ConfigError, LinkConfig
+from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
+from edge_agent.commanding import config_option, fail, show, told
+from edge_agent.config import Config
 from protocol.errors import ProtocolError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 EXIT_FAILED = 1
 RETRY_STORE_S = 10.0
@@ -32,56 +27,15 @@ REWRITTEN = "the agent rewrites it once a second while it runs"
 UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, ProtocolError)
 
 
-def _fail(error: Exception | str) -> NoReturn:
-    raise click.ClickException(str(error))
-
-
-def _told(command: Callable[P, R]) -> Callable[P, R]:
-    """What a person can put right ends the command with one line, not with a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        from edge_agent.keys import KeyFileError
-        from edge_agent.links.ports import PortError
-        from edge_agent.lock import Locked
-        from edge_agent.pairing import PairingError
-        from edge_agent.peers import PeersError
-        from edge_agent.store.errors import StoreError
-
-        try:
-            return command(*args, **kwargs)
-        except (
-            ConfigError,
-            KeyFileError,
-            Locked,
-            PairingError,
-            PeersError,
-            PortError,
-            StoreError,
-            OSError,
-        ) as e:
-            _fail(e)
-
-    return wrapped
-
-
-_config_option = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The agent's TOML file; without it, the usual places, then the defaults.",
-)
-
-
 @click.group()
 def agent() -> None:
     """The edge agent: takes what nodes send, and passes it on."""
 
 
 @agent.command("run")
-@_config_option
+@config_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-@_told
+@told
 def run_command(config_path: Path | None, verbose: bool) -> None:
     """Run the agent until it is told to stop (Ctrl-C, SIGTERM)."""
     config = configuration.load(config_path)
@@ -119,9 +73,9 @@ async def _run(config: Config) -> None:
 
 
 @click.command("status")
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="The status file as it is.")
-@_told
+@told
 def status_command(config_path: Path | None, as_json: bool) -> None:
     """Show what the agent is doing. Exit status 1 when it is not running."""
     from edge_agent import status
@@ -130,8 +84,8 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     found = status.read(config.status)
     if found is None:
         if config.status.exists():
-            _fail(f"{config.status}: damaged, {REWRITTEN}")
-        _fail(f"no status at {config.status}: the agent has not run with this state directory")
+            fail(f"{config.status}: damaged, {REWRITTEN}")
+        fail(f"no status at {config.status}: the agent has not run with this state directory")
     now_ms = time.time_ns() // 1_000_000
     try:
         if as_json:
@@ -142,7 +96,7 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
             lines = list(status_lines(found, now_ms))
         stale = status.is_stale(found, now_ms)
     except UNEXPECTED as e:
-        _fail(f"{config.status}: damaged, {REWRITTEN} ({type(e).__name__}: {e})")
+        fail(f"{config.status}: damaged, {REWRITTEN} ({type(e).__name__}: {e})")
     for line in lines:
         click.echo(line)
     if stale:
@@ -150,9 +104,9 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
 
 
 @click.command("ledger")
-@_config_option
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@_told
+@told
 def ledger_command(config_path: Path | None, as_json: bool) -> None:
     """Account for every frame: produced = delivered + pending + evicted + lost.
 
@@ -165,16 +119,16 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
     config = configuration.load(config_path)
     if not config.store.exists():
-        _fail(f"no store at {config.store}: the agent has not run with this state directory")
+        fail(f"no store at {config.store}: the agent has not run with this state directory")
     why = damage(config.store)
     if why is not None:
-        _fail(f"{config.store}: damaged: {why} (vitalwire agent run sets it aside)")
+        fail(f"{config.store}: damaged: {why} (vitalwire agent run sets it aside)")
     try:
         found = ledger(config.store)
     except UNEXPECTED as e:
-        _fail(f"{config.store}: damaged: its rows contradict each other ({type(e).__name__}: {e})")
+        fail(f"{config.store}: damaged: its rows contradict each other ({type(e).__name__}: {e})")
     except sqlite3.DatabaseError as e:
-        _fail(f"{config.store}: cannot be read: {e} (vitalwire verify says more)")
+        fail(f"{config.store}: cannot be read: {e} (vitalwire verify says more)")
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
     else:
@@ -187,8 +141,8 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
 
 @click.command("verify")
-@_config_option
-@_told
+@config_option
+@told
 def verify_command(config_path: Path | None) -> None:
     """Prove the store: chain, signatures, Merkle roots, receipts, attestations.
 
@@ -212,10 +166,10 @@ def keys_group() -> None:
 
 
 @keys_group.command("new")
-@_config_option
+@config_option
 @click.option("--role", type=click.Choice(["agent", "collector"]), default="agent", show_default=True)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@_told
+@told
 def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     """Make new keys in PATH (NAME.key; NAME.pub goes beside it), by default the agent's own.
 
@@ -228,13 +182,13 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     identity = keys.create(path, role)
     click.echo(f"secret  {path}")
     click.echo(f"public  {keys.public_path(path)}")
-    _show(role, identity.fingerprint)
+    show(role, identity.fingerprint)
 
 
 @keys_group.command("show")
-@_config_option
+@config_option
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@_told
+@told
 def keys_show(config_path: Path | None, path: Path | None) -> None:
     """Show the fingerprint of a .key or .pub file; without PATH, of the agent, its collector and its paired
     nodes.
@@ -246,46 +200,17 @@ def keys_show(config_path: Path | None, path: Path | None) -> None:
         known = (
             keys.load_public(path) if path.suffix == ".pub" else keys.PublicKeys(*keys.load(path).public())
         )
-        _show(path.name, known.fingerprint)
+        show(path.name, known.fingerprint)
         return
     config = configuration.load(config_path)
-    _show("agent", keys.PublicKeys(*keys.load(config.key).public()).fingerprint)
+    show("agent", keys.PublicKeys(*keys.load(config.key).public()).fingerprint)
     if config.collector is not None:
-        _show("collector", keys.load_public(config.collector).fingerprint)
+        show("collector", keys.load_public(config.collector).fingerprint)
     peers = Peers(config.peers)
     for node in peers.ids():
         found = peers.lookup(node)
         if found is not None:
-            _show("node", found.fingerprint)
-
-
-def _show(role: str, fingerprint: bytes) -> None:
-    from protocol.identity import fingerprint_text
-
-    click.echo(f"{role}  {fingerprint[:8].hex()}  fingerprint {fingerprint_text(fingerprint)}")
-
-
-@click.command("pair")
-@_config_option
-@click.option("--port", required=True, help="The node's serial port, or a pyserial URL.")
-@click.option("--baud", type=int, default=115200, show_default=True)
-@click.option("--yes", is_flag=True, help="Do not ask: the right node is on that cable.")
-@_told
-def pair_command(config_path: Path | None, port: str, baud: int, yes: bool) -> None:
-    """Pair with the node on a serial port: exchange public keys over the cable."""
-    from edge_agent import keys
-    from edge_agent.pairing import exchange
-    from edge_agent.peers import Peers
-
-    config = configuration.load(config_path)
-    identity = keys.load_or_create(config.key, "agent")
-    peers = Peers(config.peers)
-    node = exchange(LinkConfig(port, baud), identity)
-    _show("node", node.fingerprint)
-    if not yes and peers.lookup(node.id) is None:
-        click.confirm("Is that the fingerprint of your node?", abort=True)
-    new = peers.add(node)
-    click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
+            show("node", found.fingerprint)
 
 
 commands: list[click.Command] = [
@@ -295,4 +220,6 @@ commands: list[click.Command] = [
     verify_command,
     keys_group,
     pair_command,
+    unpair_command,
+    identify_command,
 ]

@@ -83,6 +83,11 @@ class Config:
         return self.state_dir / "agent.db"
 
     @property
+    def errands(self) -> Path:
+        """What commands want of the agent that runs."""
+        return self.state_dir / "errands"
+
+    @property
     def peers(self) -> Path:
         """The file of paired nodes' public keys."""
         return self.state_dir / "peers.json"

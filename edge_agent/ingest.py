@@ -54,6 +54,7 @@ class Ingest:
         self._worker = worker
         self._commit_s = commit_ms / 1000
         self._pending: list[tuple[Item, Done | None]] = []
+        self._committing = 0
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,6 +70,11 @@ class Ingest:
         self._idle.clear()
         self._some.set()
 
+    @property
+    def backlog(self) -> int:
+        """How many items are not committed yet."""
+        return len(self._pending) + self._committing
+
     async def run(self) -> None:
         """Commit for ever. StoreCorrupt ends it: the store has to be opened anew."""
         while True:
@@ -83,6 +89,7 @@ class Ingest:
     async def _commit(self) -> None:
         group, self._pending = self._pending, []
         self._some.clear()
+        self._committing = len(group)
         try:
             outcomes = await self._worker.run(self._store.commit, [item for item, _ in group])
         except StoreUnwritable as e:
@@ -93,10 +100,12 @@ class Ingest:
             self.refused += len(group) - len(kept)
             self._pending = kept + self._pending
             self._idle.set()
+            self._committing = 0
             await asyncio.sleep(REFUSED_PAUSE_S)
             if self._pending:
                 self._some.set()
             return
+        self._committing = 0
         if self.problem is not None:
             log.info("%s: the disk takes writes again", self._store.path)
         self.problem = None

@@ -28,10 +28,11 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edge_agent.hearsay import Heard, Rest, Statement, Summary, agreed, joined, rest
 from edge_agent.ranges import Ranges
+from edge_agent.readable import readable
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, connect
 from protocol import cbor
 
@@ -186,17 +187,6 @@ class Ledger:
                 for code, detail, at_ms in self.statements
             ],
         }
-
-
-def readable(value: Any) -> Any:
-    """The same value with bytes as hex and text keys, for JSON."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(readable(k)): readable(v) for k, v in cast("dict[Any, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [readable(item) for item in cast("list[Any]", value)]
-    return value
 
 
 def account(

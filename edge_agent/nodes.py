@@ -2,8 +2,10 @@
 run.
 """
 
+from collections import deque
 from typing import Any
 
+from edge_agent import seen
 from edge_agent.clockfit import ClockFit, Fix
 from edge_agent.hearsay import Summary
 from edge_agent.store.items import Entry, Frame, Said
@@ -15,38 +17,8 @@ from protocol.errors import FrameError
 CLOCK_ENTRY_MS = 60_000
 ENTRY_CLOCK = 2
 
-SOURCE_NAMES = {None: "sensor", frames.SRC_REPLAY: "replay", frames.SRC_SYNTHETIC: "synthetic"}
-RESET_NAMES = {
-    frames.RESET_UNKNOWN: "unknown",
-    frames.RESET_POWER_ON: "power on",
-    frames.RESET_HARD: "hard",
-    frames.RESET_WATCHDOG: "watchdog",
-    frames.RESET_DEEP_SLEEP: "deep sleep",
-    frames.RESET_SOFT: "soft",
-    frames.RESET_BROWN_OUT: "brown-out",
-}
-VITALS_FLAGS = {
-    frames.VITALS_LEAD_OFF: "lead off",
-    frames.VITALS_NO_FINGER: "no finger",
-    frames.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
-    frames.VITALS_ECG_SETTLING: "ECG settling",
-    frames.VITALS_PPG_SETTLING: "PPG settling",
-}
-STATUS_NAMES = {
-    frames.STATUS_HEAP_FREE: "heap_free",
-    frames.STATUS_HEAP_LOW: "heap_free_min",
-    frames.STATUS_LATE: "late_samples",
-    frames.STATUS_MISSED: "missed_samples",
-    frames.STATUS_JITTER_US: "worst_jitter_us",
-    frames.STATUS_UPTIME_S: "uptime_s",
-    frames.STATUS_OUTBOX_FRAMES: "outbox_frames",
-    frames.STATUS_OUTBOX_BYTES: "outbox_bytes",
-    frames.STATUS_EVICTED: "evicted",
-    frames.STATUS_REJECTED: "downlink_rejected",
-    frames.STATUS_RESENT: "resent",
-    frames.STATUS_BUS_ERRORS: "bus_errors",
-    frames.STATUS_NEXT_SEQ: "next_seq",
-}
+# So many of a node's newest events are shown.
+EVENTS = 20
 
 
 def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int, Any] | None]:
@@ -92,6 +64,10 @@ class NodeView:
         self.about: dict[str, Any] = {}
         self.vitals: dict[str, Any] = {}
         self.status: dict[str, Any] = {}
+        self.blood_pressure: dict[str, Any] | None = None
+        self.crash: dict[str, Any] | None = None
+        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
+        self.alarms: dict[tuple[bytes, int], dict[str, Any]] = {}
         self.sources: set[str] = set()
         self.malformed = 0
         self._newest: dict[int, tuple[bytes, int]] = {}
@@ -99,31 +75,47 @@ class NodeView:
         self._clock_boot: bytes | None = None
         self._noted: tuple[int, int] | None = None
 
-    def said(self, boot: bytes, frame: tuple[int, int, Any] | None, received_ms: int) -> None:
-        """Take note of a frame; an older one than the last of its kind (a backlog) changes nothing."""
+    def said(
+        self, boot: bytes, frame: tuple[int, int, Any] | None, received_ms: int, past: bool = False
+    ) -> None:
+        """Take note of a frame; an older one than the last of its kind (a backlog) changes the list of events
+        only. `past`: it was made before the connection that it came on.
+        """
         self.heard_ms = received_ms
         if frame is None:
             self.malformed += 1
             return
         kind, t_us, body = frame
+        if kind == frames.KIND_EVENT:
+            self._event(boot, t_us, body, received_ms, past)
         if self._newest.get(kind, (b"", -1)) >= (boot, t_us):
             return
         self._newest[kind] = (boot, t_us)
         if kind == frames.KIND_VITALS:
-            self.vitals = _vitals(body)
+            self.vitals = seen.vitals(body)
             self.sources = {self.vitals["source"], self.vitals["ppg_source"]}
         elif kind == frames.KIND_STATUS:
-            self.status = {name: body[key] for key, name in STATUS_NAMES.items()}
-            self.status["reset_cause"] = RESET_NAMES.get(body[frames.STATUS_RESET_CAUSE], "unknown")
+            self.status = seen.status(body)
         elif kind == frames.KIND_BOOT:
-            self.about = {
-                "firmware": body[frames.BOOT_FIRMWARE],
-                "board": body[frames.BOOT_BOARD],
-                "input": body.get(frames.BOOT_INPUT),
-                "reset_cause": RESET_NAMES.get(body[frames.BOOT_RESET_CAUSE], "unknown"),
-                "parts": sorted({channel[1] for channel in body[frames.BOOT_CHANNELS]}),
-                "weak_entropy": body[frames.BOOT_ENTROPY] != frames.ENTROPY_STRONG,
-            }
+            self.about = seen.about(body)
+            self.alarms.clear()
+        elif kind == frames.KIND_BP:
+            self.blood_pressure = seen.blood_pressure(body) | {"received_ms": received_ms, "past": past}
+        elif kind == frames.KIND_LOG and body[frames.LOG_LEVEL] == frames.LOG_CRASH:
+            self.crash = seen.crash(body, boot) | {"received_ms": received_ms}
+
+    def _event(self, boot: bytes, t_us: int, body: dict[int, Any], received_ms: int, past: bool) -> None:
+        """Into the list; an alarm that has begun and not ended is current, unless it is past."""
+        told = seen.event(body, past)
+        told |= {"boot": int.from_bytes(boot[:4], "big"), "t_us": t_us, "received_ms": received_ms}
+        self.events.append(told)
+        number, state = body.get(frames.EVENT_ALARM), body.get(frames.EVENT_STATE)
+        if number is None:
+            return
+        if state == frames.STATE_ENDED:
+            self.alarms.pop((boot, number), None)
+        elif told["alarm"] and not told["past"] and state in (frames.STATE_BEGAN, frames.STATE_LATCHED):
+            self.alarms[boot, number] = told
 
     # Its clock
 
@@ -163,22 +155,3 @@ class NodeView:
             "echoes": self._clock.echoes,
             "steps": self._clock.steps,
         }
-
-
-def _vitals(body: dict[int, Any]) -> dict[str, Any]:
-    def scaled(key: int, divisor: int) -> float | None:
-        return body[key] / divisor if key in body else None
-
-    flags = body.get(frames.VITALS_FLAGS, 0)
-    return {
-        "hr_bpm": scaled(frames.VITALS_HR, 10),
-        "rr_ms": body.get(frames.VITALS_RR, []),
-        "spo2_pct": scaled(frames.VITALS_SPO2, 10),
-        "pulse_bpm": scaled(frames.VITALS_PULSE, 10),
-        "perfusion_pct": scaled(frames.VITALS_PI, 100),
-        "ecg_quality": body.get(frames.VITALS_ECG_QUALITY),
-        "ppg_quality": body.get(frames.VITALS_PPG_QUALITY),
-        "flags": [name for bit, name in VITALS_FLAGS.items() if flags & bit],
-        "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
-        "ppg_source": SOURCE_NAMES.get(body.get(frames.SOURCE_PPG), "unknown"),
-    }

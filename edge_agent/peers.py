@@ -55,14 +55,23 @@ class Peers:
                 f"node {keys.id.hex()} is paired with other keys",
                 "keys of a node never change; if this is a new node, remove the old entry first",
             )
-        nodes = {**self._nodes, keys.id: keys}
+        self._write({**self._nodes, keys.id: keys})
+        return True
+
+    def remove(self, node: bytes) -> bool:
+        """Durably forget a node; False when it was not paired."""
+        if self.lookup(node) is None:
+            return False
+        self._write({known: keys for known, keys in self._nodes.items() if known != node})
+        return True
+
+    def _write(self, nodes: dict[bytes, PublicKeys]) -> None:
         listed = [
             {"id": node.hex(), "ed25519": k.ed_pub.hex(), "x25519": k.x_pub.hex()}
             for node, k in sorted(nodes.items())
         ]
         write_atomically(self.path, json.dumps({"version": 1, "nodes": listed}, indent=1).encode() + b"\n")
         self._refresh()
-        return True
 
     def _refresh(self) -> None:
         try:

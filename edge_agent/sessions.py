@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from edge_agent.flow import NORMAL, FlowPolicy
 from edge_agent.ingest import Ingest
 from edge_agent.links.ports import PortError
 from edge_agent.links.serial import SerialLink
 from edge_agent.nodes import NodeView, item_of
+from edge_agent.orders import Orders
 from edge_agent.peers import Peers, PeersError
 from edge_agent.store.items import Count, Held, Hello, Outcome
-from protocol import messages
+from protocol import frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.identity import Identity
@@ -42,7 +44,8 @@ class Hub:
     """What all links share: paired nodes, the store's intake, views of the nodes, counts by cause.
 
     `rejected` counts since the store was made; `refused` are refusals that nodes sent us, by name; `unpaired`
-    are nodes that announced themselves, unverified.
+    are nodes that announced themselves, unverified; `carried`: what is of a later protocol, by sort, of
+    connections that are over. `flow`: what nodes are asked to spare us; `orders`: what they are to do.
     """
 
     def __init__(
@@ -64,6 +67,9 @@ class Hub:
         self.rejected = dict(counters)
         self.refused: dict[str, int] = {}
         self.unpaired: dict[bytes, tuple[str, int]] = {}
+        self.carried: dict[str, int] = {}
+        self.flow = FlowPolicy()
+        self.orders = Orders(ingest.add, self.now_ms, lambda: self.unix_us() // 1000)
         self.frames = 0
         self.wire_bytes = 0
         self._hellos = dict(hellos)
@@ -160,6 +166,7 @@ class LinkSession:
         self._echoes = 0
         self._solicited_at = 0
         self._pump_due = False
+        self._asked = NORMAL
 
     def _new_session(self) -> AgentSession:
         return AgentSession(self._hub.identity, self._hub.lookup, self._last_hello, os.urandom)
@@ -186,14 +193,25 @@ class LinkSession:
         """A new pipe: nothing of the old session holds. Ask whoever is there to say hello."""
         log.info("%s: open", self.port)
         self._link = link
-        self._session = self._new_session()
         self._hello = None
-        self._pings.clear()
         self.state, self.problem = "open", None
         self.opened_count += 1
+        self._begin_anew()
+        self._pump()
+
+    def _begin_anew(self) -> None:
+        for cause, n in self._session.unknown.items():
+            self._hub.carried[cause] = self._hub.carried.get(cause, 0) + n
+        self._session = self._new_session()
+        self._pings.clear()
         self._solicited_at = self._hub.now_ms()
         self._session.solicit()
-        self._pump()
+
+    def drop(self, node: bytes) -> None:
+        """That node is paired no longer: what it still says on this link is not for us."""
+        if self.node == node:
+            self._leave()
+            self._begin_anew()
 
     def closed(self, link: SerialLink, error: PortError, retry_s: float) -> None:
         """No pipe any more."""
@@ -230,11 +248,33 @@ class LinkSession:
             if now - self._solicited_at >= SOLICIT_AGAIN_MS:
                 self._solicited_at = now
                 self._session.solicit()
-        elif now >= self._ping_at:
-            self._ping(now)
+        else:
+            if now >= self._ping_at:
+                self._ping(now)
+            self._instruct()
         self._pump()
 
+    def _instruct(self) -> None:
+        """How much we can take, and what is to be done."""
+        if self._asked != self._hub.flow.level:
+            self._asked = self._hub.flow.level
+            self._session.flow(self._asked.waves, self._asked.bytes_s, self._asked.window)
+        if self._session.state != st.LIVE or self._hello is None:
+            return
+        node, boot = self._hello.node_id, self._hello.boots[0][0]
+        fix = self._hub.view(node).fix(self._hub.unix_us())
+        for order in self._hub.orders.due(node, boot, None if fix is None else fix.t_us):
+            if order.kind == frames.KIND_UNPAIR:
+                self._session.unpair(order.id)
+            else:
+                self._session.order(order.kind, order.body)
+
     # Within
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """What is of a later protocol, by sort, on this connection."""
+        return self._session.unknown
 
     @property
     def node(self) -> bytes | None:
@@ -294,6 +334,8 @@ class LinkSession:
             self._lives(unix_us)
         elif isinstance(event, ev.Announced):
             self._hub.announced(event.node_id, self.port, unix_us // 1000)
+            if self._hub.lookup(event.node_id) is None:
+                self.drop(event.node_id)
         elif isinstance(event, ev.Refused):
             name = messages.REFUSE_NAMES.get(event.code, "for a reason we do not know")
             self.last_refused = name
@@ -305,6 +347,7 @@ class LinkSession:
         self._hub.hello(event.node_id, int.from_bytes(newest[:4], "big"), event.conn)
         self._hub.unpaired.pop(event.node_id, None)
         self._hello = event
+        self._asked = NORMAL
         self._pings.clear()
         self._echoes = 0
         self._ping(self._hub.now_ms())
@@ -326,7 +369,9 @@ class LinkSession:
     def _frame(self, event: ev.FrameIn, unix_us: int) -> None:
         item, frame = item_of(event, unix_us // 1000)
         self._hub.counted(event.wire_bytes)
-        self._hub.view(event.node_id).said(event.boot_id, frame, unix_us // 1000)
+        self._hub.view(event.node_id).said(event.boot_id, frame, unix_us // 1000, event.past)
+        if frame is not None and frame[0] == frames.KIND_ANSWER:
+            self._hub.orders.answered(event.node_id, frame[2])
         session = self._session
 
         def committed(outcome: Outcome) -> None:

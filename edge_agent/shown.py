@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_agent.hearsay import UNBOUNDED
-from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row, readable
+from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
+from edge_agent.readable import readable
 from edge_agent.status import is_stale
 
 # No oscillator is so far off.
@@ -109,8 +110,13 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     for problem in (store["problem"], store["opening"]):
         if problem:
             yield f"  {problem}"
+    flow = status.get("flow", {})
+    if flow.get("level", "normal") != "normal":
+        yield f"nodes are asked: {flow['level']} ({flow['waiting_items']} items wait for the disk)"
     if status["rejected"]:
         yield f"refused: {_counts(status['rejected'])}"
+    if status.get("carried"):
+        yield f"of a later protocol, kept as it is: {_counts(status['carried'])}"
 
 
 def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
@@ -134,9 +140,33 @@ def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         parts.append("[" + ", ".join(sources) + "]")
     if parts:
         yield "  " + ", ".join(parts)
+    for alarm in node.get("alarms", ()):
+        if node["live"]:
+            value = f" at {alarm['value']}" if alarm["value"] is not None else ""
+            yield f"  ALARM ({alarm['priority']}): {alarm['event']}{value}"
+    pressure = node.get("blood_pressure")
+    if pressure:
+        yield f"  blood pressure: {_pressure(pressure)}"
+    crash = node.get("crash")
+    if crash:
+        yield f"  {_crash(crash)}"
     clock = node.get("clock")
     if clock:
         yield f"  clock: within {clock['bound_us'] / 1000:.1f} ms, {_rate(clock['rate_ppb'])}"
+
+
+def _pressure(pressure: Mapping[str, Any]) -> str:
+    if pressure["systolic_mmhg"] is None:
+        return f"no result: {pressure['result']}"
+    systolic, diastolic = pressure["systolic_mmhg"], pressure["diastolic_mmhg"]
+    source = "" if pressure["source"] == "sensor" else f" [{pressure['source']}]"
+    return f"{systolic:.0f}/{diastolic:.0f} mmHg, mean {pressure['mean_mmhg']:.0f}{source}"
+
+
+def _crash(crash: Mapping[str, Any]) -> str:
+    after = "" if crash["uptime_s"] is None else f" after {crash['uptime_s']} s"
+    cause = "" if crash["reset_cause"] is None else f" (reset: {crash['reset_cause']})"
+    return f"last crash: boot {crash['boot']}{after}{cause}: {crash['text'].splitlines()[-1]}"
 
 
 def _rate(ppb: int) -> str:

@@ -83,6 +83,14 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
         "wire_bytes": hub.wire_bytes,
         "rejected": dict(sorted(hub.rejected.items())),
         "refused_by_nodes": dict(sorted(hub.refused.items())),
+        "carried": _carried(agent),
+        "flow": {
+            "level": hub.flow.level.name,
+            "changes": hub.flow.changes,
+            "waiting_items": agent.ingest.backlog,
+            "calm_s": hub.flow.calm_s,
+        },
+        "orders_open": hub.orders.open,
         "unpaired": [
             {"node": node.hex(), "link": port, "heard_ms": heard_ms}
             for node, (port, heard_ms) in sorted(hub.unpaired.items())
@@ -167,11 +175,24 @@ def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) 
             "about": view.about,
             "vitals": view.vitals,
             "status": view.status,
+            "blood_pressure": view.blood_pressure,
+            "alarms": sorted(view.alarms.values(), key=lambda told: told["t_us"]),
+            "events": list(view.events),
+            "crash": view.crash,
             "sources": sorted(view.sources),
             "malformed": view.malformed,
             "clock": view.clock(unix_us),
         }
     return out
+
+
+def _carried(agent: "Agent") -> dict[str, int]:
+    """What is of a later protocol than ours, by sort: kept and passed on as it is."""
+    counts = dict(agent.hub.carried)
+    for session in agent.sessions.values():
+        for cause, n in session.unknown.items():
+            counts[cause] = counts.get(cause, 0) + n
+    return dict(sorted(counts.items()))
 
 
 def write(path: Path, status: Mapping[str, Any]) -> None:

@@ -1,0 +1,148 @@
+"""The agent's commands about one node: `pair`, `unpair`, `identify`.
+
+While an agent runs, its links are its own: the last two ask it to do it (errands). Otherwise they run one for
+as long as it takes, so that what the node says meanwhile is stored and acknowledged like any other day.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent import config as configuration
+from edge_agent.commanding import config_option, fail, show, told
+from edge_agent.config import Config, LinkConfig
+
+WAIT_S = 60.0
+POLL_S = 0.2
+# What the agent needs to answer after the errand's own time is over.
+LATE_S = 10.0
+
+
+@click.command("pair")
+@config_option
+@click.option("--port", required=True, help="The node's serial port, or a pyserial URL.")
+@click.option("--baud", type=int, default=115200, show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask: the right node is on that cable.")
+@told
+def pair_command(config_path: Path | None, port: str, baud: int, yes: bool) -> None:
+    """Pair with the node on a serial port: exchange public keys over the cable."""
+    from edge_agent import keys
+    from edge_agent.pairing import exchange
+    from edge_agent.peers import Peers
+
+    config = configuration.load(config_path)
+    identity = keys.load_or_create(config.key, "agent")
+    peers = Peers(config.peers)
+    node = exchange(LinkConfig(port, baud), identity)
+    show("node", node.fingerprint)
+    if not yes and peers.lookup(node.id) is None:
+        click.confirm("Is that the fingerprint of your node?", abort=True)
+    new = peers.add(node)
+    click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
+
+
+_node_argument = click.argument("node")
+_port_option = click.option("--port", help="Where the node is, if no agent runs; else the configured links.")
+_wait_option = click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(1, 3600),
+    default=WAIT_S,
+    show_default=True,
+    help="Seconds to wait for the node.",
+)
+
+
+@click.command("unpair")
+@config_option
+@_node_argument
+@click.option("--force", is_flag=True, help="Forget the node without its word: it still believes this agent.")
+@_port_option
+@_wait_option
+@told
+def unpair_command(config_path: Path | None, node: str, force: bool, port: str | None, wait_s: float) -> None:
+    """Have the node NODE (its id in hex) and this agent forget each other.
+
+    Without --force nothing is forgotten before the node has answered. With it, a node that comes back is not
+    paired here, but goes on wrapping its keys for this agent until it is erased or un-paired: use it for a
+    node that is lost or broken.
+    """
+    from edge_agent.errands import UNPAIR
+
+    _run(configuration.load(config_path), UNPAIR, node, port, wait_s, force)
+
+
+@click.command("identify")
+@config_option
+@_node_argument
+@_port_option
+@_wait_option
+@told
+def identify_command(config_path: Path | None, node: str, port: str | None, wait_s: float) -> None:
+    """Have the node NODE (its id in hex) show which one it is: its light blinks, if it has one."""
+    from edge_agent.errands import IDENTIFY
+
+    _run(configuration.load(config_path), IDENTIFY, node, port, wait_s, False)
+
+
+def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, force: bool) -> None:
+    """Ask the agent; its answer, or exit status 1."""
+    from edge_agent.errands import Errands
+    from edge_agent.peers import Peers
+
+    try:
+        node_id = bytes.fromhex(node)
+    except ValueError:
+        fail(f"{node} is no node id: 16 hex digits, as `vitalwire status` shows them")
+    if Peers(config.peers).lookup(node_id) is None:
+        fail(f"node {node} is not paired with this agent (`vitalwire keys show` lists those that are)")
+    if port is not None:
+        config = replace(config, links=(LinkConfig(port),))
+    errands = Errands(config.errands)
+    errand = errands.put(what, node_id, time.time_ns() // 1_000_000 + int(wait_s * 1000), force)
+    try:
+        answer = asyncio.run(_answer(config, errands, errand, wait_s + LATE_S))
+    finally:
+        errands.take_back(errand)
+    if answer is None:
+        fail(f"the agent did not answer within {wait_s + LATE_S:g} s")
+    if not answer["good"]:
+        more = "; --force forgets it without its word" if what == "unpair" and not force else ""
+        fail(answer["text"] + more)
+    click.echo(answer["text"])
+
+
+async def _answer(config: Config, errands: Any, errand: Any, wait_s: float) -> dict[str, Any] | None:
+    """The answer of the agent that runs, or of one that runs for this alone; None: none in time."""
+    from edge_agent.agent import Agent
+    from edge_agent.lock import Locked
+
+    async def polled() -> dict[str, Any]:
+        while True:
+            found = errands.answer_to(errand)
+            if found is not None:
+                return found
+            await asyncio.sleep(POLL_S)
+
+    stop = asyncio.Event()
+
+    async def agent() -> None:
+        with suppress(Locked):
+            await Agent(config).run(stop)
+            return
+        await stop.wait()
+
+    running = asyncio.create_task(agent())
+    answered = asyncio.create_task(polled())
+    try:
+        await asyncio.wait({running, answered}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        answered.cancel()
+        await asyncio.gather(running)
+    return answered.result() if answered.done() and not answered.cancelled() else None

@@ -1,0 +1,173 @@
+"""Orders to nodes: sent to a live node again and again under one id until it answers, or until they expire.
+
+Each order and each answer is a statement of the agent's in the chain, and an order leaves only once its
+statement is durable: what was asked of a node can be proved afterwards, also when the answer never came.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.ingest import Done
+from edge_agent.store.items import Entry
+from edge_agent.store.schema import ENTRY_STATEMENT
+from protocol import cbor, frames
+from protocol.frame_names import OPERATION_NAMES, RESULT_NAMES
+
+log = logging.getLogger("vitalwire.orders")
+
+REPEAT_MS = 3000
+VALID_S = 30.0
+# Beyond what an order may be, for a node's clock that is not known to the millisecond.
+GRACE_MS = 5000
+
+
+class Order:
+    """One order. `outcome`: None while it is under way; then "answered", "expired", "withdrawn" or "new_boot"
+    (the node began another boot: whether it was carried out is not known). `result`, `detail`, `value` are
+    the answer's.
+    """
+
+    def __init__(self, node: bytes, kind: int, name: str, deadline_ms: int, body: dict[int, Any]) -> None:
+        self.id: bytes = body[frames.ORDER_ID]
+        self.node = node
+        self.kind = kind
+        self.name = name
+        self.deadline_ms = deadline_ms
+        self.body = body
+        self.boot: bytes | None = None
+        self.outcome: str | None = None
+        self.result: int | None = None
+        self.detail: str | None = None
+        self.value: int | None = None
+        self.sent = 0
+        self.stated = False
+        self.next_ms = 0
+
+    @property
+    def result_name(self) -> str:
+        """The answer's result in words."""
+        return RESULT_NAMES.get(self.result, f"result {self.result}") if self.result is not None else ""
+
+
+class Orders:
+    """Orders under way, by id. `add`: takes entries for the store; `now_ms`: monotonic; `unix_ms`: of now."""
+
+    def __init__(
+        self,
+        add: Callable[[Entry, Done | None], None],
+        now_ms: Callable[[], int],
+        unix_ms: Callable[[], int],
+    ) -> None:
+        self._add = add
+        self._now_ms = now_ms
+        self._unix_ms = unix_ms
+        self._open: dict[bytes, Order] = {}
+
+    # What the owner asks for
+
+    def command(
+        self,
+        node: bytes,
+        operation: int,
+        arguments: dict[int, Any] | None = None,
+        reason: str = "",
+        valid_s: float = VALID_S,
+    ) -> Order:
+        """Order an operation (protocol.frames OP_…); while the node is not live it waits until it expires."""
+        body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: operation}
+        if arguments is not None:
+            body[frames.ORDER_ARGS] = arguments
+        if reason:
+            body[frames.ORDER_REASON] = reason
+        name = OPERATION_NAMES.get(operation, f"operation {operation}")
+        return self._take(node, frames.KIND_COMMAND, name, valid_s, body)
+
+    def unpair(self, node: bytes, valid_s: float = VALID_S) -> Order:
+        """Ask the node to forget this agent."""
+        return self._take(node, frames.KIND_UNPAIR, "unpair", valid_s, {frames.UNPAIR_ID: os.urandom(8)})
+
+    def withdraw(self, order: Order) -> None:
+        """Nobody waits for the answer any more."""
+        self._close(order, "withdrawn")
+
+    def state(self, code: str, detail: dict[str, Any], done: Done | None = None) -> None:
+        """A statement of the agent's for the chain."""
+        statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
+        self._add(Entry(ENTRY_STATEMENT, statement, self._unix_ms()), done)
+
+    @property
+    def open(self) -> int:
+        """How many are under way."""
+        return len(self._open)
+
+    def _take(self, node: bytes, kind: int, name: str, valid_s: float, body: dict[int, Any]) -> Order:
+        order = Order(node, kind, name, self._now_ms() + int(valid_s * 1000), body)
+        self._open[order.id] = order
+        return order
+
+    # What a link asks and tells
+
+    def due(self, node: bytes, boot: bytes, t_us: int | None) -> list[Order]:
+        """What is to be sent to this node now. `boot`: the one that is live; `t_us`: its clock now, None when
+        it is not known yet.
+        """
+        now_ms = self._now_ms()
+        out: list[Order] = []
+        for order in [order for order in self._open.values() if order.node == node]:
+            if order.boot is None and t_us is not None:
+                self._begin(order, boot, t_us, now_ms)
+            elif order.boot is not None and order.boot != boot and order.kind != frames.KIND_UNPAIR:
+                # A command is for one boot. A node whose new boot still greets us has not forgotten us.
+                self._close(order, "new_boot")
+            elif order.stated and now_ms >= order.next_ms:
+                order.next_ms = now_ms + REPEAT_MS
+                order.sent += 1
+                out.append(order)
+        return out
+
+    def tick(self) -> None:
+        """Close what has expired."""
+        now_ms = self._now_ms()
+        for order in list(self._open.values()):
+            if now_ms >= order.deadline_ms + (GRACE_MS if order.boot else 0):
+                self._close(order, "expired")
+
+    def answered(self, node: bytes, body: dict[int, Any]) -> None:
+        """An answer frame has come from this node."""
+        order = self._open.get(body[frames.ANSWER_ID])
+        if order is None or order.node != node:
+            return
+        order.result = body[frames.ANSWER_RESULT]
+        order.detail = body.get(frames.ANSWER_DETAIL)
+        order.value = body.get(frames.ANSWER_VALUE)
+        self._close(order, "answered")
+
+    def _begin(self, order: Order, boot: bytes, t_us: int, now_ms: int) -> None:
+        order.boot = boot
+        if order.kind != frames.KIND_UNPAIR:
+            left_ms = max(0, order.deadline_ms - now_ms)
+            order.body[frames.ORDER_EXPIRES_US] = t_us + left_ms * 1000
+            order.body[frames.ORDER_MS] = self._unix_ms()
+        log.info("node %s: %s (order %s)", order.node.hex(), order.name, order.id.hex())
+
+        def stated(_: object) -> None:
+            order.stated = True
+
+        detail: dict[str, Any] = {"order": order.id, "node": order.node, "boot": boot, "kind": order.kind}
+        self.state("ordered", detail | {"name": order.name, "body": order.body}, stated)
+
+    def _close(self, order: Order, outcome: str) -> None:
+        if self._open.pop(order.id, None) is None:
+            return
+        order.outcome = outcome
+        if order.boot is None:
+            return
+        log.info("order %s: %s %s", order.id.hex(), outcome, order.result_name)
+        detail: dict[str, Any] = {"order": order.id, "node": order.node, "outcome": outcome}
+        if order.result is not None:
+            detail["result"] = order.result
+        if order.detail is not None:
+            detail["detail"] = order.detail
+        self.state("order_ended", detail)

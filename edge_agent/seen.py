@@ -1,0 +1,138 @@
+"""Bodies of frames in words and plain units, as status.json shows them."""
+
+from typing import Any
+
+from protocol import frames
+from protocol.frame_names import BP_RESULT_NAMES, CUFF_NAMES, EVENT_NAMES, REASON_NAMES, STATE_NAMES
+
+SOURCE_NAMES = {None: "sensor", frames.SRC_REPLAY: "replay", frames.SRC_SYNTHETIC: "synthetic"}
+RESET_NAMES = {
+    frames.RESET_UNKNOWN: "unknown",
+    frames.RESET_POWER_ON: "power on",
+    frames.RESET_HARD: "hard",
+    frames.RESET_WATCHDOG: "watchdog",
+    frames.RESET_DEEP_SLEEP: "deep sleep",
+    frames.RESET_SOFT: "soft",
+    frames.RESET_BROWN_OUT: "brown-out",
+}
+VITALS_FLAGS = {
+    frames.VITALS_LEAD_OFF: "lead off",
+    frames.VITALS_NO_FINGER: "no finger",
+    frames.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
+    frames.VITALS_ECG_SETTLING: "ECG settling",
+    frames.VITALS_PPG_SETTLING: "PPG settling",
+}
+STATUS_NAMES = {
+    frames.STATUS_HEAP_FREE: "heap_free",
+    frames.STATUS_HEAP_LOW: "heap_free_min",
+    frames.STATUS_LATE: "late_samples",
+    frames.STATUS_MISSED: "missed_samples",
+    frames.STATUS_JITTER_US: "worst_jitter_us",
+    frames.STATUS_UPTIME_S: "uptime_s",
+    frames.STATUS_OUTBOX_FRAMES: "outbox_frames",
+    frames.STATUS_OUTBOX_BYTES: "outbox_bytes",
+    frames.STATUS_EVICTED: "evicted",
+    frames.STATUS_REJECTED: "downlink_rejected",
+    frames.STATUS_RESENT: "resent",
+    frames.STATUS_BUS_ERRORS: "bus_errors",
+    frames.STATUS_NEXT_SEQ: "next_seq",
+}
+PRIORITY_NAMES = ("information", "low", "medium", "high")
+BP_FLAGS = {
+    frames.BP_PULSE_IRREGULAR: "irregular pulse",
+    frames.BP_RETRIED: "retried once",
+    frames.BP_MOTION_LEFT_OUT: "motion was left out",
+}
+
+Body = dict[int, Any]
+
+
+def named(names: dict[int, str], number: int | None, what: str) -> str | None:
+    """The number's name; of one that is not in the list, the number."""
+    return None if number is None else names.get(number, f"{what} {number}")
+
+
+def _scaled(body: Body, key: int, divisor: int) -> float | None:
+    return body[key] / divisor if key in body else None
+
+
+def vitals(body: Body) -> dict[str, Any]:
+    """A vitals frame."""
+    flags = body.get(frames.VITALS_FLAGS, 0)
+    return {
+        "hr_bpm": _scaled(body, frames.VITALS_HR, 10),
+        "rr_ms": body.get(frames.VITALS_RR, []),
+        "spo2_pct": _scaled(body, frames.VITALS_SPO2, 10),
+        "pulse_bpm": _scaled(body, frames.VITALS_PULSE, 10),
+        "perfusion_pct": _scaled(body, frames.VITALS_PI, 100),
+        "ecg_quality": body.get(frames.VITALS_ECG_QUALITY),
+        "ppg_quality": body.get(frames.VITALS_PPG_QUALITY),
+        "flags": [name for bit, name in VITALS_FLAGS.items() if flags & bit],
+        "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
+        "ppg_source": SOURCE_NAMES.get(body.get(frames.SOURCE_PPG), "unknown"),
+    }
+
+
+def status(body: Body) -> dict[str, Any]:
+    """A status frame."""
+    told: dict[str, Any] = {name: body[key] for key, name in STATUS_NAMES.items()}
+    return told | {"reset_cause": RESET_NAMES.get(body[frames.STATUS_RESET_CAUSE], "unknown")}
+
+
+def about(body: Body) -> dict[str, Any]:
+    """A boot frame."""
+    return {
+        "firmware": body[frames.BOOT_FIRMWARE],
+        "board": body[frames.BOOT_BOARD],
+        "input": body.get(frames.BOOT_INPUT),
+        "reset_cause": RESET_NAMES.get(body[frames.BOOT_RESET_CAUSE], "unknown"),
+        "parts": sorted({channel[1] for channel in body[frames.BOOT_CHANNELS]}),
+        "weak_entropy": body[frames.BOOT_ENTROPY] != frames.ENTROPY_STRONG,
+    }
+
+
+def blood_pressure(body: Body) -> dict[str, Any]:
+    """A bp frame."""
+    flags = body.get(frames.BP_FLAGS, 0)
+    return {
+        "result": named(BP_RESULT_NAMES, body[frames.BP_RESULT], "result"),
+        "systolic_mmhg": _scaled(body, frames.BP_SYSTOLIC, 10),
+        "diastolic_mmhg": _scaled(body, frames.BP_DIASTOLIC, 10),
+        "mean_mmhg": _scaled(body, frames.BP_MEAN, 10),
+        "pulse_bpm": _scaled(body, frames.BP_PULSE, 10),
+        "confidence": body.get(frames.BP_CONFIDENCE),
+        "highest_cuff_mmhg": _scaled(body, frames.BP_PEAK, 10),
+        "cuff": named(CUFF_NAMES, body.get(frames.BP_CUFF_SIZE), "size"),
+        "reason": named(REASON_NAMES, body[frames.BP_REASON], "reason"),
+        "number": body[frames.BP_NUMBER],
+        "flags": [name for bit, name in BP_FLAGS.items() if flags & bit],
+        "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
+    }
+
+
+def event(body: Body, past: bool) -> dict[str, Any]:
+    """An event frame. `past`: it was over, or made before the connection on which it came: an old alarm."""
+    priority = body[frames.EVENT_PRIORITY]
+    return {
+        "event": named(EVENT_NAMES, body[frames.EVENT_CODE], "event"),
+        "code": body[frames.EVENT_CODE],
+        "priority": PRIORITY_NAMES[priority] if priority < len(PRIORITY_NAMES) else str(priority),
+        "alarm": priority > frames.PRIORITY_INFO,
+        "past": past or bool(body.get(frames.EVENT_PAST)),
+        "state": named(STATE_NAMES, body.get(frames.EVENT_STATE, frames.STATE_HAPPENED), "state"),
+        "number": body.get(frames.EVENT_ALARM),
+        "value": body.get(frames.EVENT_VALUE),
+        "limit": body.get(frames.EVENT_LIMIT),
+        "text": body.get(frames.EVENT_TEXT),
+    }
+
+
+def crash(body: Body, boot: bytes) -> dict[str, Any]:
+    """A log frame of level crash; `boot` made it."""
+    of = body.get(frames.LOG_BOOT, boot)
+    return {
+        "boot": int.from_bytes(of[:4], "big"),
+        "reset_cause": named(RESET_NAMES, body.get(frames.LOG_RESET_CAUSE), "cause"),
+        "uptime_s": body.get(frames.LOG_UPTIME_S),
+        "text": body[frames.LOG_TEXT],
+    }
