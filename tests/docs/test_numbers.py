@@ -8,6 +8,7 @@ import pytest
 from protocol import attest, cbor, cobs, frame_names, frames, messages, session_agent
 from protocol import session_node as node
 from protocol.frame_rules import BODIES, FLAGS, SETTINGS
+from tools import schema_tables
 from tools.dissect import values
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "wire-protocol.md").read_text("utf-8")
@@ -139,11 +140,18 @@ def test_keys(kind: int) -> None:
     assert optional & keys == {key for key, rule in BODIES[kind].items() if not rule[1]}
 
 
+def test_the_tables_are_up_to_date() -> None:
+    assert schema_tables.FILE.read_text("utf-8") == schema_tables.render(), "python -m tools.schema_tables"
+
+
 def test_limits_and_times() -> None:
     """Numbers in the text that are constants of the code."""
     for words in (
         f"longer than {cobs.MAX_ENCODED} encoded bytes",
         f"at most {frames.MAX_PLAINTEXT} bytes",
+        f"from {node.MAX_DOWNLINK} on",
+        f"at most {session_agent.MAX_DOWN_PLAINTEXT} bytes",
+        f"at most {messages.MAX_BOOTS} boots, each with at most {messages.MAX_HEADERS} headers",
         f"at most {messages.MAX_RANGES}, ascending",
         f"at most once in {node.SOLICIT_EVERY_MS // 1000} s",
         f"more than {session_agent.BURST_BYTES} encoded bytes",
