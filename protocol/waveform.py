@@ -105,8 +105,8 @@ def predicted(samples: "Sequence[int]", n: int, bits: int, out: bytearray) -> in
     free = width + 5
     at = 1
 
-    w1 = 1024
-    w2 = w3 = w4 = w5 = w6 = w7 = w8 = 0
+    w1, w7 = 1024, -768
+    w2 = w3 = w4 = w5 = w6 = w8 = 0
     d1 = d2 = d3 = d4 = d5 = d6 = e1 = e2 = 0
     a = 21 << k
     spread = 0
@@ -295,8 +295,8 @@ def restored(
     out[0] = last
     seen = last if last >= 0 else -1 - last
 
-    w1 = 1024
-    w2 = w3 = w4 = w5 = w6 = w7 = w8 = 0
+    w1, w7 = 1024, -768
+    w2 = w3 = w4 = w5 = w6 = w8 = 0
     d1 = d2 = d3 = d4 = d5 = d6 = e1 = e2 = 0
     a = 21 << k
     spread = 0

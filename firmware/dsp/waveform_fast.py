@@ -46,7 +46,8 @@ def predicted(samples: ptr32, n: int, bits: int, out: ptr8) -> int:
     at = 1
 
     w1 = 1024
-    w2 = w3 = w4 = w5 = w6 = w7 = w8 = 0
+    w7 = -768
+    w2 = w3 = w4 = w5 = w6 = w8 = 0
     d1 = d2 = d3 = d4 = d5 = d6 = e1 = e2 = 0
     a = 21 << k
     spread = 0

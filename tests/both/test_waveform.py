@@ -233,7 +233,7 @@ class Model:
     def __init__(self, width, first, k0):
         self.half = 1 << (width - 1)
         self.last = first
-        self.weights = [1024, 0, 0, 0, 0, 0, 0, 0]
+        self.weights = [1024, 0, 0, 0, 0, 0, -768, 0]
         self.differences = [0] * 6
         self.errors = [0] * 2
         self.a = r(21 << k0)

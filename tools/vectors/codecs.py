@@ -117,7 +117,7 @@ def _blocks() -> list[tuple[str, int, list[int]]]:
         noise.append((noise[-1] * 1_103_515_245 + 12_345) & 0x7FFFFFFF)
     jump = [0] * 20 + [131_071] * 3 + [-131_072] * 3 + [0] * 14
     return [
-        ("the worked example of the specification", 18, [1000, 1002, 1007, 1030, 1024, 1010, 1009]),
+        ("the worked example of the specification", 18, [1000, 1001, 1006, 1030, 1024, 1010, 1009]),
         ("one sample", 18, [-131_072]),
         ("two samples", 16, [32_767, 32_766]),
         ("silence", 18, [0] * 40),
