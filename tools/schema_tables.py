@@ -16,9 +16,10 @@ FILE = Path(__file__).resolve().parent.parent / "docs" / "wire-protocol" / "tabl
 INTRODUCTION = """\
 # Every map, key by key
 
-Made from `protocol/vitalwire.cddl` by `python -m tools.schema_tables`. Belongs to [the wire protocol](../wire-protocol.md),
-which says what it all means. *Rule* is the name in the schema, and in what `vitalwire inspect` prints. Lists of numbers
-with a meaning may grow; a range may not. Keys that are not here are carried.
+Made from `protocol/vitalwire.cddl` by `python -m tools.schema_tables`. Belongs to
+[the wire protocol](../wire-protocol.md), which says what it all means. *Rule* is the name in the schema, and in
+what `vitalwire inspect` prints. Lists of numbers with a meaning may grow; a range may not. Keys that are not here
+are carried.
 
 | as written here | |
 |---|---|
@@ -107,7 +108,9 @@ def describe(schema: cddl.Schema, node: cddl.Node) -> str:
         return " or ".join(_called(schema, option) for option in node.options)
     if isinstance(node, cddl.Array):
         return "[" + ", ".join(_element(schema, one) for one in node.elements) + "]"
-    return "map"
+    if not node.members:
+        return "map"
+    return "{" + ", ".join(f"{key}: {_called(schema, one.item)}" for key, one in node.members.items()) + "}"
 
 
 def _called(schema: cddl.Schema, node: cddl.Node) -> str:
