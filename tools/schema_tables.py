@@ -18,8 +18,8 @@ INTRODUCTION = """\
 
 Made from `protocol/vitalwire.cddl` by `python -m tools.schema_tables`. Belongs to
 [the wire protocol](../wire-protocol.md), which says what it all means. *Rule* is the name in the schema, and
-in what `vitalwire inspect` prints. Lists of numbers with a meaning may grow; a range may not. Keys that are not
-here are carried.
+in what `vitalwire inspect` prints. Lists of numbers with a meaning may grow; a range may not. Keys that are
+not here are carried.
 
 | as written here | |
 |---|---|
