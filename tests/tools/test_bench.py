@@ -12,7 +12,7 @@ import wfdb
 from boards.virtual.rig import RigError, find_micropython
 from protocol import waveform as codec
 from tools.bench import __main__ as bench
-from tools.bench import command, frame_costs, names, noise, ppg, pulses, qrs, scoring, waveform
+from tools.bench import command, frame_costs, names, noise, ppg, pulses, qrs, scoring, wave_sources, waveform
 from tools.bench.heartbeats import FS_HZ, LSB_NV, Recording, load
 
 SECONDS = 20
@@ -103,9 +103,27 @@ def test_waveform_goes_without_flac_and_says_so(
 
 def test_a_codec_that_loses_something_is_found(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = codec.decode
-    monkeypatch.setattr(codec, "decode", lambda data, n: honest(data, n)[:-1])
+    monkeypatch.setattr(codec, "decode", lambda *block: honest(*block)[:-1])
     row = waveform.measure(database / "a", 2, False)
     assert not row["lossless"]["ours"] and row["lossless"]["zlib"]
+
+
+def test_waveforms_that_are_no_recorded_ecg(tmp_path: Path, database: Path) -> None:
+    cuff = tmp_path / "cuff"
+    cuff.mkdir()
+    lines = [f"{i / 1000:.6f} {0.71 + 0.2 * math.exp(-i / 9000):.6f} 0 0" for i in range(5005)]
+    (cuff / "sample_1.dat").write_text("\n".join(lines) + "\n")
+    found = report(
+        tmp_path, "waveform", "--db", str(database), "--records", "a", "--jobs", "1", "--cuff", str(cuff)
+    )
+    assert {name: row["synthetic"] for name, row in found["other"].items()} == {
+        "ppg": True, "max30003": True, "cuff": False
+    }  # fmt: skip
+    assert all(row["lossless"] and 0 < row["bits_per_sample"]["ours"] < 8 for row in found["other"].values())
+    (pressure,) = wave_sources.cuff(cuff)
+    assert len(pressure) == found["other"]["cuff"]["samples"] == 500
+    assert abs(pressure[0] - 0.2 * 937.575 * 133.322) < 20 and found["other"]["cuff"]["rate_hz"] == 100
+    assert found["decode"]["samples"] == 500 and found["decode"]["interpreted_us"] > 0
 
 
 def test_flac_is_lossless_also_beyond_16_bits_and_leaves_out_what_nobody_needs() -> None:

@@ -1,6 +1,6 @@
 """Bits a sample of the waveform codec and of general ones, on the same samples of whole recordings.
 
-    python -m tools.bench waveform [--db DIR] [--records 100,101] [--seconds 2] [--json FILE]
+    python -m tools.bench waveform [--db DIR] [--records 100,101] [--seconds 2] [--cuff DIR] [--json FILE]
 
 Every signal of every record is taken as the integers that the file holds, from the first to the last. Ours
 (docs/wire-protocol.md §8.3) is cut into blocks of `--seconds`, each of which decodes alone, as in a frame;
@@ -9,6 +9,9 @@ and its seal are not. The others get each signal whole, as 16-bit words or (`…
 differences in such words, at their highest level; FLAC gets whichever is smaller, one file a signal or one
 for all, of which blocks of metadata other than STREAMINFO are not counted. Everything is decoded again and
 compared.
+
+Then the same of waveforms that are no recorded ECG (wave_sources.py says which, and what is synthetic), and
+how long a block of 500 samples of the first record takes to decode, interpreted and compiled.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import io
 import lzma
 import os
 import sys
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,15 +30,16 @@ from typing import Any
 
 import numpy as np
 
-from boards.virtual.recording import RecordError
-from protocol import waveform
-from tools.bench import records, report
+from boards.virtual.recording import RecordError, data_dir
+from protocol import waveform, waveform_compiled
+from tools.bench import records, report, wave_sources
 
 DEFAULT_SECONDS = 2.0
 OURS, FLAC = "ours", "flac"
 FLAC_RATE_HZ = 44_100  # FLAC is told one, and its size does not depend on it
 FLAC_CHANNELS = 8
 STREAMINFO = 0
+DECODED_SAMPLES, DECODED_TIMES = 500, 200
 
 GENERAL: "dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]" = {
     "zlib": (lambda data: zlib.compress(data, 9), zlib.decompress),
@@ -78,9 +83,9 @@ def ours(signal: np.ndarray, block: int) -> "tuple[int, bool]":
     size, same = 0, True
     for at in range(0, len(values), block):
         samples = values[at : at + block]
-        data = waveform.encode(samples, len(samples))
+        data = waveform_compiled.encode(samples, len(samples))
         size += len(data)
-        same = same and waveform.decode(data, len(samples)).tolist() == samples
+        same = same and waveform_compiled.decode(data, len(samples)).tolist() == samples
     return size, same
 
 
@@ -151,6 +156,47 @@ def measure(path: Path, seconds: float, with_flac: bool) -> "dict[str, Any]":
     }
 
 
+def measure_source(source: wave_sources.Source, seconds: float, with_flac: bool) -> "dict[str, Any]":
+    """What `measure` says of a record, for ours and FLAC only."""
+    block = max(1, round(seconds * source.rate_hz))
+    found = {OURS: [ours(signal, block) for signal in source.signals]}
+    if with_flac:
+        found[FLAC] = [flac(signal[:, None]) for signal in source.signals]
+    samples = sum(len(signal) for signal in source.signals)
+    sizes = {name: sum(size for size, _ in each) for name, each in found.items()}
+    return {
+        "samples": samples,
+        "rate_hz": source.rate_hz,
+        "synthetic": source.synthetic,
+        "bits_per_sample": {name: round(8 * size / samples, 4) for name, size in sizes.items()},
+        "lossless": all(same for each in found.values() for _, same in each),
+    }
+
+
+def decoding(path: Path) -> "dict[str, Any]":
+    """Microseconds to decode a block of the record's first signal, the least of many; without numba,
+    `compiled_us` is None.
+    """
+    samples = load(path)[0][:DECODED_SAMPLES, 0].tolist()
+    data = waveform.encode(samples, len(samples))
+
+    def least(decode: "Callable[[bytes, int], Any]") -> float:
+        times: list[int] = []
+        for _ in range(DECODED_TIMES):
+            begun = time.perf_counter_ns()
+            decode(data, len(samples))
+            times.append(time.perf_counter_ns() - begun)
+        return round(min(times) / 1000, 1)
+
+    compiled = waveform_compiled.loops().restored is not None
+    return {
+        "samples": len(samples),
+        "bytes": len(data),
+        "interpreted_us": least(waveform.decode),
+        "compiled_us": least(waveform_compiled.decode) if compiled else None,
+    }
+
+
 def _measured(path: Path, seconds: float, with_flac: bool) -> "dict[str, Any] | str":
     """`measure`, or why there is none, in words: its exception does not travel between processes."""
     try:
@@ -182,6 +228,9 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="records at a time (%(default)s)"
     )
+    parser.add_argument(
+        "--cuff", type=Path, metavar="DIR", help="recorded cuff deflations; else $VITALWIRE_DATA/cuff"
+    )
     report.add_option(parser)
     options = parser.parse_args(argv)
     if options.jobs < 1:
@@ -210,7 +259,21 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     total = gross(rows)
     samples = sum(row["samples"] for row in rows)
     print(_line("all", samples, {name: total[name]["bits_per_sample"] for name in names}))
-    lossless = all(total[name]["lossless"] for name in names)
+    data = data_dir()
+    cuff = options.cuff or (Path(data) / "cuff" if data is not None else None)
+    print("other waveforms: bits a sample")
+    others: dict[str, Any] = {}
+    for source in wave_sources.all_of(cuff):
+        row = others[source.name] = measure_source(source, options.seconds, with_flac)
+        bits = "".join(f"   {name} {value:.3f}" for name, value in row["bits_per_sample"].items())
+        what = "synthetic" if source.synthetic else "recorded"
+        print(f"{source.name:>8} {row['samples']:9d}{bits}   {source.rate_hz} Hz, {what}")
+    speed = decoding(paths[0])
+    compiled = "no numba" if speed["compiled_us"] is None else f"{speed['compiled_us']} us compiled"
+    print(f"a block of {speed['samples']} decodes in {speed['interpreted_us']} us interpreted, {compiled}")
+    lossless = all(total[name]["lossless"] for name in names) and all(
+        row["lossless"] for row in others.values()
+    )
     print("everything decodes to what went in" if lossless else "NOT LOSSLESS")
     summary = {
         **total,
@@ -220,6 +283,8 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         "samples": samples,
         "counted": "all bytes of a codec's own output; ours: of blocks that each decode alone",
         "records": rows,
+        "other": others,
+        "decode": speed,
     }
     report.write(options.json, summary)
     return 0 if lossless else 1
