@@ -11,7 +11,8 @@ from protocol.frame_rules import BODIES, FLAGS, SETTINGS
 from tools import schema_tables
 from tools.dissect import values
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs" / "wire-protocol.md").read_text("utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "wire-protocol.md").read_text("utf-8")
 
 
 def bracketed(after: str) -> str:
@@ -140,6 +141,14 @@ def test_keys(kind: int) -> None:
     assert optional & keys == {key for key, rule in BODIES[kind].items() if not rule[1]}
 
 
+def test_causes_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "wire-protocol" / "checklist.md").read_text("utf-8")
+    section = text[text.index("## Order of checks") : text.index("## A node")]
+    causes = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", section)) - {"next", "enc"}
+    code = "".join(path.read_text("utf-8") for path in ROOT.glob("protocol/*.py"))
+    assert len(causes) > 12 and {cause for cause in causes if f'"{cause}"' not in code} == set()
+
+
 def test_the_tables_are_up_to_date() -> None:
     assert schema_tables.FILE.read_text("utf-8") == schema_tables.render(), "python -m tools.schema_tables"
 
@@ -161,6 +170,5 @@ def test_limits_and_times() -> None:
         "after " + ", ".join(str(ms // 1000) for ms in node.HELLO_REPEATS_MS[:3]) + " s",
     ):
         assert words in TEXT, words
-    assert f"at most {cbor.MAX_DEPTH} within each other" in (
-        Path(__file__).resolve().parents[2] / "docs" / "wire-protocol" / "encoding.md"
-    ).read_text("utf-8")
+    encoding = (ROOT / "docs" / "wire-protocol" / "encoding.md").read_text("utf-8")
+    assert f"at most {cbor.MAX_DEPTH} within each other" in encoding
