@@ -2,8 +2,9 @@
 
 import pytest
 
-from protocol import batch, frames, waveform
+from protocol import batch, cbor, frames, records, waveform
 from tests.tools.collector_rig import (
+    AGENT,
     BOOT,
     COLLECTOR,
     NODE,
@@ -60,7 +61,7 @@ def test_waves_are_read_back_in_the_order_of_measurement(rig):
             frames.WAVE_COUNT: 20,
             frames.WAVE_PERIOD_NS: 4_000_000,
             frames.WAVE_LSB: 3052,
-            frames.WAVE_CODEC: 1,
+            frames.WAVE_CODEC: waveform.CODEC,
             frames.WAVE_DATA: waveform.encode(samples, 20),
             frames.SOURCE: frames.SRC_SYNTHETIC,
         }
@@ -84,3 +85,19 @@ def test_a_store_that_is_none_says_what_to_do(tmp_path):
     with pytest.raises(StoreError, match="move it away") as caught:
         Store(path)
     assert caught.value.path == path
+
+
+def test_what_another_agent_has_is_not_called_evicted(rig):
+    loss = frames.pack(frames.KIND_LOSS, 1, {frames.LOSS_RANGES: [[1, 2, frames.LOSS_ELSEWHERE]]})
+    rig.receipt(Chain().make([frame(0), frame(3, loss)]))
+    row = rig.verify().boots[0]
+    assert (row.evicted, row.missing) == (0, 2)
+
+
+def test_records_of_people_are_kept_with_their_batch(rig):
+    assignment = records.make_assignment(AGENT, NODE.id, bytes(16), 1, 2, b"record-1")
+    manual = records.make_manual(AGENT, bytes(16), [(1, 720)], 1, 2, b"record-2")
+    entries = [batch.assignment_entry(assignment), batch.manual_entry(manual), cbor.dumps([77, "later"])]
+    rig.receipt(Chain().make([NODE_KEYS, *entries, frame(0)]))
+    report = rig.verify()
+    assert report.sound and report.frames == 1, report.problems

@@ -25,7 +25,7 @@ def wave(seq: int) -> bytes:
         frames.WAVE_COUNT: 20,
         frames.WAVE_PERIOD_NS: 4_000_000,
         frames.WAVE_LSB: 3052,
-        frames.WAVE_CODEC: 1,
+        frames.WAVE_CODEC: waveform.CODEC,
         frames.WAVE_DATA: waveform.encode(list(range(20)), 20),
     }
     return batch.frame_entry(NODE.id, BOOT, seq, frames.pack(frames.KIND_WAVE, seq, body), NOW)

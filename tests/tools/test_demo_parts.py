@@ -38,7 +38,7 @@ def wave(samples, t_us=0, channel=frames.CH_ECG, source: int | None = frames.SRC
         frames.WAVE_COUNT: len(samples),
         frames.WAVE_PERIOD_NS: 4_000_000,
         frames.WAVE_LSB: 3052,
-        frames.WAVE_CODEC: 1,
+        frames.WAVE_CODEC: waveform.CODEC,
         frames.WAVE_DATA: waveform.encode(samples, len(samples)),
     }
     if source is not None:
