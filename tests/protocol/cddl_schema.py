@@ -61,12 +61,20 @@ def _by_pycddl(rule: str):
     return None if pycddl is None else pycddl.Schema(f"start = {rule}\n{CLOSED}")
 
 
-def why_not(rule: str, data: bytes, text: str = CLOSED) -> "str | None":
-    """None when `data` is valid under `rule`, else a validator's words."""
+def zcbor_why_not(rule: str, data: bytes, text: str = CLOSED) -> "str | None":
+    """None when `data` is valid under `rule` to zcbor, else its words."""
     try:
         _by_zcbor(text)[rule].validate_str(data)
     except zcbor.CddlValidationError as error:
         return str(error)
+    return None
+
+
+def why_not(rule: str, data: bytes, text: str = CLOSED) -> "str | None":
+    """None when `data` is valid under `rule`, else a validator's words."""
+    said = zcbor_why_not(rule, data, text)
+    if said is not None:
+        return said
     if text is not CLOSED or rule in NOT_FOR_PYCDDL or pycddl is None:
         return None
     try:

@@ -1,0 +1,61 @@
+"""Everything that either side emits in a run is valid under protocol/vitalwire.cddl, or the run fails."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recorder.site import wire_recorder
+
+SITE = Path(wire_recorder.__file__).parent
+_VERDICT = pytest.StashKey["Any"]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let this process, and by its environment all that it starts, keep samples."""
+    if hasattr(config, "workerinput"):
+        folder = os.environ[wire_recorder.FOLDER]
+    else:
+        folder = tempfile.mkdtemp(prefix="vitalwire-recorder-")
+        os.environ[wire_recorder.FOLDER] = folder
+        path = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(SITE), *([path] if path else [])])
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    wire_recorder.install(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """A worker hands over its extremes; who began the run judges all samples."""
+    assert wire_recorder.samples is not None
+    wire_recorder.samples.flush()
+    if not hasattr(session.config, "workerinput"):
+        from tests.recorder.verdict import judge
+
+        try:
+            verdict = judge(Path(os.environ[wire_recorder.FOLDER]))
+        except pytest.skip.Exception:
+            return (yield)  # no validator is installed
+        session.config.stash[_VERDICT] = verdict
+        if verdict.wrong and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what was validated, and what was wrong."""
+    verdict = config.stash.get(_VERDICT, None)
+    if verdict is None:
+        return
+    if verdict.wrong:
+        terminalreporter.section("emitted, but not as the schema says", red=True)
+        for wrong in verdict.wrong[:20]:
+            terminalreporter.line(str(wrong))
+        terminalreporter.line(f"{len(verdict.wrong)} samples")
+    elif verdict.validated:
+        count = sum(verdict.validated.values())
+        terminalreporter.line(f"{count} samples of {len(verdict.validated)} rules are valid under the schema")
