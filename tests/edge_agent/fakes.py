@@ -119,6 +119,9 @@ class FakeNode:
         self.plugged = True
         self.made: dict[tuple[bytes, int], bytes] = {}
         self.sent: list[bytes] = []
+        self.orders: list[tuple[int, dict]] = []
+        self.answer: int | None = frames.RESULT_DONE
+        self.asked: list[tuple] = []
         self.counter = 0
         self.max_bytes = max_bytes
         self._previous: list | None = None
@@ -228,6 +231,10 @@ class FakeNode:
                 self.make(frames.KIND_TIME, {1: event.token, 2: event.stamp})
             elif isinstance(event, ev.PairAsked):
                 self._pair(event)
+            elif isinstance(event, ev.DownlinkIn):
+                self._ordered(event)
+            elif isinstance(event, ev.FlowChanged):
+                self.asked.append((event.waves, event.bytes_s, event.most))
         for _ in range(8):
             data = self.session.pull(now)
             if not data:
@@ -235,6 +242,15 @@ class FakeNode:
             if self.plugged:
                 self.sent.append(data)
                 self.pipe.write(data)
+
+    def _ordered(self, event: ev.DownlinkIn) -> None:
+        """Answer as told; un-paired, the next boot knows nobody."""
+        self.orders.append((event.kind, event.body))
+        if self.answer is None:
+            return
+        self.make(frames.KIND_ANSWER, {1: event.body[1], 2: self.answer})
+        if event.kind == frames.KIND_UNPAIR and self.answer == frames.RESULT_DONE:
+            self.agents = []
 
     def _pair(self, event: ev.PairAsked) -> None:
         if self.agents and (event.ed_pub, event.x_pub) not in self.agents:

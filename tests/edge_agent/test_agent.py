@@ -172,7 +172,8 @@ def test_attacks_are_refused_counted_and_harm_nothing(kit):
             node.say(cobs.encode(b"\x82\x00" + forged))
             wait_until(lambda: kit.status.get("rejected", {}).get("bad_tag"), "the forgery counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_version"), "the version counted")
-            wait_until(lambda: kit.status["rejected"].get("malformed", 0) >= 2, "noise counted")
+            wait_until(lambda: kit.status["rejected"].get("malformed_cobs"), "noise counted")
+            wait_until(lambda: kit.status["rejected"].get("oversize"), "the endless message counted")
             wait_until(lambda: kit.status["rejected"].get("unknown_node"), "the stranger counted")
             wait_until(lambda: kit.status["rejected"].get("conflict") == 1, "the conflict counted")
             wait_until(lambda: node_status(kit, node)["conflicts"] == 1, "the conflict in the account")
@@ -273,11 +274,15 @@ def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit):
             wait_until(lambda: node.held > 150, "frames kept by the node")
             problem = wait_until(lambda: kit.status["store"]["problem"], "the problem told")
             assert "full" in problem and "space" in problem
+            wait_until(lambda: (True, 2048, 4) in node.asked, "the node asked to slow down")
+            assert wait_until(lambda: kit.status["flow"]["level"] != "normal", "the level shown")
             held = node.held
             wait_until(lambda: node.held > held + 30, "what is made is kept")
             limit(1_000_000)
             drained(node)
             wait_until(lambda: kit.status["store"]["problem"] is None, "the problem gone")
+            wait_until(lambda: kit.status["flow"]["level"] == "normal", "all is well again")
+            assert wait_until(lambda: node.asked[-1] == (True, 0, 0) or node.asked[-1][1:] == (0, 16), "told")
         assert stored(kit) == node.made
     assert kit.ledger.balanced
 

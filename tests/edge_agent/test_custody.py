@@ -2,10 +2,13 @@
 
 import pytest
 
+from edge_agent.keys import PublicKeys
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.store import Entry
+from edge_agent.verify import verify
 from protocol import batch as wire
 from protocol import cbor
+from protocol.records import make_assignment, make_manual
 from tests.edge_agent.custody_kit import AGENT, NODE, Kit
 from tests.edge_agent.fakes import StubCollector
 
@@ -157,3 +160,18 @@ def test_a_full_disk_makes_no_batch_and_no_gap(kit):
     kit.make()
     kit.deliver(*kit.custody.chain.unreceipted("mqtt", 999))
     assert kit.store.ledger().totals["delivered"] == 400
+
+
+def test_records_of_people_pass_through_byte_for_byte(kit):
+    """And so does a kind of entry that no version has yet."""
+    assignment = make_assignment(AGENT, NODE.id, bytes(16), 1, 2, b"record-1")
+    manual = make_manual(AGENT, bytes(16), [(1, 720)], 1, 2, b"record-2")
+    entries = [wire.assignment_entry(assignment), wire.manual_entry(manual), cbor.dumps([77, "later"])]
+    kit.ask()
+    kit.store.commit([Entry(kind, data, 1) for kind, data in zip((4, 5, 77), entries, strict=True)])
+    kit.frames(1)
+    (verdict,) = kit.deliver(*kit.make())
+    assert verdict.what == "receipt" and verdict.new
+    (batch,) = kit.far.batches.values()
+    assert [entry for entry in batch.entries if entry in entries] == entries
+    assert all(result.good for result in verify(kit.path, PublicKeys(*AGENT.public()), None)[:4])

@@ -189,7 +189,7 @@ def test_nothing_a_peer_says_is_our_error(world):
             data = bytearray(chance.randbytes(chance.randint(1, 60)))
         world.hear(bytes(data))
     assert {(f.boot, f.seq): f.plaintext for f in world.kinds(Frame)} == before
-    assert set(world.hub.rejected) >= {"bad_tag", "malformed"}
+    assert set(world.hub.rejected) >= {"bad_tag", "malformed_cobs"}
     assert len(world.hub.rejected) < 30 and len(world.hub.refused) < 10
     world.hear(b"\0")
     world.node.vitals()

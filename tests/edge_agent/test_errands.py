@@ -1,0 +1,147 @@
+"""What commands ask of the agent that runs, and of one that runs for this alone; un-pairing on both sides."""
+
+import json
+import time
+
+import pytest
+
+from edge_agent.errands import UNPAIR, Errands
+from edge_agent.peers import Peers
+from edge_agent.store.schema import connect
+from edge_agent.verify import verify
+from protocol import frames
+from tests.edge_agent.fakes import FakeNode, Pty
+from tests.edge_agent.running import Kit, Running, wait_until
+from tests.edge_agent.test_cli import typed, written
+
+
+@pytest.fixture
+def kit(tmp_path):
+    return Kit(tmp_path)
+
+
+def statements(kit: Kit) -> list[str]:
+    return [code for code, _, _ in kit.ledger.statements]
+
+
+def asked(kit: Kit, node: FakeNode, *words: str):
+    """The command, of this node, on its port."""
+    return typed(words[0], "--config", written(kit, node.pipe.name), node.identity.id.hex(), *words[1:])
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_identify(kit, runs):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        if runs:
+            with Running(kit.config(node.pipe.name)):
+                done = asked(kit, node, "identify")
+        else:
+            done = asked(kit, node, "identify")
+        assert (done.exit_code, "answers: done" in done.output) == (0, True), done.output
+        kind, body = node.orders[0]
+        assert (kind, body[frames.ORDER_WHAT]) == (frames.KIND_COMMAND, frames.OP_IDENTIFY)
+        assert len({body[1] for _, body in node.orders}) == 1, "one id"
+    assert statements(kit) == ["ordered", "order_ended"]
+    assert list((kit.folder / "errands").iterdir()) == []
+
+
+def test_a_node_that_does_not_do_it_says_why(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        node.answer = frames.RESULT_UNSUPPORTED
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            done = asked(kit, node, "identify")
+    assert done.exit_code == 1 and "not supported" in done.output
+
+
+def test_unpairing_forgets_only_after_the_node_has(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        node.answer = frames.RESULT_FAILED
+        kit.pair(node)
+        peers = Peers(kit.folder / "peers.json")
+        with Running(kit.config(node.pipe.name)):
+            failed = asked(kit, node, "unpair")
+            assert failed.exit_code == 1 and "failed" in failed.output and "--force" in failed.output
+            assert peers.lookup(node.identity.id) is not None
+            node.answer = frames.RESULT_DONE
+            done = asked(kit, node, "unpair")
+            assert done.exit_code == 0 and "it has forgotten this agent" in done.output
+            assert peers.lookup(node.identity.id) is None
+            node.reset()
+            wait_until(lambda: kit.status["unpaired"], "the node announces itself")
+            wait_until(lambda: not kit.status["links"][0]["node"], "no session with it")
+        again = asked(kit, node, "unpair")
+        assert again.exit_code == 1 and "not paired" in again.output
+    assert statements(kit) == ["ordered", "order_ended", "ordered", "order_ended", "node_unpaired"]
+    detail = kit.ledger.statements[-1][1]
+    assert detail["node"] == node.identity.id and detail["node_agreed"] is True
+
+
+def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        node.answer = None
+        kit.pair(node)
+        peers = Peers(kit.folder / "peers.json")
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status["nodes"][0]["live"], "live")
+            silent = asked(kit, node, "unpair", "--wait", "2")
+            assert silent.exit_code == 1 and "did not answer" in silent.output
+            assert peers.lookup(node.identity.id) is not None
+            forced = asked(kit, node, "unpair", "--force")
+            assert forced.exit_code == 0 and "without its word" in forced.output
+            assert peers.lookup(node.identity.id) is None
+            wait_until(lambda: kit.status["unpaired"], "its hellos are announcements")
+            wait_until(lambda: not kit.status["links"][0]["node"], "no session with it")
+            made = len(node.made)
+            wait_until(lambda: len(node.made) > made + 20 and node.held >= 20, "nothing is acknowledged")
+    assert kit.ledger.statements[-1][1]["node_agreed"] is False
+    with connect(kit.folder / "agent.db", read_only=True) as db:
+        assert db.execute("SELECT count(*) FROM journal WHERE kind = 3").fetchone()[0] == len(statements(kit))
+
+
+def test_an_errand_outlives_the_command_and_the_agent_but_not_its_time(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        errands = Errands(kit.folder / "errands")
+        now_ms = time.time_ns() // 1_000_000
+        stale = errands.put(UNPAIR, node.identity.id, now_ms - 1)
+        (kit.folder / "errands" / "noise.json").write_text('{"what": "dance"}')
+        kept = errands.put(UNPAIR, node.identity.id, now_ms + 60_000)
+        with Running(kit.config(node.pipe.name)):
+            answer = wait_until(lambda: errands.answer_to(kept), "an answer")
+        assert answer["good"] and (errands.answer_to(stale) or {})["good"] is False
+        assert not (kit.folder / "errands" / "noise.json").exists()
+        assert len(node.orders) >= 1
+
+
+def test_a_node_that_nobody_knows(kit):
+    config = written(kit)
+    assert "no node id" in typed("identify", "--config", config, "kitchen").output
+    unknown = typed("unpair", "--config", config, "00112233aabbccdd")
+    assert unknown.exit_code == 1 and "not paired" in unknown.output
+    assert not (kit.folder / "errands").exists()
+
+
+def test_orders_are_in_the_chain(kit):
+    from edge_agent.keys import load_public
+    from tests.edge_agent.running import Broker, Collecting
+
+    with Broker(kit.folder) as broker, FakeNode(Pty(), agent=kit.identity) as node:
+        collector = kit.collect(broker.port)
+        kit.pair(node)
+        with Collecting(collector, broker.port), Running(kit.config(node.pipe.name)):
+            assert asked(kit, node, "identify").exit_code == 0
+
+            def signed() -> list[str]:
+                batches = collector.batches.values()
+                return [entry[1] for batch in batches for entry in batch.parsed if entry[0] == 3]
+
+            wait_until(lambda: "order_ended" in signed(), "the audit at the collector")
+            assert signed() == ["ordered", "order_ended"]
+    results = verify(
+        kit.folder / "agent.db",
+        load_public(kit.folder / "agent.pub"),
+        load_public(kit.folder / "collector.pub"),
+    )
+    assert all(result.good for result in results), json.dumps([r.sentence for r in results])

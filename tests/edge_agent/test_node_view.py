@@ -1,0 +1,93 @@
+"""What the agent shows of a node: its newest values, its events with the old ones marked, how it crashed."""
+
+from typing import Any
+
+from edge_agent.nodes import EVENTS, NodeView
+from edge_agent.shown import status_lines
+from protocol import frames
+from tests.edge_agent.test_shown import NODE, STATUS
+
+BOOT, NEXT = b"\0\0\0\1" + bytes(8), b"\0\0\0\2" + bytes(8)
+EVENT, BP, LOG = frames.KIND_EVENT, frames.KIND_BP, frames.KIND_LOG
+
+
+class View(NodeView):
+    """Takes frames with a time that goes on."""
+
+    t_us = 0
+
+    def __init__(self) -> None:
+        super().__init__(b"node-one")
+
+    def take(self, kind: int, body: dict[int, Any], past: bool = False, boot: bytes = BOOT) -> None:
+        self.t_us += 1000
+        self.said(boot, (kind, self.t_us, body), 5, past)
+
+    def text(self) -> str:
+        node = {**NODE, "live": True, "silent_s": None, "alarms": list(self.alarms.values())}
+        node |= {"blood_pressure": self.blood_pressure, "crash": self.crash}
+        return "\n".join(status_lines({**STATUS, "nodes": [node]}, 11_000))
+
+
+def alarm(state: int, number: int = 7, **more: Any) -> dict[int, Any]:
+    body = {1: frames.EVENT_HR_HIGH, 2: frames.PRIORITY_HIGH, frames.EVENT_STATE: state}
+    names = {"value": frames.EVENT_VALUE, "past": frames.EVENT_PAST}
+    return body | {frames.EVENT_ALARM: number} | {names[name]: value for name, value in more.items()}
+
+
+def test_an_alarm_is_current_from_its_beginning_to_its_end():
+    view = View()
+    view.take(EVENT, alarm(frames.STATE_BEGAN, value=131))
+    assert "ALARM (high): heart rate high at 131" in view.text()
+    view.take(EVENT, alarm(frames.STATE_LATCHED))
+    assert "ALARM (high): heart rate high" in view.text()
+    view.take(EVENT, alarm(frames.STATE_ENDED))
+    assert "ALARM" not in view.text()
+    assert [told["state"] for told in view.events] == ["began", "latched", "ended"]
+    assert all(told["alarm"] and not told["past"] for told in view.events)
+
+
+def test_an_old_alarm_is_shown_as_past_and_rings_nowhere():
+    view = View()
+    view.take(EVENT, alarm(frames.STATE_BEGAN), past=True)
+    view.take(EVENT, alarm(frames.STATE_BEGAN, past=True))
+    assert [told["past"] for told in view.events] == [True, True]
+    assert view.alarms == {} and "ALARM" not in view.text()
+
+
+def test_a_new_boot_ends_what_the_last_one_did_not():
+    view = View()
+    view.take(EVENT, alarm(frames.STATE_BEGAN))
+    body = {1: "0.1.0", 2: "board", 3: 1, 4: [bytes(32)] * 2, 7: [[0, "part", 1, 1]], 8: 1}
+    view.take(frames.KIND_BOOT, body, boot=NEXT)
+    assert view.alarms == {} and len(view.events) == 1
+
+
+def test_the_last_events_are_kept_whatever_their_order_and_numbers():
+    view = View()
+    for n in range(EVENTS + 5):
+        view.said(BOOT, (EVENT, 1_000_000 - n, {1: 200 + n, 2: 9}), n)
+    assert len(view.events) == EVENTS
+    assert (view.events[-1]["event"], view.events[-1]["priority"]) == (f"event {EVENTS + 204}", "9")
+
+
+def test_blood_pressure_with_and_without_a_result():
+    view = View()
+    view.take(BP, {1: 0, 2: 1204, 3: 803, 4: 951, 5: 722, 7: 1, 8: 1800, 10: 1, 11: 1, 13: 3, 15: 2})
+    assert view.blood_pressure is not None
+    assert view.blood_pressure["flags"] == ["irregular pulse", "retried once"]
+    assert "blood pressure: 120/80 mmHg, mean 95 [synthetic]" in view.text()
+    view.take(BP, {1: frames.BP_LEAK, 7: 1, 8: 900, 10: 3, 11: 2})
+    assert (view.blood_pressure["result"], view.blood_pressure["reason"]) == ("leak", "command")
+    assert "blood pressure: no result: leak" in view.text()
+    view.take(BP, {1: 99, 7: 1, 8: 900, 10: 3, 11: 3})
+    assert view.blood_pressure["result"] == "result 99"
+
+
+def test_a_crash_is_one_line():
+    view = View()
+    view.take(LOG, {1: frames.LOG_INFO, 2: "hello"})
+    assert view.crash is None
+    text = "Traceback (most recent call last):\n  File x\nValueError: fire"
+    view.take(LOG, {1: frames.LOG_CRASH, 2: text, 3: BOOT, 4: 3, 5: 12}, boot=NEXT)
+    assert "last crash: boot 1 after 12 s (reset: watchdog): ValueError: fire" in view.text()

@@ -1,0 +1,94 @@
+"""Orders to nodes: stated before they leave, repeated under one id, and each with its end."""
+
+from typing import Any
+
+import pytest
+
+from edge_agent.orders import GRACE_MS, REPEAT_MS, Orders
+from edge_agent.store.items import Outcome
+from protocol import cbor, frames
+
+NODE, BOOT, OTHER = b"node-one", b"\0\0\0\1boot-one", b"\0\0\0\2boot-two"
+
+
+class World(Orders):
+    def __init__(self) -> None:
+        self.now = 1_000_000
+        self.statements: list[tuple[str, dict[str, Any]]] = []
+        self.prompt = True
+        self.waiting: list = []
+        super().__init__(self._keep, lambda: self.now, lambda: 1_790_000_000_000)
+
+    def _keep(self, entry, done) -> None:
+        _, code, detail = cbor.loads(entry.data)
+        self.statements.append((code, detail))
+        if done is not None:
+            self.waiting.append(done)
+        if self.prompt:
+            self.commit()
+
+    def commit(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)(Outcome.STORED)
+
+    def sent(self, boot: bytes = BOOT, t_us: int | None = 5_000_000) -> int:
+        """How many messages go to the node in the next ten seconds."""
+        n = 0
+        for _ in range(100):
+            self.now += 100
+            n += len(self.due(NODE, boot, t_us))
+            self.tick()
+        return n
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def test_an_order_is_repeated_until_it_is_answered(world):
+    order = world.command(NODE, frames.OP_MARK, {1: "tea"}, "asked for", 30)
+    assert world.due(b"node-two", BOOT, 5_000_000) == []
+    assert world.sent() == 10_000 // REPEAT_MS + 1
+    assert order.body[frames.ORDER_EXPIRES_US] == 5_000_000 + 29_900_000
+    world.answered(b"node-two", {1: order.id, 2: 0})
+    assert order.outcome is None, "another node's answer is none"
+    world.answered(NODE, {1: order.id, 2: 0, 3: "hot"})
+    assert (order.outcome, order.result_name, order.detail) == ("answered", "done", "hot")
+    assert world.sent() == 0 and world.open == 0
+    (ordered, told), (ended, how) = world.statements
+    assert (ordered, ended) == ("ordered", "order_ended")
+    assert told["order"] == how["order"] == order.id and told["body"][frames.ORDER_ARGS] == {1: "tea"}
+    assert (how["outcome"], how["result"]) == ("answered", 0)
+
+
+def test_nothing_leaves_before_its_statement_is_durable(world):
+    world.prompt = False
+    world.command(NODE, frames.OP_IDENTIFY)
+    assert world.sent() == 0 and len(world.statements) == 1
+    world.commit()
+    assert world.sent() > 0
+
+
+def test_a_node_whose_clock_is_not_known_is_ordered_nothing(world):
+    world.command(NODE, frames.OP_IDENTIFY)
+    assert world.sent(t_us=None) == 0 and world.statements == []
+
+
+def test_without_an_answer_it_expires(world):
+    order = world.command(NODE, frames.OP_IDENTIFY, valid_s=2)
+    never = world.command(b"node-two", frames.OP_IDENTIFY, valid_s=2)
+    assert world.sent() > 0
+    world.now += GRACE_MS
+    world.tick()
+    assert order.outcome == never.outcome == "expired"
+    # What was never sent has no statement.
+    assert [detail["node"] for _, detail in world.statements] == [NODE, NODE]
+
+
+def test_a_command_is_for_one_boot_and_unpairing_for_the_node(world):
+    restart, unpair = world.command(NODE, frames.OP_RESTART), world.unpair(NODE)
+    assert world.sent() > 0
+    assert world.sent(OTHER) > 0
+    assert restart.outcome == "new_boot" and unpair.outcome is None
+    assert unpair.body == {1: unpair.id}
