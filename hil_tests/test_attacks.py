@@ -127,7 +127,7 @@ def test_a_node_that_nobody_paired(tapped: Tapped) -> None:
 
 
 def test_noise_on_the_line(tapped: Tapped) -> None:
-    tapped.refuses(os.urandom(3000).replace(b"\0", b"\1") + b"\0", "malformed")
+    tapped.refuses(os.urandom(3000).replace(b"\0", b"\1") + b"\0", "malformed_cobs")
     for _ in range(20):
         tapped.node.cable.inject(os.urandom(200))
         time.sleep(0.1)

@@ -58,7 +58,6 @@ class AgentSession:
         self._last_hello = last_hello
         self._random = random
         self._cobs = cobs.Decoder(MAX_ENCODED)
-        self._cobs_faults = 0
         self._events: "list[Any]" = []
         self._control: "list[bytes]" = []
         self._acks: "dict[int, list[list[int]]]" = {}
@@ -197,10 +196,8 @@ class AgentSession:
                 self._message(message)
             except ProtocolError as e:
                 self._reject(e.cause, str(e))
-        faults = self._cobs.malformed + self._cobs.oversize
-        for _ in range(faults - self._cobs_faults):
-            self._reject("malformed", "COBS")
-        self._cobs_faults = faults
+        for fault in self._cobs.faults:
+            self._reject(fault.cause, str(fault))
         out = self._events
         self._events = []
         return out
@@ -216,7 +213,7 @@ class AgentSession:
         elif sort == messages.SORT_CLEAR:
             self._clear(message)
         else:
-            self._reject("malformed", "neither a clear message nor data")
+            raise HelloError("neither a clear message nor data", 0)
 
     def _clear(self, message: bytes) -> None:
         try:
@@ -227,13 +224,18 @@ class AgentSession:
             if e.cause == "unknown_message":
                 return self._carried(e.cause)
             versions = messages.VERSIONS if e.code == messages.REFUSE_VERSION else None
-            self._control.append(messages.refusal(messages.VERSION, e.code, versions))
+            self._say_once(messages.refusal(messages.VERSION, e.code, versions))
             raise
         if kind == messages.MSG_PAIR_REPLY:
             return self._pair_reply(fields)
         if kind == messages.MSG_REFUSAL:
             return self._events.append(ev.Refused(fields["code"], fields["versions"]))
-        return self._reject("malformed", "an agent takes no such clear message")
+        raise HelloError("an agent takes no such clear message", 0)
+
+    def _say_once(self, message: bytes) -> None:
+        """An answer that still waits is not given twice: who asks without end fills no memory."""
+        if message not in self._control:
+            self._control.append(message)
 
     def _carried(self, cause: str, count: int = 1) -> None:
         self.unknown[cause] = self.unknown.get(cause, 0) + count
@@ -242,13 +244,13 @@ class AgentSession:
         if self.state == st.WAITING or self.node_id is None:
             if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
                 self.solicit()
-            return self._reject("no_session", "data before a hello")
+            return self._reject("no_session", "session: data before a hello")
         index, sealed = messages.split_data(message)
         if index >= len(self._boots):
-            return self._reject("malformed", "boot index beyond the hello's list")
+            raise HelloError("boot index beyond the hello's list", 1)
         boot = self._boots[index]
         if boot is None:
-            return self._reject("no_key", "boot without a header for this agent")
+            return self._reject("no_key", "session: boot without a header for this agent")
         seq, plaintext = boot.open(sealed)
         self.state = st.step(st.AGENT, self.state, st.FRAME)
         past = index > 0 or seq < self._next_seq
@@ -283,7 +285,7 @@ class AgentSession:
             )
         newest = (int.from_bytes(hello["boots"][0][0][:4], "big"), hello["conn"])
         if newest == self._newest and hello["body"] == self._hello_body:
-            self._control.append(self._welcome)
+            self._say_once(self._welcome)
             return None
         last = self._last_hello(node_id)
         if last is not None and newest <= tuple(last):
@@ -353,7 +355,7 @@ class AgentSession:
     def _pair_reply(self, fields: "dict[str, Any]") -> None:
         nonce = fields["nonce"]
         if self._pairing is None or nonce != self._pairing:
-            return self._reject("out_of_turn", "pair reply that nobody asked for")
+            return self._reject("out_of_turn", "session: pair reply that nobody asked for")
         self._pairing = None
         message = pair_message(
             self.identity.ed_pub, self.identity.x_pub, fields["ed_pub"], fields["x_pub"], nonce

@@ -46,8 +46,8 @@ class NodeSession:
 
     `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox. `earlier`: boots of which frames are
     still held, newest first, each with boot_id, headers (made in that boot: [[agent id, enc, wrapped K], …])
-    and box (window.py says what of it); one that is empty leaves the list at the next hello. `headers`: those of
-    this boot, for whoever keeps its frames beyond it.
+    and box (window.py says what of it); one that is empty leaves the list at the next hello. `headers`:
+    those of this boot, for whoever keeps its frames beyond it.
     """
 
     def __init__(
@@ -76,7 +76,6 @@ class NodeSession:
         self._events: "list[Any]" = []
         self._control: "list[bytes]" = []
         self._cobs = cobs.Decoder(MAX_DOWNLINK)
-        self._cobs_faults = 0
         self._down: "Downlink | None" = None
         self._nonce = b""
         self._hello = b""
@@ -263,10 +262,8 @@ class NodeSession:
         reception)."""
         for message in self._cobs.feed(data):
             self._guarded(self._message, message, now_ms, stamp)
-        faults = self._cobs.malformed + self._cobs.oversize
-        for _ in range(faults - self._cobs_faults):
-            self._reject("malformed", "COBS")
-        self._cobs_faults = faults
+        for fault in self._cobs.faults:
+            self._reject(fault.cause, str(fault))
 
     def _guarded(self, handler: "Callable[..., None]", *args: "Any") -> None:
         try:
@@ -294,7 +291,7 @@ class NodeSession:
             else:
                 raise st.TransitionError(self.state, "sealed message")
         else:
-            self._reject("malformed", "neither a clear nor a sealed message")
+            raise HelloError("neither a clear nor a sealed message", 0)
 
     def _clear(self, message: bytes, now_ms: int) -> None:
         try:
@@ -316,14 +313,14 @@ class NodeSession:
         elif kind == messages.MSG_REFUSAL:
             self._events.append(ev.Refused(fields["code"], fields["versions"]))
         else:
-            self._reject("malformed", "a node takes no such clear message")
+            raise HelloError("a node takes no such clear message", 0)
         return None
 
     def _welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
         if fields["nonce"] != self._nonce:
-            return self._reject("replayed_welcome", "not for this connection")
+            return self._reject("replayed_welcome", "session: not for this connection")
         if fields["agent_id"] not in self._agents:
-            return self._reject("unknown_agent", "welcome from an agent that is not paired")
+            return self._reject("unknown_agent", "session: welcome from an agent that is not paired")
         if self.state != st.GREETING:
             return None
         self.state = st.step(st.NODE, self.state, st.WELCOME)
@@ -380,11 +377,11 @@ class NodeSession:
         index, ranges = body
         box = self.window.boxes[index] if index < len(self.window.boxes) else None
         if box is None:
-            return self._reject("malformed", "ack of a boot that this agent has no frames of")
+            return self._reject("malformed_frame", "frame: ack of a boot that this agent has no frames of")
         freed = 0
         for first, count in ranges:
             if first + count > box.next_seq:
-                self._reject("malformed", "ack of a frame not yet made")
+                self._reject("malformed_frame", "frame: ack of a frame not yet made")
             else:
                 freed += self.window.ack(index, first, count, now_ms)
                 if index == 0 and self.agent_id is not None:

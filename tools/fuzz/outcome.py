@@ -36,7 +36,7 @@ CAUSES = {
 }
 """Every cause that a peer's bytes can have, by layer. `local_error` is not among them."""
 
-COUNTED = ("malformed", "no_session", "no_key", "replayed_welcome", "unknown_agent", "unknown_message")
+COUNTED = ("no_session", "no_key", "replayed_welcome", "unknown_agent")
 """Causes that only a session gives, beside those of `CAUSES`."""
 
 
