@@ -105,10 +105,7 @@ class Window:
 
     def stop(self) -> None:
         """No connection: nothing is in flight, and no limit of the last one holds."""
-        for box in self.boxes:
-            if box is not None:
-                box.flight = {}
-        self.boxes = []
+        self._take([])
         self.trip = RoundTrip()
         self.flow(True, 0, WINDOW_FRAMES)
         self._live_from = 0
@@ -120,8 +117,15 @@ class Window:
         """A connection streams. `boxes`: by the boots' positions in the hello, None where the agent has no
         key; what they hold now is backlog."""
         self.stop()
-        self.boxes = boxes
+        self._take(boxes)
         self._live_from = boxes[0].next_seq
+
+    def _take(self, boxes: "list[Any]") -> None:
+        for some in (self.boxes, boxes):
+            for box in some:
+                if box is not None:
+                    box.flight = {}
+        self.boxes = boxes
 
     def flow(self, waves: bool, bytes_s: int, most: int) -> None:
         """What the agent takes: waveforms or none, bytes a second (0: any number), frames in flight."""

@@ -1,5 +1,5 @@
-"""An agent of the model: the product's session over a store of its own that outlasts a restart, may be put back
-to an older state, and acknowledges only what it has committed."""
+"""An agent of the model: the product's session over a store that outlasts a restart, may be put back to an older
+state, and acknowledges only what is committed."""
 
 from protocol import frames
 from protocol import session_events as ev
@@ -11,7 +11,7 @@ SOLICIT_MS = 5000
 
 
 class Agent:
-    """`durable`: (boot id, number) → plaintext of all that was ever on any agent's disk, kept by the model."""
+    """`durable`: (boot id, number) → plaintext of all that ever was on any agent's disk."""
 
     def __init__(self, identity, node, random, durable):
         self.identity = identity
@@ -49,9 +49,10 @@ class Agent:
         for event in self.session.feed(data, self.now):
             if isinstance(event, ev.HelloAccepted):
                 self.hello = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
+                assert self.hello > self.last.get(self.node.identity.id, (0, 0)), "an old hello again"
                 self.pending.append((None, self.hello))
                 self.tokens = set()
-                self._ping()
+                self.ping()
             elif isinstance(event, ev.FrameIn):
                 self._frame(event)
             elif isinstance(event, ev.TimeEcho):
@@ -69,7 +70,7 @@ class Agent:
         assert event.token in self.tokens, "an echo of another connection"
         assert self.node.asked[event.token] == event.boot_id, "an echo that the node never made"
 
-    def _ping(self):
+    def ping(self):
         self.pinged = self.now
         self.tokens.add(self.session.ping())
 
@@ -110,7 +111,7 @@ class Agent:
                 self.solicited = now
                 self.session.solicit()
         elif now - self.pinged >= PING_MS:
-            self._ping()
+            self.ping()
         data = self.session.pull(now)
         assert len(data) <= BURST_BYTES
         return data

@@ -11,7 +11,7 @@ from protocol.window import WINDOW_BYTES, WINDOW_FRAMES, Window
 
 
 class Flash:
-    """What outlasts a power cut: records by name. `retained`: what a reset leaves and a power cut does not."""
+    """What outlasts a power cut: records by name. `retained`: what outlasts a reset only."""
 
     def __init__(self):
         self.records = {}
@@ -49,7 +49,7 @@ class Box(Outbox):
 
 
 class Spool:
-    """The frames of an earlier boot, as one on flash would hold them: what window.py asks of a box, no more."""
+    """Frames of an earlier boot as flash would hold them: what window.py asks of a box, no more."""
 
     def __init__(self, boot_id, headers, next_seq, held, durable):
         self.boot_id = boot_id

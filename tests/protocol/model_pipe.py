@@ -29,7 +29,7 @@ class Pipe:
         return sum(map(len, self._chunks)) < self.room
 
     def write(self, chunk):
-        """A chunk as its sender made it: recorded for a replay, and put on the way with whatever befalls it."""
+        """A chunk as its sender made it: recorded for a replay, and put on the way."""
         self.recorded.append(chunk)
         self.inject(chunk)
 

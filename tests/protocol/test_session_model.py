@@ -1,11 +1,11 @@
-"""The session against a link that does everything to it: a hypothesis state machine (docs/wire-protocol.md §10).
+"""The session on a link that does everything to it: a hypothesis state machine (docs/wire-protocol.md §10).
 
-A node (reset, with and without power and flash), two agents (restarted, put back to an older store) and a pipe
-each way. While it runs: nothing is freed that is not on a disk, no alarm waits behind anything else, the agent's
-limits hold, no echo counts that was not asked for, no key seals two messages under one nonce. When the link is
-well again: all that can be delivered is, once, and every number is accounted for.
+A node (reset, with and without power and flash), two agents (restarted, put back to an older store), a pipe each
+way. While it runs: nothing is freed that is not on a disk, no alarm waits behind anything else, the agent's
+limits hold, no echo counts that was not asked for, no key seals two messages under one nonce. When the link
+is well again: all that can be delivered is, once, and every number is accounted for.
 
-`MODEL_EXAMPLES` runs as many (`make model`: thousands).
+`MODEL_EXAMPLES` says how many runs (`make model`: thousands).
 """
 
 import os
@@ -25,7 +25,6 @@ from .model_node import Node
 from .model_pipe import FAULTS, Pipe
 
 STEP_MS = 50
-ROOM = 1500
 SETTLE_MS = 200_000
 QUIET_MS = 10_000
 
@@ -37,9 +36,10 @@ ccm_seal = crypto.ccm_seal
 class SessionMachine(RuleBasedStateMachine):
     """One node, two agents of which one is on the link, a pipe each way, a manual clock."""
 
-    @initialize(seed=hs.integers(0, 2**32), paired=hs.integers(1, 2))
-    def begin(self, seed, paired):
-        self.failed = False
+    @initialize(
+        seed=hs.integers(0, 2**32), paired=hs.integers(1, 2), room=hs.sampled_from((200, 1500, 20000))
+    )
+    def begin(self, seed, paired, room):
         self.dice = random.Random(seed)
         self.now = 0
         self.durable = {}
@@ -48,7 +48,8 @@ class SessionMachine(RuleBasedStateMachine):
         crypto.ccm_seal = self.seal_once
         node, *both = IDENTITIES
         keys = [(agent.ed_pub, agent.x_pub) for agent in both]
-        self.up, self.down = Pipe(self.dice, ROOM), Pipe(self.dice, ROOM)
+        self.up, self.down = Pipe(self.dice, room), Pipe(self.dice, room)
+        self.commits = 0.5
         self.node = Node(node, keys[:paired], self.draw, self.durable)
         self.agents = [Agent(agent, self.node, self.draw, self.durable) for agent in both]
         self.agent = self.agents[0]
@@ -75,7 +76,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.up.write(message)
         for piece in self.up.read():
             self.agent.feed(piece)
-        if well or self.dice.random() < 0.5:
+        if well or self.dice.random() < self.commits:
             self.agent.commit()
         if self.down.takes():
             data = self.agent.tick(self.now)
@@ -145,6 +146,10 @@ class SessionMachine(RuleBasedStateMachine):
         pipe = self.up if up else self.down
         pipe.stalled = not pipe.stalled
 
+    @rule(commits=hs.sampled_from((0, 0.1, 0.5, 1)))
+    def disk(self, commits):
+        self.commits = commits
+
     @rule()
     def heal(self):
         self.up.heal()
@@ -189,8 +194,11 @@ class SessionMachine(RuleBasedStateMachine):
     def order(self):
         self.agent.order(self.draw(8))
 
-    @rule()
-    def agent_solicits(self):
+    @rule(ping=hs.booleans())
+    def agent_solicits(self, ping):
+        if ping and self.agent.hello is not None:
+            self.agent.ping()
+            self.step()
         self.agent.session.solicit()
 
     @rule(up=hs.booleans(), first=hs.integers(0, 60), count=hs.integers(1, 30), heard=hs.booleans())
@@ -206,7 +214,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     def teardown(self):
         crypto_seal, crypto.ccm_seal = crypto.ccm_seal, ccm_seal
-        if not hasattr(self, "node") or self.failed:
+        if not hasattr(self, "node"):
             return
         crypto.ccm_seal = crypto_seal
         try:
@@ -215,14 +223,14 @@ class SessionMachine(RuleBasedStateMachine):
             crypto.ccm_seal = ccm_seal
 
     def settle(self):
-        self.up.heal()
-        self.down.heal()
-        for agent in self.agents[: len(self.node.agents)]:
-            self.plug(agent)
-            self.until_all_is_delivered()
+        """On the connection that there is, then on new ones."""
+        self.heal()
+        self.agent.flow(True, 0, 0)
+        self.until_all_is_delivered()
         if len(self.node.agents) == 2:
-            self.plug(self.agents[0])
-            self.until_all_is_delivered()
+            for _ in range(2):
+                self.the_other_agent_comes()
+                self.until_all_is_delivered()
         check_balance(self.node, self.durable)
         for agent in self.agents[: len(self.node.agents)]:
             check_agent(agent, self.node)
