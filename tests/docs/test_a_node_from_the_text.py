@@ -1,0 +1,82 @@
+"""The text is enough: a node written from it alone says the vectors' connection, byte for byte."""
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidTag
+
+from tests.docs import strangers_node
+from tests.docs.strangers_node import Node, stuffed, unstuffed
+
+VECTORS = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
+SESSION = json.loads((VECTORS / "session.json").read_text("utf-8"))
+
+
+def value(tagged: Any) -> Any:
+    """A value as the vectors write it: {"h": …} bytes, {"m": …} a map."""
+    if isinstance(tagged, dict):
+        if "h" in tagged:
+            return bytes.fromhex(tagged["h"])
+        return {value(key): value(item) for key, item in tagged["m"]}
+    return [value(item) for item in tagged] if isinstance(tagged, list) else tagged
+
+
+@pytest.fixture
+def node() -> Node:
+    secrets, random = SESSION["secrets"]["node"], SESSION["random"]
+    given = (secrets["ed_seed"], secrets["x_sk"], random["boot_id"], random["content_key"])
+    return Node(*(bytes.fromhex(one) for one in given))
+
+
+def test_it_has_no_line_of_ours() -> None:
+    tree = ast.parse(Path(strangers_node.__file__).read_text("utf-8"))
+    roots = {
+        name.name.split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.Import) for name in one.names
+    }
+    roots |= {(one.module or "").split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
+    assert roots == {"hashlib", "hmac", "typing", "cbor2", "cryptography"}
+
+
+def test_it_says_the_whole_connection(node: Node) -> None:
+    random = {name: one for name, one in SESSION["random"].items()}
+    hellos = iter([bytes.fromhex(random["first_hello_nonce"]), bytes.fromhex(random["second_hello_nonce"])])
+    asked = b""
+    rules: list[str] = []
+    for step in SESSION["steps"]:
+        wire = bytes.fromhex(step["wire"])
+        rules.append(step["rule"])
+        if step["rule"] == "hello":
+            assert node.hello(next(hellos), 1, [[0, 1]]) == wire
+        elif step["rule"] == "pair-request":
+            asked = wire
+        elif step["rule"] == "pair-reply":
+            assert node.paired(asked, bytes.fromhex(random["header_ephemeral"])) == wire
+        elif step["rule"] == "welcome":
+            node.welcomed(wire)
+        elif step["rule"] == "downlink-message":
+            assert node.told(wire) == [step["kind"], step["t_us"], value(step["body"])]
+        elif step["rule"] == "data-message":
+            assert node.says(step["kind"], step["t_us"], value(step["body"])) == wire
+    assert rules.count("hello") == 2 and rules.count("data-message") > 5 and "welcome" in rules
+
+
+def test_what_was_changed_on_the_way_does_not_open(node: Node) -> None:
+    steps = {step["rule"]: bytes.fromhex(step["wire"]) for step in reversed(SESSION["steps"])}
+    node.hello(bytes.fromhex(SESSION["random"]["first_hello_nonce"]), 1, [[0, 1]])
+    node.paired(steps["pair-request"], bytes.fromhex(SESSION["random"]["header_ephemeral"]))
+    node.hello(bytes.fromhex(SESSION["random"]["second_hello_nonce"]), 1, [[0, 1]])
+    node.welcomed(steps["welcome"])
+    changed = bytearray(steps["downlink-message"])
+    changed[-3] ^= 1
+    with pytest.raises(InvalidTag):
+        node.told(bytes(changed))
+    assert node.told(steps["downlink-message"])[0] == 33
+
+
+@pytest.mark.parametrize("one", json.loads((VECTORS / "cobs.json").read_text("utf-8"))["messages"])
+def test_its_framing_is_that_of_the_vectors(one: Any) -> None:
+    message, encoded = bytes.fromhex(one["message"]), bytes.fromhex(one["encoded"])
+    assert stuffed(message) == encoded and unstuffed(encoded[:-1]) == message
