@@ -37,7 +37,8 @@ class Receipt:
         self.duplicates: int = fields[8]
         self.received_at_ms: int = fields[9]
         self.nonce: bytes | None = fields.get(10)
-        self.highest: list[tuple[bytes, int, bytes]] = [tuple(one) for one in fields.get(11, ())]
+        highest = fields.get(11, ()) if self.statement == HEAD else ()
+        self.highest: list[tuple[bytes, int, bytes]] = [tuple(one) for one in highest]
 
 
 class Refusal:
