@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from tests.docs import strangers_node
+from tests.docs import strangers_decoder, strangers_node
 from tests.docs.strangers_node import Node, stuffed, unstuffed
 
 VECTORS = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
@@ -80,3 +80,17 @@ def test_what_was_changed_on_the_way_does_not_open(node: Node) -> None:
 def test_its_framing_is_that_of_the_vectors(one: Any) -> None:
     message, encoded = bytes.fromhex(one["message"]), bytes.fromhex(one["encoded"])
     assert stuffed(message) == encoded and unstuffed(encoded[:-1]) == message
+
+
+WAVEFORMS = json.loads((VECTORS / "waveform.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("one", WAVEFORMS["blocks"], ids=lambda one: one["name"])
+def test_its_decoder_gives_the_samples_of_the_vectors(one: Any) -> None:
+    assert strangers_decoder.decode(bytes.fromhex(one["block"]), len(one["samples"])) == one["samples"]
+
+
+@pytest.mark.parametrize("one", WAVEFORMS["malformed"], ids=lambda one: one["name"])
+def test_its_decoder_refuses_what_the_vectors_call_malformed(one: Any) -> None:
+    with pytest.raises(strangers_decoder.Refused):
+        strangers_decoder.decode(bytes.fromhex(one["block"]), one["n"])
