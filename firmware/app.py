@@ -171,7 +171,7 @@ class Node:
                 for sensor in self.sensors
                 for channel in sensor.channels
             ],
-            frames.BOOT_ENTROPY: frames.ENTROPY_STRONG if start.pool.strong else frames.ENTROPY_WEAK,
+            frames.BOOT_ENTROPY: int(start.pool.strong and start.store.strong),
         }
         if self._label is not None:
             body[frames.BOOT_INPUT] = self._label

@@ -1,9 +1,9 @@
 """What the node remembers of itself and its agents across boots: its identity, and whom it is paired with.
 
 Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519
-public]; `agents` [[ed25519 public, x25519 public], …]; `authorities`, alike, whose signed orders the node
-believes: put there at its kit, never over a link. A damaged record is set aside, never silently replaced:
-`faults` tells.
+public, whether it was drawn from a strong pool]; `agents` [[ed25519 public, x25519 public], …];
+`authorities`, alike, whose signed orders the node believes: put there at its kit, never over a link. A
+damaged record is set aside, never silently replaced: `faults` tells.
 """
 
 from firmware.flash import FlashError
@@ -20,11 +20,14 @@ AUTHORITIES_RECORD = "authorities"
 
 
 class KeyStore:
-    """The records by name. `faults` lists what was found damaged and set aside (texts for an event)."""
+    """The records by name. `faults` lists what was found damaged and set aside (texts for an event).
+    `strong`: the identity was drawn from a strong pool, which no later boot can make up for.
+    """
 
     def __init__(self, records):
         self._records = records
         self.faults = []
+        self.strong = False
 
     def _read(self, name):
         try:
@@ -36,19 +39,20 @@ class KeyStore:
             self._records.set_aside(name)
             return None
 
-    def identity_steps(self, random):
-        """The stored identity, or a new one that is on flash when this returns. Raises FlashError when it
-        cannot be kept.
+    def identity_steps(self, random, strong):
+        """The stored identity, or a new one that is on flash when this returns. `strong`: what the pool is
+        that `random` draws from. Raises FlashError when it cannot be kept.
         """
         stored = self._read(IDENTITY_RECORD)
         if stored is not None:
-            ed_seed, ed_pub, x_sk, x_pub = stored
+            ed_seed, ed_pub, x_sk, x_pub = stored[:4]
+            # Records of development builds end here.
+            self.strong = len(stored) == 4 or stored[4]
             return Identity(ed_seed, ed_pub, x_sk, x_pub)
-        identity = yield from generate_steps(random(64))
-        self._records.write(
-            IDENTITY_RECORD, cbor.dumps([identity.ed_seed, identity.ed_pub, identity.x_sk, identity.x_pub])
-        )
-        return identity
+        me = yield from generate_steps(random(64))
+        self._records.write(IDENTITY_RECORD, cbor.dumps([me.ed_seed, me.ed_pub, me.x_sk, me.x_pub, strong]))
+        self.strong = strong
+        return me
 
     def agents(self):
         """Paired agents as a list of (ed public, x public)."""

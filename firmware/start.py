@@ -59,7 +59,7 @@ class Start:
             self.session.add_agent(ed_pub, x_pub)
 
     def _identity(self):
-        return crypto.run(self._fed(self.store.identity_steps(self.pool.random)))
+        return crypto.run(self._fed(self.store.identity_steps(self.pool.random, self.pool.strong)))
 
     def _commit(self):
         self.record.commit(self.pool.random(8))

@@ -1,8 +1,9 @@
 """The keys that a node keeps: an identity made once, and the few agents it was paired with."""
 
 from firmware.flash import FlashError
-from firmware.keys import MAX_AGENTS, KeyStore
-from protocol import crypto
+from firmware.keys import KeyStore
+from protocol import cbor, crypto
+from protocol.messages import MAX_HEADERS
 from tests.both.node_memory import Medium, on, raises
 
 
@@ -12,16 +13,30 @@ def random(n):
 
 def test_an_identity_is_made_once():
     records = on(Medium())
-    made = crypto.run(KeyStore(records).identity_steps(random))
-    again = crypto.run(KeyStore(records).identity_steps(lambda n: b"\xff" * n))
+    made = crypto.run(KeyStore(records).identity_steps(random, True))
+    again = crypto.run(KeyStore(records).identity_steps(lambda n: b"\xff" * n, True))
     assert again.id == made.id and again.ed_seed == made.ed_seed and again.x_sk == made.x_sk
+
+
+def test_an_identity_from_a_weak_pool_stays_one():
+    """Whatever the pool of a later boot is; the record of an identity of old says nothing of it."""
+    for strong in (False, True):
+        records = on(Medium())
+        for later in (strong, True, False):
+            store = KeyStore(records)
+            crypto.run(store.identity_steps(random, later))
+            assert store.strong == strong
+    records.write("identity", cbor.dumps(cbor.loads(records.read("identity"))[:4]))
+    store = KeyStore(records)
+    crypto.run(store.identity_steps(random, False))
+    assert store.strong
 
 
 def test_an_identity_that_cannot_be_kept_is_not_used():
     medium = Medium()
     store = KeyStore(on(medium))
     medium.broken = True
-    raises(FlashError, lambda: crypto.run(store.identity_steps(random)))
+    raises(FlashError, lambda: crypto.run(store.identity_steps(random, True)))
 
 
 def test_a_damaged_record_is_set_aside_and_told():
@@ -39,9 +54,9 @@ def test_a_damaged_record_is_set_aside_and_told():
 def test_agents_are_few_and_counted_once():
     store = KeyStore(on(Medium()))
     assert store.agents() == []
-    for n in range(MAX_AGENTS):
+    for n in range(MAX_HEADERS):
         keys = bytes((n,)) * 32
         assert store.add_agent(keys, keys)
         assert store.add_agent(keys, keys)
     assert not store.add_agent(b"z" * 32, b"z" * 32)
-    assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_AGENTS))
+    assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_HEADERS))

@@ -51,7 +51,7 @@ def test_what_was_sent_before_stays_closed(make_node, make_agent, on_disk):
     boots = {boot[0]: boot[1] for hello in hellos for boot in hello["boots"] if boot[1]}
     assert len(boots) == 2 and len(said(agent.raw, messages.SORT_DATA)) > 10
     state = Records(str(node.flash_dir / "state"))
-    identity = run(KeyStore(state).identity_steps(lambda n: bytes(n)))
+    identity = run(KeyStore(state).identity_steps(lambda n: bytes(n), True))
     image = everything(node.flash_dir, Path(node._rtc_path))
     assert identity.ed_seed in image and identity.x_sk in image, "what a thief does get"
     data = [messages.split_data(one)[1] for one in said(agent.raw, messages.SORT_DATA)]
