@@ -35,19 +35,18 @@ class _Steps:
         """A clear message."""
         self._add(sender, rule, what, message, **more)
 
-    def up(self, what: str, kind: int, t_us: int, body: Any) -> None:
-        """A frame of the boot, sealed and sent as number 0 of the hello's list of boots."""
+    def made(self, kind: int, t_us: int, body: Any) -> "tuple[dict[str, Any], bytes]":
+        """The next frame of the boot, sealed, to be sent by `up`."""
         plaintext = frames.pack(kind, t_us, body)
         sealed = self._keys.seal(self._seq, plaintext)
-        more = {
-            "seq": self._seq,
-            "kind": kind,
-            "t_us": t_us,
-            "body": tagged(body),
-            "plaintext": plaintext.hex(),
-        }
-        self._add("node", "data-message", what, messages.data(0, sealed), **more)
+        parts = {"seq": self._seq, "kind": kind, "t_us": t_us, "body": tagged(body)}
         self._seq += 1
+        return {**parts, "plaintext": plaintext.hex()}, messages.data(0, sealed)
+
+    def up(self, what: str, made: "tuple[dict[str, Any], bytes]") -> None:
+        """A frame of the boot, which is number 0 in the hello's list."""
+        parts, message = made
+        self._add("node", "data-message", what, message, **parts)
 
     def down(self, what: str, kind: int, t_us: int, body: Any) -> None:
         """A sealed message of the connection."""
@@ -137,6 +136,12 @@ def _steps(enc: bytes, wrapped: bytes, down_enc: bytes, down: seal.Downlink) -> 
         body=body.hex(),
     )
     steps.clear(
+        "agent",
+        "refusal",
+        "a hint for people: this node is not paired with this agent",
+        messages.refusal(1, messages.REFUSE_UNKNOWN),
+    )
+    steps.clear(
         "agent", "pair-request", "the agent's keys", messages.pair_request(1, *AGENT.public(), PAIR_NONCE)
     )
     signed = identity.pair_message(*AGENT.public(), *NODE.public(), PAIR_NONCE)
@@ -160,21 +165,24 @@ def _steps(enc: bytes, wrapped: bytes, down_enc: bytes, down: seal.Downlink) -> 
         "agent", "welcome", "the downlink begins", messages.welcome(1, AGENT.id, down_enc, SECOND_NONCE)
     )
     steps.down("is this live? a token to echo", frames.KIND_TIME_DOWN, 0, {frames.TIME_TOKEN: TOKEN})
-    steps.up("the boot frame, number 0 of the boot", frames.KIND_BOOT, 0, BOOT_BODY)
     echo = {frames.TIME_TOKEN: TOKEN, frames.TIME_RECEIVED_US: 2_000_000}
-    steps.up("the echo: from here on the agent calls it live", frames.KIND_TIME, 2_000_100, echo)
+    boot_frame = steps.made(frames.KIND_BOOT, 0, BOOT_BODY)
+    steps.up("the echo: from here on the agent calls it live", steps.made(frames.KIND_TIME, 2_000_100, echo))
+    steps.up("the boot frame, which waited since before the connection", boot_frame)
     steps.down("0 and 1 are on the agent's disk", frames.KIND_ACK, 120_000, [0, [[0, 2]]])
-    steps.up("one second of readings", frames.KIND_VITALS, 3_000_000, VITALS_BODY)
-    steps.up("an ECG block", frames.KIND_WAVE, 3_000_400, WAVE_BODY)
+    steps.up("one second of readings", steps.made(frames.KIND_VITALS, 3_000_000, VITALS_BODY))
+    steps.up("an ECG block", steps.made(frames.KIND_WAVE, 3_000_400, WAVE_BODY))
     steps.down("2 and 3, too", frames.KIND_ACK, 1_300_000, [0, [[2, 2]]])
     steps.down("a mark, which needs no authority", frames.KIND_COMMAND, 2_000_000, bodies.MARK)
-    steps.up("done", frames.KIND_ANSWER, 4_000_000, bodies.ANSWERS[0][1])
+    steps.up("done", steps.made(frames.KIND_ANSWER, 4_000_000, bodies.ANSWERS[0][1]))
     steps.down("the link is slow: no waveforms", frames.KIND_FLOW, 2_500_000, {frames.FLOW_WAVES: False})
-    steps.up("an alarm is sent whatever the flow", frames.KIND_EVENT, 700_000_000, bodies.ALARM)
-    steps.down("4 and 5 are on disk", frames.KIND_ACK, 699_000_000, [0, [[4, 2]]])
-    steps.down("forget me", frames.KIND_UNPAIR, 700_000_000, {frames.UNPAIR_ID: bodies.UNPAIR_ID})
+    alarm = {**bodies.ALARM, frames.EVENT_EVIDENCE: [[2, 2]], frames.EVENT_BEGAN_US: 4_100_000}
+    steps.up("an alarm is sent whatever the flow", steps.made(frames.KIND_EVENT, 5_000_000, alarm))
+    steps.down("4 and 5 are on disk", frames.KIND_ACK, 3_200_000, [0, [[4, 2]]])
+    steps.down("forget me", frames.KIND_UNPAIR, 3_400_000, {frames.UNPAIR_ID: bodies.UNPAIR_ID})
     answer = {frames.ANSWER_ID: bodies.UNPAIR_ID, frames.ANSWER_RESULT: frames.RESULT_DONE}
     steps.up(
-        "done; the next boot's key is wrapped without this agent", frames.KIND_ANSWER, 702_000_000, answer
+        "done; the next boot's key is wrapped without this agent",
+        steps.made(frames.KIND_ANSWER, 5_600_000, answer),
     )
     return steps.done
