@@ -10,6 +10,9 @@ from boards.esp32 import RetainedMemory, leave, quiet_entropy, radio_entropy, re
 from boards.stdio_link import UartConsoleLink, take_console
 
 WATCHDOG_MS = 5000
+BLINK_TIMER = 3
+BLINK_MS = 250
+BLINKS = 20
 
 
 class Board:
@@ -39,6 +42,9 @@ class Board:
         self._i2c = machine.I2C(
             ppg["i2c"], scl=machine.Pin(ppg["scl"]), sda=machine.Pin(ppg["sda"]), freq=ppg["freq"]
         )
+        led = config.get("led")
+        self._led = machine.Pin(led["pin"], machine.Pin.OUT, value=0) if led else None
+        self._blinks = 0
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
 
     def ecg(self):
@@ -82,6 +88,19 @@ class Board:
     def stop_requested(self):
         """This board has no switch for an orderly stop."""
         return False
+
+    def identify(self):
+        """Blink for ten seconds, if there is a light."""
+        if self._led is not None:
+            self._blinks = 2 * BLINKS
+            timer = machine.Timer(BLINK_TIMER)
+            timer.init(period=BLINK_MS, mode=machine.Timer.PERIODIC, callback=self._blink)
+
+    def _blink(self, timer):
+        self._blinks -= 1
+        self._led.value(self._blinks & 1)
+        if self._blinks <= 0:
+            timer.deinit()
 
     def consent(self):
         """Whether somebody holds the button."""

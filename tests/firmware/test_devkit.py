@@ -47,3 +47,19 @@ def test_flash_that_keeps_no_seed_does_not_end_in_resets_without_end(vm, tmp_pat
         check=False,
     )
     assert done.returncode == 0 and done.stdout.splitlines() == ["radio True", "radio False", "strong"]
+
+
+def test_the_board_shows_which_one_it_is_with_its_light_if_it_has_one(vm):
+    def shown(*pin: str) -> list[str]:
+        done = subprocess.run(
+            [vm, str(SHIMS / "blink.py"), *pin],
+            env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.splitlines()
+
+    assert shown() == ["shown"]
+    assert shown("2") == ["light 1", "light 0"] * 20 + ["shown"]
