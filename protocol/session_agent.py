@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BURST_BYTES = 200
 BURST_PAUSE_MS = 100
 SOLICIT_EVERY_MS = 2000
+# A node that streams to an agent of before, and has nothing to send, would never find out by itself.
+PROVING_MS = 15000
 MAX_TOKENS = 8
 ACK_RANGES = 12
 MAX_ENCODED = 4096
@@ -155,6 +157,12 @@ class AgentSession:
         self._now_ms = now_ms
         if self._burst and now_ms - self._burst_ms >= BURST_PAUSE_MS:
             self._burst = 0
+        if (
+            self.state == st.PROVING
+            and now_ms - self._started_ms >= PROVING_MS
+            and now_ms - self._solicited_ms >= PROVING_MS
+        ):
+            self.solicit()
         if self._down is not None and self._down.spent:
             # Another connection has another key.
             self.state = st.step(st.AGENT, self.state, st.CLOSE)

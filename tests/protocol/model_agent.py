@@ -1,5 +1,5 @@
-"""An agent of the model: the product's session over a store that outlasts a restart, may be put back to an older
-state, and acknowledges only what is committed."""
+"""An agent of the model: the product's session over a store that outlasts a restart, may be put back to an
+older state, and acknowledges only what is committed."""
 
 from protocol import frames
 from protocol import session_events as ev
@@ -46,12 +46,14 @@ class Agent:
         self.start(now)
 
     def feed(self, data):
-        for event in self.session.feed(data, self.now):
+        events = self.session.feed(data, self.now)
+        if any(isinstance(event, ev.HelloAccepted) for event in events):
+            self.tokens = set()
+        for event in events:
             if isinstance(event, ev.HelloAccepted):
                 self.hello = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
                 assert self.hello > self.last.get(self.node.identity.id, (0, 0)), "an old hello again"
                 self.pending.append((None, self.hello))
-                self.tokens = set()
                 self.ping()
             elif isinstance(event, ev.FrameIn):
                 self._frame(event)
