@@ -44,7 +44,7 @@ def _title(rule: str, walker: Walker) -> str:
     if rule == UNKNOWN_CLEAR:
         return "clear message of an unknown type"
     if rule in ("message", "clear-message", "frame", "entry") and walker.lines:
-        return walker.lines[0].name.split(" ")[-1] or rule
+        return walker.lines[0].name.split(" ")[-1].strip("?") or rule
     return rule
 
 
