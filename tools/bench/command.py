@@ -41,6 +41,7 @@ def command(qrs: bool, name: "str | None", arguments: "tuple[str, ...]") -> None
     click.echo("  (attest_sign, x25519: whole, and the longest slice between two samplings)")
     names.run("protocol", [])
     names.run("collector", [])
+    names.run("overhead", [])
     folder = data_dir()
     if qrs and folder is not None and (folder / "mitdb").is_dir():
         click.echo(f"QRS detection, the first {QRS_SECONDS} s of each record:")
