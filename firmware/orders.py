@@ -1,12 +1,14 @@
 """An order of a paired agent, from the check to its answer frame (docs/wire-protocol.md §8.2).
 
 Loaded when an order comes and forgotten after it. An id is carried out once; asked again, the node answers
-again with the result that it had.
+again with the result that it had. Of signed orders this holds until they expire, whatever else is asked: an
+agent must not make the node forget one and give it again.
 """
 
 from firmware.flash import FlashError
 from protocol import frames
 from protocol.checks import is_bytes, is_map
+from protocol.identity import node_id as party_id
 from protocol.orders import check_steps
 
 MARK_TEXT = 1
@@ -14,14 +16,14 @@ MAX_ANSWERS = 16
 
 
 def order_steps(node, kind, body, agent_id, answers):
-    """Slow work: check the order, carry it out, seal its answer. `answers`: those of this boot, oldest first,
-    which is kept up. Gives False for what has no id to answer to.
+    """Slow work: check the order, carry it out, seal its answer. `answers`: [until when it must be kept,
+    answer] of this boot, oldest first, which is kept up. Gives False for what has no id to answer to.
     """
     # Every order has its id under the same key.
     order_id = body.get(frames.ORDER_ID)
     if not is_bytes(order_id, 8):
         return False
-    for answer in answers:
+    for _, answer in answers:
         if answer[frames.ANSWER_ID] == order_id:
             node.sealer.seal(frames.KIND_ANSWER, answer)
             return True
@@ -38,16 +40,32 @@ def order_steps(node, kind, body, agent_id, answers):
     else:
         result = frames.RESULT_DONE
     after = None
+    until_us = 0
     if result == frames.RESULT_DONE:
-        result, after = _carry_out(node, kind, body, agent_id)
+        if frames.ORDER_SIGNATURE in body:
+            until_us = body[frames.ORDER_EXPIRES_US]
+        if _make_room(answers, node.clock.now_us()):
+            result, after = _carry_out(node, kind, body, agent_id)
+        else:
+            result = frames.RESULT_FAILED
     answer = {frames.ANSWER_ID: order_id, frames.ANSWER_RESULT: result}
-    answers.append(answer)
-    if len(answers) > MAX_ANSWERS:
-        answers.pop(0)
+    if _make_room(answers, node.clock.now_us()):
+        answers.append([until_us, answer])
     node.sealer.seal(frames.KIND_ANSWER, answer)
     if after is not None:
         after()
     return True
+
+
+def _make_room(answers, now_us):
+    """Whether one more can be kept: the oldest goes that need not stay."""
+    if len(answers) < MAX_ANSWERS:
+        return True
+    for i in range(len(answers)):
+        if answers[i][0] < now_us:
+            answers.pop(i)
+            return True
+    return False
 
 
 def _carry_out(node, kind, body, agent_id):
@@ -84,6 +102,8 @@ def _unpair(node, agent_id):
     def after():
         node.report(frames.EVENT_UNPAIRED, frames.PRIORITY_INFO, None, agent_id.hex())
         node.session.forget_agent(agent_id)
+        start = node.start
+        start.agents = [pair for pair in start.agents if party_id(pair[0], pair[1]) != agent_id]
         node.restart()
 
     return frames.RESULT_DONE, after

@@ -1,0 +1,94 @@
+"""Orders that a node has carried out: which it remembers, and for how long."""
+
+from firmware.orders import MAX_ANSWERS, order_steps
+from protocol import frames as f
+from protocol import orders
+from protocol.crypto import run
+from protocol.identity import generate_steps
+
+AUTHORITY = run(generate_steps(bytes(range(64))))
+ME = run(generate_steps(bytes(64)))
+BOOT_ID = bytes(12)
+
+
+class Node:
+    """As much of a node as an order needs; `marked` counts what was carried out."""
+
+    def __init__(self):
+        self.start = self.record = self.store = self.clock = self.sealer = self
+        self.identity = ME
+        self.boot_id = BOOT_ID
+        self.now = 1000
+        self.marked = 0
+        self.sealed = []
+        self.answers = []
+
+    def authorities(self):
+        return {AUTHORITY.id: AUTHORITY.ed_pub}
+
+    def now_us(self):
+        return self.now
+
+    def seal(self, kind, body):
+        assert kind == f.KIND_ANSWER
+        self.sealed.append(body)
+
+    def report(self, code, priority, value=None, text=None):
+        assert code == f.EVENT_MARK
+        self.marked += 1
+
+    def asked(self, body):
+        """The result that the node answers with."""
+        assert run(order_steps(self, f.KIND_COMMAND, body, bytes(8), self.answers))
+        assert self.sealed[-1][f.ANSWER_ID] == body[f.ORDER_ID]
+        assert len(self.answers) <= MAX_ANSWERS
+        return self.sealed[-1][f.ANSWER_RESULT]
+
+
+def order(number, expires_us=100000, signed=False):
+    body = {
+        f.ORDER_ID: number.to_bytes(8, "big"),
+        f.ORDER_WHAT: f.OP_MARK,
+        f.ORDER_EXPIRES_US: expires_us,
+        f.ORDER_MS: 1,
+    }
+    if signed:
+        run(orders.sign_steps(AUTHORITY, ME.id, BOOT_ID, f.KIND_COMMAND, body))
+    return body
+
+
+def test_a_signed_order_is_carried_out_once_whatever_is_asked_in_between():
+    node = Node()
+    signed = order(1, signed=True)
+    assert node.asked(signed) == f.RESULT_DONE
+    for n in range(100, 100 + 3 * MAX_ANSWERS):
+        assert node.asked(order(n)) == f.RESULT_DONE
+    before = node.marked
+    assert node.asked(signed) == f.RESULT_DONE and node.marked == before
+    node.now = 100001
+    for n in range(200, 200 + MAX_ANSWERS):
+        assert node.asked(order(n, 200000)) == f.RESULT_DONE
+    before = node.marked
+    assert node.asked(signed) == f.RESULT_EXPIRED and node.marked == before
+
+
+def test_when_only_signed_ones_are_left_nothing_more_is_carried_out():
+    node = Node()
+    for n in range(MAX_ANSWERS):
+        assert node.asked(order(n, 100000 + n, signed=True)) == f.RESULT_DONE
+    for signed in (False, True):
+        assert node.asked(order(50, signed=signed)) == f.RESULT_FAILED
+    assert node.marked == MAX_ANSWERS
+    assert node.asked(order(0, 100000, signed=True)) == f.RESULT_DONE and node.marked == MAX_ANSWERS
+    # The first of them expires; an order that failed may be asked again.
+    node.now = 100001
+    assert node.asked(order(50, 200000)) == f.RESULT_DONE and node.marked == MAX_ANSWERS + 1
+
+
+def test_a_bad_signature_keeps_nothing_for_long():
+    node = Node()
+    for n in range(2 * MAX_ANSWERS):
+        bad = order(n, signed=True)
+        bad[f.ORDER_MS] = 2
+        assert node.asked(bad) == f.RESULT_UNAUTHORISED
+    assert node.asked(order(99)) == f.RESULT_DONE and node.marked == 1
