@@ -17,6 +17,9 @@ FOUND = [
         ),
         "=",
     ),
+    # Arrays within each other without end, under `any`: RecursionError.
+    ("inspect", b"\x6c\xa3\x00" + b"\x81" * 1000, "="),
+    ("inspect", b"\0" + b"\x83\x03\x00" + b"\xa1\x00" * 900, "="),
     # No bytes at all for `inspect` to recognise: IndexError.
     ("inspect", b"\0", "="),
 ]

@@ -71,6 +71,7 @@ class Walker:
         self.trial = trial
         self.lines: list[Line] = []
         self.problems: list[Problem] = []
+        self.nesting = 0
         self.schema = cddl.load()
         self.places: dict[str, list[tuple[int, int]]] = {}
 
@@ -113,10 +114,14 @@ class Walker:
         major, n, body = cbor.read_head(buf, at)
         for name in place.names:
             self.places.setdefault(name, []).append((at, body))
-        if major == 5 and (isinstance(node, cddl.Map) or _is_any(node)):
-            return self.map(buf, n, body, node, place)
-        if major == 4 and (isinstance(node, cddl.Array) or _is_any(node)):
-            return self.array(buf, n, body, node, place)
+        taken = {5: (cddl.Map, self.map), 4: (cddl.Array, self.array)}.get(major)
+        if taken is not None and (isinstance(node, taken[0]) or _is_any(node)):
+            if self.nesting == cbor.MAX_DEPTH:
+                raise CborError(f"more than {cbor.MAX_DEPTH} arrays and maps within each other", at)
+            self.nesting += 1
+            end = taken[1](buf, n, body, node, place)
+            self.nesting -= 1
+            return end
         if major == 2 and isinstance(node, cddl.Embedded):
             return self.embedded(buf, n, body, node, place)
         if major == 6 and isinstance(node, cddl.Tagged):
@@ -164,6 +169,7 @@ class Walker:
         best, reach = choice.options[0], -1
         for option in choice.options:
             trial = Walker(self.data, self.base, trial=True)
+            trial.nesting = self.nesting
             try:
                 trial.item(buf, at, option, Place([], 0, at))
             except Stop as stop:
@@ -182,7 +188,9 @@ class Walker:
             raise CborError(f"a string of {n} bytes where {len(buf) - at} are left", at)
         self.line(at, place, f"{n} bytes of CBOR", place.note)
         inner = buf[: at + n]
+        nesting, self.nesting = self.nesting, 0
         end = self.item(inner, at, node.item, Place([], place.depth + 1, at))
+        self.nesting = nesting
         if end != at + n:
             self.problem(end, f"{at + n - end} bytes after the item", "cbor")
             self.line(at + n, Place(["?"], place.depth + 1, end), "bytes that belong to nothing")

@@ -112,14 +112,17 @@ class Inspect:
     def __init__(self) -> None:
         self._rules = [capture.STREAM, *sorted(cddl.load().rules)]
         self._keys = capture.Keys(COLLECTOR, AGENT.ed_pub, AGENT)
-        mending.MAX_TRIALS = MENDING_TRIALS
 
     def run(self, data: bytes) -> str:
         """How many lines and problems; each of them inside the capture."""
         how = data[0] if data else 0
         rest = data[1:]
         rule = self._rules[how % len(self._rules)] if how else capture.recognise(rest)
-        part = capture.take_apart(rest, rule, self._keys)
+        trials, mending.MAX_TRIALS = mending.MAX_TRIALS, MENDING_TRIALS
+        try:
+            part = capture.take_apart(rest, rule, self._keys)
+        finally:
+            mending.MAX_TRIALS = trials
         for holder, problem in part.all_problems():
             expect(
                 0 <= problem.offset <= len(holder.data),
