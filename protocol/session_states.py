@@ -57,6 +57,27 @@ AGENT = {
 }
 
 
+# In a word, for docs/session.md (python -m tools.transitions).
+
+MEANINGS = {
+    IDLE: "no connection; the boot's headers are not all made yet",
+    GREETING: "a hello is on its way, again after 2, 4 and 8 s",
+    OPENING: "a welcome came; its keys are being derived, and not proved",
+    STREAMING: "the agent is genuine; frames go, acks come",
+    WAITING: "no connection; nothing is known of who is there",
+    PROVING: "a hello was accepted; frames are stored, and may be a recording's",
+    LIVE: "the node is there now",
+    BEGIN: "a new connection: a timer, a solicit, or silence while frames wait",
+    WELCOME: "a paired agent's welcome to this connection's hello",
+    OPEN_FAILED: "the welcome's keys are no good",
+    AUTHENTIC: "a downlink message that opens, with a new counter",
+    HELLO: "a hello under the tag of a paired node, newer than all before",
+    FRAME: "a frame that opens",
+    ECHO: "a time echo of a token of this connection",
+    CLOSE: "the connection ends here: another header, or no numbers left",
+}
+
+
 class TransitionError(ProtocolError):
     """The peer did something that this state has no place for; `state` and `input` say what."""
 

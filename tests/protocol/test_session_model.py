@@ -2,8 +2,8 @@
 
 A node (reset, with and without power and flash), two agents (restarted, put back to an older store), a pipe
 each way. While it runs: nothing is freed that is not on a disk, no alarm waits behind anything else, the
-agent's limits hold, no echo counts that was not asked for, no key seals two messages under one nonce. When the
-link is well again: all that can be delivered is, once, and every number is accounted for.
+agent's limits hold, no echo counts that was not asked for, no key seals two messages under one nonce. When
+the link is well again: all that can be delivered is, once, and every number is accounted for.
 
 `MODEL_EXAMPLES` says how many runs (`make model`: thousands).
 """
