@@ -28,6 +28,7 @@ def command() -> None:
 )
 @click.option("--spo2", default=97.0, show_default=True, type=SATURATION, help="SpO2, in %.")
 @click.option("--speed", default=1.0, show_default=True, type=SPEED, help="Times the wall.")
+@click.option("--button", is_flag=True, help="Its button is held: it pairs with further agents, too.")
 @click.option("--flash", type=click.Path(path_type=Path), help="Keep the node's flash here, keys and all.")
 @click.option("--tree", type=click.Path(path_type=Path), help="Run this build, not a fresh one.")
 @click.option("--log", type=click.Path(path_type=Path), help="What the VM writes to stderr goes here.")
@@ -37,6 +38,7 @@ def run(
     hr: float,
     spo2: float,
     speed: float,
+    button: bool,
     flash: Path | None,
     tree: Path | None,
     log: Path | None,
@@ -61,6 +63,7 @@ def run(
                 speed=speed,
                 log=log,
             )
+            node.bench.pins["BUTTON"] = int(button)
             with node:
                 _tell(node, flash)
                 _wait(node)

@@ -50,6 +50,12 @@ class Medium:
             raise OSError(ENOENT, "none")
         self.files[new] = self.files.pop(old)
 
+    def remove(self, path):
+        self.operation()
+        if path not in self.files:
+            raise OSError(ENOENT, "none")
+        del self.files[path]
+
     def sync(self):
         self.operation()
 
@@ -93,6 +99,7 @@ class Writer:
 class Os:
     def __init__(self, medium):
         self.rename = medium.rename
+        self.remove = medium.remove
         self.stat = medium.stat
         self.sync = medium.sync
 
