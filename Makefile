@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test hil bench fuzz vm32 lint clean
+.PHONY: help demo test hil bench fuzz model vm32 lint clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -22,6 +22,7 @@ help:
 	@echo 'make hil    the tests on a rig; the virtual one unless told otherwise [ARGS="--port /dev/ttyUSB0"]'
 	@echo 'make bench  what things cost on this machine'
 	@echo 'make fuzz   hostile input to every decoder, and to the VMs: half an hour [ARGS="--inputs 100000 --seed 2"]'
+	@echo 'make model  the session against a link that does everything to it: half an hour [EXAMPLES=1000]'
 	@echo 'make vm32   a 32-bit, single-float MicroPython for the tests [Debian on amd64; root, once]'
 	@echo 'make lint   ruff, import-linter, pyright'
 	@echo 'make clean  remove .venv and everything generated'
@@ -66,6 +67,9 @@ fuzz: $(DEV)
 	@tools/vm32/build.sh || echo '==> without it: the 64-bit VM only'
 	$(BIN)/python -m tools.fuzz $(if $(ARGS),$(ARGS),--inputs 10000000)
 	$(if $(ARGS),,$(BIN)/python -m tools.fuzz --vm --inputs 500000)
+
+model: $(DEV)
+	MODEL_EXAMPLES=$(or $(EXAMPLES),30000) $(BIN)/python -m pytest -n 0 -s --timeout 7200 tests/protocol/test_session_model.py
 
 vm32:
 	@tools/vm32/build.sh
