@@ -239,6 +239,7 @@ def _as_json(part: Part) -> "dict[str, Any]":
                 "offset": problem.offset,
                 "capture_offset": part.place_of(problem),
                 "layer": problem.layer,
+                "cause": problem.cause or None,
                 "why": problem.why,
             }
             for problem in part.problems

@@ -153,7 +153,7 @@ def test_peers_may_come_from_the_file_alone(link: Capture) -> None:
     assert code == 0 and sum(len(message["parts"]) for message in seen["parts"]) == len(link.plain)
     wrong = ["-", "--agent-key", link.key, "--peers", str(link.folder / "agent.key")]
     result = CliRunner().invoke(command, wrong, input=later)
-    assert result.exit_code == 1 and "damaged" in result.output
+    assert result.exit_code == 2 and "damaged" in result.output
 
 
 def test_without_keys_what_is_sealed_is_called_so(link: Capture) -> None:
@@ -186,7 +186,7 @@ def test_a_node_that_is_nowhere_is_named(link: Capture, tmp_path: Path) -> None:
     seen, code = inspect(later, "--agent-key", str(tmp_path / "agent.key"))
     assert code == 1 and "--peers FILE names those" in problems(seen)[0]["why"]
     result = CliRunner().invoke(command, ["-", "--agent-key", link.key, "--peers", "/nowhere"], input=later)
-    assert result.exit_code == 1 and "no such file" in result.output
+    assert result.exit_code == 2 and "no such file" in result.output
 
 
 def test_no_secret_is_ever_shown(link: Capture) -> None:

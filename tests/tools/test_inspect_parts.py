@@ -200,6 +200,22 @@ def test_colour(option: str, no_color: str, terminal: bool, coloured: bool) -> N
     assert result.exit_code == 0 and ("\x1b[" in result.output) == coloured
 
 
+CAUSES = [
+    (frames.pack(3, 0, {3: 1001}), "malformed_frame"),
+    (messages.solicit(1)[:-1], "malformed_message"),
+    (b"\x83\x43\xa1\x01\x0a\xa1\x06\x42\x00\x01\x48" + bytes(8), "bad_header"),
+    (cobs.encode(messages.solicit(1)) + b"\x05a\0" + cobs.encode(messages.solicit(1)), "malformed_cobs"),
+    (cbor.dumps([1, bytes(8), bytes(32), bytes(32)]), "bad_identity"),
+]
+
+
+@pytest.mark.parametrize(("data", "cause"), CAUSES, ids=[cause for _, cause in CAUSES])
+def test_a_problem_has_the_name_that_it_is_counted_by(data: bytes, cause: str) -> None:
+    seen, code = as_json(data)
+    found = seen["problems"] + [problem for part in seen["parts"] for problem in part["problems"]]
+    assert code == 1 and [problem["cause"] for problem in found] == [cause]
+
+
 def test_exit_status() -> None:
     def status(data: Any) -> int:
         return CliRunner().invoke(command, ["-"], input=data).exit_code

@@ -23,10 +23,21 @@ def take_item_apart(
     part = Part(
         _title(rule, walker), data, rule=rule, places=places, lines=walker.lines, problems=walker.problems
     )
+    for problem in walker.problems:
+        problem.cause = _counted_by(rule)
     check = CHECKS.get(rule)
     if check is not None and not part.problems:
         check(part, walker, keys)
     return part, walker
+
+
+def _counted_by(rule: str) -> str:
+    """What a receiver counts an item of this rule by that is not what the rule asks for."""
+    if rule in ("message", "clear-message", "data-message", "hello-body"):
+        return "malformed_message"
+    if rule in ("sealed", "downlink-message"):
+        return "bad_header"
+    return "malformed_frame" if rule.endswith("frame") else "malformed_batch"
 
 
 def _is_unknown_clear(data: bytes) -> bool:
@@ -55,7 +66,7 @@ def place_of(walker: Walker, name: str) -> int:
 
 def _refused(part: Part, walker: Walker, at: str, error: ProtocolError) -> None:
     offset = place_of(walker, at) + (error.offset or 0) if at else error.offset or 0
-    part.problems.append(Problem(offset, error.layer, error.detail))
+    part.problems.append(Problem(offset, error.layer, error.detail, cause=error.cause))
 
 
 def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
@@ -119,7 +130,8 @@ def sealed_number(part: Part, walker: Walker) -> "int | None":
     at, body = walker.places["partial-iv"][0]
     written = part.data[body : body + (part.data[at] & 31)]
     if len(written) > 1 and written[0] == 0:
-        part.problems.append(Problem(body, "seal", "a Partial IV that is not in its shortest form"))
+        why = "a Partial IV that is not in its shortest form"
+        part.problems.append(Problem(body, "seal", why, cause="bad_header"))
         return None
     return int.from_bytes(written, "big")
 
@@ -131,7 +143,7 @@ def _check_sealed_batch(part: Part, walker: Walker, keys: Keys) -> None:
     try:
         _, clear = batch.open_batch(part.data, keys.collector)
     except ProtocolError as error:
-        part.problems.append(Problem(place_of(walker, "4"), error.layer, error.detail))
+        part.problems.append(Problem(place_of(walker, "4"), error.layer, error.detail, cause=error.cause))
         return
     part.facts.append(f"opened with the key of collector {keys.collector.id.hex()}")
     at = place_of(walker, "4")
@@ -154,14 +166,13 @@ def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
         try:
             batch.parse_entry(entry)
         except ProtocolError as error:
-            part.problems.append(Problem(offset, error.layer, error.detail))
+            part.problems.append(Problem(offset, error.layer, error.detail, cause=error.cause))
     if head[7] != len(entries):
         why = f"the head counts {head[7]} entries; there are {len(entries)}"
-        part.problems.append(Problem(place_of(walker, "entry-count") - 1, "batch", why))
+        part.problems.append(Problem(place_of(walker, "entry-count") - 1, "batch", why, cause="bad_count"))
     if merkle.root([merkle.leaf_hash(entry) for entry in entries]) != head[6]:
-        part.problems.append(
-            Problem(place_of(walker, "merkle-root"), "batch", "the Merkle root is not that of the entries")
-        )
+        why = "the Merkle root is not that of the entries"
+        part.problems.append(Problem(place_of(walker, "merkle-root"), "batch", why, cause="bad_root"))
     else:
         part.facts.append("the Merkle root is that of the entries")
     _check_signature(part, walker, keys.signer_ed_pub, lambda key: batch.verify_head(fields[1], key))
@@ -223,7 +234,9 @@ def _check_signature(
     try:
         verify(key)
     except ProtocolError as error:
-        part.problems.append(Problem(place_of(walker, "signature"), error.layer, error.detail))
+        part.problems.append(
+            Problem(place_of(walker, "signature"), error.layer, error.detail, cause=error.cause)
+        )
     else:
         part.facts.append(f"the signature is of the key {key.hex()[:16]}…")
 

@@ -105,9 +105,8 @@ class Link:
             shown = PublicKeys(*fields["keys"])
             if shown.id != node_id:
                 where = place_of(walker, "public-keys")
-                part.problems.append(
-                    Problem(where, "hello", "the node id is not the fingerprint of these keys")
-                )
+                why = "the node id is not the fingerprint of these keys"
+                part.problems.append(Problem(where, "hello", why, cause="malformed_message"))
                 return
             self._known[node_id] = shown
         self._nonces.add(fields["nonce"])
@@ -136,7 +135,7 @@ class Link:
         newest = listed[0].keys
         if newest is not None and not crypto.equal(newest.hello_tag(fields["body"]), fields["tag"]):
             why = "not the tag of this body by the newest boot's key: something in the hello was changed"
-            part.problems.append(Problem(place_of(walker, "hello-tag"), "hello", why))
+            part.problems.append(Problem(place_of(walker, "hello-tag"), "hello", why, cause="bad_tag"))
             return
         if newest is not None:
             part.facts.append(f"the tag is by the key of {named(listed[0].boot_id)}: the hello is authentic")
@@ -170,7 +169,7 @@ class Link:
                 f"the header of {named(boot_id)} does not open with the keys of agent {agent.id.hex()} and"
                 f" node {node_id.hex()}: the header, the boot id or the node id was changed"
             )
-            part.problems.append(Problem(at, "seal", why))
+            part.problems.append(Problem(at, "seal", why, cause="bad_tag"))
             return Boot(boot_id, None, why)
         keys = self._content.setdefault(boot_id, BootKeys(content, boot_id))
         part.facts.append(f"the header of {named(boot_id)} opens: its frames can be read")
@@ -212,7 +211,7 @@ class Link:
     def _welcome(self, part: Part, walker: Walker, fields: "dict[str, Any]") -> None:
         if self._nonces and fields["nonce"] not in self._nonces:
             why = "answers a nonce that no hello before it has"
-            part.problems.append(Problem(place_of(walker, "nonce"), "session", why))
+            part.problems.append(Problem(place_of(walker, "nonce"), "session", why, cause="replayed_welcome"))
         part.facts.append("what its key opens (messages to the node), only the node can open")
 
     # Data
@@ -225,7 +224,9 @@ class Link:
             return
         if index >= len(self.boots):
             why = f"boot {index} where the newest hello lists {len(self.boots)}"
-            part.problems.append(Problem(place_of(walker, "boot-index"), "session", why))
+            part.problems.append(
+                Problem(place_of(walker, "boot-index"), "session", why, cause="malformed_message")
+            )
             return
         boot = self.boots[index]
         if boot.keys is None:
@@ -240,7 +241,7 @@ class Link:
                 f"{error.detail} with the key of {named(boot.boot_id)}: one of these"
                 f" {len(part.data) - at} bytes was changed, or its number"
             )
-            part.problems.append(Problem(at, error.layer, why))
+            part.problems.append(Problem(at, error.layer, why, cause=error.cause))
             return
         part.facts[:] = [f"opens as frame {number} of {named(boot.boot_id)}: authentic"]
         # AES-CCM is a stream cipher: each byte of the frame is encrypted where it stands, the tag comes last

@@ -68,7 +68,7 @@ def _framed(chunk: bytes, at: int, link: Link) -> "tuple[Part, bool]":
     """What is between two delimiters, and whether it is well formed."""
     if len(chunk) > cobs.MAX_ENCODED:
         why = f"{len(chunk)} encoded bytes where {cobs.MAX_ENCODED} are the limit; a receiver drops it"
-        return Part("oversize", chunk, at, problems=[Problem(0, "cobs", why)]), False
+        return Part("oversize", chunk, at, problems=[Problem(0, "cobs", why, cause="oversize")]), False
     if len(chunk) >= MIN_TEXT and all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in chunk):
         words = chunk.decode("ascii").strip()
         said = f"no message (boot text is cut off by a delimiter): {words[:200]!r}"
@@ -76,7 +76,8 @@ def _framed(chunk: bytes, at: int, link: Link) -> "tuple[Part, bool]":
     try:
         message = cobs.decode(chunk)
     except CobsError as error:
-        return Part("not COBS", chunk, at, problems=[Problem(error.offset or 0, "cobs", error.detail)]), False
+        problem = Problem(error.offset or 0, "cobs", error.detail, cause=error.cause)
+        return Part("not COBS", chunk, at, problems=[problem]), False
     return _message(message, places(chunk, at), link)
 
 

@@ -30,13 +30,15 @@ class Line:
 class Problem:
     """What is wrong at `offset` of the input, found in `layer`.
 
-    `capture`: where in the whole capture, when the input has no such byte.
+    `capture`: where in the whole capture, when the input has no such byte. `cause`: the name that a receiver
+    counts it by; "" where none would.
     """
 
     offset: int
     layer: str
     why: str
     capture: int | None = None
+    cause: str = ""
 
 
 @dataclass
