@@ -285,7 +285,7 @@ def parse_head(head: bytes) -> "dict[int, Any]":
         good = False
     if 9 in fields:
         cited = fields[9]
-        good = good and is_list(cited) and _fits(cited, (8, None, 32)) and is_uint(cited[1])
+        good = good and is_list(cited) and _fits(cited, (8, None, 32)) and _below(cited[1], _T_END)
     if not good or (10 in fields and not isinstance(fields[10], str)):
         raise BatchError("head: a field is missing, of a wrong type or out of range")
     return fields

@@ -1,7 +1,7 @@
 """What a collector answers: receipts, head statements, refusals (docs/wire-protocol.md §11). CPython only."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from protocol import cbor, crypto
 from protocol.checks import is_bytes, is_list, is_uint
@@ -96,7 +96,7 @@ def parse_ask(message: bytes) -> "tuple[bytes, bytes]":
     """(agent id, nonce) of a question."""
     fields = versioned(message, "question")
     agent_id, nonce = fields.get(2), fields.get(3)
-    if not is_bytes(agent_id, 8) or not isinstance(nonce, bytes) or not 8 <= len(nonce) <= 64:
+    if not is_bytes(agent_id, 8) or not _is_nonce(nonce):
         raise BatchError("question: a field is missing or of a wrong length")
     return agent_id, nonce
 
@@ -115,9 +115,9 @@ def verify_receipt(message: bytes, collector_ed_pub: bytes) -> Receipt:
     known = 4 in fields or 5 in fields or 6 in fields
     good = is_bytes(fields.get(3), 8) and all(_below(fields.get(key)) for key in (7, 8, 9))
     if known or fields.get(2) == RECEIPT:
-        good = good and is_bytes(fields.get(4), 8) and is_uint(fields.get(5)) and is_bytes(fields.get(6), 32)
+        good = good and is_bytes(fields.get(4), 8) and _below(fields.get(5)) and is_bytes(fields.get(6), 32)
     if fields.get(2) == HEAD:
-        good = good and isinstance(fields.get(10), bytes) and _are_highest(fields, known)
+        good = good and _is_nonce(fields.get(10)) and _are_highest(fields, known)
     elif fields.get(2) != RECEIPT or 10 in fields:
         good = False
     if not good:
@@ -135,7 +135,7 @@ def _are_highest(fields: "dict[int, Any]", known: bool) -> bool:
     for one in highest:
         if not is_list(one) or len(one) != 3 or not is_bytes(one[0], 8) or not is_bytes(one[2], 32):
             return False
-        if not is_uint(one[1]):
+        if not _below(one[1]):
             return False
     chain, number, digest = highest[0]
     if not known:
@@ -161,6 +161,10 @@ def parse_refusal(message: bytes) -> Refusal:
     if not good or (6 in fields and not is_bytes(fields[6], 32)):
         raise BatchError("refusal: a field is missing or of a wrong type")
     return Refusal(fields)
+
+
+def _is_nonce(value: Any) -> "TypeGuard[bytes]":
+    return isinstance(value, bytes) and 8 <= len(value) <= 64
 
 
 def _below(value: Any) -> bool:

@@ -4,6 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import cbor2
 import pytest
 
 from protocol import cbor, messages
@@ -65,7 +66,7 @@ def zcbor_why_not(rule: str, data: bytes, text: str = CLOSED) -> "str | None":
     """None when `data` is valid under `rule` to zcbor, else its words."""
     try:
         _by_zcbor(text)[rule].validate_str(data)
-    except zcbor.CddlValidationError as error:
+    except (zcbor.CddlValidationError, cbor2.CBORDecodeError) as error:
         return str(error)
     return None
 
