@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol import attest, cbor, cobs, frame_names, frames, messages, session_agent
+from protocol import attest, cbor, cobs, frame_names, frames, messages, session_agent, window
 from protocol import session_node as node
 from protocol.frame_rules import BODIES, FLAGS, SETTINGS
 from tools import schema_tables
@@ -167,6 +167,9 @@ def test_limits_and_times() -> None:
         f"{session_agent.BURST_PAUSE_MS} ms have passed",
         f"Every {attest.MAX_FRAMES} frames or {attest.MAX_MS // 1000} s",
         f"for {node.SILENCE_MS // 1000} s while frames wait",
+        f"At most {window.WINDOW_FRAMES} frames and {window.WINDOW_BYTES} sealed bytes in flight",
+        f"({window.RTO_FIRST_MS // 1000} s at first;",
+        f"between {window.RTO_MIN_MS // 1000} and {window.RTO_MAX_MS // 1000} s, doubled",
         "after " + ", ".join(str(ms // 1000) for ms in node.HELLO_REPEATS_MS[:3]) + " s",
     ):
         assert words in TEXT, words
