@@ -13,7 +13,9 @@ from edge_agent.ingest import Done
 from edge_agent.store.items import Entry
 from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import cbor, frames
+from protocol.errors import LocalError
 from protocol.frame_names import OPERATION_NAMES, RESULT_NAMES
+from protocol.session_agent import MAX_DOWN_PLAINTEXT
 
 log = logging.getLogger("vitalwire.orders")
 
@@ -75,12 +77,18 @@ class Orders:
         reason: str = "",
         valid_s: float = VALID_S,
     ) -> Order:
-        """Order an operation (protocol.frames OP_…); while the node is not live it waits until it expires."""
+        """Order an operation (protocol.frames OP_…); while the node is not live it waits until it expires.
+        LocalError for one that is too long for a message.
+        """
         body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: operation}
         if arguments is not None:
             body[frames.ORDER_ARGS] = arguments
         if reason:
             body[frames.ORDER_REASON] = reason
+        longest = {**body, frames.ORDER_EXPIRES_US: frames.T_END - 1, frames.ORDER_MS: frames.T_END - 1}
+        size = len(frames.pack(frames.KIND_COMMAND, frames.T_END - 1, longest))
+        if size > MAX_DOWN_PLAINTEXT:
+            raise LocalError(f"an order of {size} bytes; {MAX_DOWN_PLAINTEXT} is the limit")
         name = OPERATION_NAMES.get(operation, f"operation {operation}")
         return self._take(node, frames.KIND_COMMAND, name, valid_s, body)
 

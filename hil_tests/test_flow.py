@@ -90,6 +90,6 @@ def test_a_full_disk_makes_the_node_send_less_until_there_is_room(running) -> No
 
 
 def stored_all(config: Config) -> int:
-    """How many frames are in the store: without a collector, what is pending when nothing is with the node."""
+    """How many frames are in the store; without a collector all of them are pending."""
     with closing(connect(config.store, read_only=True)) as db:
         return db.execute("SELECT count(*) FROM journal WHERE kind = 0").fetchone()[0]

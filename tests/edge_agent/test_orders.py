@@ -7,6 +7,7 @@ import pytest
 from edge_agent.orders import GRACE_MS, REPEAT_MS, Orders
 from edge_agent.store.items import Outcome
 from protocol import cbor, frames
+from protocol.errors import LocalError
 
 NODE, BOOT, OTHER = b"node-one", b"\0\0\0\1boot-one", b"\0\0\0\2boot-two"
 
@@ -73,6 +74,13 @@ def test_nothing_leaves_before_its_statement_is_durable(world):
 def test_a_node_whose_clock_is_not_known_is_ordered_nothing(world):
     world.command(NODE, frames.OP_IDENTIFY)
     assert world.sent(t_us=None) == 0 and world.statements == []
+
+
+def test_an_order_that_no_message_can_carry_is_refused_at_once(world):
+    world.command(NODE, frames.OP_MARK, {1: "x" * 64}, "y" * 32)
+    with pytest.raises(LocalError):
+        world.command(NODE, frames.OP_MARK, {1: "x" * 120}, "y" * 32)
+    assert world.open == 1
 
 
 def test_without_an_answer_it_expires(world):
