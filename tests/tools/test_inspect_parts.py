@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge_agent import keys as key_files
-from protocol import cbor, cobs, frame_names, frames, messages
+from protocol import cbor, cobs, cose, frame_names, frames, messages
 from protocol.frame_rules import BODIES
 from tests.both.sealing import seal_one
 from tests.tools.test_inspect import as_json, everything
@@ -141,6 +141,18 @@ def test_records_of_people_are_read_and_checked(tmp_path: Path) -> None:
             assert as_json(data, "--signer", str(tmp_path / "signer.pub"))[1] == 0
             wrong, code = as_json(data, "--signer", str(tmp_path / "other.pub"))
             assert code == 1 and "not of this key" in wrong["problems"][0]["why"]
+
+
+def test_a_manifest_is_read_and_checked(tmp_path: Path) -> None:
+    key_files.write_public(tmp_path / "maker.pub", "agent", key_files.PublicKeys(*AGENT.public()))
+    fields = {1: 1, 2: "update", 3: "0.2.0", 4: "esp32_devkit", 5: [["main.py", 1234, bytes(32)]]}
+    manifest = cose.sign1(AGENT, cbor.dumps(fields))
+    seen, code = as_json(manifest, "--signer", str(tmp_path / "maker.pub"))
+    assert code == 0 and seen["what"] == "signed-manifest" and "is of the key" in seen["facts"][0]
+    assert as_json(cbor.dumps(fields))[0]["what"] == "manifest"
+    swapped = manifest.replace(b"main.py", b"evil.py")
+    wrong, code = as_json(swapped, "--signer", str(tmp_path / "maker.pub"))
+    assert code == 1 and wrong["problems"][0]["cause"] == "bad_signature"
 
 
 def test_a_whole_connection_opens_with_the_agents_key(tmp_path: Path) -> None:
