@@ -269,6 +269,9 @@ class AgentSession:
             self._carried("unknown_kind")
         elif unknown_keys:
             self._carried("unknown_key", unknown_keys)
+        meanings = frame_schema.unknown_meanings(kind, body)
+        if meanings:
+            self._carried("unknown_meaning", meanings)
         if kind == frames.KIND_TIME and body[1] in self._tokens:
             self._tokens.remove(body[1])
             if self.state == st.PROVING:
