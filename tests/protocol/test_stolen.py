@@ -4,16 +4,17 @@ The limits (no secrecy of what was recorded, once the receiver's key is out) are
 defences: docs/threat-model.md says which is which.
 """
 
+import contextlib
 import os
 
 import pytest
 
-from protocol import attest, batch, cbor, cose, crypto, messages, orders, seal
+from protocol import attest, batch, cbor, cose, crypto, messages, orders, records, seal
 from protocol import frames as f
 from protocol.crypto import run
 from protocol.errors import BatchError, ProtocolError, SealError
 from protocol.identity import Identity, generate_steps, pair_message
-from protocol.receipts import verify_receipt
+from protocol.receipts import make_head_statement, make_receipt, verify_receipt
 from tests.both.sealing import seal_one
 
 BOOT = b"\0\0\0\x07" + bytes(8)
@@ -180,6 +181,31 @@ def test_no_signature_serves_for_another_purpose() -> None:
         for other, text in texts.items():
             good = run(crypto.ed25519_verify_steps(who.ed_pub, text, signature))
             assert good == (other == purpose)
+
+
+def test_no_signed_document_passes_for_another() -> None:
+    """Heads, receipts, head statements and records are all COSE_Sign1, here even of one key."""
+    who, person = party(), bytes(range(16))
+    head = batch.make_head(who.id, bytes(8), 0, bytes(32), [], 1)
+    made = {
+        "head": batch.sign_head(who, head),
+        "receipt": make_receipt(who, who.id, bytes(8), 0, bytes(32), 1, 0, 1),
+        "statement": make_head_statement(who, who.id, (bytes(8), 0, bytes(32)), 1, 0, 1, bytes(8)),
+        "assignment": records.make_assignment(who, who.id, person, 1, 1, bytes(8)),
+        "manual": records.make_manual(who, person, [(1, 720)], 1, 1, bytes(8)),
+        "update": cose.sign1(who, cbor.dumps({1: 1, 2: "update", 3: "0.1.0", 4: "virtual", 5: []})),
+    }
+    readers = {
+        "head": lambda one: "head" if batch.parse_head(batch.verify_head(one, who.ed_pub)) else "",
+        "receipt": lambda one: "receipt" if verify_receipt(one, who.ed_pub).nonce is None else "statement",
+        "record": lambda one: records.open_record(one, who.ed_pub)["record"],
+    }
+    taken: dict[str, list[str]] = {name: [] for name in made}
+    for name, one in made.items():
+        for reader in readers.values():
+            with contextlib.suppress(BatchError):
+                taken[name].append(reader(one))
+    assert taken == {**{name: [name] for name in made}, "update": []}
 
 
 def test_no_key_serves_for_another_purpose() -> None:
