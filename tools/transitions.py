@@ -10,8 +10,8 @@ INTRODUCTION = """\
 # The session's states
 
 Made from `protocol/session_states.py` by `python -m tools.transitions`; a test holds it to that. What a
-session does on the way is in [wire-protocol.md](wire-protocol.md), §10. An input in a state whose cell is empty
-is an error that names both (`out_of_turn`): it is counted, and the state stays as it was.
+session does on the way is in [wire-protocol.md](wire-protocol.md), §10. An input in a state whose cell is
+empty is an error that names both (`out_of_turn`): it is counted, and the state stays as it was.
 """
 
 

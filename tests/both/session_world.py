@@ -28,6 +28,15 @@ class Random:
         return out[:n]
 
 
+class Earlier:
+    """What a node keeps of a boot beyond it."""
+
+    def __init__(self, boot_id, headers, box):
+        self.boot_id = boot_id
+        self.headers = headers
+        self.box = box
+
+
 class World:
     """A node and an agent with a store; `up` and `down` map each chunk of bytes to a list of chunks."""
 
@@ -42,6 +51,8 @@ class World:
         self.up = lambda data: [data]
         self.down = lambda data: [data]
         self.agent_identity = agent
+        self.earlier = []
+        self.frames_in = {}
         self.boot_node(counter, paired, max_bytes)
         self.start_agent()
 
@@ -49,11 +60,21 @@ class World:
         boot_id = counter.to_bytes(4, "big") + self.random(8)
         self.boot = sealing(self.random(16), boot_id)
         self.box = Outbox(max_bytes)
-        self.node = NodeSession(NODE, self.boot, self.box, self.random)
+        self.node = NodeSession(NODE, self.boot, self.box, self.random, self.earlier)
         if paired:
             self.node.add_agent(AGENT.ed_pub, AGENT.x_pub)
 
-    def start_agent(self):
+    def next_boot(self):
+        """The node starts anew; what it held of the boot so far it holds as an earlier one."""
+        before = Earlier(self.boot.boot_id, self.node.headers, self.box)
+        self.earlier = [before] + [boot for boot in self.node.earlier if boot.box.waiting()]
+        self.boot_node(int.from_bytes(self.boot.boot_id[:4], "big") + 1)
+
+    def start_agent(self, identity=None):
+        if identity is not None:
+            self.agent_identity = identity
+            self.stored = {}
+            self.last = {}
         self.agent = AgentSession(
             self.agent_identity, {NODE.id: (NODE.ed_pub, NODE.x_pub)}.get, self.last.get, self.random
         )
@@ -99,6 +120,7 @@ class World:
                     self.duplicates += 1
                     assert self.stored[key] == event.plaintext
                 self.stored[key] = event.plaintext
+                self.frames_in[key] = event
                 self.agent.ack(event.boot_id, [(event.seq, 1)])
 
     def run(self, ms, step=20):

@@ -1,0 +1,194 @@
+"""Frames of several boots on one connection, and of two agents."""
+
+from protocol import frames, messages
+from protocol import session_events as ev
+from protocol import session_states as st
+from protocol.outbox import MAX_SEQ
+from tests.both.session_world import AGENT, STRANGER, World
+
+
+def hellos(w):
+    """The bodies of the hellos that the agent accepts from now on."""
+    return [[len(event.boots), event.boots] for event in w.events if isinstance(event, ev.HelloAccepted)]
+
+
+def with_earlier(boots, each=5):
+    """A world whose node holds frames of so many earlier boots."""
+    w = World()
+    w.up = lambda data: []
+    for _ in range(boots):
+        w.run(40)
+        for _ in range(each):
+            w.make()
+        w.next_boot()
+    w.up = lambda data: [data]
+    return w
+
+
+def test_all_boots_are_delivered_on_one_connection():
+    w = with_earlier(3)
+    w.make()
+    w.run(6000)
+    assert w.agent.state == st.LIVE and len(w.box) == 0 and not w.node.window.waiting()
+    assert [count for count, _ in hellos(w)] == [4]
+    counts = {}
+    for boot_id, _ in w.stored:
+        counts[boot_id[3]] = counts.get(boot_id[3], 0) + 1
+    assert counts[1] == counts[2] == counts[3] == 5 and counts[4] >= 1
+    assert not w.agent.rejected and not w.node.rejected and w.duplicates == 0
+
+
+def test_what_is_of_before_the_connection_is_past():
+    w = with_earlier(1)
+    before = w.make(body={1: 33, 2: 3}, lane=frames.LANE_ALARM)
+    w.run(3000)
+    after = w.make(body={1: 33, 2: 3}, lane=frames.LANE_ALARM)
+    w.run(1000)
+    past = {(key[0][3], key[1]): event.past for key, event in w.frames_in.items()}
+    assert past[2, before] and not past[2, after]
+    assert all(is_past for (boot, _), is_past in past.items() if boot == 1)
+
+
+def test_a_cut_at_any_point_resumes_what_is_left_of_every_boot():
+    for cut in range(400, 2000, 90):
+        w = with_earlier(2)
+        room = [cut]
+
+        def pipe(data, w=w, room=room):
+            if w.now > 4000:
+                return [data]
+            passed = data[: room[0]]
+            room[0] -= len(passed)
+            return [passed]
+
+        w.up = pipe
+        w.run(4000)
+        had = len(w.stored)
+        w.start_agent()
+        w.run(12000, 100)
+        assert not w.node.window.waiting() and w.duplicates == 0
+        assert len([key for key in w.stored if key[0][3] < 3]) == 10 and had <= len(w.stored)
+
+
+def test_an_empty_boot_leaves_the_next_hello():
+    w = with_earlier(2)
+    w.run(6000)
+    w.start_agent()
+    w.agent.solicit()
+    w.run(3000)
+    assert [count for count, _ in hellos(w)] == [3, 1] and w.node.earlier == []
+
+
+def test_more_boots_than_a_hello_holds_come_one_hello_after_the_other():
+    w = with_earlier(messages.MAX_BOOTS + 4, 1)
+    w.run(20000, 50)
+    assert {boot_id[3] for boot_id, _ in w.stored} == set(range(1, messages.MAX_BOOTS + 6))
+    sizes = [count for count, _ in hellos(w)]
+    assert sizes[0] == messages.MAX_BOOTS and len(sizes) == 2 and not w.agent.rejected
+
+
+def test_a_hello_fits_into_a_message_however_many_holes_there_are():
+    w = World()
+    w.up = lambda data: []
+    for _ in range(messages.MAX_BOOTS - 1):
+        w.run(40)
+        w.box.next_seq = 1 << 24
+        w.boot._next = w.box.next_seq
+        for n in range(60):
+            w.make()
+            if n % 2:
+                w.box.ack(w.box.next_seq - 1, 1)
+        w.next_boot()
+    w.up = lambda data: [data]
+    w.run(3000)
+    assert w.agent.state == st.LIVE and hellos(w)[0][0] == messages.MAX_BOOTS
+    for boot_id, next_seq, ranges in hellos(w)[0][1][1:]:
+        held = [seq for key, seq in w.stored if key == boot_id]
+        assert next_seq == (1 << 24) + 60
+        assert all(any(first <= seq < first + count for first, count in ranges) for seq in held)
+
+
+def test_an_agent_gets_the_boots_that_it_has_a_header_of():
+    w = with_earlier(1)
+    w.node.add_agent(STRANGER.ed_pub, STRANGER.x_pub)
+    w.start_agent(STRANGER)
+    w.run(6000)
+    assert w.agent.state == st.LIVE and {boot_id[3] for boot_id, _ in w.stored} == {2}
+    assert w.node.earlier[0].box.waiting() and w.node.window.resent == 0
+    assert w.agent.rejected == {"no_header": 1}
+    w.start_agent(AGENT)
+    w.agent.solicit()
+    w.run(6000)
+    assert len([key for key in w.stored if key[0][3] == 1]) == 5 and not w.node.earlier[0].box.waiting()
+
+
+def test_an_ack_frees_in_the_boot_that_it_names_and_nowhere_else():
+    w = with_earlier(1)
+    w.agent.ack = lambda boot_id, ranges: None
+    for _ in range(5):
+        w.make()
+    w.run(400)
+    old, new = w.earlier[0].box, w.box
+    assert w.node.state == st.STREAMING and old.numbers() == [0, 1, 2, 3, 4]
+    held = new.numbers()
+    w.node._acked([1, [[0, 2], [4, 1]]], w.now)
+    assert old.numbers() == [2, 3] and new.numbers() == held and not w.node.rejected
+    for bad in ([2, [[0, 1]]], [1, [[0, 6]]], [0, [[0, new.next_seq + 1]]]):
+        rejected = sum(w.node.rejected.values())
+        w.node._acked(bad, w.now)
+        assert sum(w.node.rejected.values()) == rejected + 1
+    assert old.numbers() == [2, 3] and new.numbers() == held
+
+
+def test_an_agent_that_is_forgotten_is_in_no_further_hello():
+    w = with_earlier(1)
+    w.node.add_agent(STRANGER.ed_pub, STRANGER.x_pub)
+    w.run(1000)
+    w.node.forget_agent(AGENT.id)
+    w.start_agent()
+    w.agent.solicit()
+    w.run(3000)
+    assert w.agent.state == st.WAITING and "no_header" in w.agent.rejected
+    w.node.forget_agent(STRANGER.id)
+    w.events = []
+    w.agent.solicit()
+    w.run(3000)
+    announced = [event for event in w.events if isinstance(event, ev.Announced)]
+    assert announced and announced[0].ed_pub is not None
+
+
+def test_forgetting_while_the_header_is_being_made():
+    w = World()
+    w.node.add_agent(STRANGER.ed_pub, STRANGER.x_pub)
+    w.node.forget_agent(STRANGER.id)
+    w.make()
+    w.run(1000)
+    assert [header[0] for header in w.node.headers] == [AGENT.id] and len(w.box) == 0
+
+
+def test_the_other_agent_is_told_of_what_this_one_has():
+    w = World()
+    w.node.add_agent(STRANGER.ed_pub, STRANGER.x_pub)
+    for _ in range(6):
+        w.make()
+    w.run(1000)
+    assert w.node.acked_elsewhere() == []
+    had = sorted(seq for _, seq in w.stored)
+    w.start_agent(STRANGER)
+    w.agent.solicit()
+    w.run(3000)
+    assert w.node.state == st.STREAMING
+    assert w.node.acked_elsewhere() == [[0, len(had)]]
+    assert w.node.acked_elsewhere() == []
+    w.make()
+    w.run(500)
+    assert w.node.acked_elsewhere() == []
+
+
+def test_the_end_of_the_numbers_is_told_once_and_in_time():
+    w = World()
+    w.run(200)
+    w.box.next_seq = MAX_SEQ - 10
+    w.run(200)
+    told = [event for event in w.node_events if isinstance(event, ev.Exhausted)]
+    assert [event.left for event in told] == [11]
