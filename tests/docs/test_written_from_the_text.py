@@ -1,14 +1,16 @@
-"""The text is enough: a node written from it alone says the vectors' connection, byte for byte."""
+"""The text is enough: node and agent written from it alone say the vectors' connection, byte for byte."""
 
 import ast
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from cryptography.exceptions import InvalidTag
 
-from tests.docs import strangers_decoder, strangers_node
+from tests.docs import strangers_agent, strangers_decoder, strangers_node
+from tests.docs.strangers_agent import Agent
 from tests.docs.strangers_node import Node, stuffed, unstuffed
 
 VECTORS = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
@@ -31,13 +33,14 @@ def node() -> Node:
     return Node(*(bytes.fromhex(one) for one in given))
 
 
-def test_it_has_no_line_of_ours() -> None:
-    tree = ast.parse(Path(strangers_node.__file__).read_text("utf-8"))
+@pytest.mark.parametrize("module", [strangers_node, strangers_agent, strangers_decoder])
+def test_they_have_no_line_of_ours(module: ModuleType) -> None:
+    tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
     roots = {
         name.name.split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.Import) for name in one.names
     }
     roots |= {(one.module or "").split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
-    assert roots == {"hashlib", "hmac", "typing", "cbor2", "cryptography"}
+    assert roots <= {"hashlib", "hmac", "typing", "cbor2", "cryptography", "tests"}
 
 
 def test_it_says_the_whole_connection(node: Node) -> None:
@@ -63,6 +66,30 @@ def test_it_says_the_whole_connection(node: Node) -> None:
         elif step["rule"] == "data-message":
             assert made[step["seq"]] == wire
     assert rules.count("hello") == 2 and rules.count("data-message") > 5 and "welcome" in rules
+
+
+def test_an_agent_says_the_whole_connection() -> None:
+    secrets, random = SESSION["secrets"]["agent"], SESSION["random"]
+    agent = Agent(bytes.fromhex(secrets["ed_pub"]), bytes.fromhex(secrets["x_sk"]))
+    ephemeral = bytes.fromhex(random["downlink_ephemeral"])
+    answer = b""
+    for step in SESSION["steps"]:
+        wire = bytes.fromhex(step["wire"])
+        if step["rule"] == "hello":
+            answer = agent.hello(wire, ephemeral)
+        elif step["rule"] in ("refusal", "welcome"):
+            assert answer == wire
+        elif step["rule"] == "solicit":
+            assert agent.solicit() == wire
+        elif step["rule"] == "pair-request":
+            assert agent.request(bytes.fromhex(random["pair_nonce"])) == wire
+        elif step["rule"] == "pair-reply":
+            agent.replied(wire)
+        elif step["rule"] == "data-message":
+            assert agent.told(wire) == [step["kind"], step["t_us"], value(step["body"])]
+        elif step["rule"] == "downlink-message":
+            assert agent.says(step["kind"], step["t_us"], value(step["body"])) == wire
+    assert agent.down is not None and agent.down.next > 5
 
 
 def test_what_was_changed_on_the_way_does_not_open(node: Node) -> None:
