@@ -12,7 +12,7 @@ import pytest
 from tests.recorder.site import wire_recorder
 
 SITE = Path(wire_recorder.__file__).parent
-_VERDICT = pytest.StashKey["Any"]()
+_VERDICT = pytest.StashKey[Any]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,9 +34,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     assert wire_recorder.samples is not None
     wire_recorder.samples.flush()
     if not hasattr(session.config, "workerinput"):
-        from tests.recorder.verdict import judge
-
         try:
+            from tests.recorder.verdict import judge
+
             verdict = judge(Path(os.environ[wire_recorder.FOLDER]))
         except pytest.skip.Exception:
             return (yield)  # no validator is installed
