@@ -34,10 +34,17 @@ def test_another_outcome_is_found(micropython: Callable[..., object]) -> None:
 
     class Other(compare.Vm):
         def run(self, *arguments: str):  # type: ignore[no-untyped-def]
-            return super().run("messages", *arguments[1:])
+            return super().run(arguments[0], "messages", *arguments[2:])
 
     real = compare.vms()[0]
     other = Other("other", real.program, real.heap)
     report = compare.compare("frames", TARGETS["frames"].generator([], 5), 50, [other])
     assert report.finding is not None and report.finding.kind == "difference"
     assert report.finding.data is not None and "other VM" in report.finding.account
+
+
+def test_sessions_on_vms(micropython: Callable[..., object], micropython32: Callable[..., object]) -> None:
+    for vm in compare.vms():
+        ended = vm.run("tests/both/run_micropython.py", "tests/fuzz/test_hostile_sessions.py")
+        assert ended.returncode == 0, f"{vm.name}:\n{ended.stdout}{ended.stderr}"
+        assert ", 0 failed" in ended.stdout

@@ -13,6 +13,7 @@ from tools.fuzz.mutate import Generator
 from tools.fuzz.run import Finding, Report
 from tools.fuzz.targets import Target, load
 
+ON_VM = "tools/fuzz/on_vm.py"
 ROOT = Path(__file__).resolve().parents[2]
 VM32 = ROOT / "build" / "vm32" / "micropython"
 HEAP = "8M"
@@ -32,9 +33,9 @@ class Vm:
         self.heap = heap
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """on_vm.py with these arguments."""
+        """A script with its arguments, in the project's root."""
         return subprocess.run(
-            [self.program, "-X", f"heapsize={self.heap}", "tools/fuzz/on_vm.py", *arguments],
+            [self.program, "-X", f"heapsize={self.heap}", *arguments],
             cwd=ROOT,
             env=dict(os.environ, MICROPYPATH=f"{ROOT}:.frozen"),
             capture_output=True,
@@ -93,7 +94,7 @@ def _there(
     with tempfile.TemporaryDirectory() as folder:
         given, got = Path(folder) / "corpus", Path(folder) / "outcomes"
         given.write_bytes(b"".join(len(data).to_bytes(2, "big") + data for data in corpus))
-        ended = vm.run(name, str(given), str(got))
+        ended = vm.run(ON_VM, name, str(given), str(got))
         if ended.returncode:
             many = got.stat().st_size // DIGEST if got.exists() else 0
             data = corpus[many] if many < len(corpus) else None
@@ -104,7 +105,7 @@ def _there(
                 "!"
             ):
                 given.write_bytes(len(data).to_bytes(2, "big") + data)
-                there = vm.run(name, str(given), "-").stdout
+                there = vm.run(ON_VM, name, str(given), "-").stdout
                 account = f"CPython: {said}\n{vm.name} VM: {there}"
                 return Finding("crash" if said.startswith("!") else "difference", data, account)
     _, early, late = (int(number) for number in ended.stdout.split())

@@ -76,7 +76,7 @@ class Agent:
         what the owner wants (solicit, ping, acks, pairing, bytes); ECHO of the newest ping, under a number
         (u32); PAIR_REPLY with a genuine signature; GREET: the genuine hello, next connection.
         """
-        link = _AgentLink(self)
+        link = AgentLink(self)
         for what, content in steps_of(data):
             link.step(what % SESSION_STEPS, content)
         link.serve()
@@ -89,7 +89,9 @@ class Agent:
         return messages.hello(body, self.boots[0].tag(body))
 
 
-class _AgentLink:
+class AgentLink:
+    """An agent's session, its owner, and what reaches it. `story`: what it said, in order."""
+
     def __init__(self, world: Agent):
         self.world = world
         self.now = 0
@@ -103,6 +105,7 @@ class _AgentLink:
         self.session = AgentSession(world.agent, known.get, lambda node: self.last.get(node), Random(1))
 
     def feed(self, data: bytes) -> "list[Any]":
+        """A piece of the stream; what it meant."""
         events = self.session.feed(data, self.now)
         for event in events:
             if isinstance(event, ev.HelloAccepted):
@@ -114,13 +117,16 @@ class _AgentLink:
         return events
 
     def say(self, message: bytes) -> "list[Any]":
+        """A whole message; what it meant."""
         return self.feed(cobs.encode(message))
 
     def frame(self, index: int, number: int, plaintext: bytes) -> "list[Any]":
+        """A frame sealed with the key of boot `index`."""
         boot = self.world.boots[index % 2]
         return self.say(messages.data(index, boot.seal(number, plaintext)))
 
     def ask(self, what: int) -> None:
+        """What an owner may want: 0 solicit, 1 ping, 2 acks, 3 pairing; and the bytes to write."""
         try:
             if what == 0:
                 self.session.solicit()
@@ -138,6 +144,7 @@ class _AgentLink:
             self.story.append(hexed(self.session.pull(self.now)))
 
     def step(self, what: int, content: bytes) -> None:
+        """A step of a program."""
         node = self.world.node
         if what == RAW:
             self.feed(content)
@@ -202,15 +209,17 @@ class Node:
         the first of all: it has no agent.
         """
         steps = steps_of(data)
-        link = _NodeLink(self, not steps or steps[0][0] % SESSION_STEPS != UNPAIRED)
+        link = NodeLink(self, not steps or steps[0][0] % SESSION_STEPS != UNPAIRED)
         for what, content in steps:
             link.step(what % SESSION_STEPS, content)
         link.serve()
         return "=" + "\n".join(link.story)
 
 
-class _NodeLink:
-    def __init__(self, world: Node, paired: bool):
+class NodeLink:
+    """A node's session, its owner, and what reaches it. `story`: what it said, in order."""
+
+    def __init__(self, world: Node, paired: bool = True):
         self.world = world
         self.paired = paired
         self.now = 0
@@ -224,13 +233,16 @@ class _NodeLink:
         self.session = NodeSession(world.node, world.keys, self.box, Random(2))
         if paired:
             self.session.add_agent(world.agent.ed_pub, world.agent.x_pub)
+            self.turn()
         self.turn()
 
     def feed(self, data: bytes) -> "list[Any]":
+        """A piece of the stream; what it meant."""
         self.session.feed(data, self.now, self.now)
         return self.take()
 
     def take(self) -> "list[Any]":
+        """The session's events."""
         events = self.session.take_events()
         for event in events:
             if isinstance(event, ev.PairAsked):
@@ -241,9 +253,11 @@ class _NodeLink:
         return events
 
     def say(self, message: bytes) -> "list[Any]":
+        """A whole message; what it meant."""
         return self.feed(cobs.encode(message))
 
     def turn(self) -> "list[Any]":
+        """Timers, slow work to its end, bytes out; the events."""
         self.session.tick(self.now)
         job = self.session.steps()
         while job is not None:
@@ -262,6 +276,7 @@ class _NodeLink:
         return self.take()
 
     def welcome(self) -> None:
+        """The genuine welcome to the newest hello."""
         agent, node, boot = self.world.agent, self.world.node, self.world.boot
         info = cbor.dumps(["vitalwire/1 down", agent.id, node.id, boot.boot_id, self.nonce])
         sending = crypto.hpke_auth_send_steps(node.x_pub, info, agent.x_sk, agent.x_pub, Random(3)(32))
@@ -273,10 +288,12 @@ class _NodeLink:
         self.say(messages.welcome(1, agent.id, enc, self.nonce))
 
     def down(self, number: int, plaintext: bytes) -> "list[Any]":
+        """A plaintext sealed by the paired agent under any number."""
         key, iv = self.keys
         return self.say(sealed(key, iv, 1, self.world.boot.boot_id, number, plaintext))
 
     def step(self, what: int, content: bytes) -> None:
+        """A step of a program."""
         if what == RAW:
             self.feed(content)
         elif what == MESSAGE:
