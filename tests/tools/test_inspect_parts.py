@@ -177,6 +177,19 @@ def test_an_alarm_from_before_the_connection_is_called_past(number: int, past: b
     assert any("before the connection" in fact for fact in frame.facts) == past
 
 
+def test_a_changed_byte_of_a_sealed_message_is_named_exactly() -> None:
+    steps = [step for step in session_vectors()["steps"] if step["from"] == "node"]
+    up = [bytes.fromhex(step["wire"]) for step in steps if step["rule"] != "pair-reply"]
+    ready, sealed = b"".join(up[:2]), up[2]
+    for at in range(len(sealed) - 1):
+        changed = bytearray(sealed)
+        changed[at] ^= 0x10
+        stream = ready + bytes(changed)
+        part = capture.take_apart(stream, capture.STREAM, Keys(agent=AGENT))
+        found = [holder.place_of(problem) for holder, problem in part.all_problems()]
+        assert len(ready) + at in found, at
+
+
 def test_json_has_for_every_line_its_place_bytes_rule_meaning_and_error() -> None:
     seen, code = as_json(frames.pack(3, 0, {3: 1001}))
     assert code == 1
