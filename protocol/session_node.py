@@ -35,8 +35,8 @@ OPENING_MS = 10000
 SOLICIT_EVERY_MS = 2000
 MAX_DOWNLINK = 512
 MAX_EARLY = 8
-# A longer hello body would not fit into one message.
-MAX_HELLO = 3800
+# A hello body is in memory three times on its way out; with more boots than fit, others are in a later hello.
+MAX_HELLO = 1500
 # Numbers that are left when Exhausted is told: enough for an orderly end.
 SPARE_NUMBERS = 1024
 

@@ -4,6 +4,7 @@ from protocol import frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.outbox import MAX_SEQ
+from protocol.session_node import MAX_HELLO
 from tests.both.session_world import AGENT, STRANGER, World
 
 
@@ -84,27 +85,30 @@ def test_more_boots_than_a_hello_holds_come_one_hello_after_the_other():
     w.run(20000, 50)
     assert {boot_id[3] for boot_id, _ in w.stored} == set(range(1, messages.MAX_BOOTS + 6))
     sizes = [count for count, _ in hellos(w)]
-    assert sizes[0] == messages.MAX_BOOTS and len(sizes) == 2 and not w.agent.rejected
+    assert 8 < sizes[0] <= messages.MAX_BOOTS and len(sizes) == 2 and not w.agent.rejected
+    # The oldest are in the first.
+    assert hellos(w)[0][1][-1][0][3] == 1
 
 
 def test_a_hello_fits_into_a_message_however_many_holes_there_are():
     w = World()
     w.up = lambda data: []
-    for _ in range(messages.MAX_BOOTS - 1):
+    for _ in range(7):
         w.run(40)
         w.box.next_seq = 1 << 24
-        w.boot._next = w.box.next_seq
-        for n in range(60):
+        for n in range(34):
             w.make()
             if n % 2:
                 w.box.ack(w.box.next_seq - 1, 1)
         w.next_boot()
+    w.run(40)
+    assert len(w.node._hello) <= MAX_HELLO + 30
     w.up = lambda data: [data]
-    w.run(3000)
-    assert w.agent.state == st.LIVE and hellos(w)[0][0] == messages.MAX_BOOTS
+    w.run(8000, 100)
+    assert w.agent.state == st.LIVE and hellos(w)[0][0] == 8
     for boot_id, next_seq, ranges in hellos(w)[0][1][1:]:
         held = [seq for key, seq in w.stored if key == boot_id]
-        assert next_seq == (1 << 24) + 60
+        assert next_seq == (1 << 24) + 34 and len(held) == 17 and len(ranges) < messages.MAX_RANGES
         assert all(any(first <= seq < first + count for first, count in ranges) for seq in held)
 
 

@@ -1,4 +1,4 @@
-"""What an agent asks of a node beside acks: flow, orders, un-pairing; versions, and what is of a later protocol."""
+"""What an agent asks of a node beside acks: flow, orders, un-pairing; versions, and what none knows yet."""
 
 from protocol import cbor, cobs, frames, messages
 from protocol import session_events as ev

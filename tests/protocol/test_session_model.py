@@ -129,6 +129,21 @@ class SessionMachine(RuleBasedStateMachine):
                 body[frames.EVENT_PAST] = True
             self.node.seal(frames.KIND_EVENT, body)
 
+    @rule(steps=hs.integers(1, 90), stall=hs.booleans(), most=hs.integers(1, 40))
+    def alarm_in_a_jam(self, steps, stall, most):
+        """The wire or the disk stands still under a backlog; then an alarm comes."""
+        self.vitals(most)
+        self.waveforms(most, 20)
+        if stall:
+            self.up.stalled = True
+        else:
+            self.commits = 0
+        self.time_passes(steps)
+        self.alarms(1, False)
+        self.up.stalled = False
+        self.time_passes(3)
+        self.commits = 0.5
+
     @rule()
     def memory_is_short(self):
         self.node.shrink()
