@@ -57,7 +57,7 @@ def heartbeats(n):
 def main():
     """Everything a frame costs, and the public-key work of a boot."""
     me = crypto.run(identity.generate_steps(os.urandom(64)))
-    keys = seal.SealingKeys(os.urandom(16), Committed)
+    keys = seal.SealingKeys(os.urandom(16), Committed())
     samples = heartbeats(250)
     data = waveform.encode(samples, 250)
     body = {1: 0, 2: 250, 3: 4000000, 4: 3052, 5: 1, 6: data, 15: 2}
