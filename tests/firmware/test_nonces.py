@@ -101,8 +101,9 @@ def test_what_an_identical_copy_repeats_where_nothing_at_all_differs(rig, tmp_pa
     agent.during(node.stop)
     shutil.copytree(node.flash_dir, tmp_path / "image")
     for _ in range(2):
+        enough = rig.seals() + 10
         node.power_cycle()
-        agent.run(2)
+        agent.until(lambda enough=enough: rig.seals() >= enough)
         node.kill()
         shutil.rmtree(node.flash_dir)
         shutil.copytree(tmp_path / "image", node.flash_dir)
