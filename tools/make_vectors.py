@@ -19,7 +19,7 @@ WHAT = {
     "frames.json": "Every kind of frame, up and down: parts, sending lane, plaintext; and what is refused.",
     "messages.json": "Every clear message; what is refused: the cause to count it by, the refusal's code.",
     "sealed.json": "Identities, keys of a boot and of a connection, sealed messages, an attestation.",
-    "orders.json": "Signed orders, and the result with which a node that believes the authority answers.",
+    "orders.json": "Signed orders; how a node that believes the authority answers; a manifest.",
     "records.json": "Signed records of people; payloads that are none, whoever signs them.",
     "batch.json": "Entries of every type, heads, batches in clear and sealed, and a collector's answers.",
     "session.json": "One connection, byte for byte, from these secrets and random bytes; what is derived on "

@@ -251,6 +251,26 @@ def test_records():
         assert cbor.loads(payload)[7] == raw(one["by"])
 
 
+def test_the_manifest_of_an_update():
+    one = load("orders.json")["manifest"]
+    manifest = raw(one["signed"])
+    protected, _, payload, signature = cbor.loads(manifest, 18)
+    signed = cbor.dumps(["Signature1", protected, b"", payload])
+    assert crypto.run(crypto.ed25519_verify_steps(raw(one["ed_pub"]), signed, signature))
+    steps = [
+        untagged(one["body"]) for one in load("frames.json")["frames"] if one["kind"] == frames.KIND_UPDATE
+    ]
+    assert len(steps) == 4
+    for body in steps:
+        assert body[frames.UPDATE_ID] == crypto.sha256(manifest)[:8]
+        if frames.UPDATE_SIZE in body:
+            assert body[frames.UPDATE_SIZE] == len(manifest)
+            assert body[frames.UPDATE_FIRMWARE] == cbor.loads(payload)[3]
+        if frames.UPDATE_DATA in body:
+            at, data = body[frames.UPDATE_OFFSET], body[frames.UPDATE_DATA]
+            assert manifest[at : at + len(data)] == data
+
+
 class Connection:
     """The keys of session.json, made again from its secrets and random bytes."""
 

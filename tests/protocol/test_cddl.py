@@ -39,6 +39,8 @@ def examples() -> "list[tuple[str, str, str]]":
     for entry in batches["entries"]:
         found.append((entry_rule(bytes.fromhex(entry)), "entry", entry))
     found += [(one["rule"], one["name"], one["bytes"]) for one in batches["examples"]]
+    manifest = load("orders.json")["manifest"]
+    found.append((manifest["rule"], manifest["name"], manifest["signed"]))
     for one in load("orders.json")["signed"]:
         found += [("order-signed", one["name"], one["signed"])]
         found += [(one["frame_rule"], one["name"], one["plaintext"])]

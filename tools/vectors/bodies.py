@@ -2,14 +2,17 @@
 
 from typing import Any
 
-from protocol import frames, waveform
-from tools.vectors.keys import AUTHORITY, OLD_BOOT_ID, secret
+from protocol import cbor, cose, crypto, frames, waveform
+from tools.vectors.keys import AUTHORITY, MAKER, OLD_BOOT_ID, secret
 
 COMMAND_ID = secret("command id", 8)
 CONFIG_ID = secret("config id", 8)
-UPDATE_ID = secret("update id", 8)
 UNPAIR_ID = secret("unpair id", 8)
 ORDERED_MS = 1_700_000_000_000
+
+FILES = [["firmware/app.mpy", 9120, secret("app.mpy")], ["main.py", 310, secret("main.py")]]
+MANIFEST = cose.sign1(MAKER, cbor.dumps({1: 1, 2: "update", 3: "0.2.0", 4: "esp32_devkit", 5: FILES}))
+UPDATE_ID = crypto.sha256(MANIFEST)[:8]
 
 CUFF_SAMPLES = [20_000 - 12 * i + (9, 60, 140, 40, -20)[i % 5] for i in range(50)]
 CUFF_WAVE = {
@@ -118,7 +121,7 @@ UPDATES = (
         {
             frames.UPDATE_ID: UPDATE_ID,
             frames.UPDATE_STEP: frames.STEP_OFFER,
-            frames.UPDATE_SIZE: 2410,
+            frames.UPDATE_SIZE: len(MANIFEST),
             frames.UPDATE_FIRMWARE: "0.2.0",
         },
     ),
@@ -129,7 +132,7 @@ UPDATES = (
             frames.UPDATE_STEP: frames.STEP_DATA,
             frames.UPDATE_OBJECT: 0,
             frames.UPDATE_OFFSET: 128,
-            frames.UPDATE_DATA: secret("update", 32),
+            frames.UPDATE_DATA: MANIFEST[128:],
         },
     ),
     ("update, apply", {frames.UPDATE_ID: UPDATE_ID, frames.UPDATE_STEP: frames.STEP_APPLY}),

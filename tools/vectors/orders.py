@@ -4,7 +4,7 @@ from typing import Any
 
 from protocol import crypto, frames, orders
 from tools.vectors import bodies
-from tools.vectors.keys import AGENT, AUTHORITY, BOOT_ID, NODE, OLD_BOOT_ID, tagged
+from tools.vectors.keys import AGENT, AUTHORITY, BOOT_ID, MAKER, NODE, OLD_BOOT_ID, tagged
 
 
 def _signed(kind: int, body: "dict[int, Any]") -> "dict[int, Any]":
@@ -60,6 +60,12 @@ def order_vectors() -> Any:
         ("settings for an operation", 34, {**mark, 2: {1: 50}}, 1, BOOT_ID, frames.RESULT_MALFORMED),
     ]
     return {
+        "manifest": {
+            "name": "of an update, signed by the maker",
+            "rule": "signed-manifest",
+            "ed_pub": MAKER.ed_pub.hex(),
+            "signed": bodies.MANIFEST.hex(),
+        },
         "node": NODE.id.hex(),
         "authority": {
             "id": AUTHORITY.id.hex(),
