@@ -43,8 +43,11 @@ def test_another_outcome_is_found(micropython: Callable[..., object]) -> None:
     assert report.finding.data is not None and "other VM" in report.finding.account
 
 
-def test_sessions_on_vms(micropython: Callable[..., object], micropython32: Callable[..., object]) -> None:
+@pytest.mark.parametrize("file", ["test_hostile_sessions.py", "test_contract.py"])
+def test_files_on_vms(
+    file: str, micropython: Callable[..., object], micropython32: Callable[..., object]
+) -> None:
     for vm in compare.vms():
-        ended = vm.run("tests/both/run_micropython.py", "tests/fuzz/test_hostile_sessions.py")
+        ended = vm.run("tests/both/run_micropython.py", f"tests/fuzz/{file}")
         assert ended.returncode == 0, f"{vm.name}:\n{ended.stdout}{ended.stderr}"
         assert ", 0 failed" in ended.stdout
