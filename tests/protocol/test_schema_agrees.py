@@ -225,3 +225,11 @@ def test_ranges_of_quantities_are_those_of_their_keys() -> None:
         assert (quantity.least, quantity.most) == (least, most), quantity.name
         compared += 1
     assert compared == 13
+
+
+def test_only_kinds_that_are_not_known_stay_open() -> None:
+    for kind in (*range(60), 1 << 16, 1 << 40, I63):
+        for body in (None, {1: 2}, "whatever"):
+            is_open = why_not("other-frame", cbor.dumps([kind, 0, body])) is None
+            assert is_open == (kind not in KIND_NAMES), kind
+    assert why_not("other-frame", cbor.dumps([-1, 0, None])) is not None
