@@ -23,7 +23,8 @@ def save_crash(records, boot_id, uptime_s, error):
     """Keep the traceback of `error`, which ended the boot. Raises FlashError."""
     trace = io.StringIO()
     sys.print_exception(error, trace)  # pyright: ignore[reportArgumentType]
-    _write(records, boot_id, uptime_s, _tail(trace.getvalue(), MAX_TEXT), None)
+    text = trace.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    _write(records, boot_id, uptime_s, _tail(text, MAX_TEXT), None)
 
 
 def log_body(records, statement, reset_cause):

@@ -245,14 +245,14 @@ def test_a_second_agent_needs_the_button_and_a_ninth_finds_no_room(make_node, ma
 
 
 def test_an_outbox_gives_way_when_memory_is_short(make_node, make_agent, virtual_tree, tmp_path):
-    hungry = "import firmware.app as app; app.hog = bytearray(32000)"
+    hungry = "import firmware.app as app; app.hog = bytearray(60000)"
     hungry += '; CONFIG["node"]["outbox_bytes"] = 1 << 20'
     node = make_node(tree=patched(virtual_tree, tmp_path, hungry), speed=4)
     agent = make_agent(node.port)
     agent.until(lambda: agent.of(frames.KIND_BOOT))
     node.unplug()
     begun_s = node.world_s()
-    agent.until(lambda: node.world_s() > begun_s + 90)
+    agent.until(lambda: node.world_s() > begun_s + 120)
     node.replug()
     agent.until(lambda: agent.of(frames.KIND_LOSS))
     statuses = len(agent.of(frames.KIND_STATUS))
