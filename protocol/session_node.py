@@ -37,6 +37,11 @@ MAX_DOWNLINK = 512
 MAX_EARLY = 8
 # A hello body is in memory three times on its way out; with more boots than fit, others are in a later hello.
 MAX_HELLO = 1500
+# What is in it takes at most: itself, a boot with one range, a header, a further range.
+HELLO_BYTES = 125
+BOOT_BYTES = 42
+HEADER_BYTES = 78
+RANGE_BYTES = 11
 # Numbers that are left when Exhausted is told: enough for an orderly end.
 SPARE_NUMBERS = 1024
 
@@ -192,31 +197,31 @@ class NodeSession:
         self._say_hello(now_ms)
 
     def _new_hello(self) -> bytes:
+        limit = messages.MAX_RANGES
         self.earlier = [boot for boot in self.earlier if boot.box.waiting()]
         readable = [boot for boot in self.earlier if self._headers_of(boot)]
-        listed = readable[1 - messages.MAX_BOOTS :]
-        limit = messages.MAX_RANGES
-        while True:
-            boots = [[self.boot.boot_id, self.headers, self.box.next_seq, self.box.ranges(limit)]]
-            for boot in listed:
-                headers = self._headers_of(boot)
-                boots.append([boot.boot_id, headers, boot.box.next_seq, boot.box.ranges(limit)])
-            body = messages.hello_body(
-                messages.VERSIONS[0],
-                self.identity.id,
-                self._nonce,
-                self.conn,
-                boots,
-                None if self._agents else (self.identity.ed_pub, self.identity.x_pub),
-                messages.VERSIONS if len(messages.VERSIONS) > 1 else None,
-            )
-            if len(body) <= MAX_HELLO:
+        # The oldest go first; those that do not fit are in a later hello.
+        free = MAX_HELLO - HELLO_BYTES - BOOT_BYTES - HEADER_BYTES * len(self.headers)
+        listed: "list[Any]" = []
+        for boot in reversed(readable):
+            free -= BOOT_BYTES + HEADER_BYTES * len(self._headers_of(boot))
+            if free < 0 or len(listed) == messages.MAX_BOOTS - 1:
                 break
-            if limit > 1:
-                limit //= 4
-            else:
-                # The oldest go first; the others are in a later hello.
-                listed.pop(0)
+            limit = 1 + free // (RANGE_BYTES * (len(listed) + 2))
+            listed.insert(0, boot)
+        limit = min(limit, messages.MAX_RANGES)
+        boots = [[self.boot.boot_id, self.headers, self.box.next_seq, self.box.ranges(limit)]]
+        for boot in listed:
+            boots.append([boot.boot_id, self._headers_of(boot), boot.box.next_seq, boot.box.ranges(limit)])
+        body = messages.hello_body(
+            messages.VERSIONS[0],
+            self.identity.id,
+            self._nonce,
+            self.conn,
+            boots,
+            None if self._agents else (self.identity.ed_pub, self.identity.x_pub),
+            messages.VERSIONS if len(messages.VERSIONS) > 1 else None,
+        )
         self._listed = listed
         self._left_out = len(listed) < len(readable)
         return messages.hello(body, self.boot.hello_tag(body))

@@ -1,11 +1,11 @@
 """Frames of several boots on one connection, and of two agents."""
 
-from protocol import frames, messages
+from protocol import crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.outbox import MAX_SEQ
 from protocol.session_node import MAX_HELLO
-from tests.both.session_world import AGENT, STRANGER, World
+from tests.both.session_world import AGENT, STRANGER, Earlier, World
 
 
 def hellos(w):
@@ -90,26 +90,37 @@ def test_more_boots_than_a_hello_holds_come_one_hello_after_the_other():
     assert hellos(w)[0][1][-1][0][3] == 1
 
 
-def test_a_hello_fits_into_a_message_however_many_holes_there_are():
-    w = World()
-    w.up = lambda data: []
-    for _ in range(7):
-        w.run(40)
-        w.box.next_seq = 1 << 24
-        for n in range(34):
-            w.make()
-            if n % 2:
-                w.box.ack(w.box.next_seq - 1, 1)
-        w.next_boot()
-    w.run(40)
-    assert len(w.node._hello) <= MAX_HELLO + 30
-    w.up = lambda data: [data]
-    w.run(8000, 100)
-    assert w.agent.state == st.LIVE and hellos(w)[0][0] == 8
-    for boot_id, next_seq, ranges in hellos(w)[0][1][1:]:
-        held = [seq for key, seq in w.stored if key == boot_id]
-        assert next_seq == (1 << 24) + 34 and len(held) == 17 and len(ranges) < messages.MAX_RANGES
-        assert all(any(first <= seq < first + count for first, count in ranges) for seq in held)
+class Holes:
+    """A box that holds every other frame, far into its boot."""
+
+    next_seq = 1 << 25
+
+    def waiting(self):
+        return True
+
+    def ranges(self, limit):
+        count = min(limit, 40)
+        every = [[(1 << 24) + 2 * n, 1] for n in range(count)]
+        every[-1][1] = 2 * (40 - count) + 1
+        return every
+
+
+def test_a_hello_stays_short_however_many_holes_there_are():
+    for boots, listed in ((2, 2), (6, 6), (14, 10)):
+        w = World()
+        header = [[AGENT.id, bytes(32), bytes(32)]]
+        w.earlier = [Earlier(bytes((0, 0, 0, n)) + bytes(8), header, Holes()) for n in range(boots, 0, -1)]
+        w.boot_node(20)
+        w.node.tick(20)
+        while not w.node.headers:
+            crypto.run(w.node.steps())
+        w.node.tick(40)
+        body = messages.parse_clear(w.node._hello)[1]
+        assert len(body["body"]) <= MAX_HELLO and len(body["boots"]) >= 1 + listed
+        assert body["boots"][-1][0][3] == 1
+        for _, _, next_seq, ranges in body["boots"][1:]:
+            assert next_seq == 1 << 25 and ranges[0][0] == 1 << 24
+            assert ranges[-1][0] + ranges[-1][1] == (1 << 24) + 79
 
 
 def test_an_agent_gets_the_boots_that_it_has_a_header_of():
