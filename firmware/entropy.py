@@ -63,7 +63,8 @@ class EntropyPool:
 
     def random(self, n):
         """n unpredictable bytes; the pool keeps nothing from which they could be computed."""
-        self.mix(os.urandom(8) + time.ticks_cpu().to_bytes(8, "big"))
+        ticks = time.ticks_cpu()
+        self.mix(os.urandom(8) + ticks.to_bytes(8, "big"))  # pyright: ignore[reportAttributeAccessIssue]
         out = b""
         while len(out) < n:
             out += sha256(b"out" + self._state)
