@@ -17,7 +17,7 @@ WHOLE = {
     "frames": lambda: list(seeds.plaintexts()),
     "messages": lambda: list(seeds.clear()),
     "waveform": seeds.for_waveform,
-    "orders": seeds.orders,
+    "orders": seeds.for_orders,
     "batch": seeds.for_batch,
     "receipt": seeds.for_receipt,
     "records": seeds.for_records,

@@ -235,6 +235,25 @@ def for_inspect() -> "list[bytes]":
     ]
 
 
+def for_orders() -> "list[bytes]":
+    """The frames of the downlink, and orders that the fuzzing authority signed."""
+    from protocol import orders as signing
+
+    first, _ = boots()
+    common = {
+        frames.ORDER_ID: bytes(8),
+        frames.ORDER_EXPIRES_US: 9_000_000,
+        frames.ORDER_MS: 1_700_000_000_000,
+    }
+    limits = {frames.SET_MODE: 1, frames.SET_LIMITS: [[33, 1800, 5]], frames.SET_MAINS_HZ: 50}
+    signed: list[bytes] = []
+    for kind, what in ((frames.KIND_COMMAND, frames.OP_MEASURE_BP), (frames.KIND_CONFIG, limits)):
+        body = {**common, frames.ORDER_WHAT: what, frames.ORDER_ARGS: {1: 5}, frames.ORDER_REASON: "asked"}
+        crypto.run(signing.sign_steps(AUTHORITY, NODE.id, first.boot_id, kind, body))
+        signed.append(frames.pack(kind, 5, body))
+    return [*orders(), *signed * 4]
+
+
 def orders() -> "list[bytes]":
     """The frames of the downlink."""
     kinds = range(32, 39)

@@ -60,7 +60,7 @@ TARGETS = {
     "cose": Place(_WIRE, "Cose", 60, True, _headed(seeds.for_cose, 1)),
     "frames": Place(_WIRE, "Frames", 260, True, _plain(seeds.for_frames)),
     "messages": Place(_WIRE, "Messages", 140, True, _plain(seeds.wire_messages)),
-    "orders": Place(_WIRE, "Orders", 50, True, _plain(seeds.orders)),
+    "orders": Place(_WIRE, "Orders", 50, True, _plain(seeds.for_orders)),
     "waveform": Place(_WIRE, "Waveform", 60, True, _headed(seeds.for_waveform, 2)),
     "session_agent": Place(_SESSIONS, "Agent", 20, True, _programs(seeds.for_agent)),
     "session_node": Place(_SESSIONS, "Node", 20, True, _programs(seeds.for_node)),

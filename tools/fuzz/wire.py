@@ -173,7 +173,7 @@ def _samples(block: bytes, n: int) -> str:
 
 
 class Orders:
-    """A frame's plaintext as an order to a node: what the node would answer."""
+    """A plaintext as a node reads it, and, if it is an order, what the node would answer."""
 
     name = "orders"
 
@@ -188,7 +188,7 @@ class Orders:
 
     def run(self, data: bytes) -> str:
         """The result that the answer would carry: a number, whatever the order was."""
-        frame, why = attempt(len(data), frames.unpack, data)
+        frame, why = attempt(len(data), frames.unpack_down, data)
         if why:
             return why
         kind, _, body = frame
