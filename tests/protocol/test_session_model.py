@@ -13,7 +13,7 @@ import random
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as hs
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from protocol import crypto, frames
 from protocol import session_states as st
@@ -94,6 +94,10 @@ class SessionMachine(RuleBasedStateMachine):
     # What happens
 
     @rule(steps=hs.integers(1, 40))
+    def more_time_passes(self, steps):
+        self.time_passes(steps)
+
+    @rule(steps=hs.integers(1, 40))
     def time_passes(self, steps):
         for _ in range(steps):
             self.step()
@@ -170,40 +174,36 @@ class SessionMachine(RuleBasedStateMachine):
         self.up.heal()
         self.down.heal()
 
-    @rule()
-    def cut(self):
-        self.plug(self.agent)
-
     @rule(clean=hs.booleans(), power=hs.booleans(), keep=hs.sampled_from((0, 0, 1, 3, 1000)))
     def node_resets(self, clean, power, keep):
         self.node.reset(clean, power, keep)
 
     @rule()
-    def agent_restarts(self):
-        self.agent.start(self.now)
-
-    @rule()
     def snapshot(self):
         self.snapshots[self.agents.index(self.agent)].append(self.agent.snapshot())
 
-    @rule(back=hs.integers(0, 3))
-    def agent_is_put_back(self, back):
-        states = self.snapshots[self.agents.index(self.agent)]
-        self.agent.restore(states[-1 - back % len(states)], self.now)
-
-    @precondition(lambda self: len(self.node.agents) == 2)
-    @rule()
-    def the_other_agent_comes(self):
-        self.plug(self.agents[1 - self.agents.index(self.agent)])
-
-    @precondition(lambda self: len(self.node.agents) == 1)
-    @rule()
-    def the_other_agent_is_paired(self):
-        self.node.pair((self.agents[1].identity.ed_pub, self.agents[1].identity.x_pub))
+    # One rule, or hardly any connection would live to be tried.
+    @rule(what=hs.sampled_from(("cut", "restart", "put back", "pair", "other")), back=hs.integers(0, 3))
+    def agent_goes(self, what, back):
+        other = self.agents[1 - self.agents.index(self.agent)]
+        if what == "cut":
+            self.plug(self.agent)
+        elif what == "put back":
+            states = self.snapshots[self.agents.index(self.agent)]
+            self.agent.restore(states[-1 - back % len(states)], self.now)
+        elif what == "pair":
+            self.node.pair((self.agents[1].identity.ed_pub, self.agents[1].identity.x_pub))
+        elif what == "other" and len(self.node.agents) == 2:
+            self.plug(other)
+        else:
+            self.agent.start(self.now)
+        self.time_passes(5)
 
     @rule(waves=hs.booleans(), bytes_s=hs.sampled_from((0, 0, 50, 1000)), most=hs.integers(0, 16))
     def flow(self, waves, bytes_s, most):
         self.agent.flow(waves, bytes_s, most)
+        self.time_passes(3)
+        self.waveforms(3, 20)
 
     @rule()
     def order(self):
@@ -244,7 +244,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.until_all_is_delivered()
         if len(self.node.agents) == 2:
             for _ in range(2):
-                self.the_other_agent_comes()
+                self.plug(self.agents[1 - self.agents.index(self.agent)])
                 self.until_all_is_delivered()
         check_balance(self.node, self.durable)
         for agent in self.agents[: len(self.node.agents)]:
