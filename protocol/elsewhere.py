@@ -8,11 +8,14 @@ MAX_RANGES = 16
 
 
 class Elsewhere:
-    """Ranges of numbers, for each agent; of more than MAX_RANGES the smallest is left out: unsaid, not
-    wrong."""
+    """Ranges of numbers, for each agent; of more than MAX_RANGES the smallest is left out.
+
+    `unsaid`: how many numbers were.
+    """
 
     def __init__(self) -> None:
         # None: what any agent has, for one that is paired later.
+        self.unsaid = 0
         self._untold: "dict[bytes | None, list[list[int]]]" = {None: []}
         self._telling: "dict[bytes, tuple[int, list[list[int]]]]" = {}
 
@@ -30,7 +33,7 @@ class Elsewhere:
         """These frames are on that agent's disk."""
         for other, ranges in self._untold.items():
             if other != agent_id:
-                _add(ranges, first, count)
+                self._add(ranges, first, count)
         for other in list(self._telling):
             seq, ranges = self._telling[other]
             if first <= seq < first + count:
@@ -38,7 +41,7 @@ class Elsewhere:
                 if other != agent_id:
                     # The statement went to another agent than the one it was made for: once more.
                     for one in ranges:
-                        _add(self._untold[other], one[0], one[1])
+                        self._add(self._untold[other], one[0], one[1])
 
     def tell(self, agent_id: bytes, seq: int) -> "list[list[int]]":
         """What frame `seq` is to state for this agent, [[first, count], …]; empty: make no such frame."""
@@ -49,8 +52,9 @@ class Elsewhere:
         self._telling[agent_id] = (seq, ranges)
         return ranges
 
-
-def _add(ranges: "list[list[int]]", first: int, count: int) -> None:
-    add_range(ranges, first, count)
-    if len(ranges) > MAX_RANGES:
-        ranges.remove(min(ranges, key=lambda one: one[1]))
+    def _add(self, ranges: "list[list[int]]", first: int, count: int) -> None:
+        add_range(ranges, first, count)
+        if len(ranges) > MAX_RANGES:
+            smallest = min(ranges, key=lambda one: one[1])
+            ranges.remove(smallest)
+            self.unsaid += smallest[1]

@@ -74,7 +74,7 @@ class NodeSession:
         self.conn = 0
         self.earlier = list(earlier)
         self.window = Window()
-        self._elsewhere = Elsewhere()
+        self.elsewhere = Elsewhere()
         self._agents: "dict[bytes, bytes]" = {}
         self.headers: "list[list[bytes]]" = []
         self._jobs: "list[Steps]" = []
@@ -101,7 +101,7 @@ class NodeSession:
         """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done."""
         agent_id = party_id(ed_pub, x_pub)
         self._agents[agent_id] = x_pub
-        self._elsewhere.paired(agent_id)
+        self.elsewhere.paired(agent_id)
         self._jobs.append(self._header_steps(agent_id, x_pub))
 
     def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
@@ -116,7 +116,7 @@ class NodeSession:
         """An agent is paired no longer: no header for it in any further hello. The connection that there is
         goes on until the owner ends the boot."""
         self._agents.pop(agent_id, None)
-        self._elsewhere.forgotten(agent_id)
+        self.elsewhere.forgotten(agent_id)
         self.headers = [header for header in self.headers if header[0] != agent_id]
 
     def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
@@ -144,7 +144,7 @@ class NodeSession:
         """
         if self.state != st.STREAMING or self.agent_id is None:
             return []
-        return self._elsewhere.tell(self.agent_id, self.box.next_seq)
+        return self.elsewhere.tell(self.agent_id, self.box.next_seq)
 
     # Slow work, events, time
 
@@ -390,7 +390,7 @@ class NodeSession:
             else:
                 freed += self.window.ack(index, first, count, now_ms)
                 if index == 0 and self.agent_id is not None:
-                    self._elsewhere.acked(self.agent_id, first, count)
+                    self.elsewhere.acked(self.agent_id, first, count)
         if freed:
             self._events.append(ev.Acked(freed))
         return None
