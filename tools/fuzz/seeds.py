@@ -315,7 +315,10 @@ def for_node() -> "tuple[list[bytes], dict[int, list[bytes]]]":
         [(s.WELCOME, b""), *((s.SEALED, one) for one in down[:3]), (s.TURN, b"")],
         [*((s.MESSAGE, message) for message in wire_messages()[:12])],
     ]
-    acks = [frames.pack(frames.KIND_ACK, 9, [0, [[2 * i, 1] for i in range(many)]]) for many in (1, 12, 200)]
+    acks = [
+        frames.pack(frames.KIND_ACK, 9, [boot, [[2 * i, 1] for i in range(many)]])
+        for boot, many in ((0, 1), (1, 2), (0, 12), (0, 200))
+    ]
     contents = {
         s.RAW: [cobs.encode(message) for message in wire_messages()],
         s.MESSAGE: [*wire_messages(), messages.solicit(1), request],

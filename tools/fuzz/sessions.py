@@ -198,6 +198,7 @@ class Node:
         self.node = party("node")
         self.agent = party("agent")
         self.boot = Boot(self.node, self.agent, 7)
+        self.before = Boot(self.node, self.agent, 6)
         self.keys = BootKeys(self.boot.K, self.boot.boot_id)
 
     def run(self, data: bytes) -> str:
@@ -216,6 +217,17 @@ class Node:
         return "=" + "\n".join(link.story)
 
 
+class Earlier:
+    """A boot before, of which three frames are still held."""
+
+    def __init__(self, boot: Boot):
+        self.boot_id = boot.boot_id
+        self.headers = [boot.header]
+        self.box = Outbox(6000)
+        for number in range(3):
+            self.box.add(number, boot.seal(number, b"a frame of before"), frames.LANE_VITALS)
+
+
 class NodeLink:
     """A node's session, its owner, and what reaches it. `story`: what it said, in order."""
 
@@ -230,7 +242,8 @@ class NodeLink:
         self.story = []
         self.up = cobs.Decoder()
         self.box = Outbox(6000)
-        self.session = NodeSession(world.node, world.keys, self.box, Random(2))
+        earlier = [Earlier(world.before)] if paired else []
+        self.session = NodeSession(world.node, world.keys, self.box, Random(2), earlier)
         if paired:
             self.session.add_agent(world.agent.ed_pub, world.agent.x_pub)
             self.turn()
