@@ -245,7 +245,7 @@ def test_a_second_agent_needs_the_button_and_a_ninth_finds_no_room(make_node, ma
 
 
 def test_an_outbox_gives_way_when_memory_is_short(make_node, make_agent, virtual_tree, tmp_path):
-    hungry = "import firmware.app as app; app.hog = bytearray(60000)"
+    hungry = "import firmware.app as app; app.hog = bytearray(70000)"
     hungry += '; CONFIG["node"]["outbox_bytes"] = 1 << 20'
     node = make_node(tree=patched(virtual_tree, tmp_path, hungry), speed=4)
     agent = make_agent(node.port)
