@@ -65,7 +65,7 @@ class Outbox:
         self._evict()
 
     def shrink(self) -> None:
-        """Memory is short: hold a quarter less than now, from now on, but what a session needs (MIN_BYTES)."""
+        """Memory is short: hold a quarter less than now, from now on, and no less than MIN_BYTES."""
         self.max_bytes = min(self.max_bytes, max(min(self.max_bytes, self.bytes) * 3 // 4, MIN_BYTES))
         self._evict()
 
