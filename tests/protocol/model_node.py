@@ -137,8 +137,9 @@ class Boot:
 class Node:
     """`agents`: public keys (ed25519, x25519) on its flash. `boots`: every Boot ever, oldest first."""
 
-    def __init__(self, identity, agents, random, durable):
+    def __init__(self, identity, agents, random, durable, max_bytes):
         self.identity = identity
+        self.max_bytes = max_bytes
         self.agents = list(agents)
         self.random = random
         self.durable = durable
@@ -150,7 +151,6 @@ class Node:
         self.orders = []
         self.next_at_hello = {}
         self.jobs = []
-        self.max_bytes = 6000
         self._boot()
 
     def _boot(self):

@@ -37,9 +37,12 @@ class SessionMachine(RuleBasedStateMachine):
     """One node, two agents of which one is on the link, a pipe each way, a manual clock."""
 
     @initialize(
-        seed=hs.integers(0, 2**32), paired=hs.integers(1, 2), room=hs.sampled_from((200, 1500, 20000))
+        seed=hs.integers(0, 2**32),
+        paired=hs.integers(1, 2),
+        room=hs.sampled_from((200, 1500, 20000)),
+        outbox=hs.sampled_from((6000, 40000)),
     )
-    def begin(self, seed, paired, room):
+    def begin(self, seed, paired, room, outbox):
         self.dice = random.Random(seed)
         self.now = 0
         self.durable = {}
@@ -50,7 +53,7 @@ class SessionMachine(RuleBasedStateMachine):
         keys = [(agent.ed_pub, agent.x_pub) for agent in both]
         self.up, self.down = Pipe(self.dice, room), Pipe(self.dice, room)
         self.commits = 0.5
-        self.node = Node(node, keys[:paired], self.draw, self.durable)
+        self.node = Node(node, keys[:paired], self.draw, self.durable, outbox)
         self.agents = [Agent(agent, self.node, self.draw, self.durable) for agent in both]
         self.agent = self.agents[0]
         self.snapshots = [[agent.snapshot()] for agent in self.agents]
