@@ -79,7 +79,8 @@ def _outcome(event: object) -> PublicKeys | None:
     if isinstance(event, ev.Refused):
         if event.code == messages.REFUSE_PAIRED:
             raise PairingError(
-                "the node is paired with another agent already", "hold its button while pairing, or erase it"
+                "the node is paired with another agent already",
+                "hold its button while pairing; if it has eight agents, un-pair one, or erase it",
             )
         if event.code == messages.REFUSE_VERSION:
             raise PairingError(

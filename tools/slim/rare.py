@@ -68,7 +68,21 @@ def split(
     outside = [node for node in parts[0][1] if isinstance(node, IMPORTS)] if parts and not parts[0][0] else []
     for name, own_parts in apart.items():
         apart[name] = [("", _header(own_parts, here, places, name, outside, bundle)), *own_parts]
+    if outside:
+        main[0] = ("", _still_used(main[0][1], set[str]().union(*(_loads(body) for _, body in main))))
     return main, apart
+
+
+def _still_used(imports: Sequence[ast.stmt], used: set[str]) -> list[ast.stmt]:
+    """The imports from outside without those that only moved code needs."""
+    kept: list[ast.stmt] = []
+    for node in imports:
+        if isinstance(node, IMPORTS):
+            node.names = [alias for alias in node.names if (alias.asname or alias.name.split(".")[0]) in used]
+            if not node.names:
+                continue
+        kept.append(node)
+    return kept
 
 
 def _only_for(node: ast.stmt, always: set[str], without: set[str]) -> bool:

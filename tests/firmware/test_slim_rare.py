@@ -1,0 +1,71 @@
+"""Rare modules: files of their own that take along what nothing else needs, and import the rest."""
+
+import sys
+import types
+
+import pytest
+
+from tools.slim import slim
+from tools.slim.bundle import Unbundled
+
+LIBRARY = (
+    "LIMIT = 3\n\ndef shared(x):\n    return x + LIMIT\n\n"
+    "def deep(x):\n    return -x\n\ndef alone(x):\n    return deep(x) * 2\n\ndef dead():\n    return 0\n"
+)
+APP = (
+    "from pack.lib import shared\n\n"
+    "def run(x):\n    from pack import seldom\n\n    return seldom.work(shared(x))\n"
+)
+SELDOM = (
+    "import math\n\nfrom pack import lib\n\ndef work(given):\n"
+    "    return lib.alone(lib.shared(given)) + math.floor(lib.LIMIT)\n"
+)
+
+
+def made(**changes: str):
+    sources = {"pack.lib": LIBRARY, "pack.app": APP, "pack.seldom": SELDOM} | changes
+    return slim(sources, (), ["pack.app"], {"run"}, ["pack.seldom"], "node")
+
+
+def loaded(monkeypatch, name: str, text: str) -> types.ModuleType:
+    module = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(text, module.__dict__)
+    return module
+
+
+def test_a_rare_module_does_what_it_did(monkeypatch):
+    found = made()
+    node = loaded(monkeypatch, "node", found.bundle.text())
+    pack = types.ModuleType("pack")
+    monkeypatch.setitem(sys.modules, "pack", pack)
+    pack.seldom = loaded(monkeypatch, "pack.seldom", found.rare["pack.seldom"].text())
+    assert node.run(1) == -2 * 7 + 3
+
+
+def test_what_only_it_needs_goes_with_it_and_what_others_need_stays():
+    found = made()
+    bundle, rare = found.bundle.text(), found.rare["pack.seldom"].text()
+    assert "def shared" in bundle and "from node import shared" in rare
+    for name in ("alone", "deep"):
+        assert f"def {name}" in rare and name not in bundle
+    assert "math" in rare and "math" not in bundle, "imports from outside, too"
+    assert "dead" not in bundle + rare and "LIMIT" not in bundle + rare
+
+
+def test_each_line_of_it_leads_to_its_source():
+    source = made().rare["pack.seldom"]
+    at = next(n for n, line in enumerate(source.lines) if line.startswith("def work"))
+    assert source.origins[at] == ("pack.seldom", 5)
+    at = next(n for n, line in enumerate(source.lines) if line.startswith("def alone"))
+    assert source.origins[at] == ("pack.lib", 9)
+
+
+def test_a_module_that_is_needed_at_once_cannot_be_rare():
+    app = "from pack.seldom import work\n\ndef run(x):\n    return work(x)\n"
+    with pytest.raises(Unbundled, match=r"pack\.seldom"):
+        made(**{"pack.app": app})
+
+
+def test_one_that_nobody_asks_for_is_left_out():
+    assert made(**{"pack.app": "def run(x):\n    return x\n"}).rare == {}
