@@ -14,6 +14,7 @@ from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.outbox import add_range
 from protocol.seal import BootKeys, Downlink, unwrap_header_steps
+from protocol.window import WINDOW_FRAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ ACK_RANGES = 12
 MAX_ENCODED = 4096
 # Array, protected header, Partial IV, length and tag of the seal are at most 24 bytes; COBS and its end, 2.
 MAX_DOWN_PLAINTEXT = BURST_BYTES - 26
-WINDOW_FRAMES = 16
 
 
 class AgentSession:
