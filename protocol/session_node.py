@@ -33,6 +33,7 @@ HELLO_REPEATS_MS = (2000, 4000, 8000, 8000)
 SILENCE_MS = 30000
 OPENING_MS = 10000
 SOLICIT_EVERY_MS = 2000
+KNOWN_KEYS = {frames.KIND_TIME_DOWN: (1,), frames.KIND_FLOW: (1, 2, 3)}
 MAX_DOWNLINK = 512
 MAX_EARLY = 8
 # A hello body is in memory three times on its way out; with more boots than fit, others are in a later hello.
@@ -367,16 +368,16 @@ class NodeSession:
         elif kind == frames.KIND_TIME_DOWN:
             self._events.append(ev.TimeAsked(body[1], stamp))
         elif kind == frames.KIND_FLOW:
-            self._flow(body)
+            waves, bytes_s, most = flow_limits(body)
+            self.window.flow(waves, bytes_s, most)
+            self._events.append(ev.FlowChanged(waves, bytes_s, most))
         else:
             if not frames.KIND_ACK <= kind <= frames.KIND_UNPAIR:
                 self._carried("unknown_kind")
             self._events.append(ev.DownlinkIn(kind, body))
-
-    def _flow(self, body: "dict[Any, Any]") -> None:
-        waves, bytes_s, most = flow_limits(body)
-        self.window.flow(waves, bytes_s, most)
-        self._events.append(ev.FlowChanged(waves, bytes_s, most))
+        for key in body if kind in KNOWN_KEYS else ():
+            if key not in KNOWN_KEYS[kind]:
+                self._carried("unknown_key")
 
     def _acked(self, body: "Any", now_ms: int) -> None:
         index, ranges = body

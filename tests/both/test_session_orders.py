@@ -195,6 +195,10 @@ def test_what_is_not_known_is_carried_and_counted():
     arrived = of(w.node_events, ev.DownlinkIn)
     assert [(event.kind, event.body) for event in arrived] == [(99, {1: 2})]
     assert w.node.unknown == {"unknown_kind": 1} and not w.node.rejected
+    for frame in ((frames.KIND_FLOW, 0, {1: False, 9: 0}), (frames.KIND_TIME_DOWN, 0, {1: 5, 8: 0, 9: b""})):
+        w.agent._control.append(w.agent._down.seal(cbor.dumps(frame)))
+    w.run(200)
+    assert w.node.unknown["unknown_key"] == 3 and not w.node.window.waves and not w.node.rejected
     seq = w.make(63, {1: b"later"}), w.make(body={1: 9, 2: 0, 30: 1, 31: 2})
     w.run(500)
     assert all((w.boot.boot_id, n) in w.stored for n in seq)
