@@ -69,7 +69,7 @@ fuzz: $(DEV)
 	$(if $(ARGS),,$(BIN)/python -m tools.fuzz --vm --inputs 500000)
 
 model: $(DEV)
-	MODEL_EXAMPLES=$(or $(EXAMPLES),30000) $(BIN)/python -m pytest -n 0 --timeout 7200 --hypothesis-show-statistics tests/protocol/test_session_model.py
+	MODEL_EXAMPLES=$(or $(EXAMPLES),15000) $(BIN)/python -m pytest -n 0 --timeout 7200 --hypothesis-show-statistics tests/protocol/test_session_model.py
 
 vm32:
 	@tools/vm32/build.sh
