@@ -65,11 +65,14 @@ class Errands:
     # The agent's end
 
     def waiting(self, now_ms: int) -> list[Errand]:
-        """The errands that are not answered. Files that are none, and answers of long ago, are removed."""
+        """The errands that are not answered. Files that are none are removed, and so are answers of long ago
+        and what a command left half written as long ago.
+        """
         found: list[Errand] = []
         for path in sorted(self._folder.glob("*.*")):
-            if path.suffix == ".answer":
-                if now_ms - path.stat().st_mtime_ns // 1_000_000 > FORGOTTEN_MS:
+            # A hidden file is one that a command writes at this moment.
+            if path.suffix == ".answer" or path.name.startswith("."):
+                if _age_ms(path, now_ms) > FORGOTTEN_MS:
                     path.unlink(missing_ok=True)
                 continue
             errand = _read(path)
@@ -84,6 +87,13 @@ class Errands:
         told = json.dumps({"good": good, "text": text}).encode() + b"\n"
         write_atomically(self._folder / f"{errand.id}.answer", told, mode=0o600)
         (self._folder / f"{errand.id}.json").unlink(missing_ok=True)
+
+
+def _age_ms(path: Path, now_ms: int) -> int:
+    try:
+        return now_ms - path.stat().st_mtime_ns // 1_000_000
+    except FileNotFoundError:
+        return 0
 
 
 def _read(path: Path) -> Errand | None:

@@ -1,11 +1,12 @@
 """What commands ask of the agent that runs, and of one that runs for this alone; un-pairing on both sides."""
 
 import json
+import os
 import time
 
 import pytest
 
-from edge_agent.errands import UNPAIR, Errands
+from edge_agent.errands import FORGOTTEN_MS, UNPAIR, Errands
 from edge_agent.peers import Peers
 from edge_agent.store.schema import connect
 from edge_agent.verify import verify
@@ -113,6 +114,26 @@ def test_an_errand_outlives_the_command_and_the_agent_but_not_its_time(kit):
         assert answer["good"] and (errands.answer_to(stale) or {})["good"] is False
         assert not (kit.folder / "errands" / "noise.json").exists()
         assert len(node.orders) >= 1
+
+
+def test_what_a_command_is_writing_stays_until_it_is_old(tmp_path, monkeypatch):
+    errands, now_ms = Errands(tmp_path), time.time_ns() // 1_000_000
+    replace, swept = os.replace, []
+
+    def replace_after_a_sweep(source, target):
+        swept.append(errands.waiting(now_ms))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", replace_after_a_sweep)
+    errand = errands.put(UNPAIR, bytes(8), now_ms + 60_000)
+    assert (swept, errands.waiting(now_ms)) == ([[]], [errand])
+
+    errands.answer(errand, True, "it has")
+    half, read = tmp_path / ".00.json.7", tmp_path / f"{errand.id}.answer"
+    half.write_text("{")
+    assert errands.waiting(now_ms) == [] and half.exists() and read.exists()
+    errands.waiting(now_ms + 2 * FORGOTTEN_MS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_node_that_nobody_knows(kit):
