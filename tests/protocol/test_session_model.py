@@ -257,6 +257,9 @@ class SessionMachine(RuleBasedStateMachine):
             assert set(self.node.orders) <= set(sent)
 
     def until_all_is_delivered(self):
+        # What was played of old recordings is still on the way, solicits among it.
+        for _ in range(QUIET_MS // STEP_MS):
+            self.step(well=True)
         for _ in range(SETTLE_MS // STEP_MS):
             self.step(well=True)
             if self.agent.session.state == st.LIVE and not self.held():
