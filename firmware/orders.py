@@ -9,7 +9,7 @@ from firmware.flash import FlashError
 from protocol import frames
 from protocol.checks import is_bytes, is_map
 from protocol.identity import node_id as party_id
-from protocol.orders import check_steps
+from protocol.orders import check_steps, order_digest
 
 MARK_TEXT = 1
 MAX_ANSWERS = 16
@@ -27,28 +27,28 @@ def order_steps(node, kind, body, agent_id, answers):
         if answer[frames.ANSWER_ID] == order_id:
             node.sealer.seal(frames.KIND_ANSWER, answer)
             return True
+    result = frames.RESULT_DONE
+    digest = None
     if kind == frames.KIND_COMMAND or kind == frames.KIND_CONFIG:
         start = node.start
+        node_id, boot_id = start.identity.id, start.record.boot_id
         result = yield from check_steps(
-            start.identity.id,
-            start.record.boot_id,
-            kind,
-            body,
-            node.clock.now_us(),
-            start.store.authorities(),
+            node_id, boot_id, kind, body, node.clock.now_us(), start.store.authorities()
         )
-    else:
-        result = frames.RESULT_DONE
+        if result != frames.RESULT_MALFORMED:
+            digest = order_digest(node_id, boot_id, kind, body)
     after = None
     until_us = 0
     if result == frames.RESULT_DONE:
-        if frames.ORDER_SIGNATURE in body:
+        if digest is not None:
             until_us = body[frames.ORDER_EXPIRES_US]
         if _make_room(answers, node.clock.now_us()):
             result, after = _carry_out(node, kind, body, agent_id)
         else:
             result = frames.RESULT_FAILED
     answer = {frames.ANSWER_ID: order_id, frames.ANSWER_RESULT: result}
+    if digest is not None:
+        answer[frames.ANSWER_DIGEST] = digest
     if _make_room(answers, node.clock.now_us()):
         answers.append([until_us, answer])
     node.sealer.seal(frames.KIND_ANSWER, answer)

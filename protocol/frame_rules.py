@@ -147,6 +147,7 @@ BODIES: "dict[int, dict[int, Rule]]" = {
         f.ANSWER_RESULT: ("result", True, "int", 0, U8),
         f.ANSWER_DETAIL: ("detail", False, "text", 0, 64),
         f.ANSWER_VALUE: ("value", False, "int", -I63 - 1, I63),
+        f.ANSWER_DIGEST: ("order digest", False, "bytes", 8, 8),
     },
     f.KIND_TIME_DOWN: {f.TIME_TOKEN: ("token", True, "int", 0, I63)},
     f.KIND_COMMAND: _order("operation", "int", 0, U16),

@@ -34,6 +34,13 @@ def order_message(node_id: bytes, boot_id: bytes, kind: int, body: "Mapping[int,
     )
 
 
+def order_digest(node_id: bytes, boot_id: bytes, kind: int, body: "Mapping[int, Any]") -> "bytes | None":
+    """What an answer to this well-formed order names it by (8 bytes); None for one that nobody signed."""
+    if f.ORDER_AUTHORITY not in body or f.ORDER_SIGNATURE not in body:
+        return None
+    return crypto.sha256(order_message(node_id, boot_id, kind, body))[:8]
+
+
 def sign_steps(
     authority: "Identity", node_id: bytes, boot_id: bytes, kind: int, body: "dict[int, Any]"
 ) -> "Generator[None, None, dict[int, Any]]":

@@ -3,7 +3,7 @@
 from firmware.orders import MAX_ANSWERS, order_steps
 from protocol import frames as f
 from protocol import orders
-from protocol.crypto import run
+from protocol.crypto import run, sha256
 from protocol.identity import generate_steps
 
 AUTHORITY = run(generate_steps(bytes(range(64))))
@@ -70,6 +70,39 @@ def test_a_signed_order_is_carried_out_once_whatever_is_asked_in_between():
         assert node.asked(order(n, 200000)) == f.RESULT_DONE
     before = node.marked
     assert node.asked(signed) == f.RESULT_EXPIRED and node.marked == before
+
+
+def test_an_answer_names_what_was_signed():
+    node = Node()
+    signed, own = order(1, signed=True), order(1)
+    assert node.asked(signed) == f.RESULT_DONE
+    message = orders.order_message(ME.id, BOOT_ID, f.KIND_COMMAND, signed)
+    digest = sha256(message)[:8]
+    assert node.sealed[-1][f.ANSWER_DIGEST] == digest
+    # The agent's own order under that id gets the answer to the signed one,
+    assert node.asked(own) == f.RESULT_DONE and node.sealed[-1][f.ANSWER_DIGEST] == digest
+    # and where it comes first, the signed one gets an answer that is not its own.
+    node = Node()
+    assert node.asked(own) == f.RESULT_DONE and node.asked(signed) == f.RESULT_DONE
+    assert node.marked == 1 and f.ANSWER_DIGEST not in node.sealed[-1]
+
+
+def test_only_what_was_signed_and_could_be_read_has_a_digest():
+    node = Node()
+    forged = order(1, signed=True)
+    forged[f.ORDER_SIGNATURE] = bytes(64)
+    assert node.asked(forged) == f.RESULT_UNAUTHORISED and f.ANSWER_DIGEST in node.sealed[-1]
+    for key in (f.ORDER_AUTHORITY, f.ORDER_SIGNATURE):
+        half = order(2 + key, signed=True)
+        del half[key]
+        assert node.asked(half) == f.RESULT_UNAUTHORISED and f.ANSWER_DIGEST not in node.sealed[-1]
+    bad = order(20, signed=True)
+    bad[f.ORDER_MS] = "now"
+    assert node.asked(bad) == f.RESULT_MALFORMED and f.ANSWER_DIGEST not in node.sealed[-1]
+    # What has other things under the keys of authority, signature and expiry.
+    data = {f.UPDATE_ID: bytes(8), f.UPDATE_STEP: f.STEP_DATA, f.UPDATE_OFFSET: 0, f.UPDATE_DATA: b"x"}
+    assert run(order_steps(node, f.KIND_UPDATE, data, bytes(8), node.answers))
+    assert node.sealed[-1] == {f.ANSWER_ID: bytes(8), f.ANSWER_RESULT: f.RESULT_UNSUPPORTED}
 
 
 def test_when_only_signed_ones_are_left_nothing_more_is_carried_out():

@@ -230,6 +230,7 @@ def test_signed_orders():
         assert message == raw(one["signed"]) and body[frames.ORDER_SIGNATURE] == raw(one["signature"])
         signing = crypto.ed25519_sign_steps(raw(vectors["authority"]["ed_seed"]), key, message)
         assert crypto.run(signing) == raw(one["signature"])
+        assert orders.order_digest(node_id, boot_id, one["kind"], body) == raw(one["digest"])
 
 
 def test_orders_are_judged():

@@ -111,7 +111,10 @@ def test_an_authority_on_flash_is_believed_and_nobody_else(make_node, make_agent
         return result(agent, frames.KIND_COMMAND, body)
 
     # It has no cuff; but it would have been allowed to move it.
-    assert asked(signed(authority, boot)) == frames.RESULT_UNSUPPORTED
+    measure = signed(authority, boot)
+    assert asked(measure) == frames.RESULT_UNSUPPORTED
+    message = orders.order_message(node_id, boot, frames.KIND_COMMAND, measure)
+    assert answers(agent, measure[1])[-1][frames.ANSWER_DIGEST] == crypto.sha256(message)[:8]
     assert asked(signed(authority, bytes(12))) == frames.RESULT_UNAUTHORISED
     assert asked(signed(agent.identity, boot)) == frames.RESULT_UNAUTHORISED
     changed = signed(authority, boot)

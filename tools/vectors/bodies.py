@@ -76,6 +76,14 @@ ANSWERS = (
             frames.ANSWER_VALUE: -1,
         },
     ),
+    (
+        "answer to a signed order",
+        {
+            frames.ANSWER_ID: COMMAND_ID,
+            frames.ANSWER_RESULT: frames.RESULT_UNSUPPORTED,
+            frames.ANSWER_DIGEST: bytes(range(8)),
+        },
+    ),
 )
 
 MARK: "dict[int, Any]" = {
@@ -196,6 +204,7 @@ BAD: "list[tuple[str, int, Any]]" = [
     ("log, 1025 bytes", frames.KIND_LOG, {**LOG, frames.LOG_TEXT: "x" * 1025}),
     ("log of a short boot id", frames.KIND_LOG, {**CRASH, frames.LOG_BOOT: bytes(11)}),
     ("answer without a result", frames.KIND_ANSWER, {frames.ANSWER_ID: COMMAND_ID}),
+    ("answer, a whole hash for the order digest", frames.KIND_ANSWER, {**ANSWERS[0][1], 5: bytes(32)}),
     ("command without an expiry", frames.KIND_COMMAND, without(MARK, frames.ORDER_EXPIRES_US)),
     ("command, a text for the operation", frames.KIND_COMMAND, {**MARK, frames.ORDER_WHAT: "mark"}),
     ("command, arguments with a text key", frames.KIND_COMMAND, {**MARK, frames.ORDER_ARGS: {"a": 1}}),

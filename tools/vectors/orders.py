@@ -1,5 +1,6 @@
 """Orders with an authority's signature, and what becomes of them at a node."""
 
+import hashlib
 from typing import Any
 
 from protocol import crypto, frames, orders
@@ -81,6 +82,9 @@ def order_vectors() -> Any:
                 "body": tagged(body),
                 "signed": orders.order_message(NODE.id, BOOT_ID, kind, body).hex(),
                 "signature": body[signature].hex(),
+                "digest": hashlib.sha256(orders.order_message(NODE.id, BOOT_ID, kind, body))
+                .digest()[:8]
+                .hex(),
                 "frame_rule": rule,
                 "plaintext": frames.pack(kind, 12, body).hex(),
             }
