@@ -11,7 +11,6 @@ from edge_agent.hearsay import Summary
 from edge_agent.store.items import Entry, Frame, Said
 from protocol import cbor, frames
 from protocol import session_events as ev
-from protocol.errors import FrameError
 
 # A fit is written down when it is new, twice as good as the one before, or a minute old.
 CLOCK_ENTRY_MS = 60_000
@@ -25,10 +24,9 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
     """The frame as the store takes it, and (kind, t_us, body); None for an authentic frame that is malformed
     all the same.
     """
-    try:
-        kind, t_us, body = frames.unpack(event.plaintext)
-    except FrameError:
+    if event.frame is None:
         return Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms), None
+    kind, _, body = event.frame
     previous: Said | None = None
     earlier: tuple[Said | Summary, ...] = ()
     losses: tuple[tuple[int, int, int], ...] = ()
@@ -44,7 +42,7 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
     item = Frame(
         event.node_id, event.boot_id, event.seq, event.plaintext, received_ms, previous, earlier, losses
     )
-    return item, (kind, t_us, body)
+    return item, event.frame
 
 
 def _said(boot: bytes, known_next: int, clean: bool, bound_s: int) -> Said:

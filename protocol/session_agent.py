@@ -262,8 +262,9 @@ class AgentSession:
         seq, plaintext = boot.open(sealed)
         self.state = st.step(st.AGENT, self.state, st.FRAME)
         past = index > 0 or seq < self._next_seq
-        self._events.append(ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, len(message), past))
-        kind, t_us, body = frames.unpack(plaintext)
+        event = ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, None, len(message), past)
+        self._events.append(event)
+        kind, t_us, body = event.frame = frames.unpack(plaintext)
         unknown_kind, unknown_keys = frame_schema.unknown(kind, body)
         if unknown_kind:
             self._carried("unknown_kind")

@@ -30,16 +30,25 @@ class Announced:
 
 
 class FrameIn:
-    """An authentic frame; `plaintext` is as the node made it, `wire_bytes` the length of its message before
-    framing, `past`: made before the connection began (an alarm among them rings nowhere)."""
+    """An authentic frame; `plaintext` is as the node made it, `frame` its (kind, t_us, body), or None when it
+    is malformed all the same; `wire_bytes` the length of its message before framing, `past`: made before the
+    connection began (an alarm among them rings nowhere)."""
 
     def __init__(
-        self, node_id: bytes, boot_id: bytes, seq: int, plaintext: bytes, wire_bytes: int, past: bool = False
+        self,
+        node_id: bytes,
+        boot_id: bytes,
+        seq: int,
+        plaintext: bytes,
+        frame: "tuple[int, int, Any] | None",
+        wire_bytes: int,
+        past: bool = False,
     ):
         self.node_id = node_id
         self.boot_id = boot_id
         self.seq = seq
         self.plaintext = plaintext
+        self.frame = frame
         self.wire_bytes = wire_bytes
         self.past = past
 
