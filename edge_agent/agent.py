@@ -13,6 +13,7 @@ from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
 from edge_agent.errands import Errands, Runner
+from edge_agent.files import make_folder
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.links.ports import plugged_in
 from edge_agent.links.serial import SerialLink
@@ -57,7 +58,7 @@ class Agent:
         """
         folder = self.config.state_dir
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._lock = hold(folder / "agent.lock")
         except OSError as e:
             raise ConfigError(f"state_dir {folder}: {e.strerror}", hint=STATE_DIR_HINT) from None

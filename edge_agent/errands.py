@@ -46,7 +46,7 @@ class Errands:
         """Ask durably."""
         errand = Errand(os.urandom(8).hex(), what, node.hex(), until_ms, force)
         path = self._folder / f"{errand.id}.json"
-        write_atomically(path, json.dumps(asdict(errand)).encode() + b"\n", mode=0o600)
+        write_atomically(path, json.dumps(asdict(errand)).encode() + b"\n")
         return errand
 
     def take_back(self, errand: Errand) -> None:
@@ -85,7 +85,7 @@ class Errands:
     def answer(self, errand: Errand, good: bool, text: str) -> None:
         """Say what became of it; it is not waiting any more."""
         told = json.dumps({"good": good, "text": text}).encode() + b"\n"
-        write_atomically(self._folder / f"{errand.id}.answer", told, mode=0o600)
+        write_atomically(self._folder / f"{errand.id}.answer", told)
         (self._folder / f"{errand.id}.json").unlink(missing_ok=True)
 
 

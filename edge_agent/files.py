@@ -1,16 +1,30 @@
-"""Files that are either the old ones or the new ones, whatever happens in between."""
+"""Files that are either the old ones or the new ones, whatever happens in between, and that are nobody
+else's to read. (Modes are POSIX's; elsewhere a folder has the rights of the one that it is in.)
+"""
 
 import os
 from pathlib import Path
 
+PRIVATE = 0o600
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o644, durable: bool = True) -> None:
+
+def make_folder(folder: Path) -> None:
+    """See to it that `folder` is there; made now, it is open to its owner only. OSError as it comes."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for open(): a file that it makes is its owner's only."""
+    return os.open(path, flags, PRIVATE)
+
+
+def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool = True) -> None:
     """Replace `path` by `data` in one step: temporary file, fsync, rename, fsync of the folder.
 
     `durable=False` leaves out both fsyncs: for what is written every second and means nothing after a power
     cut. OSError as it comes.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)

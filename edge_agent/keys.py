@@ -77,7 +77,7 @@ def create(path: Path, role: str) -> Identity:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     try:
-        write_atomically(path, text, mode=0o600)
+        write_atomically(path, text)
         write_public(public, role, PublicKeys(*identity.public()))
     except OSError as e:
         raise KeyFileError(
@@ -146,7 +146,7 @@ def write_public(path: Path, role: str, keys: PublicKeys) -> None:
         X25519PublicKey.from_public_bytes(keys.x_pub),
     ):
         text += key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    write_atomically(path, text)
+    write_atomically(path, text, mode=0o644)
 
 
 def load_or_create(path: Path, role: str) -> Identity:

@@ -3,8 +3,11 @@ ends.
 """
 
 import os
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
+
+from edge_agent.files import private
 
 
 class Locked(Exception):
@@ -21,7 +24,7 @@ class Locked(Exception):
 
 def hold(path: Path) -> BinaryIO:
     """Take the lock and write our pid into the file; held until the file is closed. Locked, OSError."""
-    file = path.open("a+b", buffering=0)
+    file = FileIO(path, "a+", opener=private)
     try:
         _take(file)
     except OSError:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_agent.files import fsync_folder
+from edge_agent.files import fsync_folder, make_folder, private
 from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.store.integrity import SIDES, Mark, SetAside, damage, set_aside
 from edge_agent.store.schema import APPLICATION_ID, ENTRY_STATEMENT, TABLES, VERSION, connect
@@ -36,10 +36,12 @@ class Opening(NamedTuple):
 
 def create(path: Path, agent_id: bytes, now_ms: int, incident: Incident | None = None) -> None:
     """Make an empty store at `path`, born with its incident if there is one: there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f"{path.name}.new")
     for side in ("", *SIDES):
         path.with_name(draft.name + side).unlink(missing_ok=True)
+    # SQLite gives its logs the mode of the file.
+    open(draft, "xb", opener=private).close()
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")

@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from edge_agent import keys
+from edge_agent.files import make_folder
 from edge_agent.lock import Locked, hold
 from tools.collector import query, verify
 from tools.collector.folder import AGENTS, KEY, LOCK, STATUS, STORE, default_state_dir
@@ -71,7 +72,7 @@ def run(
     """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none."""
     with ExitStack() as closing:
         try:
-            state.mkdir(parents=True, exist_ok=True)
+            make_folder(state)
             closing.enter_context(hold(state / LOCK))
             identity = keys.load_or_create(state / KEY, "collector")
             store, said = open_store(state / STORE, time.time_ns() // 1_000_000)

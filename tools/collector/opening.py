@@ -7,7 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from edge_agent.files import fsync_folder
+from edge_agent.files import fsync_folder, make_folder, private
 from tools.collector import linkage, schema
 from tools.collector.store import Store, StoreError
 
@@ -48,10 +48,12 @@ def open_store(path: Path, now_ms: int) -> tuple[Store, str]:
 
 def create(path: Path, alarm: tuple[int, str, str] | None = None) -> None:
     """Make an empty store at `path`, born with its alarm if there is one: there whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f"{path.name}.new")
     for side in ("", *SIDES):
         path.with_name(draft.name + side).unlink(missing_ok=True)
+    # SQLite gives its logs the mode of the file.
+    open(draft, "xb", opener=private).close()
     with closing(sqlite3.connect(draft, isolation_level=None)) as db:
         db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT")
         if alarm is not None:
