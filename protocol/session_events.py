@@ -143,10 +143,3 @@ class FlowChanged:
         self.waves = waves
         self.bytes_s = bytes_s
         self.most = most
-
-
-class Exhausted:
-    """Node: this boot has `left` sequence numbers and no more; the owner ends it in order."""
-
-    def __init__(self, left: int):
-        self.left = left

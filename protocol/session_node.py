@@ -13,7 +13,6 @@ from protocol.elsewhere import Elsewhere
 from protocol.errors import HelloError, ProtocolError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
-from protocol.outbox import MAX_SEQ
 from protocol.seal import Downlink, wrap_header_steps
 from protocol.window import Window, flow_limits
 
@@ -43,8 +42,6 @@ HELLO_BYTES = 125
 BOOT_BYTES = 42
 HEADER_BYTES = 78
 RANGE_BYTES = 11
-# Numbers that are left when Exhausted is told: enough for an orderly end.
-SPARE_NUMBERS = 1024
 
 
 class NodeSession:
@@ -94,7 +91,6 @@ class NodeSession:
         self._lead_in = True
         self._listed: "list[Any]" = []
         self._left_out = False
-        self._exhausted = False
 
     # Pairing
 
@@ -161,9 +157,6 @@ class NodeSession:
 
     def tick(self, now_ms: int) -> None:
         """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent."""
-        if not self._exhausted and self.box.next_seq > MAX_SEQ - SPARE_NUMBERS:
-            self._exhausted = True
-            self._events.append(ev.Exhausted(MAX_SEQ + 1 - self.box.next_seq))
         if self.state == st.IDLE:
             if len(self.headers) == len(self._agents):
                 self._begin(now_ms)

@@ -3,7 +3,6 @@
 from protocol import crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.outbox import MAX_SEQ
 from protocol.session_node import MAX_HELLO
 from tests.both.session_world import AGENT, STRANGER, Earlier, World
 
@@ -198,12 +197,3 @@ def test_the_other_agent_is_told_of_what_this_one_has():
     w.make()
     w.run(500)
     assert w.node.acked_elsewhere() == []
-
-
-def test_the_end_of_the_numbers_is_told_once_and_in_time():
-    w = World()
-    w.run(200)
-    w.box.next_seq = MAX_SEQ - 10
-    w.run(200)
-    told = [event for event in w.node_events if isinstance(event, ev.Exhausted)]
-    assert [event.left for event in told] == [11]
