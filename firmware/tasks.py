@@ -4,20 +4,27 @@ import asyncio
 import gc
 import io
 import sys
+import time
 
 REST_FIRST_MS = 500
 REST_MAX_MS = 30000
+# After living for so long, a task that dies is a new case.
+STEADY_MS = 60000
 
 
 async def keep_alive(name, task, died):
     """Run `task()` again and again until it returns; `died(name, error)` hears of each death."""
     rest_ms = REST_FIRST_MS
     while True:
+        began = time.ticks_ms()
         try:
             return await task()
         except Exception as error:
             gc.collect()
             died(name, error)
+        # Negative: beyond half the range of ticks, which is days.
+        if not 0 <= time.ticks_diff(time.ticks_ms(), began) < STEADY_MS:
+            rest_ms = REST_FIRST_MS
         await asyncio.sleep_ms(rest_ms)
         rest_ms = min(rest_ms * 2, REST_MAX_MS)
 
