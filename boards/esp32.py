@@ -21,6 +21,7 @@ RESET_CAUSES = {
 ENTROPY_BYTES = 64
 # A board that fails at once after each reset wears its flash with boot counters no faster than this.
 REST_MS = 3000
+FAULT_FILE = "fault.txt"
 
 
 def reset_cause():
@@ -69,12 +70,16 @@ def quiet_entropy():
 
 
 def leave(code, error):
-    """The end of a boot: back to the prompt after an orderly stop; after a fault a reset, with time to read
-    the error.
+    """The end of a boot: back to the prompt after an orderly stop; after a fault a reset, with time to
+    interrupt it. The console is the link, so the error goes to a file.
     """
     give_console_back()
     if error is not None:
-        sys.print_exception(error)
+        try:
+            with open(FAULT_FILE, "w") as file:
+                sys.print_exception(error, file)
+        except (OSError, MemoryError):
+            pass
     if code:
         time.sleep_ms(REST_MS)
         machine.reset()

@@ -63,3 +63,26 @@ def test_the_board_shows_which_one_it_is_with_its_light_if_it_has_one(vm):
 
     assert shown() == ["shown"]
     assert shown("2") == ["light 1", "light 0"] * 20 + ["shown"]
+
+
+def test_a_fault_is_told_in_a_file_and_never_on_the_console_which_is_the_link(vm, tmp_path):
+    def left(how: str) -> int:
+        done = subprocess.run(
+            [vm, str(SHIMS / "leave.py"), how],
+            env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("", "")
+        return done.returncode
+
+    fault = tmp_path / "fault.txt"
+    assert left("stop") == 0 and not fault.exists()
+    assert left("fault") == EXIT_RESET
+    assert "leave.py" in fault.read_text() and "ValueError: no such pin" in fault.read_text()
+    fault.unlink()
+    fault.mkdir()
+    assert left("fault") == EXIT_RESET, "what cannot be written holds up nothing"
