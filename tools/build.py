@@ -24,6 +24,7 @@ import click
 from tools.slim import slim
 from tools.slim.bundle import Unbundled
 from tools.slim.emit import Source
+from tools.slim.in_place import put_in_place
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("boards", "drivers", "firmware", "protocol")
@@ -258,8 +259,9 @@ def make(name: str, output: str | None = None, progress: Callable[[str], None] =
     if build.format == "mpy":
         _bundle(build, modules, progress)
     else:
-        for module in modules:
-            build.files[module.replace(".", "/") + ".py"] = module_path(module).read_bytes()
+        sources = {module: module_path(module).read_text() for module in modules}
+        for module, text in put_in_place(sources).items():
+            build.files[module.replace(".", "/") + ".py"] = text.encode()
     build.files["board_config.py"] = CONFIG.format(name=name, config=_literal(board.settings)).encode()
     build.files["main.py"] = _main(board, build.format).encode()
     build.files[MANIFEST] = manifest(build)
@@ -359,7 +361,7 @@ def _shown(path: Path) -> str:
 @click.command("build")
 @click.option("--board", "name", required=True, help="A board: virtual, esp32_bridge, esp32_devkit.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the tree goes.")
-@click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
+@click.option("--source", is_flag=True, help="Ship sources, constants put in place, instead of bytecode.")
 @click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def build(name: str, out: Path | None, source: bool, place: str | None, quiet: bool) -> None:

@@ -1,16 +1,16 @@
 """A boot whose 32-bit numbers run out ends in order, and another begins."""
 
+from firmware.sealer import SOON
 from protocol import frames
 from tests.firmware.nonce_rig import rig as rig
 
-ALMOST_SPENT = """
+ALMOST_SPENT = f"""
 from firmware import start
-from firmware.sealer import SOON
 class AlmostSpent(start.Start):
     def __init__(self, board):
         super().__init__(board)
         if self.record.boot_id[3] == 1:
-            self.box.next_seq = self.attester._first = SOON - 20
+            self.box.next_seq = self.attester._first = {SOON - 20}
 from firmware import app
 app.Start = AlmostSpent
 """

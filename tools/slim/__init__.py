@@ -14,6 +14,8 @@ hundred, and stock MicroPython keeps all of them. Working on the syntax trees of
 6. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
+
+A tree of sources has step 2 alone, in the text of each module (in_place.py).
 """
 
 import ast

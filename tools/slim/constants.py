@@ -16,18 +16,24 @@ def fold_constants(trees: dict[str, ast.Module], kept: set[str]) -> None:
     A constant is an upper-case name at a module's top level that is assigned once, an integer or a short
     text.
     """
-    modules = {name: _Module(name, trees) for name in trees}
-    for module in modules.values():
-        module.read(modules)
+    modules = read_constants(trees)
     for module in modules.values():
         _Fold(module, modules).visit(trees[module.name])
     for module in modules.values():
         module.forget(modules, kept)
 
 
-class _Module:
-    """One module's constants (`own`), those that it sees under plain names (`visible`), and the modules it
-    knows by name.
+def read_constants(trees: dict[str, ast.Module]) -> "dict[str, Module]":
+    """The constants of each module."""
+    modules = {name: Module(name, trees) for name in trees}
+    for module in modules.values():
+        module.read(modules)
+    return modules
+
+
+class Module:
+    """One module's constants (`own`), those that it sees under plain names (`visible`), and the modules that
+    it knows by name (`known`).
     """
 
     def __init__(self, name: str, trees: dict[str, ast.Module]):
@@ -38,7 +44,17 @@ class _Module:
         self.known: dict[str, str] = {}
         self._read = False
 
-    def read(self, modules: "dict[str, _Module]") -> None:
+    def meant(self, node: ast.AST, modules: "dict[str, Module]") -> Value | None:
+        """The value of the constant that a name or an attribute in this module stands for, or None."""
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            return self.visible.get(node.id)
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
+            return None
+        known = self.known.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        return modules[known].own.get(node.attr) if known else None
+
+    def read(self, modules: "dict[str, Module]") -> None:
+        """Find them, and those of the modules that it imports."""
         if self._read:
             return
         self._read = True
@@ -54,7 +70,7 @@ class _Module:
                     if value is not None:
                         self.own[target.id] = self.visible[target.id] = value
 
-    def _import(self, node: ast.ImportFrom, modules: "dict[str, _Module]") -> None:
+    def _import(self, node: ast.ImportFrom, modules: "dict[str, Module]") -> None:
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
             bound = alias.asname or alias.name
@@ -67,8 +83,10 @@ class _Module:
                 if value is not None:
                     self.visible[bound] = value
 
-    def _value(self, node: ast.expr, modules: "dict[str, _Module]") -> Value | None:
-        """What an expression of literals and constants comes to, or None."""
+    def _value(self, node: ast.expr, modules: "dict[str, Module]") -> Value | None:
+        """What an expression of literals and constants comes to, also inside `const()`, or None."""
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "const":
+            node = node.args[0]
         copy = ast.parse(ast.unparse(node), mode="eval")
         folded = _Fold(self, modules).visit(copy).body
         if not all(isinstance(child, FOLDABLE) for child in ast.walk(folded)):
@@ -78,7 +96,7 @@ class _Module:
             return value
         return None
 
-    def forget(self, modules: "dict[str, _Module]", kept: set[str]) -> None:
+    def forget(self, modules: "dict[str, Module]", kept: set[str]) -> None:
         """Drop definitions and imports that are values now."""
         body: list[ast.stmt] = []
         for node in self.tree.body:
@@ -95,18 +113,16 @@ class _Module:
 
 
 class _Fold(ast.NodeTransformer):
-    def __init__(self, module: _Module, modules: dict[str, _Module]):
+    def __init__(self, module: Module, modules: dict[str, Module]):
         self._module = module
         self._modules = modules
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if isinstance(node.ctx, ast.Load) and node.id in self._module.visible:
-            return ast.copy_location(ast.Constant(self._module.visible[node.id]), node)
-        return node
+        return self._folded(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if isinstance(node.value, ast.Name) and node.value.id in self._module.known:
-            value = self._modules[self._module.known[node.value.id]].own.get(node.attr)
-            if value is not None:
-                return ast.copy_location(ast.Constant(value), node)
-        return self.generic_visit(node)
+        return self._folded(node)
+
+    def _folded(self, node: ast.Name | ast.Attribute) -> ast.AST:
+        value = self._module.meant(node, self._modules)
+        return self.generic_visit(node) if value is None else ast.copy_location(ast.Constant(value), node)
