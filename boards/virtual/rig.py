@@ -21,9 +21,7 @@ from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
 from boards.virtual.patient import Patient, make_patient
 
-# As many words as the heap of an ESP32 without PSRAM, and a fifth more for the names of constants, which a
-# tree of sources keeps and bytecode does not.
-HEAP = "192wK"
+HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
 SHIMS = Path(__file__).resolve().parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
 EXIT_RESET = 64  # a VM that ends so wants to be started again

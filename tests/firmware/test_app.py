@@ -244,10 +244,17 @@ def test_a_second_agent_needs_the_button_and_a_ninth_finds_no_room(make_node, ma
     again.until(lambda: again.of(frames.KIND_BOOT))
 
 
+# Leaves 80000 bytes to a node that needs half of them, and lets it think that its outbox may take a megabyte.
+HUNGRY = """
+from firmware import app
+gc.collect()
+app.hog = [bytearray(1000) for _ in range((gc.mem_free() - 80000) // 1024)]
+CONFIG["node"]["outbox_bytes"] = 1 << 20
+"""
+
+
 def test_an_outbox_gives_way_when_memory_is_short(make_node, make_agent, virtual_tree, tmp_path):
-    hungry = "import firmware.app as app; app.hog = bytearray(70000)"
-    hungry += '; CONFIG["node"]["outbox_bytes"] = 1 << 20'
-    node = make_node(tree=patched(virtual_tree, tmp_path, hungry), speed=4)
+    node = make_node(tree=patched(virtual_tree, tmp_path, HUNGRY), speed=4)
     agent = make_agent(node.port)
     agent.until(lambda: agent.of(frames.KIND_BOOT))
     node.unplug()
