@@ -15,7 +15,7 @@ from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import cbor, frames
 from protocol.errors import LocalError
 from protocol.frame_names import OPERATION_NAMES, RESULT_NAMES
-from protocol.session_agent import MAX_DOWN_PLAINTEXT
+from protocol.session_agent import MAX_DOWN_PLAINTEXT, check_order
 
 log = logging.getLogger("vitalwire.orders")
 
@@ -78,7 +78,7 @@ class Orders:
         valid_s: float = VALID_S,
     ) -> Order:
         """Order an operation (protocol.frames OP_…); while the node is not live it waits until it expires.
-        LocalError for one that is too long for a message.
+        LocalError for one that is malformed, or too long for a message.
         """
         body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: operation}
         if arguments is not None:
@@ -86,6 +86,7 @@ class Orders:
         if reason:
             body[frames.ORDER_REASON] = reason
         longest = {**body, frames.ORDER_EXPIRES_US: frames.T_END - 1, frames.ORDER_MS: frames.T_END - 1}
+        check_order(frames.KIND_COMMAND, longest)
         size = len(frames.pack(frames.KIND_COMMAND, frames.T_END - 1, longest))
         if size > MAX_DOWN_PLAINTEXT:
             raise LocalError(f"an order of {size} bytes; {MAX_DOWN_PLAINTEXT} is the limit")

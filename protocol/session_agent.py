@@ -9,7 +9,7 @@ changes nothing else; what is of a later protocol, in `unknown`.
 from protocol import cobs, crypto, frame_schema, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.errors import HelloError, LocalError, ProtocolError, SealError
+from protocol.errors import FrameError, HelloError, LocalError, ProtocolError, SealError
 from protocol.identity import node_id as party_id
 from protocol.identity import pair_message
 from protocol.outbox import add_range
@@ -34,6 +34,14 @@ ACK_RANGES = 12
 MAX_ENCODED = 4096
 # Array, protected header, Partial IV, length and tag of the seal are at most 24 bytes; COBS and its end, 2.
 MAX_DOWN_PLAINTEXT = BURST_BYTES - 26
+
+
+def check_order(kind: int, body: "dict[int, Any]") -> None:
+    """LocalError unless `body` is what this kind must hold (docs/wire-protocol.md §8.2)."""
+    try:
+        frame_schema.check(kind, body)
+    except FrameError as e:
+        raise LocalError("a malformed order: " + e.detail) from None
 
 
 class AgentSession:
@@ -114,18 +122,21 @@ class AgentSession:
         self._send(frames.KIND_FLOW, body)
 
     def order(self, kind: int, body: "dict[int, Any]") -> None:
-        """Send a command, config or update.
+        """Send a command, config or update; LocalError for one that is malformed.
 
         The answer is a frame; without one (a new hello drops what has not been written yet) send it again
         with the same id.
         """
         if kind not in (frames.KIND_COMMAND, frames.KIND_CONFIG, frames.KIND_UPDATE):
             raise LocalError("kind %d is no order" % kind)
+        check_order(kind, body)
         self._send(kind, body)
 
     def unpair(self, unpair_id: bytes) -> None:
         """Ask the node to forget this agent; its answer carries the same 8-byte id."""
-        self._send(frames.KIND_UNPAIR, {frames.UNPAIR_ID: unpair_id})
+        body = {frames.UNPAIR_ID: unpair_id}
+        check_order(frames.KIND_UNPAIR, body)
+        self._send(frames.KIND_UNPAIR, body)
 
     def _send(self, kind: int, body: "dict[int, Any]") -> None:
         """Needs a welcomed node; LocalError when the message would be longer than a burst."""

@@ -81,6 +81,24 @@ def test_a_flow_that_says_nonsense_is_counted_and_changes_nothing():
 # Orders
 
 
+def with_(key, value):
+    body = dict(COMMAND)
+    body[key] = value
+    return body
+
+
+def refused(w, kind, body):
+    """Whether the session does not send it."""
+    try:
+        if kind == frames.KIND_UNPAIR:
+            w.agent.unpair(body[frames.UNPAIR_ID])
+        else:
+            w.agent.order(kind, body)
+    except LocalError:
+        return True
+    return False
+
+
 def test_an_order_arrives_as_it_was_given():
     w = live()
     w.agent.order(frames.KIND_COMMAND, COMMAND)
@@ -114,14 +132,32 @@ def test_an_order_longer_than_a_burst_is_our_mistake():
     w.run(1000)
     assert len(of(w.node_events, ev.DownlinkIn)) == 2 and max(sizes) <= 200
     for kind, body in (
-        (frames.KIND_UPDATE, {1: bytes(8), 2: 2, 4: 1, 5: 0, 6: bytes(180)}),
+        (frames.KIND_COMMAND, with_(frames.ORDER_ARGS, {1: "a" * 150})),
         (frames.KIND_ACK, {}),
     ):
-        try:
-            w.agent.order(kind, body)
-            raise AssertionError("sent")
-        except LocalError:
-            pass
+        assert refused(w, kind, body)
+
+
+def test_a_malformed_order_is_our_mistake_and_goes_nowhere():
+    w = live()
+    for kind, body in (
+        (frames.KIND_COMMAND, with_(frames.ORDER_WHAT, "dance")),
+        (frames.KIND_COMMAND, with_(frames.ORDER_ID, bytes(7))),
+        (frames.KIND_COMMAND, with_(frames.ORDER_EXPIRES_US, -1)),
+        (frames.KIND_COMMAND, with_(frames.ORDER_SIGNATURE, bytes(63))),
+        (frames.KIND_COMMAND, with_(frames.ORDER_REASON, "r" * 33)),
+        (frames.KIND_COMMAND, {}),
+        (frames.KIND_COMMAND, None),
+        (frames.KIND_CONFIG, COMMAND),
+        (frames.KIND_CONFIG, with_(frames.ORDER_WHAT, {frames.SET_MAINS_HZ: 0})),
+        (frames.KIND_UPDATE, {1: bytes(8), 2: frames.STEP_DATA}),
+        (frames.KIND_UPDATE, {1: bytes(8), 2: 2, 4: 1, 5: 0, 6: bytes(129)}),
+        (frames.KIND_UNPAIR, {frames.UNPAIR_ID: bytes(9)}),
+    ):
+        assert refused(w, kind, body), (kind, body)
+    w.agent.order(frames.KIND_COMMAND, with_(99, "of a later version"))
+    w.run(500)
+    assert [event.body[99] for event in of(w.node_events, ev.DownlinkIn)] == ["of a later version"]
 
 
 # Versions

@@ -83,6 +83,16 @@ def test_an_order_that_no_message_can_carry_is_refused_at_once(world):
     assert world.open == 1
 
 
+@pytest.mark.parametrize(
+    "operation, arguments, reason",
+    [(1 << 16, None, ""), (frames.OP_MARK, {"text": "tea"}, ""), (frames.OP_MARK, None, "y" * 33)],
+)
+def test_a_malformed_order_is_refused_at_once(world, operation, arguments, reason):
+    with pytest.raises(LocalError, match="malformed"):
+        world.command(NODE, operation, arguments, reason)
+    assert world.open == 0
+
+
 def test_without_an_answer_it_expires(world):
     order = world.command(NODE, frames.OP_IDENTIFY, valid_s=2)
     never = world.command(b"node-two", frames.OP_IDENTIFY, valid_s=2)

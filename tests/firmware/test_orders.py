@@ -31,10 +31,18 @@ def answers(agent, order_id: bytes) -> list[dict]:
     ]
 
 
-def result(agent, kind: int, body: dict) -> int:
+def send_as_it_is(agent, kind: int, body: dict) -> None:
+    """Send what the session would take for a mistake."""
+    agent.session._control.append(agent.session._down.seal(frames.pack(kind, 0, body)))
+
+
+def result(agent, kind: int, body: dict, as_it_is: bool = False) -> int:
     """Send the order; the result of its (newest) answer."""
     before = len(answers(agent, body[1]))
-    agent.session.order(kind, body)
+    if as_it_is:
+        send_as_it_is(agent, kind, body)
+    else:
+        agent.session.order(kind, body)
     agent.until(lambda: len(answers(agent, body[1])) > before)
     return answers(agent, body[1])[-1][frames.ANSWER_RESULT]
 
@@ -61,7 +69,7 @@ def test_what_a_node_does_and_what_it_does_not(agent):
     assert result(agent, config, order({1: 60})) == frames.RESULT_UNSUPPORTED
     assert result(agent, update, {1: os.urandom(8), 2: 4}) == frames.RESULT_UNSUPPORTED
     assert result(agent, command, order(frames.OP_IDENTIFY, expires=1)) == frames.RESULT_EXPIRED
-    assert result(agent, command, order("dance")) == frames.RESULT_MALFORMED
+    assert result(agent, command, order("dance"), as_it_is=True) == frames.RESULT_MALFORMED
     # Nobody's signature, where one is needed.
     assert result(agent, command, order(frames.OP_MEASURE_BP)) == frames.RESULT_UNAUTHORISED
     assert result(agent, config, order({3: [[33, 120, 10]]})) == frames.RESULT_UNAUTHORISED
@@ -71,7 +79,7 @@ def test_what_a_node_does_and_what_it_does_not(agent):
 
 
 def test_what_has_no_id_is_counted_and_not_answered(agent):
-    agent.session.order(frames.KIND_COMMAND, {frames.ORDER_WHAT: frames.OP_IDENTIFY})
+    send_as_it_is(agent, frames.KIND_COMMAND, {frames.ORDER_WHAT: frames.OP_IDENTIFY})
     assert result(agent, frames.KIND_COMMAND, order(frames.OP_MARK)) == frames.RESULT_DONE
     before = len(agent.of(frames.KIND_STATUS))
     agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > before)
