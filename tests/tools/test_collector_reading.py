@@ -1,8 +1,10 @@
 """What is read back out of the collector's store, and what it says when that cannot be."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from protocol import batch, cbor, frames, records, waveform
+from protocol import batch, cbor, frames, records, waveform, waveform_compiled
 from tests.tools.collector_rig import (
     AGENT,
     BOOT,
@@ -51,7 +53,7 @@ def test_evicted_and_missing_frames_are_told_apart(rig):
     assert (row.stored, row.highest, row.evicted, row.missing) == (3, 6, 2, 2)
 
 
-def test_waves_are_read_back_in_the_order_of_measurement(rig):
+def test_waves_are_read_back_in_the_order_of_measurement(rig, monkeypatch):
     later_boot = (2).to_bytes(4, "big") + bytes(8)
     entries = []
     for boot, seq, first in ((later_boot, 1, 40), (BOOT, 2, 20), (BOOT, 1, 0)):
@@ -77,6 +79,17 @@ def test_waves_are_read_back_in_the_order_of_measurement(rig):
     assert [x for f in found for x in f[3]] == list(range(60))
     (wave, *_) = query.waves(rig.store, NODE.id, frames.CH_ECG)
     assert wave.source == frames.SRC_SYNTHETIC
+
+    sizes = []
+
+    def compiled(data, n):
+        sizes.append(n)
+        return waveform_compiled.decode(data, n)
+
+    monkeypatch.setattr(query, "waveform_compiled", SimpleNamespace(decode=compiled))
+    monkeypatch.setattr(query, "BULK", 1)
+    assert query.samples(rig.folder / "collector.sqlite3", NODE.id, frames.CH_ECG) == found
+    assert sizes == [20, 20], "all but the first"
 
 
 def test_a_store_that_is_none_says_what_to_do(tmp_path):

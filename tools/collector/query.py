@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from protocol import frames, waveform
+from protocol import frames, waveform, waveform_compiled
 from tools.collector.store import Store
+
+BULK = 1000
+"""After so many blocks the compiled codec is worth its start, where it is installed."""
 
 
 class Wave(NamedTuple):
@@ -29,11 +32,13 @@ class Wave(NamedTuple):
 
 def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave]:
     """Every wave frame of a node's channel in the order of measurement: by boot, then by number."""
-    for boot, seq, plaintext in store.db.execute(
+    rows = store.db.execute(
         "SELECT boot, seq, plaintext FROM frames"
         " WHERE node = ? AND kind = ? AND channel = ? ORDER BY boot, seq",
         (node, frames.KIND_WAVE, channel),
-    ):
+    )
+    for n, (boot, seq, plaintext) in enumerate(rows):
+        decode = waveform.decode if n < BULK else waveform_compiled.decode
         _, t_us, body = frames.unpack(plaintext)
         yield Wave(
             boot,
@@ -45,7 +50,7 @@ def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave]:
             body.get(frames.WAVE_LATE, 0),
             body.get(frames.WAVE_MISSED, 0),
             body.get(frames.SOURCE),
-            waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT]),
+            decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT]),
         )
 
 
