@@ -79,6 +79,7 @@ class AgentSession:
         self._newest: "tuple[int, int] | None" = None
         self._hello_body: "bytes" = b""
         self._tokens: "list[int]" = []
+        self._flow: "dict[int, Any] | None" = None
         self._pairing: "bytes | None" = None
         self._started_ms = 0
         self._now_ms = 0
@@ -107,11 +108,15 @@ class AgentSession:
         self._tokens.append(token)
         if len(self._tokens) > MAX_TOKENS:
             self._tokens.pop(0)
+        if self._flow is not None:
+            # It has no answer, and one that is lost would leave the one before in force for ever.
+            self._send(frames.KIND_FLOW, self._flow)
         return token
 
     def flow(self, waves: bool = True, bytes_s: int = 0, window: int = 0) -> None:
         """What the node may send until the end of this connection: waveforms or none, at most so many bytes a
-        second (0: any number) and frames in flight (1 to 16; 0: as many as ever). Alarms always."""
+        second (0: any number) and frames in flight (1 to 16; 0: as many as ever). Alarms always. Each ping
+        says it again."""
         if not 0 <= window <= WINDOW_FRAMES or not 0 <= bytes_s < 1 << 32:
             raise LocalError("flow: %d bytes a second, %d frames in flight" % (bytes_s, window))
         body: "dict[int, Any]" = {frames.FLOW_WAVES: waves}
@@ -120,6 +125,7 @@ class AgentSession:
         if window:
             body[frames.FLOW_WINDOW] = window
         self._send(frames.KIND_FLOW, body)
+        self._flow = body
 
     def order(self, kind: int, body: "dict[int, Any]") -> None:
         """Send a command, config or update; LocalError for one that is malformed.
@@ -337,6 +343,7 @@ class AgentSession:
         self._index = {boot.boot_id: i for i, boot in enumerate(boots) if boot is not None}
         self._acks = {}
         self._tokens = []
+        self._flow = None
         self._down = down
         self._started_ms = self._now_ms
         self._welcome = messages.welcome(self.version, self.identity.id, enc, hello["nonce"])
