@@ -49,6 +49,20 @@ def test_waveforms_stay_until_they_are_wanted_again():
     assert len(w.box) == 0 and not w.node.rejected
 
 
+def test_a_flow_that_is_lost_is_said_again_with_the_next_ping():
+    w = live()
+    w.agent.flow(waves=False)
+    w.run(100)
+    wave(w)
+    w.agent.flow()
+    assert w.agent.pull(w.now)
+    w.run(1000)
+    assert len(w.box) == 1
+    w.agent.ping()
+    w.run(1000)
+    assert len(w.box) == 0
+
+
 def test_a_flow_ends_with_its_connection():
     w = live()
     w.agent.flow(waves=False, bytes_s=1, window=1)
