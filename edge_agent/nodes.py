@@ -2,10 +2,10 @@
 run.
 """
 
-from collections import deque
 from typing import Any
 
 from edge_agent import seen
+from edge_agent.alarms import Events
 from edge_agent.clockfit import ClockFit, Fix
 from edge_agent.hearsay import Summary
 from edge_agent.store.items import Entry, Frame, Said
@@ -16,8 +16,9 @@ from protocol import session_events as ev
 CLOCK_ENTRY_MS = 60_000
 ENTRY_CLOCK = 2
 
-# So many of a node's newest events are shown.
-EVENTS = 20
+# What is older when it arrives says nothing about now. A node gives a connection up after 30 s without an
+# answer: within a connection that lives, nothing is held back for twice as long.
+OLD_US = 60_000_000
 
 
 def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int, Any] | None]:
@@ -64,28 +65,34 @@ class NodeView:
         self.status: dict[str, Any] = {}
         self.blood_pressure: dict[str, Any] | None = None
         self.crash: dict[str, Any] | None = None
-        self.events: deque[dict[str, Any]] = deque(maxlen=EVENTS)
-        self.alarms: dict[tuple[bytes, int], dict[str, Any]] = {}
+        self.told = Events(self._is_old)
         self.sources: set[str] = set()
         self.malformed = 0
         self._newest: dict[int, tuple[bytes, int]] = {}
         self._clock = ClockFit()
         self._clock_boot: bytes | None = None
+        self._steps = 0
         self._noted: tuple[int, int] | None = None
 
     def said(
-        self, boot: bytes, frame: tuple[int, int, Any] | None, received_ms: int, past: bool = False
+        self,
+        boot: bytes,
+        seq: int,
+        frame: tuple[int, int, Any] | None,
+        received_us: int,
+        past: bool = False,
     ) -> None:
         """Take note of a frame; an older one than the last of its kind (a backlog) changes the list of events
         only. `past`: it was made before the connection that it came on.
         """
-        self.heard_ms = received_ms
+        received_ms = self.heard_ms = received_us // 1000
+        self.told.heard(boot, past)
         if frame is None:
             self.malformed += 1
             return
         kind, t_us, body = frame
         if kind == frames.KIND_EVENT:
-            self._event(boot, t_us, body, received_ms, past)
+            self.told.take(boot, seq, t_us, body, received_us, past)
         if self._newest.get(kind, (b"", -1)) >= (boot, t_us):
             return
         self._newest[kind] = (boot, t_us)
@@ -96,24 +103,16 @@ class NodeView:
             self.status = seen.status(body)
         elif kind == frames.KIND_BOOT:
             self.about = seen.about(body)
-            self.alarms.clear()
         elif kind == frames.KIND_BP:
+            past = past or self._is_old(boot, t_us, received_us)
             self.blood_pressure = seen.blood_pressure(body) | {"received_ms": received_ms, "past": past}
         elif kind == frames.KIND_LOG and body[frames.LOG_LEVEL] == frames.LOG_CRASH:
             self.crash = seen.crash(body, boot) | {"received_ms": received_ms}
 
-    def _event(self, boot: bytes, t_us: int, body: dict[int, Any], received_ms: int, past: bool) -> None:
-        """Into the list; an alarm that has begun and not ended is current, unless it is past."""
-        told = seen.event(body, past)
-        told |= {"boot": int.from_bytes(boot[:4], "big"), "t_us": t_us, "received_ms": received_ms}
-        self.events.append(told)
-        number, state = body.get(frames.EVENT_ALARM), body.get(frames.EVENT_STATE)
-        if number is None:
-            return
-        if state == frames.STATE_ENDED:
-            self.alarms.pop((boot, number), None)
-        elif told["alarm"] and not told["past"] and state in (frames.STATE_BEGAN, frames.STATE_LATCHED):
-            self.alarms[boot, number] = told
+    def _is_old(self, boot: bytes, t_us: int, received_us: int) -> bool:
+        """Whether it was made long before it was received, as far as the node's clock is known."""
+        fix = self._clock.fix(t_us) if boot == self._clock_boot else None
+        return fix is not None and received_us - fix.unix_us - fix.bound_us > OLD_US
 
     # Its clock
 
@@ -121,8 +120,12 @@ class NodeView:
         """Fit the clock with an echo; the entry to be signed, when the fit is worth writing down."""
         if event.boot_id != self._clock_boot:
             self._clock, self._clock_boot, self._noted = ClockFit(), event.boot_id, None
+            self._steps = 0
         if not self._clock.echo(sent_us, received_us, event.rx_us, event.tx_us):
             return None
+        if self._clock.steps != self._steps:
+            self._steps = self._clock.steps
+            self.told.clock_stepped()
         fix = self._clock.fix(event.rx_us)
         if fix is None:
             return None

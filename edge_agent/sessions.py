@@ -369,7 +369,7 @@ class LinkSession:
     def _frame(self, event: ev.FrameIn, unix_us: int) -> None:
         item, frame = item_of(event, unix_us // 1000)
         self._hub.counted(event.wire_bytes)
-        self._hub.view(event.node_id).said(event.boot_id, frame, unix_us // 1000, event.past)
+        self._hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past)
         if frame is not None and frame[0] == frames.KIND_ANSWER:
             self._hub.orders.answered(event.node_id, frame[2])
         session = self._session

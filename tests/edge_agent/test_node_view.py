@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from edge_agent.nodes import EVENTS, NodeView
+from edge_agent.alarms import EVENTS
+from edge_agent.nodes import NodeView
 from edge_agent.shown import status_lines
 from protocol import frames
 from tests.edge_agent.test_shown import NODE, STATUS
@@ -12,7 +13,7 @@ EVENT, BP, LOG = frames.KIND_EVENT, frames.KIND_BP, frames.KIND_LOG
 
 
 class View(NodeView):
-    """Takes frames with a time that goes on."""
+    """Takes frames with a time and a number that go on."""
 
     t_us = 0
 
@@ -21,10 +22,10 @@ class View(NodeView):
 
     def take(self, kind: int, body: dict[int, Any], past: bool = False, boot: bytes = BOOT) -> None:
         self.t_us += 1000
-        self.said(boot, (kind, self.t_us, body), 5, past)
+        self.said(boot, self.t_us // 1000, (kind, self.t_us, body), 5000, past)
 
     def text(self) -> str:
-        node = {**NODE, "live": True, "silent_s": None, "alarms": list(self.alarms.values())}
+        node = {**NODE, "live": True, "silent_s": None, "alarms": self.told.alarms}
         node |= {"blood_pressure": self.blood_pressure, "crash": self.crash}
         return "\n".join(status_lines({**STATUS, "nodes": [node]}, 11_000))
 
@@ -43,16 +44,16 @@ def test_an_alarm_is_current_from_its_beginning_to_its_end():
     assert "ALARM (high): heart rate high" in view.text()
     view.take(EVENT, alarm(frames.STATE_ENDED))
     assert "ALARM" not in view.text()
-    assert [told["state"] for told in view.events] == ["began", "latched", "ended"]
-    assert all(told["alarm"] and not told["past"] for told in view.events)
+    assert [told["state"] for told in view.told.events] == ["began", "latched", "ended"]
+    assert all(told["alarm"] and not told["past"] for told in view.told.events)
 
 
 def test_an_old_alarm_is_shown_as_past_and_rings_nowhere():
     view = View()
     view.take(EVENT, alarm(frames.STATE_BEGAN), past=True)
     view.take(EVENT, alarm(frames.STATE_BEGAN, past=True))
-    assert [told["past"] for told in view.events] == [True, True]
-    assert view.alarms == {} and "ALARM" not in view.text()
+    assert [told["past"] for told in view.told.events] == [True, True]
+    assert view.told.alarms == [] and "ALARM" not in view.text()
 
 
 def test_a_new_boot_ends_what_the_last_one_did_not():
@@ -60,15 +61,16 @@ def test_a_new_boot_ends_what_the_last_one_did_not():
     view.take(EVENT, alarm(frames.STATE_BEGAN))
     body = {1: "0.1.0", 2: "board", 3: 1, 4: [bytes(32)] * 2, 7: [[0, "part", 1, 1]], 8: 1}
     view.take(frames.KIND_BOOT, body, boot=NEXT)
-    assert view.alarms == {} and len(view.events) == 1
+    assert view.told.alarms == [] and len(view.told.events) == 1
 
 
-def test_the_last_events_are_kept_whatever_their_order_and_numbers():
+def test_the_newest_events_are_kept_whatever_their_order_and_numbers():
     view = View()
-    for n in range(EVENTS + 5):
-        view.said(BOOT, (EVENT, 1_000_000 - n, {1: 200 + n, 2: 9}), n)
-    assert len(view.events) == EVENTS
-    assert (view.events[-1]["event"], view.events[-1]["priority"]) == (f"event {EVENTS + 204}", "9")
+    for n in reversed(range(EVENTS + 5)):
+        for _ in range(2):
+            view.said(BOOT, n, (EVENT, n, {1: 200 + n, 2: 9}), n)
+    assert [told["t_us"] for told in view.told.events] == list(range(5, EVENTS + 5))
+    assert (view.told.events[-1]["event"], view.told.events[-1]["priority"]) == (f"event {EVENTS + 204}", "9")
 
 
 def test_blood_pressure_with_and_without_a_result():

@@ -62,7 +62,7 @@ def measure(count: int) -> "dict[str, Any]":
 
         def checked(event: ev.FrameIn) -> Any:
             item, frame = item_of(event, NOW_MS)
-            view.said(event.boot_id, frame, NOW_MS)
+            view.said(event.boot_id, event.seq, frame, NOW_MS * 1000)
             return item
 
         items = watch.time("decode, check, note", lambda: [checked(event) for event in arrived])
