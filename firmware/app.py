@@ -255,7 +255,8 @@ class Node:
             if event:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
         if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
-            self._losses()
+            self.sealer.losses()
+            self.sealer.elsewhere(self.session)
         if self.start.attester.due(self._processed):
             self._sign.set()
         if second % STATUS_EVERY_S == 0:
@@ -268,11 +269,6 @@ class Node:
         box = self.sealer.box
         self._careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
         self._careful(self._aftermath.settle)
-
-    def _losses(self):
-        """What the agent will not get, evicted or with another agent, is stated to it."""
-        self.sealer.losses()
-        self.sealer.state(self.session.acked_elsewhere(), frames.LOSS_ELSEWHERE)
 
     def _careful(self, action, *args):
         """Flash that refuses is told about, and no more."""
@@ -350,7 +346,8 @@ class Node:
             if sensor.wave.ready is not None:
                 sensor.flush()
         self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
-        self._losses()
+        self.sealer.losses(True)
+        self.sealer.elsewhere(self.session)
         await self._attest(self.clock.now_ms())
         until_ms = self.clock.now_ms() + DRAIN_OUT_MS
         while (

@@ -35,6 +35,7 @@ class Sealer:
         self.box = box
         self.broken = False
         self.spent = False
+        self._stated = -1
 
     def seal(self, kind, body, t_us=None, keep=False):
         """Make the frame (`t_us`: now) and hold it. `keep`: never evicted. Raises BootBroken when that went
@@ -76,19 +77,35 @@ class Sealer:
             body[frames.EVENT_TEXT] = cut_text(text)
         self.seal(frames.KIND_EVENT, body)
 
-    def losses(self):
-        """State what was evicted, if anything was, in loss frames."""
-        ranges = self.box.evictions()
-        if not ranges:
+    def losses(self, last=False):
+        """State what was evicted, if anything was, in loss frames: the next when the one before is
+        acknowledged, or no memory would do for an agent that never does; the `last` ones of a boot at once.
+        """
+        box = self.box
+        ranges = box.evictions()
+        if not ranges or (box.holds(self._stated) and not last):
             return
-        self.box.evictions_sealed()
-        self.state(ranges, frames.LOSS_OUTBOX_FULL)
+        box.evictions_sealed()
+        try:
+            while ranges:
+                self.state(ranges[:MAX_RANGES], frames.LOSS_OUTBOX_FULL)
+                del ranges[:MAX_RANGES]
+                self._stated = box.next_seq - 1
+        finally:
+            if ranges:
+                box.evictions_unsealed(ranges)
+
+    def elsewhere(self, session):
+        """State to the agent that is streaming what others have, unless it was told or there is nothing."""
+        ranges = session.acked_elsewhere()
+        if ranges:
+            self.state(ranges, frames.LOSS_ELSEWHERE)
+            session.elsewhere.told(session.agent_id, self.box.next_seq - 1)
 
     def state(self, ranges, reason):
-        """State in loss frames why the agent will not get these ranges."""
-        for at in range(0, len(ranges), MAX_RANGES):
-            body = [[first, count, reason] for first, count in ranges[at : at + MAX_RANGES]]
-            self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
+        """State in a loss frame why the agent will not get these ranges, MAX_RANGES at most."""
+        body = [[first, count, reason] for first, count in ranges]
+        self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
 
 
 def cut_text(text):

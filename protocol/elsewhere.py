@@ -43,14 +43,14 @@ class Elsewhere:
                     for one in ranges:
                         self._add(self._untold[other], one[0], one[1])
 
-    def tell(self, agent_id: bytes, seq: int) -> "list[list[int]]":
-        """What frame `seq` is to state for this agent, [[first, count], …]; empty: make no such frame."""
-        ranges = self._untold.get(agent_id)
-        if not ranges or agent_id in self._telling:
-            return []
+    def tell(self, agent_id: bytes) -> "list[list[int]]":
+        """What a frame made now should state for this agent, [[first, count], …]; empty: make none."""
+        return [] if agent_id in self._telling else self._untold.get(agent_id) or []
+
+    def told(self, agent_id: bytes, seq: int) -> None:
+        """Frame `seq`, sealed just now, states what tell() gave."""
+        self._telling[agent_id] = (seq, self._untold[agent_id])
         self._untold[agent_id] = []
-        self._telling[agent_id] = (seq, ranges)
-        return ranges
 
     def _add(self, ranges: "list[list[int]]", first: int, count: int) -> None:
         add_range(ranges, first, count)

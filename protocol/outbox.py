@@ -101,6 +101,13 @@ class Outbox:
         """The ranges of evictions() are in a sealed frame now."""
         self._evicted_ranges = []
 
+    def evictions_unsealed(self, ranges: "list[list[int]]") -> None:
+        """These of evictions() are in no frame after all."""
+        since = self._evicted_ranges
+        self._evicted_ranges = ranges
+        for one in since:
+            add_range(ranges, one[0], one[1])
+
     def ranges(self, limit: int) -> "list[list[int]]":
         """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there
         are more."""

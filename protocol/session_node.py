@@ -136,12 +136,12 @@ class NodeSession:
     def acked_elsewhere(self) -> "list[list[int]]":
         """[[first, count], …] of this boot that other agents have, for the one that is streaming to be told.
 
-        The owner seals them at once, with the next number, in a loss frame (reason 2, keep). Until that has
-        arrived, and when there is nothing to tell: empty.
+        The owner seals them in a loss frame (reason 2, keep), and says at once elsewhere.told(). Until that
+        frame has arrived, and when there is nothing to tell: empty.
         """
         if self.state != st.STREAMING or self.agent_id is None:
             return []
-        return self.elsewhere.tell(self.agent_id, self.box.next_seq)
+        return self.elsewhere.tell(self.agent_id)
 
     # Slow work, events, time
 

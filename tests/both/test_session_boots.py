@@ -193,7 +193,7 @@ def test_the_other_agent_is_told_of_what_this_one_has():
     w.run(3000)
     assert w.node.state == st.STREAMING
     assert w.node.acked_elsewhere() == [[0, len(had)]]
+    w.node.elsewhere.told(STRANGER.id, w.make())
     assert w.node.acked_elsewhere() == []
-    w.make()
     w.run(500)
     assert w.node.acked_elsewhere() == []

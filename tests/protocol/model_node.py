@@ -165,6 +165,7 @@ class Node:
         self.jobs = []
         self.began = self.now
         self.second = 0
+        self.stated = -1
         for agent in self.agents:
             self.session.add_agent(*agent)
         body = {
@@ -249,17 +250,17 @@ class Node:
             self.losses()
 
     def losses(self):
-        if self.box.evictions():
+        if self.box.evictions() and not self.box.holds(self.stated):
             ranges = self.box.evictions()
             self.box.evictions_sealed()
-            self._loss(ranges, frames.LOSS_OUTBOX_FULL)
+            self.stated = self._loss(ranges, frames.LOSS_OUTBOX_FULL)
         ranges = self.session.acked_elsewhere()
         if ranges:
-            self._loss(ranges, frames.LOSS_ELSEWHERE)
+            self.session.elsewhere.told(self.session.agent_id, self._loss(ranges, frames.LOSS_ELSEWHERE))
 
     def _loss(self, ranges, reason):
         body = {frames.LOSS_RANGES: [[first, count, reason] for first, count in ranges]}
-        self.seal(frames.KIND_LOSS, body, True)
+        return self.seal(frames.KIND_LOSS, body, True)
 
     def feed(self, data):
         conn = self.session.conn

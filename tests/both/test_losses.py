@@ -1,0 +1,189 @@
+"""Loss frames of an agent that takes everything and acknowledges nothing, and of a memory that is short."""
+
+import gc
+
+from firmware.sealer import MAX_RANGES, Sealer
+from protocol import frames
+from protocol.outbox import FRAME_COST, Outbox, add_range
+
+MAX_BYTES = 12288
+# A frame of the longest list of ranges is below this.
+LOSS_BYTES = 1500
+TAG = bytes(8)
+
+
+class Part:
+    """What a sealer needs beside the outbox: keys that cost no time, an attester, a record, a clock."""
+
+    def __init__(self):
+        self.fails = 0
+
+    def seal(self, seq, plaintext):
+        if self.fails:
+            self.fails -= 1
+            raise MemoryError("no room for a frame")
+        return plaintext + TAG
+
+    def add(self, seq, plaintext):
+        pass
+
+    def retain(self, next_seq):
+        pass
+
+    def now_us(self):
+        return 5
+
+
+def sealer(max_bytes=MAX_BYTES):
+    part = Part()
+    return Sealer(part, Outbox(max_bytes), part, part, part), part
+
+
+def wave(one):
+    body = {
+        frames.WAVE_CHANNEL: 0,
+        frames.WAVE_COUNT: 250,
+        frames.WAVE_PERIOD_NS: 4000000,
+        frames.WAVE_LSB: 4000,
+        frames.WAVE_CODEC: 2,
+        frames.WAVE_DATA: bytes(160),
+    }
+    one.seal(frames.KIND_WAVE, body)
+
+
+def vitals(one):
+    one.seal(frames.KIND_VITALS, {frames.VITALS_HR: 700, frames.VITALS_RR: [850], frames.VITALS_SPO2: 970})
+
+
+def stated(one):
+    """Merged ranges that the loss frames held name, and how many frames that are."""
+    ranges, count = [], 0
+    for frame in one.box._frames:
+        kind, _, body = frames.unpack(frame[1][: -len(TAG)])
+        if kind == frames.KIND_LOSS:
+            count += 1
+            for first, length, _ in body[frames.LOSS_RANGES]:
+                add_range(ranges, first, length)
+    return ranges, count
+
+
+def copied(ranges):
+    return [list(one) for one in ranges]
+
+
+def test_an_agent_that_acknowledges_nothing_for_two_hours_takes_no_alarm():
+    one, _ = sealer()
+    box = one.box
+    alarms = []
+    for second in range(1, 2 * 3600 + 1):
+        wave(one)
+        vitals(one)
+        if second % 120 == 0:
+            one.event(32, frames.PRIORITY_HIGH)
+            alarms.append(box.next_seq - 1)
+            gc.collect()
+        if second % 5 == 0:
+            one.losses()
+            assert box.bytes <= MAX_BYTES + LOSS_BYTES + FRAME_COST
+            assert len(box.evictions()) <= MAX_BYTES // FRAME_COST
+    assert len(alarms) == 60 and all(box.holds(seq) for seq in alarms)
+    assert stated(one)[1] == 1
+    one.losses(True)
+    known, count = stated(one)
+    assert 1 < count <= 4
+    for seq in box.numbers():
+        add_range(known, seq, 1)
+    # The last loss frame needed room itself.
+    for first, length in box.evictions():
+        add_range(known, first, length)
+    assert known == [[0, box.next_seq]]
+
+
+def test_what_was_evicted_meanwhile_is_stated_when_the_frame_before_is_acknowledged():
+    one, _ = sealer(4096)
+    for _ in range(60):
+        vitals(one)
+    one.losses()
+    first = one.box.next_seq - 1
+    for _ in range(30):
+        vitals(one)
+        one.losses()
+    assert stated(one)[1] == 1 and one.box.holds(first)
+    one.box.ack(first, 1)
+    one.losses()
+    waiting = stated(one)[0]
+    assert len(waiting) == 1 and waiting[0][1] >= 30
+
+
+def test_a_statement_that_no_memory_was_for_is_made_later():
+    one, part = sealer(4096)
+    for _ in range(60):
+        vitals(one)
+    lost = copied(one.box.evictions())
+    part.fails = 1
+    try:
+        one.losses()
+        raise AssertionError("sealed")
+    except MemoryError:
+        pass
+    assert lost and not one.broken and copied(one.box.evictions()) == lost
+    one.losses()
+    assert stated(one)[0] == lost
+
+
+def test_of_many_ranges_those_are_made_later_that_could_not_be_sealed():
+    one, part = sealer(1 << 20)
+    for seq in range(0, 4 * MAX_RANGES, 2):
+        one.box.next_seq = seq + 1
+        one.box._evicted_ranges.append([seq, 1])
+    real = part.seal
+    lost = copied(one.box.evictions())
+
+    def second_fails(seq, plaintext):
+        part.seal = failing
+        return plaintext + TAG
+
+    def failing(seq, plaintext):
+        part.seal = real
+        raise MemoryError("no room for a frame")
+
+    part.seal = second_fails
+    try:
+        one.losses()
+        raise AssertionError("sealed")
+    except MemoryError:
+        pass
+    assert copied(one.box.evictions()) == lost[MAX_RANGES:]
+    one.losses(True)
+    assert stated(one)[0] == lost
+
+
+class Session:
+    """A session of which another agent has what this one asks for."""
+
+    def __init__(self):
+        self.agent_id = b"agent"
+        self.elsewhere = self
+        self.said = []
+
+    def acked_elsewhere(self):
+        return [] if self.said else [[0, 3]]
+
+    def told(self, agent_id, seq):
+        self.said.append((agent_id, seq))
+
+
+def test_what_another_agent_has_counts_as_told_when_it_is_sealed():
+    one, part = sealer()
+    session = Session()
+    part.fails = 1
+    try:
+        one.elsewhere(session)
+        raise AssertionError("sealed")
+    except MemoryError:
+        pass
+    assert not session.said
+    vitals(one)
+    one.elsewhere(session)
+    one.elsewhere(session)
+    assert session.said == [(b"agent", 1)] and stated(one) == ([[0, 3]], 1)
