@@ -92,7 +92,12 @@ class AgentSession:
     def solicit(self) -> None:
         """Ask the node to say hello (a link has just opened)."""
         self._solicited_ms = self._now_ms
-        self._control.append(messages.solicit(messages.VERSION))
+        self._say_once(messages.solicit(messages.VERSION))
+
+    def _solicit_seldom(self) -> None:
+        """On what anybody may have said."""
+        if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
+            self.solicit()
 
     def request_pairing(self, nonce: bytes) -> None:
         """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
@@ -267,8 +272,7 @@ class AgentSession:
 
     def _data(self, message: bytes) -> None:
         if self.state == st.WAITING or self.node_id is None:
-            if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
-                self.solicit()
+            self._solicit_seldom()
             return self._reject("no_session", "session: data before a hello")
         index, sealed = messages.split_data(message)
         if index >= len(self._boots):
@@ -319,7 +323,7 @@ class AgentSession:
         last = self._last_hello(node_id)
         if last is not None and newest <= tuple(last):
             if newest == tuple(last) and self.state == st.WAITING:
-                return self.solicit()
+                return self._solicit_seldom()
             raise HelloError(
                 "connection %d of boot %d is not newer than one seen before" % (newest[1], newest[0]),
                 None,
@@ -358,29 +362,28 @@ class AgentSession:
     def _open_boots(
         self, node_id: bytes, node_x_pub: bytes, hello: "dict[str, Any]"
     ) -> "list[BootKeys | None]":
-        boots: "list[BootKeys | None]" = []
-        for boot_id, headers, _, _ in hello["boots"]:
-            mine = [h for h in headers if h[0] == self.identity.id]
+        """The tag comes first: who lists many boots and proves none costs one opening."""
+        newest = self._open_boot(node_id, node_x_pub, hello["boots"][0])
+        if not crypto.equal(newest.hello_tag(hello["body"]), hello["tag"]):
+            raise HelloError("its tag is by another key", None, "bad_tag", messages.REFUSE_BAD_TAG)
+        boots: "list[BootKeys | None]" = [newest]
+        for listed in hello["boots"][1:]:
             try:
-                if not mine:
-                    raise HelloError(
-                        "boot %s has no header for this agent" % boot_id.hex(), None, "no_header", 4
-                    )
-                key = crypto.run(
-                    unwrap_header_steps(mine[0][1], mine[0][2], boot_id, self.identity, node_id, node_x_pub)
-                )
-                boots.append(BootKeys(key, boot_id))
+                boots.append(self._open_boot(node_id, node_x_pub, listed))
             except (HelloError, SealError) as e:
-                if not boots:
-                    raise
                 self._reject(e.cause, str(e))
                 boots.append(None)
-        newest = boots[0]
-        if newest is None or not crypto.equal(newest.hello_tag(hello["body"]), hello["tag"]):
-            raise HelloError(
-                "the tag is not by the newest boot's key", None, "bad_tag", messages.REFUSE_BAD_TAG
-            )
         return boots
+
+    def _open_boot(self, node_id: bytes, node_x_pub: bytes, listed: "list[Any]") -> BootKeys:
+        boot_id = listed[0]
+        for agent_id, enc, wrapped in listed[1]:
+            if agent_id == self.identity.id:
+                steps = unwrap_header_steps(enc, wrapped, boot_id, self.identity, node_id, node_x_pub)
+                return BootKeys(crypto.run(steps), boot_id)
+        raise HelloError(
+            "boot %s: no header for this agent" % boot_id.hex(), None, "no_header", messages.REFUSE_BAD_TAG
+        )
 
     def _pair_reply(self, fields: "dict[str, Any]") -> None:
         nonce = fields["nonce"]
