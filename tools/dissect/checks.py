@@ -6,6 +6,7 @@ from typing import Any
 from protocol import batch, cbor, cose, frames, merkle, messages, nomenclature, orders, records, waveform
 from protocol.errors import CborError, CodecError, ProtocolError
 from tools.dissect.part import Keys, Part
+from tools.dissect.recognise import labels
 from tools.dissect.walker import Problem, Walker
 
 UNKNOWN_CLEAR = "any"
@@ -32,11 +33,13 @@ def take_item_apart(
 
 
 def _counted_by(rule: str) -> str:
-    """What a receiver counts an item of this rule by that is not what the rule asks for."""
+    """What a receiver counts an item of this rule by that is not what the rule asks for; "": gets none."""
     if rule in ("message", "clear-message", "data-message", "hello-body"):
         return "malformed_message"
     if rule in ("sealed", "downlink-message"):
         return "bad_header"
+    if rule in labels().values():
+        return ""
     return "malformed_frame" if rule.endswith("frame") else "malformed_batch"
 
 

@@ -1,13 +1,15 @@
 """What a capture is most likely meant to be: by its structure, or by its first bytes where that is broken."""
 
+from functools import cache
 from typing import Any
 
 from protocol import cbor, cobs, messages, receipts, records
 from protocol.errors import CborError, CobsError
+from tools.dissect import cddl
 
 STREAM = "stream"
-MAX_DETECTED = 8
-"""Messages of a stream that are tried to find out whether it is one."""
+GLANCED = 8
+"""Messages that need only begin like one for it to be a stream; a later one must be whole."""
 
 # By what key 2 says: the rule of the item, signed and by itself.
 SIGNED = {
@@ -24,20 +26,38 @@ UNSIGNED = {said: rule.removeprefix("signed-") for said, rule in SIGNED.items()}
 
 def recognise(data: bytes) -> str:
     """STREAM, or the rule that `data` is most likely meant to be."""
+    if data and not data.strip(b"\0"):
+        return STREAM
     try:
         return _rule_of(cbor.loads(data, 18 if data[:1] == b"\xd2" else None), data[:1] == b"\xd2")
     except CborError:
         pass
-    framed = [chunk for chunk in data.split(b"\0") if chunk][:MAX_DETECTED]
-    if b"\0" in data and any(_is_message(chunk) for chunk in framed):
+    framed = [chunk for chunk in data.split(b"\0") if chunk]
+    if b"\0" in data and any(_is_message(chunk, i >= GLANCED) for i, chunk in enumerate(framed)):
         return STREAM
     return _guess(data)
 
 
-def _is_message(encoded: bytes) -> bool:
+@cache
+def labels() -> "dict[str, str]":
+    """The rules of the schema that are arrays with a text of their own in front, by that text."""
+    found: dict[str, str] = {}
+    for name, rule in cddl.load().rules.items():
+        first = rule.elements[0].item if isinstance(rule, cddl.Array) and rule.elements else None
+        if isinstance(first, cddl.Literal) and isinstance(first.value, str):
+            found[first.value] = name
+    return found
+
+
+def _is_message(encoded: bytes, whole: bool) -> bool:
+    if len(encoded) > cobs.MAX_ENCODED:
+        return False
     try:
-        return messages.sort(cobs.decode(encoded)) != 0
-    except CobsError:
+        message = cobs.decode(encoded)
+        if whole:
+            cbor.loads(message)
+        return messages.sort(message) != 0
+    except (CborError, CobsError):
         return False
 
 
@@ -46,6 +66,8 @@ def _guess(data: bytes) -> str:
     first, second = (data[0] if data else 0), (data[1] if len(data) > 1 else 0)
     if first == 0xD2:
         return "signed-receipt"
+    if first >> 5 == 4 and second >> 5 == 3:
+        return _labelled(data) or "entry"
     if first == 0x83:
         return "sealed" if second >> 5 == 2 else "frame"
     if first == 0x82:
@@ -55,6 +77,15 @@ def _guess(data: bytes) -> str:
     if first >> 5 == 5:
         return {0: "clear-message", 1: "sealed-batch"}.get(second, "message")
     return "message"
+
+
+def _labelled(data: bytes) -> "str | None":
+    """The rule whose text stands first in an array that is broken further on."""
+    try:
+        label, _ = cbor.loads_prefix(memoryview(data), 1)
+    except CborError:
+        return None
+    return labels().get(label)
 
 
 def _rule_of(item: Any, tagged: bool) -> str:
@@ -74,6 +105,8 @@ def _signed_rule(item: Any) -> str:
 
 
 def _array_rule(item: "list[Any]") -> str:
+    if item and isinstance(item[0], str):
+        return labels().get(item[0], "entry" if len(item) > 3 else "frame")
     if len(item) == 2:
         return (
             "data-message"
