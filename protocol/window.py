@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 WINDOW_FRAMES = 16
 WINDOW_BYTES = 8192
-# How much of the window each place may fill, so that the more urgent ones always find room.
+# How much may be in flight for each place to add to it, so that the more urgent ones always find room. What
+# is never acknowledged (a full disk) may fill the window, and an alarm of now goes at once all the same.
 BACKLOG = 3
-FRAMES = (16, 15, 14, 12)
-BYTES = (8192, 7680, 7168, 6144)
+FRAMES = (32, 15, 14, 12)
+BYTES = (10240, 7680, 7168, 6144)
 
 LATER_ACKS = 3
 RTO_FIRST_MS = 3000
@@ -193,7 +194,7 @@ class Window:
     def _fresh(self, n: int, size: int, alarm_only: bool, slow: bool) -> "Sent | None":
         """The most urgent frame that is not in flight, where it fits; `alarm_only`: a live alarm or none."""
         newest = self.boxes[0] if self.boxes else None
-        if newest is None or n >= WINDOW_FRAMES:
+        if newest is None or n >= FRAMES[LANE_ALARM]:
             return None
         frame = newest.choose(LANE_ALARM, self._live_from)
         if frame is not None:

@@ -3,13 +3,13 @@
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
 from protocol.outbox import Outbox
 from protocol.window import (
+    BYTES,
     CATCH_UP_MS,
     FRAMES,
     RTO_FIRST_MS,
     RTO_MAX_MS,
     RTO_MIN_MS,
     WINDOW_BYTES,
-    WINDOW_FRAMES,
     RoundTrip,
     Window,
 )
@@ -54,7 +54,7 @@ def test_the_window_is_bounded_slides_with_acks_and_keeps_room_for_an_alarm():
     assert window.ack(0, 0, 4, 50) == 4
     assert drain(window, 60) == [15, 16, 17, 18]
     filled([LANE_ALARM, LANE_ALARM], box=box)
-    assert drain(window, 70) == [40]
+    assert drain(window, 70) == [40, 41]
 
 
 def test_each_place_leaves_room_for_the_more_urgent_ones():
@@ -139,7 +139,31 @@ def test_what_is_evicted_in_flight_makes_room():
     assert drain(window) == list(range(15))
     filled([LANE_ALARM] * 20, box=box)
     assert box.numbers() == list(range(20, 40))
-    assert drain(window) == list(range(20, 36)) and len(box.flight) == WINDOW_FRAMES
+    assert drain(window) == list(range(20, 40)) and len(box.flight) == 20
+
+
+def test_alarms_have_room_of_their_own_when_nothing_is_acknowledged():
+    """The agent reads and its disk refuses: for hours every frame in flight stays there."""
+    window, box = live([LANE_ALARM] + [LANE_VITALS] * 40)
+    assert drain(window) == list(range(FRAMES[1]))
+    window.flow(False, 512, 2)
+    for _ in range(FRAMES[0] - FRAMES[1]):
+        filled([LANE_ALARM, LANE_VITALS, LANE_WAVE], 110, box)
+        alarm = box.next_seq - 3
+        assert drain(window) == [alarm]
+    filled([LANE_ALARM], box=box)
+    assert drain(window) == [] and len(box.flight) == FRAMES[0]
+    window.ack(0, 0, 1, 5)
+    assert drain(window, 6) == [box.next_seq - 1]
+
+
+def test_alarms_find_room_beside_the_longest_frames():
+    window, box = live([LANE_WAVE] * 4, 3500)
+    sent = len(drain(window))
+    for _ in range((BYTES[0] - WINDOW_BYTES) // 110):
+        filled([LANE_ALARM], 110, box)
+        assert drain(window) == [box.next_seq - 1]
+    assert sent and sum(len(one.sealed) for one in box.flight.values()) <= BYTES[0]
 
 
 # When it goes again

@@ -7,7 +7,7 @@ from protocol import session_events as ev
 from protocol.outbox import Outbox
 from protocol.seal import SealingKeys
 from protocol.session_node import NodeSession
-from protocol.window import WINDOW_BYTES, WINDOW_FRAMES, Window
+from protocol.window import BYTES, FRAMES, WINDOW_BYTES, WINDOW_FRAMES, Window
 
 
 class Flash:
@@ -96,12 +96,12 @@ class WatchedWindow(Window):
         alarms = self._alarms_waiting()
         sent = super().next_frame(now_ms)
         fresh = sent is not None and sent.tries == 1
-        if alarms and len(before) < WINDOW_FRAMES and size + len(alarms[0][1]) <= WINDOW_BYTES:
+        if alarms and len(before) < FRAMES[0] and size + len(alarms[0][1]) <= BYTES[0]:
             alarm_again = sent is not None and sent.index == 0 and sent.lane == frames.LANE_ALARM
             assert fresh or alarm_again, "an alarm waits for what was sent before"
         if fresh and alarms:
             assert (sent.index, sent.seq) == (0, alarms[0][0]), "an alarm waits behind other frames"
-        if fresh:
+        if fresh and not alarms:
             assert len(before) < WINDOW_FRAMES and size + len(sent.sealed) <= WINDOW_BYTES
         if sent is not None and sent.lane != frames.LANE_ALARM:
             assert self.waves or sent.lane != frames.LANE_WAVE, "a waveform that the agent does not take"
