@@ -102,6 +102,7 @@ class Window:
     def __init__(self) -> None:
         self.resent = 0
         self.boxes: "list[Any]" = []
+        self.bytes_s = 0
         self.stop()
 
     def stop(self) -> None:
@@ -131,7 +132,10 @@ class Window:
     def flow(self, waves: bool, bytes_s: int, most: int) -> None:
         """What the agent takes: waveforms or none, bytes a second (0: any number), frames in flight."""
         self.waves = waves
-        self.bytes_s = bytes_s
+        if bytes_s != self.bytes_s:
+            # What was sent under another limit is not owed under this one.
+            self.bytes_s = bytes_s
+            self._free_ms = 0
         self.most = most
         if not waves:
             for box in self.boxes:
@@ -147,6 +151,7 @@ class Window:
         """The frame to put on the wire now, marked as in flight; None: nothing to send, a full window, or the
         agent's limit."""
         n = size = 0
+        slow = bool(self.bytes_s) and now_ms < self._free_ms
         due: "Sent | None" = None
         for box in self.boxes:
             if box is None:
@@ -154,11 +159,10 @@ class Window:
             for sent in box.flight.values():
                 n += 1
                 size += len(sent.sealed)
+                if slow and sent.lane != LANE_ALARM:
+                    continue
                 if self._is_due(sent, now_ms) and (due is None or _goes_before(sent, due)):
                     due = sent
-        slow = bool(self.bytes_s) and now_ms < self._free_ms
-        if due is not None and slow and due.lane != LANE_ALARM:
-            due = None
         if due is None or due.place != LANE_ALARM:
             fresh = self._fresh(n, size, due is not None, slow)
             if fresh is not None:

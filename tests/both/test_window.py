@@ -350,6 +350,29 @@ def test_what_is_sent_again_counts_towards_the_limit():
     assert 4 <= len(again) <= 6
 
 
+def test_a_limit_is_not_owed_what_was_sent_under_another():
+    window, _ = live([LANE_VITALS] * 4, 3000)
+    window.flow(True, 1, 16)
+    assert drain(window) == [0]
+    window.flow(True, 1, 8)
+    assert drain(window, 1000) == []
+    window.flow(True, 1000, 16)
+    assert drain(window, 1000) == [1]
+    assert drain(window, 2000) == []
+
+
+def test_a_slow_limit_holds_back_no_past_alarm_that_is_to_be_sent_again():
+    box = filled([LANE_ALARM, LANE_VITALS])
+    window = started(box)
+    assert drain(window) == [0, 1]
+    window.flow(True, 1, 16)
+    filled([LANE_VITALS], 3000, box)
+    window.ack(0, 1, 1, 10)
+    assert drain(window, 10) == [2]
+    assert drain(window, 10 + RTO_FIRST_MS) == [0]
+    assert drain(window, 10 + 4 * RTO_FIRST_MS) == [0]
+
+
 def test_a_limit_ends_with_its_connection():
     window, box = live([LANE_WAVE] * 5)
     window.flow(False, 1, 1)
