@@ -1,5 +1,6 @@
-"""How a boot ended that did not end in order: kept on flash, told by the boots after it. firmware.crash does
-that, and is loaded when there is something to do.
+"""What a boot has to tell of earlier ones, kept on flash until it has arrived: how one ended that did not end
+in order (firmware.crash), and which agents were un-paired (firmware.unpaired). Each is loaded when there is
+something to do.
 """
 
 import gc
@@ -9,6 +10,7 @@ from firmware.requests import forget
 from protocol import frames
 
 CRASH_RECORD = "crash"
+UNPAIRED_RECORD = "unpaired"
 
 
 class Aftermath:
@@ -18,12 +20,18 @@ class Aftermath:
         self._start = start
         self._sealer = sealer
         self._seq = None
+        self._unpaired = ()
 
     def tell(self, cause):
-        """Make a log frame of how an earlier boot ended, if that was not in order and no agent knows it yet.
-        `cause`: this boot's reset cause. Raises FlashError.
-        """
+        """Seal what no agent knows yet. `cause`: this boot's reset cause. Raises FlashError."""
         start = self._start
+        if start.records.holds(UNPAIRED_RECORD):
+            from firmware import unpaired
+
+            try:
+                self._unpaired = unpaired.tell(start, self._sealer)
+            finally:
+                forget("unpaired")
         silent = cause == frames.RESET_WATCHDOG or cause == frames.RESET_BROWN_OUT
         if not silent and not start.records.holds(CRASH_RECORD):
             return
@@ -38,10 +46,18 @@ class Aftermath:
             self._sealer.seal(frames.KIND_LOG, body, None, True)
 
     def settle(self):
-        """The record goes once the frame has arrived. Raises FlashError."""
-        if self._seq is not None and not self._sealer.box.holds(self._seq):
+        """What has arrived goes from flash. Raises FlashError."""
+        holds = self._sealer.box.holds
+        if self._seq is not None and not holds(self._seq):
             self._seq = None
             self._start.records.remove(CRASH_RECORD)
+        if self._unpaired and not holds(self._unpaired[0][0]):
+            from firmware import unpaired
+
+            try:
+                unpaired.arrived(self._start.records, self._unpaired.pop(0)[1])
+            finally:
+                forget("unpaired")
 
 
 def keep(start, uptime_s, error):

@@ -6,6 +6,7 @@ agent must not make the node forget one and give it again.
 """
 
 from firmware.flash import FlashError
+from firmware.requests import forget
 from protocol import frames
 from protocol.checks import is_bytes, is_map
 from protocol.identity import node_id as party_id
@@ -91,19 +92,30 @@ def _carry_out(node, kind, body, agent_id):
 
 
 def _unpair(node, agent_id):
-    """The agent leaves flash before anybody hears of it; the next boot's key is wrapped for the others
-    only.
+    """The agent leaves flash before anybody hears of it; the next boot's key is wrapped for the others only,
+    and that boot tells them.
     """
+    start = node.start
+    others = [pair for pair in start.agents if party_id(pair[0], pair[1]) != agent_id]
     try:
-        node.start.store.remove_agent(agent_id)
+        if others:
+            _note(start.records, agent_id)
+        start.store.remove_agent(agent_id)
     except FlashError:
         return frames.RESULT_FAILED, None
 
     def after():
-        node.report(frames.EVENT_UNPAIRED, frames.PRIORITY_INFO, None, agent_id.hex())
         node.session.forget_agent(agent_id)
-        start = node.start
-        start.agents = [pair for pair in start.agents if party_id(pair[0], pair[1]) != agent_id]
+        start.agents = others
         node.restart()
 
     return frames.RESULT_DONE, after
+
+
+def _note(records, agent_id):
+    from firmware import unpaired
+
+    try:
+        unpaired.note(records, agent_id)
+    finally:
+        forget("unpaired")
