@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from edge_agent.files import write_atomically
 from protocol import crypto
+from protocol.errors import SealError
 from protocol.identity import Identity, fingerprint, fingerprint_text, from_seed_steps, generate_steps
 
 ROLES = ("agent", "collector")
@@ -47,6 +48,15 @@ class PublicKeys(NamedTuple):
     def id(self) -> bytes:
         """8 bytes."""
         return self.fingerprint[:8]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether secrets come of its X25519 key: of a point of small order none do (RFC 7748 §6.1)."""
+        try:
+            crypto.run(crypto.x25519_steps(bytes(32), self.x_pub))
+        except SealError:
+            return False
+        return True
 
 
 def public_path(path: Path) -> Path:

@@ -75,7 +75,13 @@ def _outcome(event: object) -> PublicKeys | None:
             raise PairingError(
                 "the answer is not signed by the keys in it", "somebody is on the line; try again"
             )
-        return PublicKeys(event.ed_pub, event.x_pub)
+        keys = PublicKeys(event.ed_pub, event.x_pub)
+        if not keys.agrees:
+            raise PairingError(
+                "nothing can be encrypted with the node's X25519 key: it is a point of small order",
+                "this is no genuine node, or its flash is damaged: erase it and pair again",
+            )
+        return keys
     if isinstance(event, ev.Refused):
         if event.code == messages.REFUSE_PAIRED:
             raise PairingError(

@@ -44,8 +44,10 @@ class Peers:
     def add(self, keys: PublicKeys) -> bool:
         """Pair: durably keep a node's keys; False when they were kept before.
 
-        PeersError: other keys under this id.
+        PeersError: other keys under this id, or such as nothing can be encrypted with.
         """
+        if not keys.agrees:
+            raise PeersError(self.path, f"the X25519 key of node {keys.id.hex()} is a point of small order")
         known = self.lookup(keys.id)
         if known == keys:
             return False

@@ -162,6 +162,24 @@ def test_a_forged_pairing_answer_is_refused(kit):
     assert result.exit_code == 1 and "not signed" in result.output
 
 
+def test_a_node_whose_key_agrees_with_nobody_is_refused(kit):
+    class Weak(FakeNode):
+        def _pair(self, event):
+            from protocol import crypto, messages
+            from protocol.identity import pair_message
+
+            own = self.identity
+            keys = (own.ed_pub, bytes(32))
+            message = pair_message(event.ed_pub, event.x_pub, *keys, event.nonce)
+            signed = crypto.run(crypto.ed25519_sign_steps(own.ed_seed, own.ed_pub, message))
+            self.session._control.append(messages.pair_reply(1, *keys, event.nonce, signed))
+
+    with Weak(Pty()) as node:
+        result = typed("pair", "--config", written(kit), "--port", node.pipe.name, "--yes")
+    assert result.exit_code == 1 and "small order" in result.output
+    assert not (kit.folder / "peers.json").exists()
+
+
 def test_status_ledger_and_verify_of_a_run(kit, tmp_path):
     with Broker(tmp_path) as broker, FakeNode(Pty(), agent=kit.identity, rate=40) as node:
         kit.pair(node)

@@ -247,6 +247,15 @@ def test_peers_never_change_their_keys(tmp_path):
     assert Peers(tmp_path / "peers.json").lookup(keys.id) == keys
 
 
+@pytest.mark.parametrize("point", [0, 1, 2**255 - 20, 2**255 - 19, 2**255 - 18])
+def test_peers_keep_no_key_of_small_order(tmp_path, point):
+    keys = PublicKeys(identity(1).ed_pub, point.to_bytes(32, "little"))
+    peers = Peers(tmp_path / "peers.json")
+    with pytest.raises(PeersError, match="small order"):
+        peers.add(keys)
+    assert peers.ids() == []
+
+
 @pytest.mark.parametrize(
     ("error", "condition"),
     [
