@@ -8,8 +8,9 @@ lost_at_agent`:
 - delivered: in a batch whose receipt is verified;
 - pending: stored here without a receipt, or still with the node;
 - evicted: named by a loss frame of the node and not stored;
-- lost_at_reset: not stored, and went with the RAM of a boot that has ended; `bound_s` is the node's own bound
-  on what may have existed beyond `produced` (None: the statement did not survive either);
+- lost_at_reset: not stored, and of a boot that has ended: gone with its RAM, or acknowledged by another agent
+  after this one was last told of it. An upper bound where there is another agent; `bound_s` is the node's own
+  bound on what may have existed beyond `produced` (None: the statement is not here either);
 - elsewhere: not stored, and named by the node as acknowledged by another of its agents, which has them;
 - lost_at_agent: freed by the node on our acknowledgement and gone from this store, because an earlier store
   was damaged or a backup restored. It is an upper bound: the collector may hold them.

@@ -28,9 +28,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
             word = "a word of it" if row.boots == 1 else "a word of them"
             yield f"{boots}: nothing has arrived here, not even {word}"
         elif row.lost_at_reset or row.clean is False or row.what == SUMMARY:
-            ram = "its RAM" if row.boots == 1 else "their RAM"
-            lost = f"{row.lost_at_reset or 'no known'} frames went with {ram}"
-            yield f"{boots}: {lost}, {_beyond(row)}"
+            yield f"{boots}: {_missing(row)}; {_beyond(row)}"
         if row.contradiction:
             yield f"{boots}: CONTRADICTION: {row.contradiction}"
     for code, detail, _ in ledger.statements:
@@ -42,13 +40,24 @@ def _counters(row: Row) -> str:
     return f"{row.counter}–{row.last}" if row.last > row.counter else str(row.counter)
 
 
+def _missing(row: Row) -> str:
+    """What became of frames that are not here, as far as one agent can know: another may have them."""
+    if not row.lost_at_reset:
+        return "no frame is known to be missing"
+    frames = "1 frame is" if row.lost_at_reset == 1 else f"{row.lost_at_reset} frames are"
+    if row.clean:
+        return f"{frames} not here: with another agent, or not sent yet when it stopped in order"
+    return f"{frames} not here: lost at the reset, or with another agent"
+
+
 def _beyond(row: Row) -> str:
     if row.bound_s is None:
-        return "and so did its statement of how many more"
+        return "how many more there were is not known here: no statement of it has arrived"
     if row.bound_s == UNBOUNDED:
-        return "and nobody knows how many more"
-    more = f"and up to {row.bound_s} s of further frames may have gone with it"
-    return "no more" if row.clean or not row.bound_s else more
+        return "nobody knows how many more there were"
+    if row.clean or not row.bound_s:
+        return "there were no more"
+    return f"up to {row.bound_s} s of further frames may have gone with its RAM"
 
 
 def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
@@ -112,7 +121,9 @@ def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             yield f"  {problem}"
     flow = status.get("flow", {})
     if flow.get("level", "normal") != "normal":
-        yield f"nodes are asked: {flow['level']} ({flow['waiting_items']} items wait for the disk)"
+        waiting = flow["waiting_items"]
+        items = "1 item waits" if waiting == 1 else f"{waiting} items wait"
+        yield f"nodes are asked: {flow['level']} ({items} for the disk)"
     if status["rejected"]:
         yield f"refused: {_counts(status['rejected'])}"
     if status.get("carried"):

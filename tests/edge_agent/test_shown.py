@@ -94,7 +94,7 @@ def test_an_agent_without_news_is_not_called_running():
 def test_the_ledger_in_words():
     lost = account([boot(1, next_seq=9, stored=[(0, 5)]), boot(2, stored=[(0, 1)])])
     text = "\n".join(ledger_lines(Ledger(lost, (("frames_lost", {"node": b"\x01"}, 5),))))
-    assert "4 frames went with its RAM" in text and "so did its statement" in text
+    assert "4 frames are not here: lost at the reset, or with another agent; how many more" in text
     assert "statement frames_lost: {'node': '01'}" in text and "The ledger balances." in text
     riddle = account([boot(1, next_seq=9, stored=[(3, 90)], live_ms=0, heard_ms=10**6)])
     assert "DOES NOT BALANCE" in "\n".join(ledger_lines(Ledger(riddle)))
@@ -104,16 +104,26 @@ def test_an_unclean_reset_shows_its_bound_even_when_no_frame_is_known_lost():
     told = Statement(5, False, 30)
     rows = account([boot(1, next_seq=5, stored=[(0, 5)], said=[told]), boot(2, stored=[(0, 1)])])
     text = "\n".join(ledger_lines(Ledger(rows)))
-    assert "no known frames went with its RAM, and up to 30 s of further frames may have gone" in text
+    assert "no frame is known to be missing; up to 30 s of further frames may have gone with its RAM" in text
+
+
+def test_of_a_boot_that_ended_in_order_nothing_is_said_to_be_lost():
+    told = Statement(558, True, 0)
+    for stored, said in ((5, "553 frames are not here"), (557, "1 frame is not here")):
+        rows = account([boot(1, stored=[(0, stored)], said=[told]), boot(2, stored=[(0, 1)])])
+        text = "\n".join(ledger_lines(Ledger(rows)))
+        assert f"{said}: with another agent, or not sent yet when it stopped" in text
+        assert "RAM" not in text and "lost at the reset" not in text and "there were no more" in text
 
 
 def test_boots_without_rows_of_their_own_in_words():
     rows = account([boot(12, stored=[(0, 5)])], {boot(1).node: [Summary(1, 7, 9, 70), Summary(9, 9, 0, 0)]})
     text = "\n".join(ledger_lines(Ledger(rows)))
-    assert "boots 1–7 of node" in text and "9 frames went with their RAM, and up to 70 s of further" in text
+    assert "boots 1–7 of node" in text and "9 frames are not here: lost at the reset, or" in text
+    assert "; up to 70 s of further frames may have gone" in text
     assert "boot 8 of node" in text and "nothing has arrived here, not even a word of it" in text
     assert "boots 10–11 of node" in text and "not even a word of them" in text
-    assert "boot 9 of node" in text and "no known frames went with its RAM, no more" in text
+    assert "boot 9 of node" in text and "no frame is known to be missing; there were no more" in text
     twice = account([boot(1, said=[Statement(5, True, 0), Statement(6, True, 0)]), boot(2, stored=[(0, 1)])])
     assert "CONTRADICTION: later boots contradict" in "\n".join(ledger_lines(Ledger(twice)))
 
@@ -123,6 +133,11 @@ def test_a_silent_node_is_not_called_live():
     text = shown(nodes=[{**NODE, "live": False, "silent_s": 40}], links=[link])
     assert "session live but silent for 40 s" in text and "node aa: silent for 40 s" in text
     assert "node aa: live" not in text
+
+
+def test_one_item_waits_and_two_wait():
+    for waiting, said in ((1, "(1 item waits for the disk)"), (2, "(2 items wait for the disk)")):
+        assert said in shown(flow={"level": "slow down", "waiting_items": waiting})
 
 
 def test_a_virtual_clock_is_not_shown_in_parts_per_million():
