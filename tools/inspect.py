@@ -10,7 +10,7 @@ import sys
 from bisect import bisect_right
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -26,12 +26,12 @@ SHOWN_BYTES = 8
 MAX_BYTES = 256 << 20
 """Of a source: all of it is held, several times over."""
 _HEADING = re.compile(rf"Vitalwire ({'|'.join(key_files.ROLES)}) [0-9a-f]{{16}}, ".encode())
-EXIT_WRONG, EXIT_NOT_READ = 1, 2
+EXIT_WRONG, EXIT_NOT_READ, EXIT_UNREAD = 1, 2, 141
 _HEX = re.compile(rb"(0x)?[0-9a-fA-F\s:]+\Z")
 
 
 class NotRead(click.ClickException):
-    """Nothing was inspected: the source or a key file could not be read."""
+    """Nothing came of it: the source or a key file could not be read, or the output not be written."""
 
     exit_code = EXIT_NOT_READ
 
@@ -85,7 +85,8 @@ def command(
     plaintext, a batch, a receipt, a record or any other item of the protocol, as bytes or in hex. Without
     keys everything is shown that is visible; what is sealed is called so.
 
-    Exit status: 0 nothing wrong was found; 1 something is wrong with it; 2 it could not be read.
+    Exit status: 0 nothing wrong was found; 1 something is wrong with it; 2 it could not be read, or the
+    output not be written; 141 nobody read the output to its end.
     """
     context.color = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
     data = _read(source)
@@ -96,12 +97,23 @@ def command(
     except (key_files.KeyFileError, PeersError) as e:
         raise NotRead(str(e)) from None
     part = capture.take_apart(data, kind or capture.recognise(data), known)
-    if as_json:
-        click.echo(json.dumps(_as_json(part), indent=1, ensure_ascii=False))
-    else:
-        _show(part, 0)
-        _summary(part)
+    try:
+        if as_json:
+            click.echo(json.dumps(_as_json(part), indent=1, ensure_ascii=False))
+        else:
+            _show(part, 0)
+            _summary(part)
+    except OSError as e:
+        _not_said(e)
     sys.exit(EXIT_WRONG if part.all_problems() else 0)
+
+
+def _not_said(error: OSError) -> NoReturn:
+    """The end where the output goes nowhere: when nobody reads on without words, as if by SIGPIPE."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        sys.exit(EXIT_UNREAD)
+    raise NotRead(f"standard output: {error.strerror}") from None
 
 
 def _keys(
@@ -172,6 +184,8 @@ def _show(part: Part, depth: int) -> None:
         click.echo(f"{indent}  " + _problem(part, problem))
     for fact in part.facts:
         click.echo(f"{indent}  " + click.style(fact, fg="green"))
+    for why in part.unchecked:
+        click.echo(f"{indent}  " + click.style(f"not checked: {why}", fg="yellow"))
     for inner in part.parts:
         _show(inner, depth + 1)
 
@@ -199,7 +213,9 @@ def _problem(part: Part, problem: Problem) -> str:
 
 
 def _summary(part: Part) -> None:
-    found = part.all_problems()
+    found, unchecked = part.all_problems(), part.all_unchecked()
+    if unchecked:
+        click.echo(click.style(f"not checked, for want of a key: {len(unchecked)}", fg="yellow", bold=True))
     if not found:
         click.echo(click.style("nothing wrong found", fg="green", bold=True))
         return
@@ -245,5 +261,6 @@ def _as_json(part: Part) -> "dict[str, Any]":
             for problem in part.problems
         ],
         "facts": part.facts,
+        "unchecked": part.unchecked,
         "parts": [_as_json(inner) for inner in part.parts],
     }

@@ -155,13 +155,13 @@ class Link:
             others = ", ".join(header[0].hex() for header in headers) or "nobody"
             why = f"{named(boot_id)} is sealed for {others}, not for agent {agent.id.hex()} of --agent-key"
             if index == 0:
-                part.problems.append(Problem(at, "key", why))
+                part.unchecked.append(why)
             return Boot(boot_id, None, why)
         node = self.peer(node_id)
         if node is None:
             why = f"no public keys of node {node_id.hex()} at hand: --peers FILE names those that are paired"
             if index == 0:
-                part.problems.append(Problem(place_of(walker, "id"), "key", why))
+                part.unchecked.append(why)
             return Boot(boot_id, None, why)
         content = self.unwrapped(mine[0][1], mine[0][2], boot_id, node_id, node)
         if content is None:
@@ -284,18 +284,20 @@ class Link:
         not_ours = f"not with that of agent {agent.id.hex()} of --agent-key"
         proved = [keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node)]
         others = self._sealed_for.get(reply.node.id, set())
-        layer = "key"
         if proved:
-            why = f"made with another agent's key, {proved[0].hex()}, {not_ours}"
-        elif agent.id in others or agent.id in [keys.id for keys in self._requested]:
-            layer = "pairing"
+            said = f"made with another agent's key, {proved[0].hex()}, {not_ours}"
+            reply.part.facts.append(said)
+            return
+        if agent.id in others or agent.id in [keys.id for keys in self._requested]:
             why = f"not this node's signature over its keys, the nonce and the keys of agent {agent.id.hex()}"
+            reply.part.problems.append(Problem(reply.at, "pairing", why))
         elif others:
             held = ", ".join(sorted(other.hex() for other in others))
             why = f"made with another agent's key, {not_ours}: the node's boots are sealed for {held}"
+            reply.part.unchecked.append(why)
         else:
             why = f"made with another agent's key, {not_ours}; or something in it was changed"
-        reply.part.problems.append(Problem(reply.at, layer, why))
+            reply.part.problems.append(Problem(reply.at, "pairing", why))
 
     def _judge(self, one: _Attested) -> None:
         body = cbor.loads(one.part.data)[2]

@@ -26,6 +26,7 @@ class Keys:
 class Part:
     """One thing taken apart. `title`: what; `rule`: its rule of the schema; `offset`: where in what holds it.
 
+    `unchecked`: what a key that is not at hand would tell; no fault of the capture.
     Offsets of lines and problems are its own; `places` has that of the capture for each of its bytes, and one
     more for its end.
     """
@@ -38,6 +39,7 @@ class Part:
     lines: list[Line] = field(default_factory=list[Line])
     problems: list[Problem] = field(default_factory=list[Problem])
     facts: list[str] = field(default_factory=list[str])
+    unchecked: list[str] = field(default_factory=list[str])
     parts: "list[Part]" = field(default_factory=list["Part"])
 
     def __post_init__(self) -> None:
@@ -48,6 +50,10 @@ class Part:
         """Those of this part and the parts within it."""
         own = [(self, problem) for problem in self.problems]
         return own + [found for part in self.parts for found in part.all_problems()]
+
+    def all_unchecked(self) -> "list[str]":
+        """Of this part and the parts within it."""
+        return self.unchecked + [why for part in self.parts for why in part.all_unchecked()]
 
     def in_capture(self, offset: int) -> int:
         """Where in the capture the byte at an offset of this part is."""

@@ -32,7 +32,7 @@ def take_stream_apart(data: bytes, keys: Keys) -> Part:
             last = i == len(chunks) - 1
             part, sound = _framed(chunk, at, link)
             mended = None
-            if any(problem.layer != "key" for problem in part.problems):
+            if part.problems:
                 mended = mender.search(chunks, i, at)
                 if mended is not None:
                     _mend(part, mended, link)
