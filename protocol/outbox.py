@@ -46,10 +46,19 @@ class Outbox:
 
     def holds(self, seq: int) -> bool:
         """Whether the frame of that number is held."""
-        for frame in self._frames:
-            if frame[0] >= seq:
-                return frame[0] == seq
-        return False
+        i = self._from(seq)
+        return i < len(self._frames) and self._frames[i][0] == seq
+
+    def _from(self, seq: int) -> int:
+        """Where the frames from number `seq` on begin."""
+        low, high = 0, len(self._frames)
+        while low < high:
+            middle = (low + high) >> 1
+            if self._frames[middle][0] < seq:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
         """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed.
@@ -109,21 +118,35 @@ class Outbox:
             add_range(ranges, one[0], one[1])
 
     def ranges(self, limit: int) -> "list[list[int]]":
-        """Held numbers as at most `limit` ascending ranges; the nearest neighbours are joined when there
-        are more."""
+        """Held numbers as at most `limit` ascending ranges (1 or more); the nearest neighbours are joined
+        when there are more."""
+        # The widest gaps stay, as many as there is room for: `wide`, ascending.
+        wide: "list[int]" = []
+        before = self._frames[0][0] if self._frames else 0
+        for frame in self._frames:
+            gap = frame[0] - before
+            before = frame[0]
+            if gap > 1 and (len(wide) < limit - 1 or (wide and gap > wide[0])):
+                if len(wide) == limit - 1:
+                    wide.pop(0)
+                i = len(wide)
+                while i and wide[i - 1] > gap:
+                    i -= 1
+                wide.insert(i, gap)
+        least = wide[0] if wide else 0
+        # Of the narrowest of them there may be more than have room.
+        equal = wide.count(least)
         out: "list[list[int]]" = []
         for frame in self._frames:
-            add_range(out, frame[0], 1)
-        while len(out) > limit:
-            best = 0
-            gap = None
-            for i in range(len(out) - 1):
-                g = out[i + 1][0] - out[i][0] - out[i][1]
-                if gap is None or g < gap:
-                    gap = g
-                    best = i
-            out[best][1] = out[best + 1][0] + out[best + 1][1] - out[best][0]
-            out.pop(best + 1)
+            seq = frame[0]
+            gap = seq - before
+            if not out or (least and (gap > least or (gap == least and equal))):
+                if out and gap == least:
+                    equal -= 1
+                out.append([seq, 1])
+            else:
+                out[-1][1] += gap
+            before = seq
         return out
 
     def choose(self, last: int, first: int) -> "tuple[int, bytes, int, bool] | None":
@@ -131,11 +154,7 @@ class Outbox:
         sealed, lane, keep)."""
         if not (self._lanes[0] or (last and self._lanes[1]) or (last > 1 and self._lanes[2])):
             return None
-        i = 0
-        if first:
-            i = len(self._frames)
-            while i and self._frames[i - 1][0] >= first:
-                i -= 1
+        i = self._from(first) if first else 0
         while i < len(self._frames):
             frame = self._frames[i]
             if frame[2] <= last and frame[0] not in self.flight:
@@ -146,13 +165,10 @@ class Outbox:
     def ack(self, first: int, count: int) -> int:
         """Free the held frames numbered first … first+count-1; returns how many there were."""
         freed = 0
-        i = 0
+        i = self._from(first)
         while i < len(self._frames) and self._frames[i][0] < first + count:
-            if self._frames[i][0] < first:
-                i += 1
-            else:
-                self._drop(i)
-                freed += 1
+            self._drop(i)
+            freed += 1
         return freed
 
     def waiting(self) -> bool:

@@ -128,6 +128,47 @@ def test_nothing_is_lost_silently():
     assert evicted | held == set(range(100))
 
 
+def test_the_widest_gaps_between_held_ranges_stay():
+    box = filled([LANE_VITALS] * 200)
+    assert box.ranges(1) == [[0, 200]]
+    for first, count in ((0, 3), (5, 1), (20, 10), (40, 2), (60, 2), (63, 1), (100, 40), (150, 2)):
+        box.ack(first, count)
+    every = [[3, 2], [6, 14], [30, 10], [42, 18], [62, 1], [64, 36], [140, 10], [152, 48]]
+    assert box.ranges(16) == box.ranges(8) == every
+    assert box.ranges(3) == [[3, 17], [30, 70], [140, 60]]
+    assert box.ranges(1) == [[3, 197]]
+    for limit in range(1, 10):
+        ranges = box.ranges(limit)
+        assert len(ranges) == min(limit, 8)
+        for i in range(len(ranges) - 1):
+            assert ranges[i][0] + ranges[i][1] < ranges[i + 1][0]
+    assert Outbox(100).ranges(1) == []
+
+
+class Counted:
+    """A list that counts how often a frame was looked at."""
+
+    def __init__(self, frames):
+        self.frames = frames
+        self.looks = 0
+
+    def __len__(self):
+        return len(self.frames)
+
+    def __getitem__(self, i):
+        self.looks += 1
+        return self.frames[i]
+
+
+def test_acknowledging_what_is_not_held_costs_next_to_nothing():
+    box = filled([LANE_VITALS] * 256)
+    box.ack(100, 10)
+    box._frames = Counted(box._frames)
+    for first, count in ((256, 5), (100, 10), (103, 1), (104, 3)):
+        box._frames.looks = 0
+        assert box.ack(first, count) == 0 and box._frames.looks <= 10
+
+
 def test_held_ranges_are_joined_to_a_superset_when_many():
     box = filled([LANE_VITALS] * 60)
     for seq in range(0, 60, 2):
