@@ -37,10 +37,19 @@ def check(kind: int, body: "Any") -> None:
             if body[key] != value and other in body:
                 why = f"{name}: key {other} ({table[other][0]}) with a result that has none"
                 raise FrameError(why, path=(other,))
+    if kind == f.KIND_BOOT:
+        _check_order(name, body)
     if kind == f.KIND_CONFIG:
         settings = body[f.ORDER_WHAT]
         for key in sorted(SETTINGS):
             _check_key("config: settings", settings, (f.ORDER_WHAT, key), SETTINGS[key])
+
+
+def _check_order(name: str, body: "dict[int, Any]") -> None:
+    earlier, previous = body.get(f.BOOT_EARLIER), body.get(f.BOOT_PREVIOUS)
+    if earlier and previous and _last(earlier[-1]) >= _last(previous):
+        why = f"{name}: key {f.BOOT_EARLIER} (earlier boots) is not of boots before the previous one"
+        raise FrameError(why, path=(f.BOOT_EARLIER,))
 
 
 def unknown(kind: int, body: "Any") -> "tuple[bool, int]":
@@ -100,7 +109,7 @@ def _wanted(kind_of: str, least: int, most: int) -> str:
         "map": "a map with unsigned keys",
         "settings": "a map with unsigned keys",
         "keys": "two public keys of 32 bytes",
-        "previous": "[boot id, known_next, clean, bound_s]",
+        "previous": "[boot id with a counter from 1, known_next, clean, bound_s]",
         "earlier": f"{least} to {most} statements, each of one boot or of several, oldest first",
         "channels": f"at most {most} of [channel, part, period_ns, lsb]",
         "channel numbers": f"at most {most} channel numbers",
@@ -148,10 +157,16 @@ def _is_statement(item: "Any") -> bool:
         is_list(item)
         and len(item) == 4
         and is_bytes(item[0], 12)
+        and any(item[0][:4])
         and _fits(item[1], "int", 0, U32)
         and isinstance(item[2], bool)
         and _fits(item[3], "int", 0, U32)
     )
+
+
+def _last(said: "Any") -> int:
+    """The counter of the last boot of which something is said."""
+    return int.from_bytes(said[0][:4], "big") if isinstance(said[0], bytes) else said[1]
 
 
 def _are_statements(items: "Any") -> bool:
@@ -159,7 +174,7 @@ def _are_statements(items: "Any") -> bool:
     reached = 0
     for item in items:
         if _is_statement(item):
-            first = last = int.from_bytes(item[0][:4], "big")
+            first = last = _last(item)
         elif is_list(item) and len(item) == 4 and all(_fits(number, "int", 0, U32) for number in item):
             first, last = item[0], item[1]
         else:

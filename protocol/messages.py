@@ -56,6 +56,8 @@ MAX_BOOTS = 16
 MAX_HEADERS = 8
 MAX_RANGES = 16
 MAX_VERSIONS = 8
+MAX_DOWN_ITEMS = 32
+"""Of a clear message that a node takes; the longest that there is has 15."""
 
 SORT_CLEAR = 1
 SORT_DATA = 2
@@ -196,6 +198,7 @@ def _hello_of(message: bytes, fields: "dict[Any, Any]") -> "dict[str, Any]":
         elif e.offset is not None:
             e.offset += cbor.read_head(message, places.place(message, 0, (1,)))[2]
         raise
+    _check_keys("hello", fields)
     if not is_bytes(fields.get(2), 16):
         raise HelloError("hello: key 2 (tag) is not 16 bytes", path=(2,))
     named["body"] = body
@@ -204,11 +207,22 @@ def _hello_of(message: bytes, fields: "dict[Any, Any]") -> "dict[str, Any]":
 
 
 def parse_down(message: bytes) -> "tuple[int, dict[str, Any]]":
-    """`parse_clear` for a node, which takes no hello."""
-    kind, fields = _clear(message)
+    """`parse_clear` for a node, which takes no hello. The type, which comes first, is looked at before the
+    rest is decoded, and that in bounds: anybody may say such messages."""
+    try:
+        major, _, at = cbor.read_head(message, 0)
+        if major != 5 or message[at : at + 1] != b"\0":
+            raise HelloError("not a map that begins with key 0, the type", 0)
+        major, kind, _ = cbor.read_head(message, at + 1)
+    except CborError as e:
+        raise HelloError(f"not CBOR: {e.detail}", e.offset) from None
+    if major != 0:
+        raise HelloError("key 0 is not the type of a clear message", path=(0,))
     if kind == MSG_HELLO:
         raise HelloError("a node takes no hello", 0)
-    return kind, _fields_of(kind, fields)
+    if kind not in MSG_NAMES:
+        raise _unknown_message(kind)
+    return kind, _fields_of(kind, _map(message, MAX_DOWN_ITEMS))
 
 
 def _clear(message: bytes) -> "tuple[int, dict[Any, Any]]":
@@ -217,8 +231,12 @@ def _clear(message: bytes) -> "tuple[int, dict[Any, Any]]":
     if not is_uint(kind):
         raise HelloError("key 0 is not the type of a clear message", path=(0,))
     if kind not in MSG_NAMES:
-        raise HelloError("clear message of type %d" % kind, None, "unknown_message", path=(0,))
+        raise _unknown_message(kind)
     return kind, fields
+
+
+def _unknown_message(kind: int) -> HelloError:
+    return HelloError("clear message of type %d" % kind, None, "unknown_message", path=(0,))
 
 
 def _fields_of(kind: int, fields: "dict[Any, Any]") -> "dict[str, Any]":
@@ -316,9 +334,9 @@ def _check_boot(boot: "Any") -> bytes:
     return boot_id
 
 
-def _map(encoded: bytes) -> "dict[Any, Any]":
+def _map(encoded: bytes, most: "int | None" = None) -> "dict[Any, Any]":
     try:
-        fields = cbor.loads(encoded)
+        fields = cbor.loads(encoded, None, most)
     except CborError as e:
         raise HelloError(f"not CBOR: {e.detail}", e.offset) from None
     if not is_map(fields):
@@ -326,9 +344,16 @@ def _map(encoded: bytes) -> "dict[Any, Any]":
     return fields
 
 
+def _check_keys(what: str, fields: "dict[Any, Any]") -> None:
+    for key in fields:
+        if not is_uint(key):
+            raise HelloError(f"{what}: a key is not an unsigned integer", 0)
+
+
 def _named(
     what: str, fields: "dict[Any, Any]", wanted: "tuple[tuple[int, str, int], ...]"
 ) -> "dict[str, Any]":
+    _check_keys(what, fields)
     named: "dict[str, Any]" = {}
     for key, name, length in wanted:
         value = fields.get(key)

@@ -98,6 +98,30 @@ def test_each_field_of_the_others_is_checked():
                 assert refused(cbor.dumps(changed)), (good[0], key, wrong)
 
 
+def with_key(encoded, key):
+    fields = cbor.loads(encoded)
+    fields[key] = 0
+    return cbor.dumps(fields)
+
+
+def test_keys_are_unsigned_integers():
+    body = messages.hello_body(1, bytes(8), bytes(16), 1, [BOOT])
+    for message in (
+        messages.hello(body, bytes(16)),
+        messages.welcome(1, bytes(8), bytes(32), bytes(16)),
+        messages.pair_request(1, bytes(32), bytes(32), bytes(16)),
+        messages.pair_reply(1, bytes(32), bytes(32), bytes(16), bytes(64)),
+        messages.refusal(1, 6),
+        messages.solicit(1),
+    ):
+        assert not refused(with_key(message, 99))
+        for key in (-1, "a", b""):
+            error = refused(with_key(message, key))
+            assert error and error.cause == "malformed_message", (message[1], key)
+    for key in (-1, "a", b""):
+        assert refused(messages.hello(with_key(body, key), bytes(16))), key
+
+
 def test_truncation_at_every_offset():
     for message in (hello(), messages.pair_request(1, bytes(32), bytes(32), bytes(16)), messages.solicit(1)):
         for end in range(len(message)):

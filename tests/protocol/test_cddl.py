@@ -86,6 +86,8 @@ BEYOND_CDDL = {
     "boot with statements newest first",
     "boot with boots stated alone and together",
     "boot with a summary of no boots",
+    "boot with a statement of boot 0",
+    "boot with the previous boot among the earlier ones",
 }
 
 

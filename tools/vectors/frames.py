@@ -149,6 +149,11 @@ BAD_FRAMES: list[tuple[str, bytes]] = [
             ("65 earlier boots", [[n, n, 0, 0] for n in range(1, 66)]),
         )
     ),
+    ("boot with a statement of boot 0", cbor.dumps([1, 0, {**BOOT_BODY, 6: [bytes(12), 1, True, 0]}])),
+    (
+        "boot with the previous boot among the earlier ones",
+        cbor.dumps([1, 0, {**BOOT_BODY, frames.BOOT_EARLIER: [BOOT_BODY[frames.BOOT_PREVIOUS]]}]),
+    ),
     ("wave without data", cbor.dumps([2, 0, {k: v for k, v in WAVE_BODY.items() if k != 6}])),
     ("wave of no samples", cbor.dumps([2, 0, {**WAVE_BODY, 2: 0}])),
     ("wave with a text as data", cbor.dumps([2, 0, {**WAVE_BODY, 6: "data"}])),

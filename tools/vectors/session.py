@@ -77,6 +77,9 @@ def message_vectors() -> Any:
         ("an unknown type", "unknown_message", 6, cbor.dumps({0: 77, 1: 1})),
         ("no type", "malformed_message", 6, cbor.dumps({1: 1})),
         ("no version", "malformed_message", 6, cbor.dumps({0: 6})),
+        ("a text key", "malformed_message", 6, cbor.dumps({0: 6, 1: 1, "a": 0})),
+        ("a negative key", "malformed_message", 6, cbor.dumps({0: 6, 1: 1, -1: 0})),
+        ("a negative key in a hello's body", "malformed_message", 6, _hello_of({-1: 0})),
         ("a short nonce", "malformed_message", 6, messages.welcome(1, AGENT.id, enc, bytes(15))),
         (
             "a text for a key",
