@@ -16,7 +16,8 @@ NOTHING_MS = 100
 
 
 class Link:
-    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce) and ordered(kind, body).
+    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce), ordered(kind, body) and
+    agent_left_out(agent_id, detail).
     `alive_ms`: when the sending task last ran.
     """
 
@@ -58,6 +59,8 @@ class Link:
                 self._owner.pair_asked(event.ed_pub, event.x_pub, event.nonce)
             elif isinstance(event, ev.DownlinkIn):
                 self._owner.ordered(event.kind, event.body)
+            elif isinstance(event, ev.AgentLeftOut):
+                self._owner.agent_left_out(event.agent_id, event.detail)
 
     # Sending
 

@@ -28,22 +28,31 @@ class Requests:
         node = self._node
         start = node.start
         known = (ed_pub, x_pub) in start.agents
-        if not known:
-            node.drain()
-            if (start.agents and not node.board.consent()) or not self._keep(ed_pub, x_pub):
-                node.session.refuse_pairing()
-                return
-            start.agents.append((ed_pub, x_pub))
-            node.report(frames.EVENT_PAIRED, frames.PRIORITY_INFO, None, party_id(ed_pub, x_pub).hex())
-        node.session.accept_pairing(ed_pub, x_pub, nonce)
+        if not known and start.agents and not node.board.consent():
+            node.session.refuse_pairing()
+        else:
+            node.session.accept_pairing(ed_pub, x_pub, nonce, None if known else self._keep)
 
     def _keep(self, ed_pub, x_pub):
         """Whether the agent is on flash now: there may be as many as a hello has headers for."""
+        node = self._node
+        node.drain()
         try:
-            return self._node.start.store.add_agent(ed_pub, x_pub)
+            if not node.start.store.add_agent(ed_pub, x_pub):
+                return False
         except FlashError as error:
-            self._node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
+            node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
             return False
+        node.start.agents.append((ed_pub, x_pub))
+        node.report(frames.EVENT_PAIRED, frames.PRIORITY_INFO, None, party_id(ed_pub, x_pub).hex())
+        return True
+
+    def agent_left_out(self, agent_id, detail):
+        """A stored agent has keys that no header can be made with: as if it were not paired."""
+        start = self._node.start
+        start.agents = [pair for pair in start.agents if party_id(pair[0], pair[1]) != agent_id]
+        text = "agent %s: %s" % (agent_id.hex(), detail)
+        self._node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, text)
 
     def ordered(self, kind, body):
         """A command, config, update or unpair of the agent that is connected; what is none of them has been

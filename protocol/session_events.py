@@ -128,6 +128,15 @@ class PairAsked:
         self.nonce = nonce
 
 
+class AgentLeftOut:
+    """Node: no header can be made for a stored agent; this boot is as if it were not paired. `detail`: why,
+    for people."""
+
+    def __init__(self, agent_id: bytes, detail: str):
+        self.agent_id = agent_id
+        self.detail = detail
+
+
 class DownlinkIn:
     """Node: an authentic downlink frame of a kind that the session itself does not handle."""
 

@@ -6,26 +6,23 @@ that steps() hands out in slices, and passes `now_ms` from one monotonic clock. 
 cause in `rejected` and changes nothing else; what is of a later protocol, in `unknown`.
 """
 
-from protocol import cobs, crypto, frames, messages
+from protocol import cobs, frames, messages, node_hello
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.elsewhere import Elsewhere
 from protocol.errors import HelloError, ProtocolError
-from protocol.identity import node_id as party_id
-from protocol.identity import pair_message
-from protocol.seal import Downlink, wrap_header_steps
+from protocol.node_party import NodeParty
+from protocol.seal import Downlink
 from protocol.window import Window, flow_limits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from protocol.identity import Identity
+    from protocol.node_party import Steps
     from protocol.outbox import Outbox
     from protocol.seal import BootKeys
-
-    Steps = Generator[None, None, None]
 
 
 HELLO_REPEATS_MS = (2000, 4000, 8000, 8000)
@@ -35,16 +32,9 @@ SOLICIT_EVERY_MS = 2000
 KNOWN_KEYS = {frames.KIND_TIME_DOWN: (1,), frames.KIND_FLOW: (1, 2, 3)}
 MAX_DOWNLINK = 512
 MAX_EARLY = 8
-# A hello body is in memory three times on its way out; with more boots than fit, others are in a later hello.
-MAX_HELLO = 1500
-# What is in it takes at most: itself, a boot with one range, a header, a further range.
-HELLO_BYTES = 125
-BOOT_BYTES = 42
-HEADER_BYTES = 78
-RANGE_BYTES = 11
 
 
-class NodeSession:
+class NodeSession(NodeParty):
     """One node, one boot, one link.
 
     `random(n)` gives n unpredictable bytes; `box` is the boot's Outbox. `earlier`: boots of which frames are
@@ -61,23 +51,13 @@ class NodeSession:
         random: "Callable[[int], bytes]",
         earlier: "Sequence[Any]" = (),
     ):
-        self.identity = identity
-        self.boot = boot
+        NodeParty.__init__(self, identity, boot, random)
         self.box = box
-        self.random = random
-        self.state = st.IDLE
         self.agent_id: "bytes | None" = None
-        self.rejected: "dict[str, int]" = {}
         self.unknown: "dict[str, int]" = {}
         self.conn = 0
         self.earlier = list(earlier)
         self.window = Window()
-        self.elsewhere = Elsewhere()
-        self._agents: "dict[bytes, bytes]" = {}
-        self.headers: "list[list[bytes]]" = []
-        self._jobs: "list[Steps]" = []
-        self._events: "list[Any]" = []
-        self._control: "list[bytes]" = []
         self._cobs = cobs.Decoder(MAX_DOWNLINK)
         self._down: "Downlink | None" = None
         self._nonce = b""
@@ -92,47 +72,6 @@ class NodeSession:
         self._listed: "list[Any]" = []
         self._left_out = False
 
-    # Pairing
-
-    def add_agent(self, ed_pub: bytes, x_pub: bytes) -> None:
-        """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done."""
-        agent_id = party_id(ed_pub, x_pub)
-        self._agents[agent_id] = x_pub
-        self.elsewhere.paired(agent_id)
-        self._jobs.append(self._header_steps(agent_id, x_pub))
-
-    def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
-        enc, wrapped = yield from wrap_header_steps(
-            self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
-        )
-        if agent_id in self._agents:
-            self.headers.append([agent_id, enc, wrapped])
-            self._close()
-
-    def forget_agent(self, agent_id: bytes) -> None:
-        """An agent is paired no longer: no header for it in any further hello. The connection that there is
-        goes on until the owner ends the boot."""
-        self._agents.pop(agent_id, None)
-        self.elsewhere.forgotten(agent_id)
-        self.headers = [header for header in self.headers if header[0] != agent_id]
-
-    def accept_pairing(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> None:
-        """Answer a PairAsked with our keys and a signature over both parties' (slow work); the owner has
-        stored the agent's keys."""
-        self._jobs.append(self._pair_steps(ed_pub, x_pub, nonce))
-        if party_id(ed_pub, x_pub) not in self._agents:
-            self.add_agent(ed_pub, x_pub)
-
-    def _pair_steps(self, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> "Steps":
-        mine = self.identity
-        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
-        signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
-        self._control.append(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
-
-    def refuse_pairing(self) -> None:
-        """Answer a PairAsked with a refusal: this node is paired already."""
-        self._control.append(messages.refusal(messages.VERSION, messages.REFUSE_PAIRED))
-
     def acked_elsewhere(self) -> "list[list[int]]":
         """[[first, count], …] of this boot that other agents have, for the one that is streaming to be told.
 
@@ -143,20 +82,12 @@ class NodeSession:
             return []
         return self.elsewhere.tell(self.agent_id)
 
-    # Slow work, events, time
-
-    def steps(self) -> "Steps | None":
-        """The next generator of slow work, to be driven to its end in slices, or None."""
-        return self._jobs.pop(0) if self._jobs else None
-
-    def take_events(self) -> "list[Any]":
-        """What happened since the last call (session_events)."""
-        out = self._events
-        self._events = []
-        return out
+    # Time
 
     def tick(self, now_ms: int) -> None:
-        """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent."""
+        """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent;
+        headers whose work was lost."""
+        self._recover(now_ms)
         if self.state == st.IDLE:
             if len(self.headers) == len(self._agents):
                 self._begin(now_ms)
@@ -176,9 +107,6 @@ class NodeSession:
         elif self._left_out and not all(boot.box.waiting() for boot in self._listed):
             self._begin(now_ms)
 
-    def _close(self) -> None:
-        self.state = st.step(st.NODE, self.state, st.CLOSE)
-
     def _begin(self, now_ms: int) -> None:
         self.state = st.step(st.NODE, self.state, st.BEGIN)
         self.conn += 1
@@ -187,41 +115,22 @@ class NodeSession:
         self._early = []
         self._repeat = 0
         self.window.stop()
+        if self._hello in self._control:
+            self._control.remove(self._hello)
         self._hello = self._new_hello()
         self._say_hello(now_ms)
 
     def _new_hello(self) -> bytes:
-        limit = messages.MAX_RANGES
         self.earlier = [boot for boot in self.earlier if boot.box.waiting()]
-        readable = [boot for boot in self.earlier if self._headers_of(boot)]
-        # The oldest go first; those that do not fit are in a later hello.
-        free = MAX_HELLO - HELLO_BYTES - BOOT_BYTES - HEADER_BYTES * len(self.headers)
-        listed: "list[Any]" = []
-        for boot in reversed(readable):
-            free -= BOOT_BYTES + HEADER_BYTES * len(self._headers_of(boot))
-            if free < 0 or len(listed) == messages.MAX_BOOTS - 1:
-                break
-            limit = 1 + free // (RANGE_BYTES * (len(listed) + 2))
-            listed.insert(0, boot)
-        limit = min(limit, messages.MAX_RANGES)
-        boots = [[self.boot.boot_id, self.headers, self.box.next_seq, self.box.ranges(limit)]]
-        for boot in listed:
-            boots.append([boot.boot_id, self._headers_of(boot), boot.box.next_seq, boot.box.ranges(limit)])
-        body = messages.hello_body(
-            messages.VERSIONS[0],
-            self.identity.id,
+        body, self._listed, self._left_out = node_hello.make(
+            self.identity,
             self._nonce,
             self.conn,
-            boots,
-            None if self._agents else (self.identity.ed_pub, self.identity.x_pub),
-            messages.VERSIONS if len(messages.VERSIONS) > 1 else None,
+            [self.boot.boot_id, self.headers, self.box],
+            self.earlier,
+            self._agents,
         )
-        self._listed = listed
-        self._left_out = len(listed) < len(readable)
         return messages.hello(body, self.boot.hello_tag(body))
-
-    def _headers_of(self, boot: "Any") -> "list[list[bytes]]":
-        return [header for header in boot.headers if header[0] in self._agents]
 
     def _stream(self) -> None:
         """Frames of every boot of the hello that this agent has a key of."""
@@ -235,7 +144,8 @@ class NodeSession:
     def _say_hello(self, now_ms: int) -> None:
         self._hello_at = now_ms
         self._lead_in = True
-        self._control.append(self._hello)
+        if self._hello not in self._control:
+            self._control.append(self._hello)
 
     # Bytes out
 
@@ -270,10 +180,6 @@ class NodeSession:
         except ProtocolError as e:
             self._reject(e.cause, str(e))
 
-    def _reject(self, cause: str, detail: str) -> None:
-        self.rejected[cause] = self.rejected.get(cause, 0) + 1
-        self._events.append(ev.Rejected(cause, detail))
-
     def _carried(self, cause: str) -> None:
         self.unknown[cause] = self.unknown.get(cause, 0) + 1
 
@@ -299,7 +205,7 @@ class NodeSession:
             if e.cause == "unknown_message":
                 return self._carried(e.cause)
             if e.code == messages.REFUSE_VERSION:
-                self._control.append(messages.refusal(messages.VERSION, e.code, messages.VERSIONS))
+                self._refuse(e.code, messages.VERSIONS)
             raise
         if kind == messages.MSG_WELCOME:
             self._welcome(fields, now_ms)
@@ -308,7 +214,7 @@ class NodeSession:
                 self._solicited_ms = now_ms
                 self._begin(now_ms)
         elif kind == messages.MSG_PAIR_REQUEST:
-            self._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
+            self._pair_request(fields, now_ms)
         elif kind == messages.MSG_REFUSAL:
             self._events.append(ev.Refused(fields["code"], fields["versions"]))
         else:

@@ -3,7 +3,7 @@
 from protocol import crypto, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.session_node import MAX_HELLO
+from protocol.node_hello import MAX_HELLO
 from tests.both.session_world import AGENT, STRANGER, Earlier, World
 
 

@@ -1,0 +1,179 @@
+"""Whom a node is paired with: the headers of its boot for each agent, and the answers to pair requests.
+
+docs/wire-protocol.md §4 and §5. The part of NodeSession that goes on whether or not anybody is connected;
+with it what every part of a session adds to: slow work, events, control messages, counts.
+"""
+
+from protocol import crypto, messages
+from protocol import session_events as ev
+from protocol import session_states as st
+from protocol.elsewhere import Elsewhere
+from protocol.errors import ProtocolError
+from protocol.identity import node_id as party_id
+from protocol.identity import pair_message
+from protocol.seal import wrap_header_steps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from typing import Any
+
+    from protocol.identity import Identity
+    from protocol.seal import BootKeys
+
+    Steps = Generator[None, None, None]
+
+# What waits for the wire beside a hello; whoever asks more than the wire takes gets no more.
+MAX_CONTROL = 8
+# A known agent's request is signed again, at most so often; a new agent's waits for the one that is at work.
+PAIR_EVERY_MS = 1000
+# Slow work that has not ended by then was lost: its task died.
+WORK_LOST_MS = 30000
+
+
+class NodeParty:
+    """One node and one boot, towards all its agents. Attributes: as NodeSession's."""
+
+    def __init__(self, identity: "Identity", boot: "BootKeys", random: "Callable[[int], bytes]"):
+        self.identity = identity
+        self.boot = boot
+        self.random = random
+        self.state = st.IDLE
+        self.rejected: "dict[str, int]" = {}
+        self.elsewhere = Elsewhere()
+        self.headers: "list[list[bytes]]" = []
+        self._agents: "dict[bytes, bytes]" = {}
+        self._jobs: "list[Steps]" = []
+        self._events: "list[Any]" = []
+        self._control: "list[bytes]" = []
+        self._work_ms = 0
+        self._pairing = False
+        self._asked_ms = 0
+        self._paired_ms = -PAIR_EVERY_MS
+
+    def steps(self) -> "Steps | None":
+        """The next generator of slow work, to be driven to its end in slices, or None."""
+        return self._jobs.pop(0) if self._jobs else None
+
+    def take_events(self) -> "list[Any]":
+        """What happened since the last call (session_events)."""
+        out = self._events
+        self._events = []
+        return out
+
+    def add_agent(self, ed_pub: bytes, x_pub: bytes) -> None:
+        """Wrap this boot's key for a paired agent (slow work for steps()); hello waits until it is done.
+
+        An agent whose keys admit no header is left out of this boot (AgentLeftOut)."""
+        agent_id = party_id(ed_pub, x_pub)
+        self._agents[agent_id] = x_pub
+        self.elsewhere.paired(agent_id)
+        self._jobs.append(self._header_steps(agent_id, x_pub))
+
+    def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
+        if agent_id not in self._without_header():
+            return
+        try:
+            header = yield from self._wrap_steps(agent_id, x_pub)
+        except ProtocolError as e:
+            self.forget_agent(agent_id)
+            self._events.append(ev.AgentLeftOut(agent_id, str(e)))
+            return
+        if agent_id in self._agents:
+            self.headers.append(header)
+            self._close()
+
+    def _wrap_steps(self, agent_id: bytes, x_pub: bytes) -> "Generator[None, None, list[bytes]]":
+        enc, wrapped = yield from wrap_header_steps(
+            self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
+        )
+        return [agent_id, enc, wrapped]
+
+    def _without_header(self) -> "list[bytes]":
+        made = [header[0] for header in self.headers]
+        return [agent_id for agent_id in self._agents if agent_id not in made]
+
+    def _recover(self, now_ms: int) -> None:
+        """Have headers made anew whose slow work was lost: nobody else would ever notice."""
+        if len(self.headers) == len(self._agents) or self._jobs:
+            self._work_ms = now_ms
+        elif now_ms - self._work_ms >= WORK_LOST_MS:
+            for agent_id in self._without_header():
+                self._jobs.append(self._header_steps(agent_id, self._agents[agent_id]))
+
+    def forget_agent(self, agent_id: bytes) -> None:
+        """An agent is paired no longer: no header for it in any further hello. The connection that there is
+        goes on until the owner ends the boot."""
+        self._agents.pop(agent_id, None)
+        self.elsewhere.forgotten(agent_id)
+        self.headers = [header for header in self.headers if header[0] != agent_id]
+
+    def accept_pairing(
+        self, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Callable[[bytes, bytes], bool] | None" = None
+    ) -> None:
+        """Answer a PairAsked with our keys and a signature over both parties' (slow work).
+
+        A new agent's header comes first: keys that admit none are refused as malformed. Then
+        `keep(ed_pub, x_pub)` stores the agent's keys; where it gives False, the agent is refused."""
+        agent_id = party_id(ed_pub, x_pub)
+        if self._pair_waits(agent_id, self._asked_ms):
+            return self._reject("pairing_busy", "session: pair request before the last is answered")
+        self._pairing = True
+        self._paired_ms = self._asked_ms
+        self._jobs.append(self._pair_steps(agent_id, ed_pub, x_pub, nonce, keep))
+        return None
+
+    def _pair_waits(self, agent_id: bytes, now_ms: int) -> bool:
+        """Whether a request is dropped: one at a time, and one signature a second for an agent that is
+        known."""
+        since_ms = now_ms - self._paired_ms
+        if self._pairing:
+            return since_ms < WORK_LOST_MS
+        return since_ms < PAIR_EVERY_MS and agent_id in self._agents
+
+    def _pair_steps(self, agent_id: bytes, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Any") -> "Steps":
+        mine = self.identity
+        new = agent_id not in self._agents
+        try:
+            if new:
+                header = yield from self._wrap_steps(agent_id, x_pub)
+                if keep is not None and not keep(ed_pub, x_pub):
+                    return self.refuse_pairing()
+                self._agents[agent_id] = x_pub
+                self.elsewhere.paired(agent_id)
+                self.headers.append(header)
+            message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
+            signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
+            self._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
+            if new:
+                self._close()
+        except ProtocolError as e:
+            self._reject(e.cause, str(e))
+            self._refuse(messages.REFUSE_MALFORMED)
+        finally:
+            self._pairing = False
+
+    def refuse_pairing(self) -> None:
+        """Answer a PairAsked with a refusal: this node is paired already."""
+        self._refuse(messages.REFUSE_PAIRED)
+
+    def _refuse(self, code: int, versions: "Any" = None) -> None:
+        self._say_once(messages.refusal(messages.VERSION, code, versions))
+
+    def _say_once(self, message: bytes) -> None:
+        if message not in self._control and len(self._control) < MAX_CONTROL:
+            self._control.append(message)
+
+    def _pair_request(self, fields: "dict[str, Any]", now_ms: int) -> None:
+        if self._pair_waits(party_id(fields["ed_pub"], fields["x_pub"]), now_ms):
+            return self._reject("pairing_busy", "session: pair request before the last is answered")
+        self._asked_ms = now_ms
+        self._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
+        return None
+
+    def _close(self) -> None:
+        self.state = st.step(st.NODE, self.state, st.CLOSE)
+
+    def _reject(self, cause: str, detail: str) -> None:
+        self.rejected[cause] = self.rejected.get(cause, 0) + 1
+        self._events.append(ev.Rejected(cause, detail))
