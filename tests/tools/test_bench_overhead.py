@@ -126,6 +126,20 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["measured"][0]["seconds"] == 4 and found["seal_bytes"]["most"] <= MAX_SEAL
     said = capsys.readouterr().out
     assert "SenML-CBOR" in said and "packed binary" in said
-    with pytest.raises(SystemExit):
-        bench.main(["overhead", "--seconds", "3"])
-    assert "even" in capsys.readouterr().err
+    for seconds, words in (
+        ("3", "even"),
+        ("0", "from 2 to"),
+        ("-2", "from 2 to"),
+        ("100000000", "from 2 to"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            bench.main(["overhead", "--seconds", seconds])
+        assert ended.value.code == 2 and words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_report_that_cannot_be_written_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bench.main(["overhead", "--seconds", "2", "--json", "/dev/full"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2 and "No space left" in said.err and "SenML" in said.out

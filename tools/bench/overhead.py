@@ -21,6 +21,7 @@ from tools.bench import minute, records, renderings, report
 from tools.bench.minute import Content, Reading, Wave
 
 SECONDS = 60
+MAX_SECONDS = 3600
 ECHO_EVERY_S = 10
 WAVE_BITS = 18
 BOOT_ID = bytes(3) + b"\x01" + bytes(range(8))
@@ -143,8 +144,10 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="of each (%(default)s)")
     report.add_option(parser)
     options = parser.parse_args(argv)
-    if options.seconds < 2 or options.seconds % 2:
-        parser.error("--seconds is even: a frame of the oximeter's has two")
+    if not 2 <= options.seconds <= MAX_SECONDS:
+        parser.error(f"--seconds {options.seconds}: from 2 to {MAX_SECONDS}, all of which is held at once")
+    if options.seconds % 2:
+        parser.error(f"--seconds {options.seconds}: an even number, for a frame of the oximeter's has two")
     chosen: list[Path | None] = [None]
     if options.db or options.records:
         chosen = [*records.chosen(parser, options)]

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,17 @@ def _file(text: str) -> Path:
 
 
 def write(path: "Path | None", report: "dict[str, Any]") -> None:
-    """The report with the machine in it, as JSON at `path`; nothing when that is None. Raises OSError."""
-    if path is not None:
+    """The report with the machine in it, as JSON at `path`; nothing when that is None.
+
+    Where it cannot be written, that is said and the program ends with status 2 (SystemExit).
+    """
+    if path is None:
+        return
+    try:
         path.write_text(json.dumps({**report, "machine": machine()}, indent=1) + "\n")
+    except OSError as e:
+        print(f"error: {path} could not be written: {e.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _processor() -> str:
