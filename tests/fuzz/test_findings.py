@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tools.fuzz import __main__ as command
-from tools.fuzz import guided, run, targets, wire
+from tools.fuzz import guided, run, table, targets, wire
 from tools.fuzz.mutate import Generator
 
 
@@ -105,6 +105,39 @@ def test_the_command_ends_with_0_and_a_table(tmp_path: Path) -> None:
         assert "inputs/s" in ended.output and "cbor/malformed_cbor" in ended.output
         assert "300 inputs in" in ended.output
     assert len(list((corpus / "cbor").iterdir())) > 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "said"),
+    [
+        (["--json", "/nowhere/at/all/x.json"], "", "cannot be written"),
+        (["--json", "/dev"], "", "is a folder"),
+        (["--corpus", "/dev/null"], "", "no folder"),
+        (["--corpus", "/dev/null/x"], "", "no folder"),
+        (["--again"], "zz", "hex"),
+        (["--again"], "abc", "hex"),
+    ],
+)
+def test_wrong_use_is_told_before_the_run(
+    arguments: "list[str]", given: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "fuzz", lambda *_: pytest.fail("it ran"))
+    ended = CliRunner().invoke(command.main, ["cbor", *arguments], input=given)
+    assert ended.exit_code == 2 and isinstance(ended.exception, SystemExit) and said in ended.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_figures_that_cannot_be_written_are_told_after_the_table() -> None:
+    ended = CliRunner().invoke(command.main, ["cbor", "--inputs", "20", "--json", "/dev/full"])
+    assert ended.exit_code == 2 and isinstance(ended.exception, SystemExit)
+    assert "could not be written: No space left" in ended.output and "20 inputs in" in ended.output
+
+
+def test_what_was_not_measured_is_no_nought() -> None:
+    row = table.text([run.Report("cbor", 5, unmeasured=("accepted", "refused", *run.OF_ONE_PROCESS))])
+    assert row.splitlines()[1].split() == ["cbor", "5"] + ["–"] * 6
+    figures = run.Report("cbor", 5, unmeasured=run.OF_ONE_PROCESS).as_json()
+    assert figures["slowest_us"] is None and figures["accepted"] == 0 and figures["grown_bytes"] is None
 
 
 def test_seconds_end_a_run() -> None:

@@ -1,16 +1,40 @@
 """`python -m tools.fuzz`: hostile inputs, made from a seed, against the decoders and the sessions."""
 
 import json
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
+from tools import writable
 from tools.fuzz import compare, guided, parties, table
 from tools.fuzz.run import Report, fuzz
 from tools.fuzz.targets import TARGETS, load
 
 INPUTS = 100_000
+EXIT_FOUND, EXIT_USAGE = 1, 2
+
+
+def _report_file(_context: click.Context, _option: click.Parameter, path: "Path | None") -> "Path | None":
+    why = None if path is None else writable.why_not(path)
+    if why is not None:
+        raise click.BadParameter(why)
+    return path
+
+
+def _corpus_folder(_context: click.Context, _option: click.Parameter, path: "Path | None") -> "Path | None":
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and os.access(path, os.W_OK | os.X_OK):
+            return path
+        raise click.BadParameter(f"{path} is no folder that can be written to")
+    except OSError as e:
+        raise click.BadParameter(f"{path} is no folder that can be made: {e.strerror}") from None
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +45,7 @@ INPUTS = 100_000
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path),
+    callback=_corpus_folder,
     help="A folder of more inputs to begin from, and of new finds.",
 )
 @click.option("--atheris", "by_coverage", is_flag=True, help="Let coverage lead; needs the extra [fuzz].")
@@ -28,7 +53,13 @@ INPUTS = 100_000
 @click.option(
     "--again", is_flag=True, help="One input, in hex on standard input, for one target: a reproducer."
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="The figures, for programs.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path),
+    callback=_report_file,
+    help="The figures, for programs.",
+)
 def main(
     names: "tuple[str, ...]",
     inputs: int,
@@ -43,7 +74,7 @@ def main(
     """Feed changed inputs to each TARGET (all of them, when none is named) and say what came of it.
 
     A crash (anything but a named refusal), a hang or a growth of memory ends the run with status 1 and its
-    reproducer.
+    reproducer. Status 2: wrong use, or a result that could not be written.
     """
     parties.remember_curves()
     if again:
@@ -52,6 +83,7 @@ def main(
     chosen = [name for name in names or TARGETS if _there(name)]
     total = sum(TARGETS[name].share for name in chosen)
     reports: list[Report] = []
+    unwritten = False
     for name in chosen:
         part = TARGETS[name].share / total
         many = max(1, round(inputs * part))
@@ -67,16 +99,29 @@ def main(
             reports.append(fuzz(load(name), TARGETS[name].generator(found, seed), many, most, table.progress))
         table.progress(reports[-1])
         if corpus is not None:
-            _keep(corpus / name, reports[-1].learned)
+            unwritten |= _unwritten(partial(_keep, corpus / name, reports[-1].learned))
         if reports[-1].finding is not None:
             break
     click.echo(table.text(reports))
     if json_file is not None:
-        json_file.write_text(json.dumps([report.as_json() for report in reports], indent=1) + "\n")
+        figures = json.dumps([report.as_json() for report in reports], indent=1) + "\n"
+        unwritten |= _unwritten(partial(json_file.write_text, figures))
     for report in reports:
         if report.finding is not None:
             click.echo(table.account(report, seed))
-            sys.exit(1)
+            sys.exit(EXIT_FOUND)
+    if unwritten:
+        sys.exit(EXIT_USAGE)
+
+
+def _unwritten(write: Callable[[], object]) -> bool:
+    """Whether it could not be written, which is then told on standard error."""
+    try:
+        write()
+    except OSError as e:
+        click.echo(f"Error: {e.filename or 'the result'} could not be written: {e.strerror}", err=True)
+        return True
+    return False
 
 
 def _there(name: str) -> bool:
@@ -91,7 +136,12 @@ def _there(name: str) -> bool:
 def _again(names: "tuple[str, ...]") -> None:
     if len(names) != 1:
         raise click.UsageError("--again wants one target")
-    click.echo(load(names[0]).run(bytes.fromhex(sys.stdin.read())))
+    text = sys.stdin.read()
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        raise click.UsageError(f"--again wants hex on standard input, not {text.strip()[:40]!r}") from None
+    click.echo(load(names[0]).run(data))
 
 
 def _seeds(corpus: "Path | None", name: str) -> "list[bytes]":

@@ -10,7 +10,7 @@ from pathlib import Path
 from boards.virtual.rig import RigError, find_micropython
 from protocol.crypto import sha256
 from tools.fuzz.mutate import Generator
-from tools.fuzz.run import Finding, Report
+from tools.fuzz.run import OF_ONE_PROCESS, Finding, Report
 from tools.fuzz.targets import Target, load
 
 ON_VM = "tools/fuzz/on_vm.py"
@@ -55,7 +55,7 @@ def vms() -> "list[Vm]":
 
 def compare(name: str, generator: Generator, inputs: int, on: "Sequence[Vm] | None" = None) -> Report:
     """`inputs` inputs on CPython and on each VM. A finding is the first outcome that is not the same."""
-    report = Report(name)
+    report = Report(name, unmeasured=OF_ONE_PROCESS)
     try:
         machines = vms() if on is None else on
     except RigError as e:

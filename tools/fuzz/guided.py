@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from tools.fuzz.run import Finding, Report
+from tools.fuzz.run import OF_ONE_PROCESS, Finding, Report
 
 _STAT = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
 _COVERED = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
@@ -23,7 +23,7 @@ def fuzz(name: str, inputs: int, seconds: "float | None", seed: int, corpus: "Pa
     """`inputs` inputs under Atheris; ClickException when it is not installed."""
     if importlib.util.find_spec("atheris") is None:
         raise click.ClickException('Atheris is not installed: pip install "vitalwire[fuzz]" (x86-64 Linux)')
-    report = Report(name)
+    report = Report(name, unmeasured=("accepted", "refused", *OF_ONE_PROCESS))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "new"

@@ -39,9 +39,16 @@ class Finding:
     account: str
 
 
+OF_ONE_PROCESS = ("slowest_us", "slowest_bytes", "blocks", "resident")
+"""What is measured only where every input runs in this process."""
+
+
 @dataclass
 class Report:
-    """Of one target. `refused`: by layer and cause; growth: of the second half of the run."""
+    """Of one target. `refused`: by layer and cause; growth: of the second half of the run.
+
+    `unmeasured`: the fields that this kind of run says nothing of.
+    """
 
     target: str
     inputs: int = 0
@@ -55,20 +62,25 @@ class Report:
     finding: Finding | None = None
     learned: "list[bytes]" = field(default_factory=list[bytes])
     note: str = ""
+    unmeasured: tuple[str, ...] = ()
+
+    def figure(self, name: str) -> Any:
+        """The field of that name; None when it was not measured."""
+        return None if name in self.unmeasured else getattr(self, name)
 
     def as_json(self) -> "dict[str, Any]":
-        """For programs."""
+        """For programs. null: not measured."""
         finding = self.finding
         return {
             "target": self.target,
             "inputs": self.inputs,
             "inputs_per_s": round(self.inputs / self.seconds) if self.seconds else None,
-            "accepted": self.accepted,
-            "refused": dict(self.refused),
-            "slowest_us": self.slowest_us,
-            "slowest_bytes": self.slowest_bytes,
-            "grown_blocks": self.blocks,
-            "grown_bytes": self.resident,
+            "accepted": self.figure("accepted"),
+            "refused": None if "refused" in self.unmeasured else dict(self.refused),
+            "slowest_us": self.figure("slowest_us"),
+            "slowest_bytes": self.figure("slowest_bytes"),
+            "grown_blocks": self.figure("blocks"),
+            "grown_bytes": self.figure("resident"),
             "note": self.note,
             "finding": None
             if finding is None

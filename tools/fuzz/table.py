@@ -5,20 +5,27 @@ from collections.abc import Sequence
 
 from tools.fuzz.run import Report
 
+UNMEASURED = "–"
+
+
+def _cell(report: Report, name: str) -> str:
+    value = report.figure(name)
+    return UNMEASURED if value is None else str(value)
+
 
 def progress(report: Report) -> None:
     """A line on standard error."""
     speed = report.inputs / report.seconds if report.seconds else 0
     print(
-        f"{report.target}: {report.inputs} inputs, {speed:.0f}/s, {report.accepted} accepted, "
-        f"slowest {report.slowest_us} µs",
+        f"{report.target}: {report.inputs} inputs, {speed:.0f}/s, {_cell(report, 'accepted')} accepted, "
+        f"slowest {_cell(report, 'slowest_us')} µs",
         file=sys.stderr,
         flush=True,
     )
 
 
 def text(reports: Sequence[Report]) -> str:
-    """The table, its sums, and the refusals by cause."""
+    """The table, its sums, and the refusals by cause; – where nothing was measured."""
     rows = [
         (
             "target",
@@ -38,12 +45,12 @@ def text(reports: Sequence[Report]) -> str:
                 report.target,
                 str(report.inputs),
                 f"{report.inputs / report.seconds:.0f}" if report.seconds else "",
-                str(report.accepted),
-                str(sum(report.refused.values())),
-                str(report.slowest_us),
-                str(report.slowest_bytes),
-                str(report.blocks),
-                str(report.resident >> 10),
+                _cell(report, "accepted"),
+                UNMEASURED if "refused" in report.unmeasured else str(sum(report.refused.values())),
+                _cell(report, "slowest_us"),
+                _cell(report, "slowest_bytes"),
+                _cell(report, "blocks"),
+                UNMEASURED if "resident" in report.unmeasured else str(report.resident >> 10),
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
