@@ -22,7 +22,8 @@ MAX_RR = 64
 MAX_CHANNELS = 16
 MAX_EARLIER = 64
 MAX_EVIDENCE = 8
-MAX_LIMITS = 16
+# So many fit into one signed message, whatever their numbers.
+MAX_LIMITS = 5
 MAX_PRESSURE = 4000
 
 _COUNTERS = (

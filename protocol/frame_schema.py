@@ -201,7 +201,6 @@ def _is_limit(item: "Any") -> bool:
         is_list(item)
         and len(item) == 3
         and _fits(item[0], "int", 0, U16)
-        and isinstance(item[1], int)
-        and not isinstance(item[1], bool)
+        and _fits(item[1], "int", 0, U16)
         and _fits(item[2], "int", 0, U16)
     )

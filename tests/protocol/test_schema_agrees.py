@@ -9,6 +9,7 @@ from protocol import cbor, frame_rules, frame_schema, frames, nomenclature
 from protocol.errors import CborError, FrameError
 from protocol.frame_names import KIND_NAMES
 from protocol.frame_rules import BODIES, I63, SETTINGS, U32
+from protocol.session_agent import MAX_DOWN_PLAINTEXT
 from tests.protocol.cddl_schema import FRAME_RULES, why_not
 
 BOOT_ID = (3).to_bytes(4, "big") + bytes(8)
@@ -28,7 +29,7 @@ def item(kind_of: str, i: int) -> Any:
         "rr": 65_535 if i else 1,
         "channels": [i, "MAX30003", U32, 1],
         "channel numbers": i,
-        "limits": [33, -I63 - 1 if i else I63, 65_535],
+        "limits": [33, 0 if i else 65_535, 65_535],
         "ranges": [3 * i, 2],
         "losses": [3 * i, 2, i % 2 + 1],
         "earlier": [2 * i + 1, 2 * i + 2, U32, 0]
@@ -98,6 +99,8 @@ def beyond(rule: "frame_rules.Rule") -> "list[Any]":
             [[65_536, 0, 0]],
             [[-1, 0, 0]],
             [[33, None, 0]],
+            [[33, 65_536, 0]],
+            [[33, -1, 0]],
             [[33, 0, 65_536]],
             [[33, 0, -1]],
         ],
@@ -185,6 +188,15 @@ def test_a_body_is_a_map_with_unsigned_keys(kind: int) -> None:
     base = next(iter(baselines(kind)))
     for body in (None, [], 5, b"", "x", {**base, -1: 0}, {**base, "a": 0}):
         assert not agreed(kind, body)
+
+
+def test_as_many_alarm_limits_as_are_taken_fit_with_a_signature() -> None:
+    last = (1 << 53) - 1
+    body = {1: bytes(8), 4: last, 5: bytes(8), 6: bytes(64), 8: last}
+    for count, sound in ((frame_rules.MAX_LIMITS, True), (frame_rules.MAX_LIMITS + 1, False)):
+        settings = {**body, 2: {frames.SET_LIMITS: [[65_535, 65_535, 65_535]] * count}}
+        assert agreed(frames.KIND_CONFIG, settings) == sound
+        assert (len(frames.pack(frames.KIND_CONFIG, last, settings)) <= MAX_DOWN_PLAINTEXT) == sound
 
 
 def test_every_kind_with_a_body_of_keys_is_in_the_table() -> None:

@@ -211,6 +211,8 @@ BAD: "list[tuple[str, int, Any]]" = [
     ("command, a long reason", frames.KIND_COMMAND, {**MARK, frames.ORDER_REASON: "x" * 33}),
     ("config, a number for the settings", frames.KIND_CONFIG, {**MAINS, frames.ORDER_WHAT: 50}),
     ("config, a limit without a delay", frames.KIND_CONFIG, {**MAINS, 2: {frames.SET_LIMITS: [[33, 1300]]}}),
+    ("config, six limits", frames.KIND_CONFIG, {**MAINS, 2: {frames.SET_LIMITS: [[33, 1300, 10]] * 6}}),
+    ("config, a limit of 65536", frames.KIND_CONFIG, {**MAINS, 2: {frames.SET_LIMITS: [[33, 1 << 16, 10]]}}),
     ("config, mains at 0 Hz", frames.KIND_CONFIG, {**MAINS, frames.ORDER_WHAT: {frames.SET_MAINS_HZ: 0}}),
     ("update, offer without a size", frames.KIND_UPDATE, without(UPDATES[0][1], frames.UPDATE_SIZE)),
     ("update, data without an offset", frames.KIND_UPDATE, without(UPDATES[1][1], frames.UPDATE_OFFSET)),
