@@ -7,6 +7,7 @@ only in part is finished before the next.
 """
 
 import asyncio
+import gc
 
 from protocol import session_events as ev
 
@@ -47,7 +48,13 @@ class Link:
     def take(self, data):
         """Bytes from the link, stamped with the time of now."""
         now_us = self._clock.now_us()
-        self._session.feed(data, now_us // 1000, now_us)
+        try:
+            self._session.feed(data, now_us // 1000, now_us)
+        except MemoryError:
+            # What anybody may say is no reason for the outbox to give way: dropped, like noise on the line.
+            gc.collect()
+            rejected = self._session.rejected
+            rejected["no_memory"] = rejected.get("no_memory", 0) + 1
         self._events()
         self.push(now_us // 1000)
 

@@ -117,14 +117,20 @@ def _sorted_keys(mapping: "dict[Any, Any]") -> "list[tuple[Any, bytes]]":
     return pairs
 
 
-def loads(buf: "bytes | bytearray | memoryview", tag: "int | None" = None) -> "Any":
+def loads(
+    buf: "bytes | bytearray | memoryview", tag: "int | None" = None, most: "int | None" = None
+) -> "Any":
     """The value of `buf`, which is one item and nothing more; arrays become lists. CborError has the offset.
 
-    With `tag`, the outermost item must carry exactly that tag, which is taken off (COSE_Sign1: 18).
+    With `tag`, the outermost item must carry exactly that tag, which is taken off (COSE_Sign1: 18). With
+    `most`, there are at most so many items in it, which is seen before any is made: each costs memory,
+    however short it is.
     """
     start = 0
     if tag is not None:
         start = _expect_tag(buf, tag)
+    if most is not None and len(buf) > most:
+        _count(buf, start, most)
     obj, end = _item(buf, start, len(buf), 0)
     if end != len(buf):
         raise CborError(f"{len(buf) - end} bytes after the item", end)
@@ -159,6 +165,24 @@ def read_head(buf: "bytes | bytearray | memoryview", pos: int) -> "tuple[int, in
     if n < 24 or (width > 1 and n >> (width << 2) == 0):
         raise CborError("not in the shortest form", pos)
     return first >> 5, n, at + width
+
+
+def _count(buf: "bytes | bytearray | memoryview", at: int, most: int) -> None:
+    """CborError where item number `most` + 1 begins; what else is wrong is left to the decoder."""
+    end = len(buf)
+    while at < end:
+        if most == 0:
+            raise CborError("more items than are taken here", at)
+        most -= 1
+        if buf[at] < 24:
+            at += 1
+            continue
+        try:
+            major, n, at = read_head(buf, at)
+        except CborError:
+            return
+        if major == 2 or major == 3:
+            at += n
 
 
 def _expect_tag(buf: "bytes | bytearray | memoryview", tag: int) -> int:

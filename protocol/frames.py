@@ -292,6 +292,8 @@ LANE_WAVE = 2
 T_END = 1 << 53
 """`t_us` is below this."""
 
+# In a frame for a node; an ack that fills a message has 135.
+MAX_DOWN_ITEMS = 160
 MAX_PLAINTEXT = 3800
 """Bytes of plaintext that still fit, sealed and framed, into 4096 encoded bytes."""
 
@@ -325,7 +327,7 @@ def unpack_down(plaintext: bytes) -> "tuple[int, int, Any]":
     """(kind, t_us, body) of a plaintext, as a node reads it: of command, config, update, flow and unpair no
     more is known than that the body is a map, and of what comes up nothing."""
     try:
-        frame = cbor.loads(plaintext)
+        frame = cbor.loads(plaintext, None, MAX_DOWN_ITEMS)
     except CborError as e:
         raise FrameError(f"not CBOR: {e.detail}", e.offset) from None
     if not is_list(frame) or len(frame) != 3:

@@ -209,20 +209,24 @@ def _hello_of(message: bytes, fields: "dict[Any, Any]") -> "dict[str, Any]":
 def parse_down(message: bytes) -> "tuple[int, dict[str, Any]]":
     """`parse_clear` for a node, which takes no hello. The type, which comes first, is looked at before the
     rest is decoded, and that in bounds: anybody may say such messages."""
+    kind = -1
     try:
         major, _, at = cbor.read_head(message, 0)
-        if major != 5 or message[at : at + 1] != b"\0":
-            raise HelloError("not a map that begins with key 0, the type", 0)
-        major, kind, _ = cbor.read_head(message, at + 1)
-    except CborError as e:
-        raise HelloError(f"not CBOR: {e.detail}", e.offset) from None
-    if major != 0:
-        raise HelloError("key 0 is not the type of a clear message", path=(0,))
+        if major == 5 and message[at : at + 1] == b"\0":
+            major, kind, _ = cbor.read_head(message, at + 1)
+            if major != 0:
+                kind = -1
+    except CborError:
+        # Where it is wrong the decoder tells.
+        pass
     if kind == MSG_HELLO:
         raise HelloError("a node takes no hello", 0)
-    if kind not in MSG_NAMES:
+    if kind >= 0 and kind not in MSG_NAMES:
         raise _unknown_message(kind)
-    return kind, _fields_of(kind, _map(message, MAX_DOWN_ITEMS))
+    fields = _map(message, MAX_DOWN_ITEMS)
+    if kind < 0:
+        raise HelloError("key 0 is not the type of a clear message", path=(0,))
+    return kind, _fields_of(kind, fields)
 
 
 def _clear(message: bytes) -> "tuple[int, dict[Any, Any]]":

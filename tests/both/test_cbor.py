@@ -4,9 +4,9 @@ from protocol import cbor
 from protocol.errors import CborError, LocalError
 
 
-def refusal(data, tag=None):
+def refusal(data, tag=None, most=None):
     try:
-        cbor.loads(data, tag)
+        cbor.loads(data, tag, most)
     except CborError as error:
         return error
     raise AssertionError("accepted " + data.hex())
@@ -140,3 +140,17 @@ def test_the_error_says_where_and_why():
     error = refusal(bytes.fromhex("820118ff18"))
     assert str(error) == "cbor: 1 bytes after the item at offset 4"
     assert error.layer == "cbor" and error.code == 6
+
+
+def test_more_items_than_are_taken_are_seen_before_any_is_made():
+    for count in (31, 32, 33, 250):
+        encoded = cbor.dumps({0: 6, 1: [[]] * (count - 5)})
+        if count <= 32:
+            assert cbor.loads(encoded, None, 32) == cbor.loads(encoded)
+        else:
+            assert refusal(encoded, None, 32).offset == len(encoded) - (count - 32)
+    # Strings are one item each, however long; what is malformed is told as ever.
+    strings = [b"x" * 300, "y" * 300]
+    assert cbor.loads(cbor.dumps(strings), None, 3) == strings
+    for bad in (b"\x9f" * 40, b"\x83\x01", b"\xff" * 40, b"\x98\x05" * 20):
+        assert str(refusal(bad)) == str(refusal(bad, None, 32))

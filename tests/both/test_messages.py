@@ -156,3 +156,20 @@ def test_data_messages():
         except HelloError:
             continue
         raise AssertionError(bad.hex())
+
+
+def test_a_node_looks_at_the_type_before_it_decodes_the_rest():
+    many = b"\x01\x98\xf0" + b"\x80" * 240
+    for kind, said in (
+        (77, "clear message of type 77"),
+        (messages.MSG_HELLO, "a node takes no hello"),
+        (messages.MSG_SOLICIT, "more items than are taken"),
+    ):
+        try:
+            messages.parse_down(b"\xa2\x00" + cbor.head(0, kind) + many)
+        except HelloError as error:
+            assert said in str(error), kind
+        else:
+            raise AssertionError(kind)
+    most = list(range(1, messages.MAX_VERSIONS + 1))
+    assert messages.parse_down(messages.refusal(1, 1, most))[1]["versions"] == most

@@ -118,7 +118,7 @@ def streaming():
 
 TO_NODE = (
     ("no COBS", "cobs", "malformed_cobs", 0, b"\x09ab\0"),
-    ("a message without an end", "cobs", "oversize", 512, b"\x11" * 600 + b"\0"),
+    ("a message without an end", "cobs", "oversize", 256, b"\x11" * 600 + b"\0"),
     ("none of three sorts", "message", "malformed_message", 0, cobs.encode(b"\x18\x20")),
     ("a clear message cut off", "message", "malformed_message", 0, cobs.encode(b"\xa1\x00")),
     ("a hello", "message", "malformed_message", 0, cobs.encode(b"\xa1\x00\x01")),
