@@ -136,7 +136,7 @@ class Runner:
             if errand.until_ms < now_ms:
                 self._close(errand.id)
                 self._errands.answer(errand, False, f"node {errand.node} did not answer in time")
-            elif errand.id not in self._open:
+            elif errand.id not in self._open and not self._follows(errand):
                 self._begin(errand, now_ms)
         for errand, order in list(self._open.values()):
             if order is not None and order.outcome is not None:
@@ -147,6 +147,16 @@ class Runner:
         _, order = self._open.pop(key, (None, None))
         if order is not None:
             self._orders.withdraw(order)
+
+    def _follows(self, errand: Errand) -> bool:
+        """Whether it is asked already: of several un-pairings of a node one is sent, and answers for all. By
+        force it waits for none.
+        """
+        return (
+            errand.what == UNPAIR
+            and not errand.force
+            and any(one.what == UNPAIR and one.node == errand.node for one, _ in self._open.values())
+        )
 
     def _begin(self, errand: Errand, now_ms: int) -> None:
         node = bytes.fromhex(errand.node)
@@ -196,7 +206,9 @@ class Runner:
                 if order
                 else "without its word: it still takes us for its agent"
             )
-            self._errands.answer(errand, True, f"node {errand.node} is not paired any more; {told}")
+            for one in self._errands.waiting(self._unix_ms()):
+                if (one.what, one.node) == (UNPAIR, errand.node):
+                    self._errands.answer(one, True, f"node {errand.node} is not paired any more; {told}")
 
         self._orders.state("node_unpaired", detail, stated)
 

@@ -166,3 +166,16 @@ def test_orders_are_in_the_chain(kit):
         load_public(kit.folder / "collector.pub"),
     )
     assert all(result.good for result in results), json.dumps([r.sentence for r in results])
+
+
+def test_of_two_unpairings_of_a_node_one_is_sent_and_answers_both(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        errands = Errands(kit.folder / "errands")
+        until_ms = time.time_ns() // 1_000_000 + 60_000
+        both = [errands.put(UNPAIR, node.identity.id, until_ms) for _ in range(2)]
+        with Running(kit.config(node.pipe.name)):
+            answers = [wait_until(lambda one=one: errands.answer_to(one), "an answer") for one in both]
+        assert all(answer["good"] for answer in answers)
+        assert len({body[frames.UNPAIR_ID] for _, body in node.orders}) == 1
+    assert statements(kit) == ["ordered", "order_ended", "node_unpaired"]
