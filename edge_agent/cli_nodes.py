@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 import click
@@ -19,6 +20,8 @@ from edge_agent.config import Config, LinkConfig
 
 WAIT_S = 60.0
 POLL_S = 0.2
+# A node may be named by so many digits of its id, if no other paired one's begins with them.
+MIN_DIGITS = 4
 # What the agent needs to answer after the errand's own time is over.
 LATE_S = 10.0
 
@@ -66,7 +69,7 @@ _wait_option = click.option(
 @_wait_option
 @told
 def unpair_command(config_path: Path | None, node: str, force: bool, port: str | None, wait_s: float) -> None:
-    """Have the node NODE (its id in hex) and this agent forget each other.
+    """Have the node NODE (its id in hex, or how it begins) and this agent forget each other.
 
     Without --force nothing is forgotten before the node has answered. With it, a node that comes back is not
     paired here, but goes on wrapping its keys for this agent until it is erased or un-paired: use it for a
@@ -84,7 +87,7 @@ def unpair_command(config_path: Path | None, node: str, force: bool, port: str |
 @_wait_option
 @told
 def identify_command(config_path: Path | None, node: str, port: str | None, wait_s: float) -> None:
-    """Have the node NODE (its id in hex) show which one it is: its light blinks, if it has one."""
+    """Have the node NODE (its id in hex, or how it begins) show itself: its light blinks, if it has one."""
     from edge_agent.errands import IDENTIFY
 
     _run(configuration.load(config_path), IDENTIFY, node, port, wait_s, False)
@@ -95,12 +98,7 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
     from edge_agent.errands import Errands
     from edge_agent.peers import Peers
 
-    try:
-        node_id = bytes.fromhex(node)
-    except ValueError:
-        fail(f"{node} is no node id: 16 hex digits, as `vitalwire status` shows them")
-    if Peers(config.peers).lookup(node_id) is None:
-        fail(f"node {node} is not paired with this agent (`vitalwire keys show` lists those that are)")
+    node_id = _paired(Peers(config.peers).ids(), node)
     if port is not None:
         config = replace(config, links=(LinkConfig(port),))
     errands = Errands(config.errands)
@@ -115,6 +113,21 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
         more = "; --force forgets it without its word" if what == "unpair" and not force else ""
         fail(answer["text"] + more)
     click.echo(answer["text"])
+
+
+def _paired(nodes: list[bytes], given: str) -> bytes:
+    """The paired node whose id begins so."""
+    if not MIN_DIGITS <= len(given) <= 16 or set(given) - set(hexdigits):
+        fail(
+            f"{given} is no node id: 16 hex digits, or the first of them ({MIN_DIGITS} at least), as"
+            " `vitalwire status` shows them"
+        )
+    found = [node for node in nodes if node.hex().startswith(given.lower())]
+    if not found:
+        fail(f"node {given} is not paired with this agent (`vitalwire keys show` lists those that are)")
+    if len(found) > 1:
+        fail(f"the ids of {len(found)} paired nodes begin with {given}: give more of its 16 digits")
+    return found[0]
 
 
 async def _answer(config: Config, errands: Any, errand: Any, wait_s: float) -> dict[str, Any] | None:

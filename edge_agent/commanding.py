@@ -1,5 +1,6 @@
 """What the agent's commands share: their configuration, their errors in one line, fingerprints."""
 
+import errno
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -40,11 +41,29 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             PeersError,
             PortError,
             StoreError,
-            OSError,
         ) as e:
             fail(e)
+        except OSError as e:
+            fail(refused(e))
 
     return wrapped
+
+
+HINTS = {
+    errno.ENOSPC: "make room on that disk, then try again",
+    errno.EDQUOT: "make room in that user's quota, then try again",
+    errno.EROFS: "that disk takes no writes: mount it read-write, or choose another [agent] state_dir",
+    errno.EACCES: "is it another user's? run this as the user of the agent",
+    errno.EPERM: "is it another user's? run this as the user of the agent",
+}
+
+
+def refused(e: OSError) -> str:
+    """What the system refused, in words: operation, path, cause, hint."""
+    operation = click.get_current_context().info_name
+    where = f" {e.filename}:" if e.filename else ""
+    hint = HINTS.get(e.errno) if e.errno is not None else None
+    return f"{operation}:{where} {e.strerror or e}" + (f" ({hint})" if hint else "")
 
 
 config_option = click.option(

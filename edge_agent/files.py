@@ -35,8 +35,10 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError:
+    except OSError as e:
         temporary.unlink(missing_ok=True)
+        # Writing and syncing leave it out.
+        e.filename = e.filename or str(path)
         raise
     if durable:
         fsync_folder(path.parent)

@@ -1,11 +1,14 @@
 """What commands ask of the agent that runs, and of one that runs for this alone; un-pairing on both sides."""
 
+import errno
 import json
 import os
 import time
 
+import click
 import pytest
 
+from edge_agent.cli_nodes import _paired
 from edge_agent.errands import FORGOTTEN_MS, UNPAIR, Errands
 from edge_agent.peers import Peers
 from edge_agent.store.schema import connect
@@ -168,6 +171,28 @@ def test_orders_are_in_the_chain(kit):
     assert all(result.good for result in results), json.dumps([r.sentence for r in results])
 
 
+def test_a_node_is_named_by_how_its_id_begins(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        config, name = written(kit, node.pipe.name), node.identity.id.hex()
+        with Running(kit.config(node.pipe.name)):
+            done = typed("identify", "--config", config, name[:6].upper())
+        assert (done.exit_code, f"node {name} answers: done" in done.output) == (0, True), done.output
+        for short in ("", name[:3], name + "0", name[:5] + "x"):
+            assert (
+                "16 hex digits, or the first of them" in typed("identify", "--config", config, short).output
+            )
+
+
+def test_a_beginning_that_two_nodes_share_is_not_enough():
+    nodes = [bytes.fromhex("5ca25e0000000001"), bytes.fromhex("5ca25e0100000001")]
+    assert _paired(nodes, "5ca25e01") == nodes[1] and _paired(nodes, nodes[0].hex()) == nodes[0]
+    with pytest.raises(click.ClickException, match="2 paired nodes begin with 5CA25E"):
+        _paired(nodes, "5CA25E")
+    with pytest.raises(click.ClickException, match="not paired"):
+        _paired(nodes, "5ca25f")
+
+
 def test_of_two_unpairings_of_a_node_one_is_sent_and_answers_both(kit):
     with FakeNode(Pty(), agent=kit.identity) as node:
         kit.pair(node)
@@ -179,3 +204,16 @@ def test_of_two_unpairings_of_a_node_one_is_sent_and_answers_both(kit):
         assert all(answer["good"] for answer in answers)
         assert len({body[frames.UNPAIR_ID] for _, body in node.orders}) == 1
     assert statements(kit) == ["ordered", "order_ended", "node_unpaired"]
+
+
+def test_a_disk_that_is_full_is_told_with_what_and_where_and_why_and_what_to_do(kit, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        monkeypatch.setattr(os, "fsync", full)
+        done = asked(kit, node, "identify")
+    assert done.exit_code == 1 and "Error: identify: " in done.output, done.output
+    for part in (str(kit.folder / "errands"), os.strerror(errno.ENOSPC), "make room"):
+        assert part in done.output
