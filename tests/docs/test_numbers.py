@@ -170,6 +170,8 @@ def test_limits_and_times() -> None:
         f"At most {window.WINDOW_FRAMES} frames and {window.WINDOW_BYTES} sealed bytes in flight",
         f"Alarms of now have {window.FRAMES[0] - window.WINDOW_FRAMES} frames and "
         f"{window.BYTES[0] - window.WINDOW_BYTES} bytes beyond that",
+        f"fill {window.FRAMES[1]} frames and {window.BYTES[1]} bytes of it; live waveform "
+        f"{window.FRAMES[2]} and {window.BYTES[2]}; backlog {window.FRAMES[3]} and {window.BYTES[3]} (",
         f"({window.RTO_FIRST_MS // 1000} s at first;",
         f"between {window.RTO_MIN_MS // 1000} and {window.RTO_MAX_MS // 1000} s, doubled",
         "after " + ", ".join(str(ms // 1000) for ms in node.HELLO_REPEATS_MS[:3]) + " s",
