@@ -314,7 +314,7 @@ def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
     from protocol import frame_schema, places
 
     try:
-        kind, t_us, body = unpack_down(plaintext)
+        kind, t_us, body = unpack_down(plaintext, None)
         frame_schema.check(kind, body)
     except FrameError as e:
         if e.path is not None:
@@ -323,11 +323,11 @@ def unpack(plaintext: bytes) -> "tuple[int, int, Any]":
     return kind, t_us, body
 
 
-def unpack_down(plaintext: bytes) -> "tuple[int, int, Any]":
+def unpack_down(plaintext: bytes, most: "int | None" = MAX_DOWN_ITEMS) -> "tuple[int, int, Any]":
     """(kind, t_us, body) of a plaintext, as a node reads it: of command, config, update, flow and unpair no
-    more is known than that the body is a map, and of what comes up nothing."""
+    more is known than that the body is a map, and of what comes up nothing. `most`: items, at any depth."""
     try:
-        frame = cbor.loads(plaintext, None, MAX_DOWN_ITEMS)
+        frame = cbor.loads(plaintext, None, most)
     except CborError as e:
         raise FrameError(f"not CBOR: {e.detail}", e.offset) from None
     if not is_list(frame) or len(frame) != 3:
