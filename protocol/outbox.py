@@ -17,6 +17,8 @@ MAX_SEQ = 0xFFFFFFFF
 
 # What a held frame costs a 32-bit node beside its bytes: a tuple, a slot, an object's head, rounding.
 FRAME_COST = 64
+# An agent that acknowledges everything but loss frames has more of them to be stated than frames are held.
+MAX_EVICTED = 300
 # With less, a time echo is evicted before it goes, and no connection is ever proved.
 MIN_BYTES = 4096
 
@@ -91,10 +93,19 @@ class Outbox:
                         seq, _, lane, keep = self._frames[i]
                         if lane == victim and not keep and seq not in spared:
                             self._drop(i)
-                            add_range(self._evicted_ranges, seq, 1)
+                            self._note(seq)
                             self.evicted += 1
                             return True
         return False
+
+    def _note(self, seq: int) -> None:
+        ranges = self._evicted_ranges
+        add_range(ranges, seq, 1)
+        if len(ranges) > MAX_EVICTED:
+            # Joined, they name what is between, too: no harm, since what has arrived is not lost.
+            first = ranges.pop(0)[0]
+            ranges[0][1] += ranges[0][0] - first
+            ranges[0][0] = first
 
     def _drop(self, i: int) -> None:
         seq, sealed, lane, _ = self._frames.pop(i)

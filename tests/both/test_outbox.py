@@ -1,6 +1,6 @@
 from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
-from protocol.outbox import FRAME_COST, MAX_SEQ, MIN_BYTES, Outbox, add_range
+from protocol.outbox import FRAME_COST, MAX_EVICTED, MAX_SEQ, MIN_BYTES, Outbox, add_range
 
 
 def filled(lanes, size=10, max_bytes=100000):
@@ -78,6 +78,19 @@ def test_eviction_order_and_merged_record():
     box.evictions_sealed()
     assert box.evictions() == []
     assert box.bytes == 10 + 4 * 20 + 5 * FRAME_COST
+
+
+def test_what_is_to_be_stated_has_an_upper_end():
+    """An agent that acknowledges every other frame, and no loss frame."""
+    box = Outbox(4 * (10 + FRAME_COST))
+    for seq in range(3 * MAX_EVICTED):
+        box.add(seq, b"x" * 10, LANE_VITALS if seq % 2 else LANE_WAVE)
+        box.ack(seq, seq % 2)
+    ranges = box.evictions()
+    held = box.numbers()[0]
+    assert len(ranges) == MAX_EVICTED and box.evicted == held // 2 > MAX_EVICTED
+    assert [one for one in ranges[1:] if one[1] != 1] == []
+    assert ranges[0] == [0, ranges[1][0] - 1] and ranges[-1] == [held - 2, 1]
 
 
 def test_a_shrunk_outbox_holds_less_from_then_on():
