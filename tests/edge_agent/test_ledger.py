@@ -48,6 +48,15 @@ def test_what_another_agent_has_is_no_loss():
     assert (row.elsewhere, row.evicted, row.unexplained, row.balanced) == (7, 0, 0, True)
 
 
+def test_what_two_loss_frames_name_is_lost_once():
+    two = boot(1, next_seq=20, stored=[(0, 5), (12, 8)], delivered=13, live_ms=0)
+    two.heard_ms = SETTLED_MS
+    for first, count, reason in ((5, 4, 1), (5, 4, 1), (7, 5, 1), (8, 4, 2), (8, 4, 2)):
+        two.lost(first, count, reason)
+    row = only(two)
+    assert (row.evicted, row.elsewhere, row.unexplained, row.balanced) == (7, 0, 0, True)
+
+
 def test_a_reset_with_its_statement():
     old = boot(1, next_seq=5, stored=[(0, 40)], delivered=40, said=[Statement(50, False, 2)])
     row = only(old, boot(2, stored=[(0, 3)]))
