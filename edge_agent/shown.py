@@ -5,7 +5,7 @@ from typing import Any
 
 from edge_agent.hearsay import UNBOUNDED
 from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
-from edge_agent.readable import readable
+from edge_agent.sentences import sentence
 from edge_agent.status import is_stale
 
 # No oscillator is so far off.
@@ -32,7 +32,7 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         if row.contradiction:
             yield f"{boots}: CONTRADICTION: {row.contradiction}"
     for code, detail, _ in ledger.statements:
-        yield f"statement {code}: {readable(detail)}"
+        yield sentence(code, detail)
     yield "The ledger balances." if ledger.balanced else "THE LEDGER DOES NOT BALANCE."
 
 
