@@ -37,9 +37,9 @@ class Node:
         assert code == f.EVENT_MARK
         self.marked += 1
 
-    def asked(self, body):
+    def asked(self, body, kind=f.KIND_COMMAND):
         """The result that the node answers with."""
-        assert run(order_steps(self, f.KIND_COMMAND, body, bytes(8), self.answers))
+        assert run(order_steps(self, kind, body, bytes(8), self.answers))
         assert self.sealed[-1][f.ANSWER_ID] == body[f.ORDER_ID]
         assert len(self.answers) <= MAX_ANSWERS
         return self.sealed[-1][f.ANSWER_RESULT]
@@ -125,3 +125,36 @@ def test_a_bad_signature_keeps_nothing_for_long():
         bad[f.ORDER_MS] = 2
         assert node.asked(bad) == f.RESULT_UNAUTHORISED
     assert node.asked(order(99)) == f.RESULT_DONE and node.marked == 1
+
+
+def changed(number, key, value):
+    body = order(number)
+    body[key] = value
+    return body
+
+
+def test_a_node_judges_what_it_carries_out():
+    for number, (kind, key, value) in enumerate(
+        (
+            (f.KIND_CONFIG, f.ORDER_WHAT, {f.SET_MAINS_HZ: "fifty"}),
+            (f.KIND_CONFIG, f.ORDER_WHAT, {"x": 1}),
+            (f.KIND_UPDATE, f.UPDATE_STEP, None),
+            (f.KIND_COMMAND, f.ORDER_WHAT, 70000),
+        )
+    ):
+        assert Node().asked(changed(number, key, value), kind) == f.RESULT_UNSUPPORTED, (kind, value)
+    for key, value in ((f.ORDER_REASON, "r" * 100), (f.ORDER_EXPIRES_US, 1 << 60), (f.ORDER_MS, 1 << 62)):
+        assert Node().asked(changed(1, key, value)) == f.RESULT_DONE, key
+    for kind, key, value in (
+        (f.KIND_CONFIG, f.ORDER_WHAT, 50),
+        (f.KIND_COMMAND, f.ORDER_WHAT, "mark"),
+        (f.KIND_COMMAND, f.ORDER_WHAT, -1),
+        (f.KIND_COMMAND, f.ORDER_ARGS, "text"),
+        (f.KIND_COMMAND, f.ORDER_ARGS, {1: 5}),
+        (f.KIND_COMMAND, f.ORDER_EXPIRES_US, -1),
+        (f.KIND_COMMAND, f.ORDER_MS, None),
+        (f.KIND_COMMAND, f.ORDER_REASON, b"r"),
+        (f.KIND_COMMAND, f.ORDER_AUTHORITY, bytes(7)),
+        (f.KIND_COMMAND, f.ORDER_SIGNATURE, bytes(63)),
+    ):
+        assert Node().asked(changed(1, key, value), kind) == f.RESULT_MALFORMED, (kind, key, value)
