@@ -147,11 +147,15 @@ def unwrap_header_steps(
 
 
 class Downlink:
-    """One connection's sealed way from an agent to a node. Nothing of it is ever stored."""
+    """One connection's sealed way from an agent to a node. Nothing of it is ever stored.
 
-    def __init__(self, secret: bytes, boot_id: bytes, hello_nonce: bytes):
-        key = crypto.hkdf(secret, hello_nonce, b"vitalwire/1 down key", KEY_BYTES)
-        iv = crypto.hkdf(secret, hello_nonce, b"vitalwire/1 down iv", 13)
+    `version`: the protocol version of the connection, which is in the welcome; where its two ends differ in
+    it, so do their keys.
+    """
+
+    def __init__(self, secret: bytes, boot_id: bytes, hello_nonce: bytes, version: int = 1):
+        key = crypto.hkdf(secret, hello_nonce, b"vitalwire/%d down key" % version, KEY_BYTES)
+        iv = crypto.hkdf(secret, hello_nonce, b"vitalwire/%d down iv" % version, 13)
         self._channel = _Channel(key, iv, _DOWN, boot_id)
         self._next = 0
 
@@ -163,13 +167,15 @@ class Downlink:
         boot_id: bytes,
         hello_nonce: bytes,
         eph_sk: bytes,
+        version: int = 1,
     ) -> "Generator[None, None, tuple[bytes, Downlink]]":
         """The agent's end: (enc for the welcome, Downlink). `eph_sk`: 32 fresh random bytes."""
-        info = _down_info(agent_identity.id, node_id, boot_id, hello_nonce)
+        info = _down_info(version, agent_identity.id, node_id, boot_id, hello_nonce)
         enc, ctx = yield from crypto.hpke_auth_send_steps(
             node_x_pub, info, agent_identity.x_sk, agent_identity.x_pub, eph_sk
         )
-        return enc, Downlink(crypto.hpke_export(ctx, b"vitalwire/1 down", 32), boot_id, hello_nonce)
+        secret = crypto.hpke_export(ctx, b"vitalwire/%d down" % version, 32)
+        return enc, Downlink(secret, boot_id, hello_nonce, version)
 
     @staticmethod
     def receiver_steps(
@@ -179,13 +185,15 @@ class Downlink:
         agent_x_pub: bytes,
         boot_id: bytes,
         hello_nonce: bytes,
+        version: int = 1,
     ) -> "Generator[None, None, Downlink]":
         """The node's end. A wrong `enc` or sender shows in the first message that does not open."""
-        info = _down_info(agent_id, node_identity.id, boot_id, hello_nonce)
+        info = _down_info(version, agent_id, node_identity.id, boot_id, hello_nonce)
         ctx = yield from crypto.hpke_auth_receive_steps(
             enc, node_identity.x_sk, node_identity.x_pub, info, agent_x_pub
         )
-        return Downlink(crypto.hpke_export(ctx, b"vitalwire/1 down", 32), boot_id, hello_nonce)
+        secret = crypto.hpke_export(ctx, b"vitalwire/%d down" % version, 32)
+        return Downlink(secret, boot_id, hello_nonce, version)
 
     @property
     def spent(self) -> bool:
@@ -215,8 +223,8 @@ def _boot_info(node_id: bytes, agent_id: bytes, boot_id: bytes) -> bytes:
     return cbor.dumps(["vitalwire/1 boot", node_id, agent_id, boot_id])
 
 
-def _down_info(agent_id: bytes, node_id: bytes, boot_id: bytes, hello_nonce: bytes) -> bytes:
-    return cbor.dumps(["vitalwire/1 down", agent_id, node_id, boot_id, hello_nonce])
+def _down_info(version: int, agent_id: bytes, node_id: bytes, boot_id: bytes, hello_nonce: bytes) -> bytes:
+    return cbor.dumps(["vitalwire/%d down" % version, agent_id, node_id, boot_id, hello_nonce])
 
 
 def _shortest(counter: int) -> bytes:

@@ -331,15 +331,15 @@ class AgentSession:
                 messages.REFUSE_REPLAYED,
             )
         boots = self._open_boots(node_id, known[1], hello)
+        version = messages.common_version(hello["versions"])
+        boot_id, nonce = hello["boots"][0][0], hello["nonce"]
         enc, down = crypto.run(
-            Downlink.sender_steps(
-                self.identity, node_id, known[1], hello["boots"][0][0], hello["nonce"], self._random(32)
-            )
+            Downlink.sender_steps(self.identity, node_id, known[1], boot_id, nonce, self._random(32), version)
         )
         self.state = st.step(st.AGENT, self.state, st.HELLO)
         self.node_id = node_id
-        self.boot_id = hello["boots"][0][0]
-        self.version = messages.common_version(hello["versions"])
+        self.boot_id = boot_id
+        self.version = version
         self._next_seq = hello["boots"][0][2]
         self._newest = newest
         self._hello_body = hello["body"]

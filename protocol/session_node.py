@@ -32,6 +32,8 @@ SOLICIT_EVERY_MS = 2000
 KNOWN_KEYS = {frames.KIND_TIME_DOWN: (1,), frames.KIND_FLOW: (1, 2, 3)}
 MAX_DOWNLINK = 256
 MAX_EARLY = 8
+# An agent asks for the time once a second at most.
+TIMES_A_SECOND = 4
 
 
 class NodeSession(NodeParty):
@@ -67,6 +69,8 @@ class NodeSession(NodeParty):
         self._since_ms = 0
         self._heard_ms = 0
         self._solicited_ms = -SOLICIT_EVERY_MS
+        self._asked_time_ms = 0
+        self._asked_times = 0
         self._early: "list[tuple[bytes, Any]]" = []
         self._lead_in = True
         self._listed: "list[Any]" = []
@@ -231,13 +235,20 @@ class NodeSession(NodeParty):
         self.state = st.step(st.NODE, self.state, st.WELCOME)
         self._since_ms = now_ms
         self.agent_id = fields["agent_id"]
-        self._jobs.append(self._open_steps(fields["agent_id"], fields["enc"], self._nonce, now_ms))
+        self._jobs.append(self._open_steps(fields, now_ms))
         return None
 
-    def _open_steps(self, agent_id: bytes, enc: bytes, nonce: bytes, now_ms: int) -> "Steps":
+    def _open_steps(self, fields: "dict[str, Any]", now_ms: int) -> "Steps":
+        agent_id, nonce = fields["agent_id"], fields["nonce"]
         try:
             down = yield from Downlink.receiver_steps(
-                enc, self.identity, agent_id, self._agents[agent_id], self.boot.boot_id, nonce
+                fields["enc"],
+                self.identity,
+                agent_id,
+                self._agents[agent_id],
+                self.boot.boot_id,
+                nonce,
+                fields["version"],
             )
         except ProtocolError as e:
             self._reject(e.cause, str(e))
@@ -257,15 +268,15 @@ class NodeSession(NodeParty):
         if self._down is None:
             raise st.TransitionError(self.state, "sealed message")
         kind, _, body = frames.unpack_down(self._down.open(message))
-        before = self.state
-        self.state = st.step(st.NODE, before, st.AUTHENTIC)
+        after = st.step(st.NODE, self.state, st.AUTHENTIC)
         self._heard_ms = now_ms
-        if before == st.OPENING:
+        if self.state == st.OPENING:
             self._stream()
+        self.state = after
         if kind == frames.KIND_ACK:
             self._acked(body, now_ms)
         elif kind == frames.KIND_TIME_DOWN:
-            self._events.append(ev.TimeAsked(body[1], stamp))
+            self._time_asked(body[1], now_ms, stamp)
         elif kind == frames.KIND_FLOW:
             waves, bytes_s, most = flow_limits(body)
             self.window.flow(waves, bytes_s, most)
@@ -277,6 +288,17 @@ class NodeSession(NodeParty):
         for key in body if kind in KNOWN_KEYS else ():
             if key not in KNOWN_KEYS[kind]:
                 self._carried("unknown_key")
+
+    def _time_asked(self, token: int, now_ms: int, stamp: "Any") -> None:
+        """Each answer is a frame, which takes the room of another."""
+        if now_ms - self._asked_time_ms >= 1000:
+            self._asked_time_ms = now_ms
+            self._asked_times = 0
+        self._asked_times += 1
+        if self._asked_times > TIMES_A_SECOND:
+            return self._reject("too_many_questions", "session: a question for the time too many")
+        self._events.append(ev.TimeAsked(token, stamp))
+        return None
 
     def _acked(self, body: "Any", now_ms: int) -> None:
         index, ranges = body

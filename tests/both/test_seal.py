@@ -226,6 +226,23 @@ def downlink(boot_id=BOOT_ID, nonce=NONCE, sender=None, claimed=None):
     return down, up
 
 
+def test_the_ends_of_a_downlink_have_one_version():
+    node, agent = party("node"), party("agent")
+    for sent in (1, 2, 255):
+        enc, down = run(
+            seal.Downlink.sender_steps(agent, node.id, node.x_pub, BOOT_ID, NONCE, EPH, version=sent)
+        )
+        message = down.seal(b"ack")
+        for taken in (1, 2, 255):
+            up = run(
+                seal.Downlink.receiver_steps(enc, node, agent.id, agent.x_pub, BOOT_ID, NONCE, version=taken)
+            )
+            if taken == sent:
+                assert up.open(message) == b"ack"
+            else:
+                assert refusal(up.open, message) == "bad_tag"
+
+
 def test_downlink_counts_and_refuses_what_was():
     down, up = downlink()
     first, second, third, fourth = [down.seal(bytes((i,))) for i in range(4)]
