@@ -1,8 +1,8 @@
 """An order of a paired agent, from the check to its answer frame (docs/wire-protocol.md §8.2).
 
-Loaded when an order comes and forgotten after it. An id is carried out once; asked again, the node answers
-again with the result that it had. Of signed orders this holds until they expire, whatever else is asked: an
-agent must not make the node forget one and give it again.
+Loaded when an order comes and forgotten after it. An id is carried out once for each kind; asked again, the
+node answers again with the result that it had. This holds for the last MAX_ANSWERS orders; of signed ones
+until they expire, whatever else is asked: an agent must not make the node forget one and give it again.
 """
 
 from firmware.flash import FlashError
@@ -18,14 +18,14 @@ MAX_ANSWERS = 16
 
 def order_steps(node, kind, body, agent_id, answers):
     """Slow work: check the order, carry it out, seal its answer. `answers`: [until when it must be kept,
-    answer] of this boot, oldest first, which is kept up. Gives False for what has no id to answer to.
+    answer, kind] of this boot, oldest first, which is kept up. Gives False for what has no id to answer to.
     """
     # Every order has its id under the same key.
     order_id = body.get(frames.ORDER_ID)
     if not is_bytes(order_id, 8):
         return False
-    for _, answer in answers:
-        if answer[frames.ANSWER_ID] == order_id:
+    for _, answer, of_kind in answers:
+        if of_kind == kind and answer[frames.ANSWER_ID] == order_id:
             node.sealer.seal(frames.KIND_ANSWER, answer)
             return True
     result = frames.RESULT_DONE
@@ -51,7 +51,7 @@ def order_steps(node, kind, body, agent_id, answers):
     if digest is not None:
         answer[frames.ANSWER_DIGEST] = digest
     if _make_room(answers, node.clock.now_us()):
-        answers.append([until_us, answer])
+        answers.append([until_us, answer, kind])
     node.sealer.seal(frames.KIND_ANSWER, answer)
     if after is not None:
         after()

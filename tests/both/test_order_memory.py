@@ -158,3 +158,30 @@ def test_a_node_judges_what_it_carries_out():
         (f.KIND_COMMAND, f.ORDER_SIGNATURE, bytes(63)),
     ):
         assert Node().asked(changed(1, key, value), kind) == f.RESULT_MALFORMED, (kind, key, value)
+
+
+class Leaving(Node):
+    """A node with one agent, which may leave it."""
+
+    def __init__(self):
+        Node.__init__(self)
+        self.session = self
+        self.agents = []
+        self.removed = []
+
+    def remove_agent(self, agent_id):
+        self.removed.append(agent_id)
+
+    def forget_agent(self, agent_id):
+        pass
+
+    def restart(self):
+        pass
+
+
+def test_an_id_of_one_kind_is_no_id_of_another():
+    node = Leaving()
+    assert node.asked(order(1)) == f.RESULT_DONE and node.marked == 1
+    assert node.asked({f.UNPAIR_ID: order(1)[f.ORDER_ID]}, f.KIND_UNPAIR) == f.RESULT_DONE
+    assert node.removed == [bytes(8)]
+    assert node.asked(order(1)) == f.RESULT_DONE and node.marked == 1
