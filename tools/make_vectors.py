@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.vectors import batches, codecs, connection, frames, orders, records, session
+from tools.vectors import batches, codecs, connection, frames, orders, records, refusals, session
 
 WHAT = {
     "cbor.json": "Values and their only encoding; encodings that are refused, and the offset of the fault.",
@@ -22,6 +22,8 @@ WHAT = {
     "orders.json": "Signed orders; how a node that believes the authority answers; a manifest.",
     "records.json": "Signed records of people; payloads that are none, whoever signs them.",
     "batch.json": "Entries of every type, heads, batches in clear and sealed, and a collector's answers.",
+    "refusals.json": "What a party of session.json drops after hearing these of its steps (by position), and"
+    " the causes that it counts. The agent knows the node's keys; the node is paired by whoever asks.",
     "session.json": "One connection, byte for byte, from these secrets and random bytes; what is derived on "
     "the way is in header, up and down.",
 }
@@ -42,6 +44,7 @@ def all_vectors() -> dict[str, Any]:
         "orders.json": orders.order_vectors(),
         "records.json": records.record_vectors(),
         "batch.json": batches.batch_vectors(),
+        "refusals.json": refusals.refusal_vectors(),
         "session.json": connection.session_vectors(),
     }
     return {name: {"what": WHAT[name], **content} for name, content in contents.items()}
