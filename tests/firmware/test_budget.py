@@ -27,7 +27,7 @@ def measure(vm, heap, tree, flash, board):
 def test_a_full_outbox_leaves_room_beside_the_sources(vm, virtual_tree, tmp_path):
     cpu_ms, heap_free = measure(vm, HEAP, virtual_tree, tmp_path, "virtual")
     print(f"sources: {cpu_ms} ms of CPU a second, {heap_free} bytes free")
-    assert heap_free > 40000
+    assert heap_free > 36000
 
 
 def test_a_full_outbox_leaves_room_on_an_esp32(vm, bridge_tree, tmp_path):
