@@ -84,7 +84,9 @@ def test_frames():
         assert frames.unpack(plaintext) == (one["kind"], one["t_us"], body), one["name"]
         assert frames.lane(one["kind"], body) == one["lane"], one["name"]
     for one in vectors["malformed"]:
-        assert error_of(FrameError, frames.unpack, raw(one["plaintext"])), one["name"]
+        error = error_of(FrameError, frames.unpack, raw(one["plaintext"]))
+        told = (error.layer, error.cause, error.offset)
+        assert told == (one["layer"], one["cause"], one["offset"]), one["name"]
 
 
 def test_wave_data_decodes():

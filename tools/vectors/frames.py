@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocol import attest, cbor, crypto, frames, waveform
+from protocol.errors import FrameError
 from tools.vectors import bodies
 from tools.vectors.codecs import ecg
 from tools.vectors.keys import BOOT_ID, NODE, OLD_BOOT_ID, secret, tagged
@@ -184,8 +185,18 @@ def frame_vectors() -> Any:
         )
     return {
         "frames": good,
-        "malformed": [{"name": name, "plaintext": data.hex()} for name, data in BAD_FRAMES],
+        "malformed": [_refused(name, data) for name, data in BAD_FRAMES],
     }
+
+
+def _refused(name: str, data: bytes) -> "dict[str, Any]":
+    """A frame that is none: layer, cause, and the offset that our decoder names (None: it names none)."""
+    try:
+        frames.unpack(data)
+    except FrameError as e:
+        where = {"layer": e.layer, "cause": e.cause, "offset": e.offset}
+        return {"name": name, "plaintext": data.hex(), **where}
+    raise AssertionError(f"{name} is a frame")
 
 
 def plaintexts() -> list[bytes]:
