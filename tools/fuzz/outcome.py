@@ -36,7 +36,14 @@ CAUSES = {
 }
 """Every cause that a peer's bytes can have, by layer. `local_error` is not among them."""
 
-COUNTED = ("no_session", "no_key", "replayed_welcome", "unknown_agent")
+COUNTED = (
+    "no_session",
+    "no_key",
+    "replayed_welcome",
+    "unknown_agent",
+    "pairing_busy",
+    "too_many_questions",
+)
 """Causes that only a session gives, beside those of `CAUSES`."""
 
 
