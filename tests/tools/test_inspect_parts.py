@@ -200,7 +200,7 @@ def test_json_has_for_every_line_its_place_bytes_rule_meaning_and_error() -> Non
     (wrong,) = [item for item in seen["items"] if item["error"]]
     assert wrong["rule"] == "spo2" and wrong["offset"] == 4 and "1001 where" in wrong["error"]
     assert set(seen) == {
-        *("what", "rule", "offset", "capture_offset", "length", "ok"),
+        *("what", "rule", "offset", "capture_offset", "length", "ok", "unchecked"),
         *("items", "problems", "facts", "parts"),
     }
     text = (Path(__file__).resolve().parents[2] / "docs" / "inspect.md").read_text("utf-8")
