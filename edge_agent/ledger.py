@@ -11,7 +11,8 @@ lost_at_agent`:
 - lost_at_reset: not stored, and of a boot that has ended: gone with its RAM, or acknowledged by another agent
   after this one was last told of it. An upper bound where there is another agent; `bound_s` is the node's own
   bound on what may have existed beyond `produced` (None: the statement is not here either);
-- elsewhere: not stored, and named by the node as acknowledged by another of its agents, which has them;
+- elsewhere: not stored, and named by the node as held no longer after another of its agents was served: that
+  one has them, or was told why not. (What this store lost after it had them is here, too, then.)
 - lost_at_agent: freed by the node on our acknowledgement and gone from this store, because an earlier store
   was damaged or a backup restored. It is an upper bound: the collector may hold them.
 

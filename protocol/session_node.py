@@ -77,14 +77,15 @@ class NodeSession(NodeParty):
         self._left_out = False
 
     def acked_elsewhere(self) -> "list[list[int]]":
-        """[[first, count], …] of this boot that other agents have, for the one that is streaming to be told.
+        """[[first, count], …] of this boot that are held no longer, where another agent was served since the
+        one that is streaming was told.
 
         The owner seals them in a loss frame (reason 2, keep), and says at once elsewhere.told(). Until that
         frame has arrived, and when there is nothing to tell: empty.
         """
         if self.state != st.STREAMING or self.agent_id is None:
             return []
-        return self.elsewhere.tell(self.agent_id)
+        return self.elsewhere.tell(self.agent_id, self.box)
 
     # Time
 
