@@ -34,6 +34,8 @@ PATIENCE_S = 60.0
 # Whatever the host does, the FIFOs of a node whose clock is not the wall's never run over: it waits for the
 # host (boards/virtual/shims/time.py). So tests may count samples and events exactly.
 SPEED = 2.0
+# The longest that one turn of an agent here counts towards the patience.
+HELD_UP_S = 0.25
 
 
 class Agent:
@@ -94,15 +96,31 @@ class Agent:
                 self.session.ack(event.boot_id, [(event.seq, 1)])
 
     def until(self, wanted: Callable[[], Any], seconds: float = PATIENCE_S) -> Any:
-        """Run until `wanted()` is true, and give that; fails the test when it is not in time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            found = wanted()
-            if found:
-                return found
+        """Run until `wanted()` is true, and give that; fails the test when it is not in time.
+
+        Time in which this process was held up counts little: the node may have had no answer meanwhile.
+        """
+        waited = 0.0
+        while not (found := wanted()):
+            if waited >= seconds:
+                raise AssertionError(f"not within {seconds} s; {self._state()}")
+            began = time.monotonic()
             self.step()
-        names = [type(event).__name__ for event in self.events[-12:]]
-        raise AssertionError(f"not within {seconds} s; last events {names}, rejected {self.session.rejected}")
+            waited += min(time.monotonic() - began, HELD_UP_S)
+        return found
+
+    def _state(self) -> str:
+        held = {
+            boot.hex(): [seq for seq in range(max(had)) if seq not in had]
+            for boot, had in self.frames.items()
+        }
+        told = [frame for had in self.frames.values() for frame in had.values()]
+        events = [body for kind, _, body in told if kind in (frames.KIND_EVENT, frames.KIND_LOSS)]
+        names = [type(event).__name__ for event in self.events[-20:]]
+        return (
+            f"last events {names}, rejected {self.session.rejected}, missing numbers by boot {held}, "
+            f"of {len(told)} frames the events and losses {events}"
+        )
 
     def run(self, seconds: float) -> None:
         end = time.monotonic() + seconds
