@@ -20,6 +20,9 @@ ENTRY_CLOCK = 2
 # answer: within a connection that lives, nothing is held back for twice as long.
 OLD_US = 60_000_000
 
+# Of these kinds the newest is shown. Of others nothing is kept: a node may send any number as a kind.
+SHOWN = frozenset((frames.KIND_VITALS, frames.KIND_STATUS, frames.KIND_BOOT, frames.KIND_BP, frames.KIND_LOG))
+
 
 def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int, Any] | None]:
     """The frame as the store takes it, and (kind, t_us, body); None for an authentic frame that is malformed
@@ -93,6 +96,8 @@ class NodeView:
         kind, t_us, body = frame
         if kind == frames.KIND_EVENT:
             self.told.take(boot, seq, t_us, body, received_us, past)
+        if kind not in SHOWN or (kind == frames.KIND_LOG and body[frames.LOG_LEVEL] != frames.LOG_CRASH):
+            return
         if self._newest.get(kind, (b"", -1)) >= (boot, t_us):
             return
         self._newest[kind] = (boot, t_us)
@@ -106,7 +111,7 @@ class NodeView:
         elif kind == frames.KIND_BP:
             past = past or self._is_old(boot, t_us, received_us)
             self.blood_pressure = seen.blood_pressure(body) | {"received_ms": received_ms, "past": past}
-        elif kind == frames.KIND_LOG and body[frames.LOG_LEVEL] == frames.LOG_CRASH:
+        elif kind == frames.KIND_LOG:
             self.crash = seen.crash(body, boot) | {"received_ms": received_ms}
 
     def _is_old(self, boot: bytes, t_us: int, received_us: int) -> bool:

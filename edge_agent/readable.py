@@ -1,4 +1,4 @@
-"""What was CBOR, for JSON and for people."""
+"""What other parties said, for JSON and for a person's terminal."""
 
 from typing import Any, cast
 
@@ -12,3 +12,13 @@ def readable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [readable(item) for item in cast("list[Any]", value)]
     return value
+
+
+def printable(text: str) -> str:
+    """The text as one line that moves no cursor: what cannot be printed is escaped, as in \\x1b and \\n.
+
+    Whatever a node, a collector or another agent may have said goes through here on its way to a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,6 +5,7 @@ from typing import Any
 
 from edge_agent.hearsay import UNBOUNDED
 from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
+from edge_agent.readable import printable
 from edge_agent.sentences import sentence
 from edge_agent.status import is_stale
 
@@ -13,7 +14,11 @@ VIRTUAL_PPB = 1_000_000
 
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
-    """A table by boot, the totals, the agent's statements, and the verdict."""
+    """A table by boot, the totals, the agent's statements, and the verdict; each line printable."""
+    return map(printable, _ledger_lines(ledger))
+
+
+def _ledger_lines(ledger: Ledger) -> Iterator[str]:
     columns = ("node", "boot", *COUNTS)
     rows = [[row.node, _counters(row), *(str(getattr(row, name)) for name in COUNTS)] for row in ledger.rows]
     rows.append(["total", "", *(str(ledger.totals[name]) for name in COUNTS)])
@@ -61,7 +66,11 @@ def _beyond(row: Row) -> str:
 
 
 def status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
-    """The status for a person: what is wrong comes with what to do."""
+    """The status for a person: what is wrong comes with what to do. Each line is printable."""
+    return map(printable, _status_lines(status, now_ms))
+
+
+def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     age_s = max(0, now_ms - int(status["written_ms"])) // 1000
     running = not is_stale(status, now_ms)
     if running:
@@ -177,7 +186,8 @@ def _pressure(pressure: Mapping[str, Any]) -> str:
 def _crash(crash: Mapping[str, Any]) -> str:
     after = "" if crash["uptime_s"] is None else f" after {crash['uptime_s']} s"
     cause = "" if crash["reset_cause"] is None else f" (reset: {crash['reset_cause']})"
-    return f"last crash: boot {crash['boot']}{after}{cause}: {crash['text'].splitlines()[-1]}"
+    said = [line for line in crash["text"].splitlines() if line.strip()]
+    return f"last crash: boot {crash['boot']}{after}{cause}: {said[-1] if said else 'without words'}"
 
 
 def _rate(ppb: int) -> str:

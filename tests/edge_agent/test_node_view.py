@@ -1,6 +1,9 @@
 """What the agent shows of a node: its newest values, its events with the old ones marked, how it crashed."""
 
+import pickle
 from typing import Any
+
+import pytest
 
 from edge_agent.alarms import EVENTS
 from edge_agent.nodes import NodeView
@@ -93,3 +96,35 @@ def test_a_crash_is_one_line():
     text = "Traceback (most recent call last):\n  File x\nValueError: fire"
     view.take(LOG, {1: frames.LOG_CRASH, 2: text, 3: BOOT, 4: 3, 5: 12}, boot=NEXT)
     assert "last crash: boot 1 after 12 s (reset: watchdog): ValueError: fire" in view.text()
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", " \r\n\x85"])
+def test_a_crash_without_words_is_shown_all_the_same(text: str):
+    view = View()
+    view.take(LOG, {1: frames.LOG_CRASH, 2: text})
+    assert "last crash: boot 1: without words" in view.text()
+
+
+def test_the_last_line_of_a_crash_that_says_something_is_shown():
+    view = View()
+    view.take(LOG, {1: frames.LOG_CRASH, 2: "Traceback\nValueError: \x1b[2J\n\n"})
+    assert "  last crash: boot 1: ValueError: \\x1b[2J" in view.text().splitlines()
+
+
+def test_a_later_line_of_the_log_does_not_hide_a_crash_that_comes_after_it():
+    view = View()
+    view.said(BOOT, 9, (LOG, 9000, {1: frames.LOG_INFO, 2: "hello"}), 5000)
+    view.said(BOOT, 3, (LOG, 3000, {1: frames.LOG_CRASH, 2: "ValueError"}), 5000)
+    assert "ValueError" in view.text()
+
+
+def test_kinds_that_are_not_shown_leave_nothing_behind():
+    def size(view: NodeView) -> int:
+        return len(pickle.dumps(vars(view) | {"told": None}))
+
+    view = View()
+    view.take(frames.KIND_EVENT, {1: 200, 2: 0})
+    before = size(view)
+    for kind in range(1000, 3000):
+        view.take(kind, {1: 1})
+    assert size(view) - before < 100

@@ -4,6 +4,7 @@ from typing import Any
 
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import Ledger, account
+from edge_agent.readable import printable
 from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
@@ -143,3 +144,36 @@ def test_one_item_waits_and_two_wait():
 def test_a_virtual_clock_is_not_shown_in_parts_per_million():
     text = shown(nodes=[{**NODE, "clock": {"bound_us": 1500, "rate_ppb": 1_841_809_000}}])
     assert "2.84 times as fast" in text and "ppm" not in text
+
+
+CLEAR = "\x1b[2J\x9b1A\u202e\n\x07"
+"""Clears a terminal, moves its cursor, turns its writing round, rings its bell."""
+
+
+def unprintable(value: Any) -> Any:
+    """The same with every text followed by what a terminal acts on."""
+    if isinstance(value, dict):
+        return {key: unprintable(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [unprintable(one) for one in value]
+    return value + CLEAR if isinstance(value, str) else value
+
+
+def test_nothing_that_was_said_moves_the_cursor():
+    alarm = {"priority": "high", "event": "x", "value": 1}
+    crash = {"boot": 1, "reset_cause": "watchdog", "uptime_s": 5, "text": "no line end"}
+    lost = {"systolic_mmhg": None, "result": "leak", "source": "sensor"}
+    node = {**NODE, "alarms": [alarm], "crash": crash, "blood_pressure": lost}
+    status = unprintable({**STATUS, "nodes": [node], "carried": {"kind": 1}})
+    status["custody"]["collector_said"] = CLEAR
+    status["forward"]["mqtt"]["last_refusal"] = "broken" + CLEAR
+    rows = account([boot(1, stored=[(0, 5)])])
+    said = Ledger(rows, (("words" + CLEAR, {"reason": CLEAR}, 5), ("ordered", {"name": CLEAR}, 6)))
+    lines = [*status_lines(status, 11_000), *ledger_lines(said)]
+    assert all(line.isprintable() for line in lines)
+    assert "the collector refuses: broken\\x1b[2J\\x9b1A\\u202e\\n\\x07" in "\n".join(lines)
+
+
+def test_what_can_be_printed_stays_as_it_is():
+    assert printable("Ünïcode – µV, 心電図") == "Ünïcode – µV, 心電図"
+    assert printable("a\tb\udc80") == "a\\tb\\udc80"
