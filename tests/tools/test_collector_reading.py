@@ -1,8 +1,10 @@
 """What is read back out of the collector's store, and what it says when that cannot be."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from protocol import batch, cbor, frames, records, waveform, waveform_compiled
 from tests.tools.collector_rig import (
@@ -17,7 +19,7 @@ from tests.tools.collector_rig import (
     frame,
     vitals,
 )
-from tools.collector import query, verify
+from tools.collector import commands, query, verify
 from tools.collector.store import Store, StoreError
 
 
@@ -53,22 +55,25 @@ def test_evicted_and_missing_frames_are_told_apart(rig):
     assert (row.stored, row.highest, row.evicted, row.missing) == (3, 6, 2, 2)
 
 
+def wave_entry(seq, samples, boot=BOOT, **changed):
+    body = {
+        "channel": frames.CH_ECG,
+        "count": len(samples),
+        "period_ns": 4_000_000,
+        "lsb": 3052,
+        "codec": waveform.CODEC,
+        "data": waveform.encode(samples, len(samples)),
+    } | changed
+    keys = {getattr(frames, f"WAVE_{name.upper()}"): value for name, value in body.items()}
+    plaintext = frames.pack(frames.KIND_WAVE, seq * 80_000, keys | {frames.SOURCE: frames.SRC_SYNTHETIC})
+    return batch.frame_entry(NODE.id, boot, seq, plaintext, NOW)
+
+
 def test_waves_are_read_back_in_the_order_of_measurement(rig, monkeypatch):
     later_boot = (2).to_bytes(4, "big") + bytes(8)
     entries = []
     for boot, seq, first in ((later_boot, 1, 40), (BOOT, 2, 20), (BOOT, 1, 0)):
-        samples = list(range(first, first + 20))
-        body = {
-            frames.WAVE_CHANNEL: frames.CH_ECG,
-            frames.WAVE_COUNT: 20,
-            frames.WAVE_PERIOD_NS: 4_000_000,
-            frames.WAVE_LSB: 3052,
-            frames.WAVE_CODEC: waveform.CODEC,
-            frames.WAVE_DATA: waveform.encode(samples, 20),
-            frames.SOURCE: frames.SRC_SYNTHETIC,
-        }
-        plaintext = frames.pack(frames.KIND_WAVE, seq * 80_000, body)
-        entries.append(batch.frame_entry(NODE.id, boot, seq, plaintext, NOW))
+        entries.append(wave_entry(seq, list(range(first, first + 20)), boot))
     rig.receipt(Chain().make(entries))
     found = query.samples(rig.folder / "collector.sqlite3", NODE.id, frames.CH_ECG)
     assert [f[:3] for f in found] == [
@@ -76,9 +81,9 @@ def test_waves_are_read_back_in_the_order_of_measurement(rig, monkeypatch):
         (160_000, 4_000_000, 3052),
         (80_000, 4_000_000, 3052),
     ]
-    assert [x for f in found for x in f[3]] == list(range(60))
+    assert [x for f in found for x in f[3] or ()] == list(range(60))
     (wave, *_) = query.waves(rig.store, NODE.id, frames.CH_ECG)
-    assert wave.source == frames.SRC_SYNTHETIC
+    assert isinstance(wave, query.Wave) and wave.source == frames.SRC_SYNTHETIC
 
     sizes = []
 
@@ -90,6 +95,49 @@ def test_waves_are_read_back_in_the_order_of_measurement(rig, monkeypatch):
     monkeypatch.setattr(query, "BULK", 1)
     assert query.samples(rig.folder / "collector.sqlite3", NODE.id, frames.CH_ECG) == found
     assert sizes == [20, 20], "all but the first"
+
+
+def samples_command(rig):
+    result = CliRunner().invoke(
+        commands.command, ["samples", "--state", str(rig.folder), "--node", NODE.id.hex()]
+    )
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return [json.loads(line) for line in result.output.splitlines()], result.exit_code
+
+
+def test_a_block_of_another_codec_is_shown_without_samples(rig):
+    """Also when it would parse: its samples would be made up."""
+    good = list(range(20))
+    other = [wave_entry(1, good, codec=1), wave_entry(2, good, codec=200, data=b"\xff"), wave_entry(3, good)]
+    rig.receipt(Chain().make(other))
+    found, status = samples_command(rig)
+    assert status == 0
+    assert [(one["seq"], one["codec"], one["samples"]) for one in found] == [
+        (1, 1, None),
+        (2, 200, None),
+        (3, waveform.CODEC, good),
+    ]
+    assert not any("error" in one for one in found)
+
+
+def test_what_is_damaged_is_told_and_costs_nothing_else(rig):
+    good = list(range(20))
+    damaged = wave_entry(1, good, data=waveform.encode(good, 20)[:-1])
+    rig.receipt(Chain().make([damaged, *(wave_entry(seq, good) for seq in (2, 3, 4, 5))]))
+    rig.store.db.execute("UPDATE frames SET plaintext = ? WHERE seq = 3", (b"\xff",))
+    rig.store.db.execute("UPDATE frames SET plaintext = ? WHERE seq = 4", (vitals(4),))
+    found, status = samples_command(rig)
+    assert status == 1
+    assert [one.get("samples", "?") for one in found] == [None, good, "?", "?", good]
+    assert "the block ends in sample" in found[0]["error"] and found[0]["t_us"] == 80_000
+    assert set(found[2]) == {"boot", "seq", "error"} == set(found[3])
+    assert "not CBOR" in found[2]["error"] and "a frame of kind 3" in found[3]["error"]
+
+
+def test_a_report_moves_no_cursor(rig):
+    report = rig.verify()
+    report.problems.append("said \x1b[2J")
+    assert "PROBLEM said \\x1b[2J" in commands._as_text(report).splitlines()
 
 
 def test_a_store_that_is_none_says_what_to_do(tmp_path):

@@ -14,15 +14,16 @@ from tools.demo import account, view
 from tools.demo.command import _must_be_writable, command
 from tools.demo.outcome import Outcome
 from tools.demo.picture import save_picture
+from tools.demo.processes import tail
 from tools.demo.readings import SETTLED_US, STALE_S, STRIP_S, NodeReadings
 from tools.demo.snapshot import Snapshot
 from tools.demo.strip import draw
 
 
-def boot(label="synthetic: a model"):
+def boot(label="synthetic: a model", board="virtual"):
     body = {
         frames.BOOT_FIRMWARE: "0.1",
-        frames.BOOT_BOARD: "virtual",
+        frames.BOOT_BOARD: board,
         frames.BOOT_RESET_CAUSE: frames.RESET_POWER_ON,
         frames.BOOT_KEYS: [bytes(32), bytes(32)],
         frames.BOOT_INPUT: label,
@@ -32,14 +33,14 @@ def boot(label="synthetic: a model"):
     return frames.pack(frames.KIND_BOOT, 0, body)
 
 
-def wave(samples, t_us=0, channel=frames.CH_ECG, source: int | None = frames.SRC_SYNTHETIC):
+def wave(samples, t_us=0, channel=frames.CH_ECG, source: int | None = frames.SRC_SYNTHETIC, **more):
     body = {
         frames.WAVE_CHANNEL: channel,
         frames.WAVE_COUNT: len(samples),
         frames.WAVE_PERIOD_NS: 4_000_000,
         frames.WAVE_LSB: 3052,
-        frames.WAVE_CODEC: waveform.CODEC,
-        frames.WAVE_DATA: waveform.encode(samples, len(samples)),
+        frames.WAVE_CODEC: more.get("codec", waveform.CODEC),
+        frames.WAVE_DATA: more.get("data") or waveform.encode(samples, len(samples)),
     }
     if source is not None:
         body[frames.SOURCE] = source
@@ -90,6 +91,27 @@ def test_the_strip_holds_the_last_seconds_in_microvolts():
     node = reading(*(wave([n] * 250, n * 1_000_000) for n in range(STRIP_S + 2)))
     assert len(node.ecg_uv) == STRIP_S * 250
     assert node.ecg_uv[-1] == pytest.approx((STRIP_S + 1) * 3.052)
+
+
+@pytest.mark.parametrize("bad", [{"codec": 1}, {"codec": 9, "data": b"\xff"}, {"data": b"\xff"}])
+def test_what_is_not_read_is_not_drawn_and_costs_nothing_else(bad):
+    node = reading(boot(), wave([1] * 250), wave([2] * 250, **bad), wave([3] * 250), b"no frame at all")
+    assert list(node.ecg_uv) == [pytest.approx(3 * 3.052)] * 250, "no line joins what is apart"
+    assert (node.frames, node.unread) == (5, 2)
+    assert node.sources == {"ECG": frames.SRC_SYNTHETIC}
+
+
+def test_a_node_that_says_styles_and_escapes_is_shown_by_its_words(tmp_path):
+    node = reading(boot(board="a[/b]c\x1b[2J", label="x\x1b"), wave([1] * 20))
+    text = shown(Snapshot(1, "[/x] a recording", [node]))
+    assert "(a[/b]c\\x1b[2J)" in text and "input: [/x] a recording" in text
+    assert node.label == "x\\x1b"
+    ended = Outcome(Ledger(()), verify.Report(), Snapshot(1, "[/x]"), 0, unproved=["said [/y] \x1b[2J"])
+    out = io.StringIO()
+    account.show(ended, Console(file=out, width=100))
+    assert "PROBLEM said [/y] \\x1b[2J" in out.getvalue() and "input: [/x]" in out.getvalue()
+    (tmp_path / "log").write_text("first\nlast \x1b[2J\n")
+    assert tail(tmp_path / "log") == "first\nlast \\x1b[2J"
 
 
 def test_what_is_synthetic_is_said_and_a_recording_is_not():

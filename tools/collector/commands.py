@@ -14,6 +14,7 @@ import click
 from edge_agent import keys
 from edge_agent.files import make_folder
 from edge_agent.lock import Locked, hold
+from edge_agent.readable import printable
 from tools.collector import query, verify
 from tools.collector.folder import AGENTS, KEY, LOCK, STATUS, STORE, default_state_dir
 from tools.collector.intake import Intake
@@ -24,7 +25,7 @@ from tools.collector.trust import Trust
 
 
 def _in_words(e: Exception) -> click.ClickException:
-    return click.ClickException(str(e))
+    return click.ClickException(printable(str(e)))
 
 
 def _damaged(state: Path, e: sqlite3.DatabaseError) -> click.ClickException:
@@ -180,7 +181,7 @@ def _as_text(report: verify.Report) -> str:
         )
     lines += [f"PROBLEM {problem}" for problem in report.problems]
     lines.append("sound" if report.sound else "NOT SOUND")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 @command.command("samples")
@@ -188,7 +189,10 @@ def _as_text(report: verify.Report) -> str:
 @click.option("--node", required=True, help="Node id in hex.")
 @click.option("--channel", type=int, default=0, show_default=True, help="0 ECG, 1 PPG red, 2 PPG infrared.")
 def samples(state: Path, node: str, channel: int) -> None:
-    """Print a node's waveform frames, one JSON object a line, in the order in which they were measured."""
+    """Print a node's waveform frames, one JSON object a line, in the order in which they were measured.
+
+    Exit 1 when one of them is damaged.
+    """
     try:
         node_id = bytes.fromhex(node)
     except ValueError as e:
@@ -197,9 +201,22 @@ def samples(state: Path, node: str, channel: int) -> None:
         store = Store(state / STORE, read_only=True)
     except StoreError as e:
         raise _in_words(e) from e
+    damaged = False
     try:
         for wave in query.waves(store, node_id, channel):
-            facts = wave._asdict() | {"boot": wave.boot.hex(), "samples": wave.samples.tolist()}
-            click.echo(json.dumps(facts, separators=(",", ":")))
+            click.echo(json.dumps(_wave_as_json(wave), separators=(",", ":")))
+            damaged = damaged or wave.error is not None
+    except sqlite3.DatabaseError as e:
+        raise _damaged(state, e) from e
     finally:
         store.close()
+    sys.exit(1 if damaged else 0)
+
+
+def _wave_as_json(wave: query.Wave | query.Unread) -> dict[str, object]:
+    facts: dict[str, object] = {**wave._asdict(), "boot": wave.boot.hex()}
+    if isinstance(wave, query.Wave) and wave.samples is not None:
+        facts["samples"] = wave.samples.tolist()
+    if wave.error is None:
+        del facts["error"]
+    return facts

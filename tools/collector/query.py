@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from protocol import frames, waveform, waveform_compiled
+from protocol.errors import CodecError, FrameError
 from tools.collector.store import Store
 
 BULK = 1000
@@ -16,6 +17,7 @@ class Wave(NamedTuple):
     """One wave frame.
 
     `t_us`: the first sample, node time; `lsb`: nV (ECG) or pA (PPG); `source`: None on a body.
+    `samples`: None of a codec that is not read here, and of a damaged block, of which `error` then tells.
     """
 
     boot: bytes
@@ -27,10 +29,20 @@ class Wave(NamedTuple):
     late: int
     missed: int
     source: int | None
-    samples: "array[int]"
+    codec: int
+    samples: "array[int] | None"
+    error: str | None
 
 
-def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave]:
+class Unread(NamedTuple):
+    """A frame that is filed as a wave, but is none by the rules of this version."""
+
+    boot: bytes
+    seq: int
+    error: str
+
+
+def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave | Unread]:
     """Every wave frame of a node's channel in the order of measurement: by boot, then by number."""
     rows = store.db.execute(
         "SELECT boot, seq, plaintext FROM frames"
@@ -39,7 +51,21 @@ def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave]:
     )
     for n, (boot, seq, plaintext) in enumerate(rows):
         decode = waveform.decode if n < BULK else waveform_compiled.decode
-        _, t_us, body = frames.unpack(plaintext)
+        try:
+            kind, t_us, body = frames.unpack(plaintext)
+        except FrameError as e:
+            yield Unread(boot, seq, str(e))
+            continue
+        if kind != frames.KIND_WAVE:
+            yield Unread(boot, seq, f"filed as a wave, but a frame of kind {kind}")
+            continue
+        codec, found, error = body[frames.WAVE_CODEC], None, None
+        # Any block may parse by the rules of another codec: then it would be taken for samples.
+        if codec == waveform.CODEC:
+            try:
+                found = decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+            except CodecError as e:
+                error = str(e)
         yield Wave(
             boot,
             seq,
@@ -50,15 +76,18 @@ def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave]:
             body.get(frames.WAVE_LATE, 0),
             body.get(frames.WAVE_MISSED, 0),
             body.get(frames.SOURCE),
-            decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT]),
+            codec,
+            found,
+            error,
         )
 
 
-def samples(db: Path, node_id: bytes, channel: int) -> list[tuple[int, int, int, "array[int]"]]:
+def samples(db: Path, node_id: bytes, channel: int) -> list[tuple[int, int, int, "array[int] | None"]]:
     """(t_us, period_ns, lsb, samples) of every wave frame of a node's channel, in order."""
     store = Store(db, read_only=True)
     try:
-        return [(w.t_us, w.period_ns, w.lsb, w.samples) for w in waves(store, node_id, channel)]
+        found = waves(store, node_id, channel)
+        return [(w.t_us, w.period_ns, w.lsb, w.samples) for w in found if isinstance(w, Wave)]
     finally:
         store.close()
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge_agent.ledger import Ledger
+from edge_agent.readable import printable
 from tools.demo.outcome import Outcome
 from tools.demo.view import value
 
@@ -16,7 +17,7 @@ def show(outcome: Outcome, console: Console) -> None:
     """Print the account."""
     if outcome.empty:
         synthetic = " (SYNTHETIC)" if outcome.last.synthetic else ""
-        console.print(f"input: {outcome.last.input}{synthetic}", highlight=False)
+        console.print(f"input: {outcome.last.input}{synthetic}", highlight=False, markup=False)
         console.print("interrupted before the first frame: there is nothing to verify", style="bold red")
         return
     _show_ledger(outcome.ledger, console)
@@ -29,9 +30,9 @@ def show(outcome: Outcome, console: Console) -> None:
         f" {outcome.collected} frames at the collector",
         f"node signatures: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
     )
-    console.print("\n".join(lines), highlight=False)
+    console.print("\n".join(lines), highlight=False, markup=False)
     for problem in outcome.unproved + outcome.unbalanced:
-        console.print(f"PROBLEM {problem}", style="bold red", highlight=False)
+        console.print(f"PROBLEM {printable(problem)}", style="bold red", highlight=False, markup=False)
     if outcome.good:
         pending = summary["pending"]
         text = "everything delivered" if not pending else f"{pending} frames not yet delivered"

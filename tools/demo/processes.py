@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from edge_agent.readable import printable
+
 TAIL_LINES = 12
 
 
@@ -25,12 +27,12 @@ class ChildError(Exception):
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log; nothing when there is none."""
+    """The last lines of a log, printable; nothing when there is none."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return "\n".join(lines[-TAIL_LINES:])
+    return "\n".join(map(printable, lines[-TAIL_LINES:]))
 
 
 class Child:

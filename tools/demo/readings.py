@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_agent.readable import printable
 from edge_agent.store.schema import ENTRY_FRAME, connect
 from protocol import frames, waveform
+from protocol.errors import CodecError, FrameError
 
 STRIP_S = 6
 SETTLED_US = 20_000_000
@@ -24,7 +26,10 @@ STALE_S = 5.0
 
 @dataclass
 class NodeReadings:
-    """One node. Rates in 1/min, SpO2 in percent, ECG in microvolts; None where nothing was measured yet."""
+    """One node. Rates in 1/min, SpO2 in percent, ECG in microvolts; None where nothing was measured yet.
+
+    `unread`: frames and blocks that are damaged, and blocks of a codec that is not read here.
+    """
 
     node: bytes
     label: str | None = None
@@ -40,6 +45,7 @@ class NodeReadings:
     t_us: int = 0
     heap_low: int | None = None
     frames: int = 0
+    unread: int = 0
     measured_s: float | None = None
     """When its last reading came, on the clock of whoever reads."""
     hr_sum: float = 0.0
@@ -64,11 +70,17 @@ class NodeReadings:
 
     def take(self, plaintext: bytes, now_s: float = 0.0) -> None:
         """One more frame, in the order in which the agent stored them, read at `now_s`."""
-        kind, t_us, body = frames.unpack(plaintext)
         self.frames += 1
+        try:
+            kind, t_us, body = frames.unpack(plaintext)
+        except FrameError:
+            self.unread += 1
+            return
         self.t_us = max(self.t_us, t_us)
         if kind == frames.KIND_BOOT:
-            self.label, self.board = body.get(frames.BOOT_INPUT), body[frames.BOOT_BOARD]
+            label = body.get(frames.BOOT_INPUT)
+            self.label = None if label is None else printable(label)
+            self.board = printable(body[frames.BOOT_BOARD])
             self.t_us = t_us
         elif kind == frames.KIND_WAVE:
             self._take_wave(body)
@@ -90,7 +102,12 @@ class NodeReadings:
         self.sources["ECG" if channel == frames.CH_ECG else "pulse wave"] = body.get(frames.SOURCE)
         if channel != frames.CH_ECG:
             return
-        samples: array[int] = waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+        samples = _samples(body)
+        if samples is None:
+            # What came before does not join what comes after.
+            self.unread += 1
+            self.ecg_uv.clear()
+            return
         self.fs_hz = 1e9 / body[frames.WAVE_PERIOD_NS]
         lsb_uv = body[frames.WAVE_LSB] / 1000
         self.ecg_uv.extend(sample * lsb_uv for sample in samples)
@@ -111,6 +128,16 @@ class NodeReadings:
             self.hr_sum, self.hr_count = self.hr_sum + self.hr, self.hr_count + 1
         if self.spo2 is not None:
             self.spo2_sum, self.spo2_count = self.spo2_sum + self.spo2, self.spo2_count + 1
+
+
+def _samples(body: dict[int, Any]) -> "array[int] | None":
+    """None: of another codec, by whose rules alone the block may be read, or damaged."""
+    if body[frames.WAVE_CODEC] != waveform.CODEC:
+        return None
+    try:
+        return waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
+    except CodecError:
+        return None
 
 
 class Readings:

@@ -12,6 +12,7 @@ from boards.virtual.rig import VirtualNode
 from edge_agent import config, keys, pairing
 from edge_agent.config import LinkConfig
 from edge_agent.peers import Peers
+from edge_agent.readable import printable
 from tools import build
 from tools.demo.broker import LOOPBACK
 from tools.demo.processes import Child, ChildError, tail
@@ -82,8 +83,8 @@ class Stack:
 
     @property
     def label(self) -> str:
-        """What the input is; the same for all nodes."""
-        return self.nodes[0].label
+        """What the input is, printable; the same for all nodes."""
+        return printable(self.nodes[0].label)
 
     @property
     def synthetic(self) -> bool:

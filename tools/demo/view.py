@@ -118,7 +118,8 @@ def _node(node: NodeReadings, width: int, rows: int) -> Panel:
     if rows:
         lines = draw(list(node.ecg_uv), width - CHROME, rows, SPAN_UV)
         parts.insert(0, Text("\n".join(lines), style="green", no_wrap=True))
-    title = f"ECG, last {STRIP_S} s · node {node.node.hex()} ({node.board})"
+    # As Text: in a str, brackets in what the node calls its board would be styles.
+    title = Text(f"ECG, last {STRIP_S} s · node {node.node.hex()} ({node.board})")
     return Panel(Group(*parts), title=title, title_align="left", border_style="green", box=box.ROUNDED)
 
 
