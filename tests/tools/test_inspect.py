@@ -165,6 +165,34 @@ def test_a_capture_may_begin_and_end_anywhere() -> None:
         assert capture.take_apart(one[cut:], "stream", Keys()).all_problems(), cut
 
 
+def test_a_whole_message_that_breaks_a_rule_is_a_fault_at_either_end() -> None:
+    """It was not cut: each of them is complete in its framing and in its CBOR."""
+    sound = cobs.encode(messages.solicit(1))
+    nested = cbor.dumps([0, 5, b"\xff"])
+    for wrong in (messages.solicit(2), cbor.dumps([3, 0, {3: 1001}]), cbor.dumps(5), nested):
+        one = cobs.encode(wrong)
+        for stream, first in ((one + sound, True), (sound + one, False), (sound + one[:-1], False)):
+            seen, code = as_json(stream, "--as", "stream")
+            assert code == 1, (wrong, first)
+            assert [part["ok"] for part in seen["parts"]] == [not first, first], wrong
+            assert not any("inside this message" in fact for part in seen["parts"] for fact in part["facts"])
+    cut = cbor.dumps([3, 0, {3: 1001}])[:-1]
+    for stream in (cobs.encode(cut) + sound, sound + cobs.encode(cut)[:-1]):
+        assert as_json(stream, "--as", "stream")[1] == 0
+
+
+def test_no_line_moves_the_cursor() -> None:
+    said = "\x1b[2J\x9b1A\u202e\n"
+    for data in (
+        frames.pack(frames.KIND_LOG, 0, {1: frames.LOG_CRASH, 2: said}),
+        cbor.dumps([3, 0, {said: said}]),
+        frames.pack(frames.KIND_EVENT, 0, {1: 1, 2: 3, frames.EVENT_TEXT: said}),
+        b"boot \t text, long enough\r\n\0" + cobs.encode(messages.solicit(1)),
+    ):
+        lines = inspect(data).output.split("\n")
+        assert all(line.isprintable() for line in lines), lines
+
+
 def test_an_oversize_message_in_a_stream() -> None:
     stream = cobs.encode(messages.solicit(1)) + b"\x01" * 5000 + b"\0" + cobs.encode(messages.solicit(1))
     seen, _ = as_json(stream)

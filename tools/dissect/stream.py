@@ -1,7 +1,7 @@
 """A captured stream: cut at its delimiters, each message taken apart, then what they say about each other."""
 
-from protocol import cobs, messages
-from protocol.errors import CobsError
+from protocol import cbor, cobs, messages
+from protocol.errors import CborError, CobsError
 from tools.dissect import mending
 from tools.dissect.checks import UNKNOWN_CLEAR, take_item_apart
 from tools.dissect.link import Link, named
@@ -38,7 +38,7 @@ def take_stream_apart(data: bytes, keys: Keys) -> Part:
                     _mend(part, mended, link)
             if sound and last and part.rule:
                 part.facts.append("the capture ends before the message's delimiter")
-            elif not sound and mended is None and (last or i == 0) and len(chunk) <= cobs.MAX_ENCODED:
+            elif not sound and mended is None and (last or i == 0) and _may_be_cut(chunk):
                 torn.append((part, "ends" if last else "begins"))
             part.offset = at
             part.title = f"message {len(whole.parts) + 1}: {part.title}"
@@ -62,6 +62,17 @@ def _excuse(whole: Part, torn: "list[tuple[Part, str]]") -> None:
             why = "; ".join(problem.why for problem in part.problems)
             part.facts.append(f"the capture {verb} inside this message, as it seems: {why}")
             part.problems.clear()
+
+
+def _may_be_cut(chunk: bytes) -> bool:
+    """Whether it is no complete item in a complete frame: such a one is not cut, but wrong."""
+    if len(chunk) > cobs.MAX_ENCODED:
+        return False
+    try:
+        cbor.loads(cobs.decode(chunk))
+    except (CobsError, CborError):
+        return True
+    return False
 
 
 def _framed(chunk: bytes, at: int, link: Link) -> "tuple[Part, bool]":
