@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tools.fuzz import __main__ as command
-from tools.fuzz import guided, run, table, targets, wire
+from tools.fuzz import compare, guided, run, table, targets, wire
 from tools.fuzz.mutate import Generator
 
 
@@ -72,6 +72,18 @@ def test_what_is_only_slow_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     report = run.fuzz(target, generator(), 100)
     assert report.finding is not None and "best of three" in report.finding.account
     assert target.calls == 4
+
+
+def test_a_long_input_has_its_time_for_each_byte_when_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another program had the processor the first time: then it takes more than the fixed part, as it may."""
+    monkeypatch.setattr(run, "_again", lambda target, data: iter([run.SLOW_S * 2] * 3))
+    data = bytes(int(run.SLOW_S * 4 / run.SLOW_S_PER_BYTE))
+    clock = iter([0.0, run.SLOW_S * 6])
+    monkeypatch.setattr(run.time, "perf_counter", lambda: next(clock))
+    finding, outcome = run._one(Planted(), data, run.Report("cbor"))
+    assert finding is None and outcome
 
 
 def test_growth_is_found() -> None:
@@ -143,6 +155,36 @@ def test_what_was_not_measured_is_no_nought() -> None:
 def test_seconds_end_a_run() -> None:
     ended = CliRunner().invoke(command.main, ["cbor", "--inputs", "100000000", "--seconds", "0.3"])
     assert ended.exit_code == 0, ended.output
+
+
+def test_seconds_end_a_comparison_with_vms(monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = compare.compare("cbor", targets.TARGETS["cbor"].generator([], 1), 10**9, [], 0.2)
+    assert compare.LEAST_PIECE <= endless.inputs < 10**9 and endless.finding is None
+    given: list[float] = []
+
+    def compared(name: str, *_: object, seconds: float) -> run.Report:
+        given.append(seconds)
+        return run.Report(name)
+
+    monkeypatch.setattr(command.compare, "compare", compared)
+    ended = CliRunner().invoke(command.main, ["cbor", "frames", "--vm", "--seconds", "10"])
+    assert ended.exit_code == 0 and given == [5.0, 5.0], ended.output
+
+
+@pytest.mark.parametrize("more", [[], ["--again"]])
+def test_what_no_vm_runs_is_wrong_use_of_vm(more: "list[str]") -> None:
+    ended = CliRunner().invoke(command.main, ["batch", "--vm", *more], input="00")
+    assert ended.exit_code == 2 and "MicroPython does not have what batch needs" in ended.output
+
+
+def test_a_finding_on_a_vm_is_shown_again_on_a_vm(monkeypatch: pytest.MonkeyPatch) -> None:
+    difference = run.Finding("difference", b"\x01\xff", "x")
+    report = run.Report("cbor", 7, finding=difference, on_vms=True)
+    assert table.account(report, 3).endswith("again: echo 01ff | python -m tools.fuzz cbor --again --vm")
+    report.finding = run.Finding("growth", None, "x")
+    assert table.account(report, 3).endswith("again: python -m tools.fuzz cbor --seed 3 --inputs 7 --vm")
+    report.on_vms = False
+    assert "--vm" not in table.account(report, 3)
 
 
 def test_without_atheris_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

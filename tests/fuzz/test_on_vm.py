@@ -3,7 +3,9 @@
 from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
 
+from tools.fuzz import __main__ as command
 from tools.fuzz import compare, parties
 from tools.fuzz.targets import TARGETS
 
@@ -41,6 +43,25 @@ def test_another_outcome_is_found(micropython: Callable[..., object]) -> None:
     report = compare.compare("frames", TARGETS["frames"].generator([], 5), 50, [other])
     assert report.finding is not None and report.finding.kind == "difference"
     assert report.finding.data is not None and "other VM" in report.finding.account
+    said, same = compare.again("frames", report.finding.data, [other, real])
+    assert not same and [line.partition(":")[0] for line in said.splitlines()] == [
+        "CPython",
+        "other VM",
+        f"{real.name} VM",
+    ]
+    assert said.endswith(": the same") and said.count("the same") == 1
+
+
+def test_one_input_is_shown_again_on_vms(
+    micropython: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = CliRunner().invoke(command.main, ["cbor", "--again", "--vm"], input="01\n")
+    first, *rest = ended.output.splitlines()
+    assert ended.exit_code == 0 and first == "CPython: =1" and len(rest) == len(compare.vms())
+    assert all(line.endswith(" VM: the same") for line in rest)
+    monkeypatch.setattr(compare, "_here", lambda *_: "=another")
+    ended = CliRunner().invoke(command.main, ["cbor", "--again", "--vm"], input="01\n")
+    assert ended.exit_code == 1 and "CPython: =another" in ended.output and "64-bit VM: =1" in ended.output
 
 
 @pytest.mark.parametrize("file", ["test_hostile_sessions.py", "test_contract.py"])

@@ -2,6 +2,8 @@
 
 import json
 import math
+import runpy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import wfdb
 
 from boards.virtual.rig import RigError, find_micropython
+from protocol import frames
 from protocol import waveform as codec
 from tools.bench import __main__ as bench
 from tools.bench import command, frame_costs, names, noise, ppg, pulses, qrs, scoring, wave_sources, waveform
@@ -262,6 +265,18 @@ def test_what_a_node_pays(vm: str) -> None:
     assert {"waveform_encode_250", "frame_seal", "attest_sign", "x25519"} <= set(costs) and min(
         costs.values()
     ) > 0
+
+
+def test_the_wave_that_a_node_pays_for_is_of_the_codec_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[bytes] = []
+    pack = frames.pack
+    monkeypatch.setattr(frames, "pack", lambda *given: packed.append(pack(*given)) or packed[-1])
+    monkeypatch.setattr(time, "ticks_us", lambda: 0, raising=False)
+    monkeypatch.setattr(time, "ticks_diff", lambda _, __: 0, raising=False)
+    runpy.run_path(str(command.ROOT / command.NODE_COSTS))
+    _, _, body = frames.unpack(packed[0])
+    assert body[frames.WAVE_CODEC] == codec.CODEC
+    assert len(codec.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])) == 250
 
 
 # collector

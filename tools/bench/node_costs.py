@@ -60,7 +60,7 @@ def main():
     keys = seal.SealingKeys(os.urandom(16), Committed())
     samples = heartbeats(250)
     data = waveform.encode(samples, 250)
-    body = {1: 0, 2: 250, 3: 4000000, 4: 3052, 5: 1, 6: data, 15: 2}
+    body = {1: 0, 2: 250, 3: 4000000, 4: 3052, 5: waveform.CODEC, 6: data, 15: 2}
     plaintext = frames.pack(frames.KIND_WAVE, 1000000, body)
     attester = attest.Attester(me, Committed.boot_id)
     numbers = iter(range(RUNS))

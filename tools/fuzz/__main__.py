@@ -51,7 +51,9 @@ def _corpus_folder(_context: click.Context, _option: click.Parameter, path: "Pat
 @click.option("--atheris", "by_coverage", is_flag=True, help="Let coverage lead; needs the extra [fuzz].")
 @click.option("--vm", "on_vms", is_flag=True, help="Run the same inputs on MicroPython, too, and compare.")
 @click.option(
-    "--again", is_flag=True, help="One input, in hex on standard input, for one target: a reproducer."
+    "--again",
+    is_flag=True,
+    help="One input, in hex on standard input, for one target: a reproducer; with --vm on MicroPython, too.",
 )
 @click.option(
     "--json",
@@ -78,9 +80,11 @@ def main(
     """
     parties.remember_curves()
     if again:
-        _again(names)
+        _again(names, on_vms)
         return
     chosen = [name for name in names or TARGETS if _there(name)]
+    if on_vms and not any(TARGETS[name].on_vm for name in chosen):
+        raise click.UsageError(f"{_no_vm(chosen)}: nothing was run")
     total = sum(TARGETS[name].share for name in chosen)
     reports: list[Report] = []
     unwritten = False
@@ -92,7 +96,7 @@ def main(
             continue
         found = _seeds(corpus, name)
         if on_vms:
-            reports.append(compare.compare(name, TARGETS[name].generator(found, seed), many))
+            reports.append(compare.compare(name, TARGETS[name].generator(found, seed), many, seconds=most))
         elif by_coverage:
             reports.append(guided.fuzz(name, many, most, seed, corpus))
         else:
@@ -133,15 +137,27 @@ def _there(name: str) -> bool:
     return True
 
 
-def _again(names: "tuple[str, ...]") -> None:
+def _no_vm(names: "list[str]") -> str:
+    return f"MicroPython does not have what {', '.join(names) or 'no target'} needs"
+
+
+def _again(names: "tuple[str, ...]", on_vms: bool) -> None:
     if len(names) != 1:
         raise click.UsageError("--again wants one target")
+    if on_vms and not TARGETS[names[0]].on_vm:
+        raise click.UsageError(_no_vm([names[0]]))
     text = sys.stdin.read()
     try:
         data = bytes.fromhex(text)
     except ValueError:
         raise click.UsageError(f"--again wants hex on standard input, not {text.strip()[:40]!r}") from None
-    click.echo(load(names[0]).run(data))
+    if not on_vms:
+        click.echo(load(names[0]).run(data))
+        return
+    said, same = compare.again(names[0], data)
+    click.echo(said)
+    if not same:
+        sys.exit(EXIT_FOUND)
 
 
 def _seeds(corpus: "Path | None", name: str) -> "list[bytes]":

@@ -21,6 +21,8 @@ HEAP32 = "4M"
 """Far more than a node's: the outcomes are texts, many times longer than the inputs."""
 DIGEST = 8
 PIECE = 100_000
+LEAST_PIECE = 200
+"""Of a run with an end in time: fewer inputs are not worth the start of two VMs."""
 MAX_HEAP_GROWTH = 48 << 10
 
 
@@ -53,24 +55,61 @@ def vms() -> "list[Vm]":
     return found
 
 
-def compare(name: str, generator: Generator, inputs: int, on: "Sequence[Vm] | None" = None) -> Report:
-    """`inputs` inputs on CPython and on each VM. A finding is the first outcome that is not the same."""
-    report = Report(name, unmeasured=OF_ONE_PROCESS)
-    try:
-        machines = vms() if on is None else on
-    except RigError as e:
-        raise SystemExit(str(e)) from None
+def compare(
+    name: str,
+    generator: Generator,
+    inputs: int,
+    on: "Sequence[Vm] | None" = None,
+    seconds: "float | None" = None,
+) -> Report:
+    """`inputs` inputs on CPython and on each VM, fewer when `seconds` are over.
+
+    A finding is the first outcome that is not the same.
+    """
+    report = Report(name, unmeasured=OF_ONE_PROCESS, on_vms=True)
+    machines = _machines(on)
     target = load(name)
     notes: dict[str, str] = {}
     began = time.monotonic()
-    while report.inputs < inputs and report.finding is None:
-        corpus = [generator.next() for _ in range(min(PIECE, inputs - report.inputs))]
+    piece = PIECE if seconds is None else LEAST_PIECE
+    while piece and report.inputs < inputs and report.finding is None:
+        corpus = [generator.next() for _ in range(min(piece, inputs - report.inputs))]
         outcomes = [_here(target, data, report) for data in corpus]
         for vm in machines:
             report.finding = report.finding or _there(vm, name, corpus, outcomes, notes)
-    report.seconds = time.monotonic() - began
+        report.seconds = time.monotonic() - began
+        if seconds is not None:
+            piece = _piece(report, seconds)
     report.note = ", ".join(notes.values())
     return report
+
+
+def again(name: str, data: bytes, on: "Sequence[Vm] | None" = None) -> "tuple[str, bool]":
+    """What comes of one input on CPython and on each VM, and whether it is sound and everywhere the same."""
+    machines = _machines(on)
+    said = _here(load(name), data, Report(name))
+    lines = [f"CPython: {said}"]
+    same = True
+    for vm in machines:
+        finding = _there(vm, name, [data], [said], {})
+        same = same and finding is None
+        # The account of a difference begins with what CPython said, which is there already.
+        account = "the same" if finding is None else finding.account.removeprefix(lines[0] + "\n")
+        lines.append(f"{vm.name} VM: " + account.removeprefix(f"{vm.name} VM: "))
+    return "\n".join(lines), same
+
+
+def _machines(on: "Sequence[Vm] | None") -> "Sequence[Vm]":
+    try:
+        return vms() if on is None else on
+    except RigError as e:
+        raise SystemExit(str(e)) from None
+
+
+def _piece(report: Report, seconds: float) -> int:
+    """How many inputs come next, so that it ends in time at the speed so far; 0: no more."""
+    many = int(report.inputs / report.seconds * (seconds - report.seconds))
+    return min(PIECE, many) if many >= LEAST_PIECE else 0
 
 
 def _here(target: Target, data: bytes, report: Report) -> str:
@@ -105,7 +144,8 @@ def _there(
                 "!"
             ):
                 given.write_bytes(len(data).to_bytes(2, "big") + data)
-                there = vm.run(ON_VM, name, str(given), "-").stdout
+                # The last line is of counts.
+                there, _, _ = vm.run(ON_VM, name, str(given), "-").stdout.rstrip().rpartition("\n")
                 account = f"CPython: {said}\n{vm.name} VM: {there}"
                 return Finding("crash" if said.startswith("!") else "difference", data, account)
     _, early, late = (int(number) for number in ended.stdout.split())

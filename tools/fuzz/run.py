@@ -47,7 +47,7 @@ OF_ONE_PROCESS = ("slowest_us", "slowest_bytes", "blocks", "resident")
 class Report:
     """Of one target. `refused`: by layer and cause; growth: of the second half of the run.
 
-    `unmeasured`: the fields that this kind of run says nothing of.
+    `unmeasured`: the fields that this kind of run says nothing of. `on_vms`: MicroPython ran the inputs, too.
     """
 
     target: str
@@ -63,6 +63,7 @@ class Report:
     learned: "list[bytes]" = field(default_factory=list[bytes])
     note: str = ""
     unmeasured: tuple[str, ...] = ()
+    on_vms: bool = False
 
     def figure(self, name: str) -> Any:
         """The field of that name; None when it was not measured."""
@@ -174,7 +175,8 @@ def _one(target: Target, data: bytes, report: Report) -> "tuple[Finding | None, 
     if took * 1e6 > report.slowest_us:
         report.slowest_us = int(took * 1e6)
         report.slowest_bytes = len(data)
-    if took > SLOW_S + len(data) * SLOW_S_PER_BYTE and (least := min(_again(target, data))) > SLOW_S:
+    limit = SLOW_S + len(data) * SLOW_S_PER_BYTE
+    if took > limit and (least := min(_again(target, data))) > limit:
         return Finding("hang", data, f"{least:.3f} s for {len(data)} bytes, the best of three"), ""
     if outcome.startswith("="):
         report.accepted += 1

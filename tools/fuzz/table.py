@@ -77,12 +77,14 @@ def account(report: Report, seed: int) -> str:
     finding = report.finding
     if finding is None:
         return ""
+    vm = " --vm" if report.on_vms else ""
     lines = [
         f"{finding.kind} in {report.target} after {report.inputs} inputs of seed {seed}:",
         finding.account,
     ]
     if finding.data is None:
-        lines.append(f"again: python -m tools.fuzz {report.target} --seed {seed} --inputs {report.inputs}")
+        run = f"python -m tools.fuzz {report.target} --seed {seed} --inputs {report.inputs}{vm}"
+        lines.append(f"again: {run}")
     else:
-        lines.append(f"again: echo {finding.data.hex()} | python -m tools.fuzz {report.target} --again")
+        lines.append(f"again: echo {finding.data.hex()} | python -m tools.fuzz {report.target} --again{vm}")
     return "\n".join(lines)
