@@ -1,4 +1,5 @@
-"""Runs test files on the interpreter that executes this: every `test_*` function without arguments.
+"""Runs test files on the interpreter that executes this: `setup_module`, where there is one, then every
+`test_*` function without arguments.
 
     micropython tests/both/run_micropython.py tests/both/test_x.py …
 
@@ -21,6 +22,8 @@ def _module(path):
 def _run(path):
     """(passed, failed) of one file."""
     module = _module(path)
+    if hasattr(module, "setup_module"):
+        module.setup_module()
     passed = failed = 0
     for name in sorted(dir(module)):
         test = getattr(module, name)

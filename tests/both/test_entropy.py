@@ -1,5 +1,8 @@
 """The entropy pool: never from one source alone, never the same twice, its seed replaced before use."""
 
+import os
+import time
+
 import firmware.entropy as entropy
 from firmware.entropy import SEED_BYTES, EntropyPool
 from firmware.flash import FlashError
@@ -21,8 +24,17 @@ class FixedTime:
         return self.cycles
 
 
-entropy.os = FixedOs()
-clock = entropy.time = FixedTime()
+clock = FixedTime()
+
+
+def setup_module():
+    entropy.os = FixedOs()
+    entropy.time = clock
+
+
+def teardown_module():
+    entropy.os = os
+    entropy.time = time
 
 
 class Store:

@@ -4,7 +4,6 @@ stop.
 
 import os
 
-from firmware import flash
 from firmware.flash import Records
 from protocol import cbor, crypto, frames, orders
 from protocol.identity import generate_steps
@@ -71,11 +70,8 @@ def test_the_bridge_may_go_and_come_again(bare_esp32, make_agent):
     agent.whole()
 
 
-def test_what_is_seldom_needed_is_loaded_from_flash(bare_esp32, make_agent, monkeypatch):
+def test_what_is_seldom_needed_is_loaded_from_flash(bare_esp32, make_agent):
     """A crash record, and an order whose signature has to be verified: the heap has them back afterwards."""
-    # The tests of the records put a medium of their own under the module.
-    monkeypatch.setattr(flash, "os", os)
-    monkeypatch.setattr(flash, "open", open, raising=False)
     authority = crypto.run(generate_steps(os.urandom(64)))
     state = bare_esp32._flash / "state"
     state.mkdir(parents=True)

@@ -4,7 +4,6 @@ The firmware on its VM, killed; the agent's store behind a minimal agent. What a
 from the memory that survives a reset, after the kill.
 """
 
-import os
 import random
 import shutil
 import time
@@ -16,7 +15,6 @@ from edge_agent.ledger import Ledger
 from edge_agent.nodes import item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Held, Store
-from firmware import flash
 from firmware.boots import BOOT_RECORDS, MAX_SAID, MAX_U32, read_retained
 from firmware.flash import Records
 from protocol import cbor, frames
@@ -250,11 +248,8 @@ def test_flash_put_back_to_an_earlier_state_is_named_and_lowers_nothing(make_nod
     assert all(after[row.boot] >= row.produced for row in before.rows) and ledger.balanced
 
 
-def test_the_longest_list_of_statements_fits_into_an_esp32(bare_esp32, make_agent, monkeypatch):
+def test_the_longest_list_of_statements_fits_into_an_esp32(bare_esp32, make_agent):
     """Bytecode on an ESP32's heap; the flash is prepared as so many boots would leave it."""
-    # The tests of the records put a medium of their own under the module.
-    monkeypatch.setattr(flash, "os", os)
-    monkeypatch.setattr(flash, "open", open, raising=False)
     state = bare_esp32._flash / "state"
     state.mkdir(parents=True)
     last = [(99).to_bytes(4, "big") + bytes(8), 1 << 31, False, 35]

@@ -1,11 +1,10 @@
 """A flash chip that is taken off and read: what it opens of what was said before, and what it lacks."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-from firmware import entropy, flash
+from firmware import entropy
 from firmware.entropy import EntropyPool
 from firmware.flash import Records
 from firmware.keys import KeyStore
@@ -16,15 +15,13 @@ from protocol.seal import BootKeys, unwrap_header_steps
 
 
 @pytest.fixture
-def on_disk(monkeypatch):
-    """The tests of the records put a medium, a generator and a clock of their own under the modules."""
+def dead_generator(monkeypatch):
+    """What is drawn here depends on the flash alone."""
 
     class Dead:
         urandom = staticmethod(lambda n: bytes(n))
         ticks_cpu = staticmethod(lambda: 0)
 
-    monkeypatch.setattr(flash, "os", os)
-    monkeypatch.setattr(flash, "open", open, raising=False)
     monkeypatch.setattr(entropy, "os", Dead)
     monkeypatch.setattr(entropy, "time", Dead)
 
@@ -39,7 +36,7 @@ def said(raw: bytes, sort: int) -> "list[bytes]":
     return [one for one in cobs.Decoder().feed(raw) if messages.sort(one) == sort]
 
 
-def test_what_was_sent_before_stays_closed(make_node, make_agent, on_disk):
+def test_what_was_sent_before_stays_closed(make_node, make_agent, dead_generator):
     node = make_node()
     agent = make_agent(node.port)
     for n in range(2):
@@ -85,7 +82,7 @@ def opens(keys: BootKeys, sealed: bytes) -> bool:
     return True
 
 
-def test_a_retired_seed_gives_nothing_of_its_boot(on_disk, tmp_path):
+def test_a_retired_seed_gives_nothing_of_its_boot(dead_generator, tmp_path):
     """The seed on flash was made from the state before the draws, one way; both known to the byte here."""
     records = Records(str(tmp_path))
     first = EntropyPool(records, lambda seeded: (b"radio", True))
