@@ -64,10 +64,10 @@ def keep(start, uptime_s, error):
     """Put on flash what ended the boot of `start`. Its frames cannot go any more, and their memory is needed
     here. Whatever fails, the next boot matters more.
     """
-    start.box.max_bytes = 0
-    start.box.shrink()
-    gc.collect()
     try:
+        start.box.max_bytes = 0
+        start.box.shrink()
+        gc.collect()
         from firmware import crash
 
         crash.save_crash(start.records, start.record.boot_id, uptime_s, error)

@@ -125,12 +125,14 @@ class Node:
         self.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, label or sensor.part)
 
     def wave(self, sensor, ready):
-        """Seal a complete frame of each channel of `sensor`."""
+        """Seal a complete frame of each channel of `sensor`; after a failure the next call goes on there."""
         t_us = self.clock.at_us(ready.ticks)
-        for i in range(len(sensor.channels)):
-            if i:
+        while ready.sealed < len(sensor.channels):
+            if ready.sealed:
                 self.drain()
-            self.sealer.seal(frames.KIND_WAVE, wave_body(sensor, ready, i), t_us)
+            self.sealer.seal(frames.KIND_WAVE, wave_body(sensor, ready, ready.sealed), t_us)
+            ready.sealed += 1
+            ready.halved = False
 
     def restart(self):
         """An orderly end, and another boot after it."""
@@ -268,6 +270,7 @@ class Node:
         self.drain()
         box = self.sealer.box
         self._careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
+        self.drain()
         self._careful(self._aftermath.settle)
 
     def _careful(self, action, *args):
@@ -294,9 +297,9 @@ class Node:
 
     def died(self, name, error):
         """A task ended by an error: say so if memory allows; a boot whose frames no longer add up ends."""
-        if isinstance(error, MemoryError):
-            self.sealer.box.shrink()
         try:
+            if isinstance(error, MemoryError):
+                self.sealer.box.shrink()
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_HIGH, None, describe(name, error))
         except Exception:
             gc.collect()

@@ -60,9 +60,10 @@ class KeyStore:
 
     def add_agent(self, ed_pub, x_pub):
         """Remember an agent; False when there are as many already as a hello has headers for. An agent known
-        by its keys is no second one.
+        by its keys is no second one. Raises FlashError, also where the record is damaged: the others in it
+        are not given up for this one.
         """
-        agents = self.agents()
+        agents = self._stored_agents()
         new = party_id(ed_pub, x_pub)
         if all(party_id(ed, x) != new for ed, x in agents):
             if len(agents) >= MAX_HEADERS:
@@ -73,10 +74,17 @@ class KeyStore:
 
     def remove_agent(self, agent_id):
         """Forget an agent; nothing changes when it is not known. Raises FlashError: it is still there."""
-        agents = self.agents()
+        agents = self._stored_agents()
         others = [(ed, x) for ed, x in agents if party_id(ed, x) != agent_id]
         if len(others) < len(agents):
             self._write_agents(others)
+
+    def _stored_agents(self):
+        payload = self._records.read(AGENTS_RECORD)
+        try:
+            return [] if payload is None else cbor.loads(payload)
+        except ProtocolError as error:
+            raise FlashError(self._records.path(AGENTS_RECORD), str(error))
 
     def _write_agents(self, agents):
         self._records.write(AGENTS_RECORD, cbor.dumps([[ed, x] for ed, x in agents]))

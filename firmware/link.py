@@ -29,6 +29,7 @@ class Link:
         self._owner = owner
         self._pending = None
         self._jobs = []
+        self._unheard = []
         self._job_waits = asyncio.Event()
         self._beat = asyncio.Event()
         self.alive_ms = 0
@@ -59,7 +60,13 @@ class Link:
         self.push(now_us // 1000)
 
     def _events(self):
-        for event in self._session.take_events():
+        while True:
+            if not self._unheard:
+                self._unheard = self._session.take_events()
+                if not self._unheard:
+                    return
+            # Where its handler fails, the others are heard the next time.
+            event = self._unheard.pop(0)
             if isinstance(event, ev.TimeAsked):
                 self._owner.time_asked(event.token, event.stamp)
             elif isinstance(event, ev.PairAsked):

@@ -33,9 +33,7 @@ def order_steps(node, kind, body, agent_id, answers):
     if kind == frames.KIND_COMMAND or kind == frames.KIND_CONFIG:
         start = node.start
         node_id, boot_id = start.identity.id, start.record.boot_id
-        result = yield from check_steps(
-            node_id, boot_id, kind, body, node.clock.now_us(), start.store.authorities()
-        )
+        result = yield from check_steps(node_id, boot_id, kind, body, node.clock.now_us(), start.authorities)
         if result != frames.RESULT_MALFORMED:
             digest = order_digest(node_id, boot_id, kind, body)
     after = None
@@ -43,7 +41,8 @@ def order_steps(node, kind, body, agent_id, answers):
     if result == frames.RESULT_DONE:
         if digest is not None:
             until_us = body[frames.ORDER_EXPIRES_US]
-        if _make_room(answers, node.clock.now_us()):
+        # An un-pairing may be done twice, and no signed order may stand in its way.
+        if kind == frames.KIND_UNPAIR or _make_room(answers, node.clock.now_us()):
             result, after = _carry_out(node, kind, body, agent_id)
         else:
             result = frames.RESULT_FAILED
@@ -98,8 +97,10 @@ def _unpair(node, agent_id):
     start = node.start
     others = [pair for pair in start.agents if party_id(pair[0], pair[1]) != agent_id]
     try:
+        node.drain()
         if others:
             _note(start.records, agent_id)
+            node.drain()
         start.store.remove_agent(agent_id)
     except FlashError:
         return frames.RESULT_FAILED, None

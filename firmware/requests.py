@@ -64,8 +64,8 @@ class Requests:
         if self._waiting >= MAX_WAITING:
             self._reject("too_many_orders")
             return
-        self._waiting += 1
         node.link.add_work(self._order_steps(kind, body, node.session.agent_id))
+        self._waiting += 1
 
     def _order_steps(self, kind, body, agent_id):
         try:

@@ -128,9 +128,11 @@ class Sensor:
         where it found no room, it would have the same frame sealed again.
         """
         self._busy = True
-        self._node.wave(self, self.wave.ready)
-        self.wave.release()
-        self._busy = False
+        try:
+            self._node.wave(self, self.wave.ready)
+            self.wave.release()
+        finally:
+            self._busy = False
 
     def _poll(self):
         if self.driver is None:

@@ -78,7 +78,7 @@ class Sealer:
         self.seal(frames.KIND_EVENT, body)
 
     def losses(self, last=False):
-        """State what was evicted, if anything was, in loss frames: the next when the one before is
+        """State what was evicted, if anything was, in a loss frame: the next when the one before is
         acknowledged, or no memory would do for an agent that never does; the `last` ones of a boot at once.
         """
         box = self.box
@@ -91,6 +91,8 @@ class Sealer:
                 self.state(ranges[:MAX_RANGES], frames.LOSS_OUTBOX_FULL)
                 del ranges[:MAX_RANGES]
                 self._stated = box.next_seq - 1
+                if not last:
+                    break
         finally:
             if ranges:
                 box.evictions_unsealed(ranges)

@@ -27,7 +27,7 @@ class Start:
     """Everything that one boot needs, made in the one order that is safe.
 
     `faults`: texts on what was found wrong on the way, for events. Attributes: records, pool, store,
-    identity, record (BootRecord), keys (SealingKeys), box, attester, session.
+    identity, record (BootRecord), agents, authorities, keys (SealingKeys), box, attester, session.
     """
 
     def __init__(self, board):
@@ -48,6 +48,7 @@ class Start:
         self.record = BootRecord(self.records, board)
         self._insist(self._commit)
         self.agents = self.store.agents()
+        self.authorities = self.store.authorities()
         self.faults += [text for text in self.store.faults if text not in self.faults]
         if self.record.fault is not None:
             self.faults.append(self.record.fault)

@@ -10,7 +10,8 @@ SLACK = 64
 
 class Notes:
     """What a frame says of its samples: `n` of them, the first taken at `ticks`; `flags`, `late`, `missed` as
-    in the wave frame (protocol.frames WAVE_…).
+    in the wave frame (protocol.frames WAVE_…). `sealed`: channels that are in a frame already; `halved`: the
+    samples of the next one are, for the codec.
     """
 
     def __init__(self):
@@ -23,6 +24,8 @@ class Notes:
         self.flags = 0
         self.late = 0
         self.missed = 0
+        self.sealed = 0
+        self.halved = False
 
 
 class WaveBuffer:

@@ -14,17 +14,16 @@ if kernels.NATIVE:
 def wave_body(sensor, ready, i):
     """The body of the wave frame of channel `i` of a Sensor; `ready`: its Notes on these samples."""
     samples = sensor.wave.samples[i]
-    lsb = sensor.lsb
-    if max(memoryview(samples)[: ready.n]) > WAVE_MAX:
+    if not ready.halved and max(memoryview(samples)[: ready.n]) > WAVE_MAX:
         # Brighter than any finger: the codec takes one bit less of it.
         for k in range(ready.n):
             samples[k] >>= 1
-        lsb *= 2
+        ready.halved = True
     body = {
         frames.WAVE_CHANNEL: sensor.channels[i],
         frames.WAVE_COUNT: ready.n,
         frames.WAVE_PERIOD_NS: sensor.period_ns,
-        frames.WAVE_LSB: lsb,
+        frames.WAVE_LSB: 2 * sensor.lsb if ready.halved else sensor.lsb,
         frames.WAVE_CODEC: waveform.CODEC,
         frames.WAVE_DATA: waveform.encode(samples, ready.n, WAVE_BITS, kernels.wave_predicted),
     }

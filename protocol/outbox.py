@@ -92,8 +92,9 @@ class Outbox:
                     for i in range(len(self._frames)):
                         seq, _, lane, keep = self._frames[i]
                         if lane == victim and not keep and seq not in spared:
-                            self._drop(i)
+                            # In this order: where memory does not suffice to note it, it stays.
                             self._note(seq)
+                            self._drop(i)
                             self.evicted += 1
                             return True
         return False

@@ -106,11 +106,10 @@ class NodeSession(NodeParty):
         elif self.state == st.OPENING:
             if now_ms - self._since_ms >= OPENING_MS:
                 self._begin(now_ms)
-        elif self.window.waiting():
-            if now_ms - self._heard_ms >= SILENCE_MS:
+        else:
+            silent = self.window.waiting() and now_ms - self._heard_ms >= SILENCE_MS
+            if silent or (self._left_out and not all(boot.box.waiting() for boot in self._listed)):
                 self._begin(now_ms)
-        elif self._left_out and not all(boot.box.waiting() for boot in self._listed):
-            self._begin(now_ms)
 
     def _begin(self, now_ms: int) -> None:
         self.state = st.step(st.NODE, self.state, st.BEGIN)

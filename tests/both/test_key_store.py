@@ -3,6 +3,7 @@
 from firmware.flash import FlashError
 from firmware.keys import KeyStore
 from protocol import cbor, crypto
+from protocol.identity import node_id as party_id
 from protocol.messages import MAX_HEADERS
 from tests.both.node_memory import Medium, on, raises
 
@@ -60,3 +61,15 @@ def test_agents_are_few_and_counted_once():
         assert store.add_agent(keys, keys)
     assert not store.add_agent(b"z" * 32, b"z" * 32)
     assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_HEADERS))
+
+
+def test_a_record_that_is_damaged_is_not_written_over():
+    """What a pairing or an un-pairing cannot read it does not take for empty: the next boot sets it aside."""
+    medium = Medium()
+    store = KeyStore(on(medium))
+    assert store.add_agent(b"e" * 32, b"x" * 32)
+    damaged = medium.files["state/agents"][:-1]
+    medium.files["state/agents"] = damaged
+    raises(FlashError, lambda: store.add_agent(b"n" * 32, b"n" * 32))
+    raises(FlashError, lambda: store.remove_agent(party_id(b"e" * 32, b"x" * 32)))
+    assert medium.files["state/agents"] == damaged

@@ -1,6 +1,7 @@
 """What a node is told when it has no memory for it: dropped and counted, and the link goes on."""
 
 from firmware.link import Link
+from protocol import session_events as ev
 
 
 class Session:
@@ -32,3 +33,47 @@ def test_a_message_without_memory_is_dropped_and_counted():
     for n in range(1, 4):
         link.take(b"whatever")
         assert session.rejected == {"no_memory": n} and session.pulled == n
+
+
+class Owner:
+    """Has no memory for an answer to a question for the time."""
+
+    def __init__(self):
+        self.heard = []
+
+    def time_asked(self, token, rx_us):
+        raise MemoryError("token %d" % token)
+
+    def pair_asked(self, ed_pub, x_pub, nonce):
+        self.heard.append(nonce)
+
+    def agent_left_out(self, agent_id, detail):
+        self.heard.append(agent_id)
+
+
+class Telling(Session):
+    """A session with events to tell."""
+
+    def feed(self, data, now_ms, stamp):
+        pass
+
+    def take_events(self):
+        told = self.told
+        self.told = []
+        return told
+
+
+def test_an_event_whose_handler_fails_takes_no_other_along():
+    session = Telling()
+    owner = Owner()
+    link = Link(None, session, Clock(), owner)
+    session.told = [ev.TimeAsked(1, 0), ev.PairAsked(b"e", b"x", b"first"), ev.AgentLeftOut(b"second", "why")]
+    try:
+        link.take(b"")
+        raise AssertionError("answered")
+    except MemoryError:
+        pass
+    assert owner.heard == []
+    session.told = [ev.PairAsked(b"e", b"x", b"third")]
+    link.take(b"")
+    assert owner.heard == [b"first", b"second", b"third"]

@@ -3,7 +3,7 @@
 import gc
 
 from firmware.sealer import MAX_RANGES, Sealer
-from protocol import frames
+from protocol import frames, outbox
 from protocol.outbox import FRAME_COST, Outbox, add_range
 
 MAX_BYTES = 12288
@@ -115,6 +115,48 @@ def test_what_was_evicted_meanwhile_is_stated_when_the_frame_before_is_acknowled
     assert len(waiting) == 1 and waiting[0][1] >= 30
 
 
+def test_of_many_ranges_one_frame_at_a_time_waits_for_its_acknowledgement():
+    """Who acknowledges only the last of several would fill the outbox with what is never evicted."""
+    one, _ = sealer(1 << 20)
+    for seq in range(0, 5 * MAX_RANGES, 2):
+        one.box.next_seq = seq + 1
+        one.box._evicted_ranges.append([seq, 1])
+    lost = copied(one.box.evictions())
+    heard = []
+    for _ in range(3):
+        one.losses()
+        one.losses()
+        ranges, count = stated(one)
+        assert count == 1
+        for first, length in ranges:
+            add_range(heard, first, length)
+        one.box.ack(one.box.next_seq - 1, 1)
+    assert heard == lost and not one.box.evictions()
+
+
+def test_what_no_memory_was_for_to_note_is_not_evicted():
+    one, _ = sealer(1 << 20)
+    for _ in range(9):
+        vitals(one)
+    one.box.max_bytes = 0
+    real = outbox.add_range
+
+    def failing(ranges, first, count):
+        raise MemoryError("no room for a range")
+
+    outbox.add_range = failing
+    try:
+        one.box.shrink()
+        raise AssertionError("noted")
+    except MemoryError:
+        pass
+    finally:
+        outbox.add_range = real
+    assert len(one.box) == 9 and one.box.evicted == 0
+    one.box.shrink()
+    assert len(one.box) == 0 and copied(one.box.evictions()) == [[0, 9]]
+
+
 def test_a_statement_that_no_memory_was_for_is_made_later():
     one, part = sealer(4096)
     for _ in range(60):
@@ -149,7 +191,7 @@ def test_of_many_ranges_those_are_made_later_that_could_not_be_sealed():
 
     part.seal = second_fails
     try:
-        one.losses()
+        one.losses(True)
         raise AssertionError("sealed")
     except MemoryError:
         pass

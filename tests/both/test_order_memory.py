@@ -22,12 +22,13 @@ class Node:
         self.marked = 0
         self.sealed = []
         self.answers = []
-
-    def authorities(self):
-        return {AUTHORITY.id: AUTHORITY.ed_pub}
+        self.authorities = {AUTHORITY.id: AUTHORITY.ed_pub}
 
     def now_us(self):
         return self.now
+
+    def drain(self):
+        pass
 
     def seal(self, kind, body):
         assert kind == f.KIND_ANSWER
@@ -185,3 +186,13 @@ def test_an_id_of_one_kind_is_no_id_of_another():
     assert node.asked({f.UNPAIR_ID: order(1)[f.ORDER_ID]}, f.KIND_UNPAIR) == f.RESULT_DONE
     assert node.removed == [bytes(8)]
     assert node.asked(order(1)) == f.RESULT_DONE and node.marked == 1
+
+
+def test_signed_orders_that_must_be_kept_stand_in_no_unpairings_way():
+    node = Leaving()
+    for n in range(MAX_ANSWERS):
+        assert node.asked(order(n, 1 << 40, signed=True)) == f.RESULT_DONE
+    unpair = {f.UNPAIR_ID: b"unpairme"}
+    assert node.asked(unpair, f.KIND_UNPAIR) == f.RESULT_DONE
+    assert node.asked(unpair, f.KIND_UNPAIR) == f.RESULT_DONE
+    assert node.removed == [bytes(8)] * 2 and node.marked == MAX_ANSWERS

@@ -89,6 +89,15 @@ def test_more_boots_than_a_hello_holds_come_one_hello_after_the_other():
     assert hellos(w)[0][1][-1][0][3] == 1
 
 
+def test_boots_that_wait_for_a_place_come_also_while_the_newest_is_never_empty():
+    w = with_earlier(13, 1)
+    held = w.make()
+    newest, real = w.node.boot.boot_id, w.agent.ack
+    w.agent.ack = lambda boot, ranges: None if (boot, ranges) == (newest, [(held, 1)]) else real(boot, ranges)
+    w.run(20000, 50)
+    assert w.box.holds(held) and {boot_id[3] for boot_id, _ in w.stored} == set(range(1, 15))
+
+
 class Holes:
     """A box that holds every other frame, far into its boot."""
 

@@ -1,4 +1,6 @@
-"""An agent with keys that nothing can be agreed on with: it is not stored; where it is, it ends no node."""
+"""Bad keys of others: an agent's that nothing can be agreed on with is not stored, or ends no node where it
+is; a damaged record of those to believe is told of.
+"""
 
 import os
 
@@ -32,3 +34,13 @@ def test_a_stored_one_is_told_of_and_holds_nothing_up(make_node, make_agent, tmp
     agent = make_agent(node.port)
     told = agent.until(lambda: events(agent, frames.EVENT_INTERNAL_ERROR))
     assert told[0][2][frames.EVENT_TEXT].startswith("agent ")
+
+
+def test_damaged_authorities_are_told_of_at_the_boot(make_node, make_agent, tmp_path):
+    state = tmp_path / "node" / "state"
+    state.mkdir(parents=True)
+    (state / "authorities").write_bytes(b"VWR1damaged")
+    agent = make_agent(make_node().port)
+    told = agent.until(lambda: events(agent, frames.EVENT_INTERNAL_ERROR))
+    assert told[0][2][frames.EVENT_TEXT] == "authorities: damaged"
+    assert (state / "authorities.bad").read_bytes() == b"VWR1damaged"

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from firmware import flash
 from firmware.flash import Records
 from protocol import cbor, crypto, frames, orders
 from protocol import session_events as ev
@@ -99,16 +98,14 @@ def test_the_last_sixteen_are_remembered(agent):
     assert texts.count("first") == 1 and len(texts) == 16
 
 
-def test_an_authority_on_flash_is_believed_and_nobody_else(make_node, make_agent, monkeypatch):
-    # The tests of the records put a medium of their own under the module.
-    monkeypatch.setattr(flash, "os", os)
-    monkeypatch.setattr(flash, "open", open, raising=False)
+def test_an_authority_on_flash_is_believed_and_nobody_else(make_node, make_agent, tmp_path):
     authority: Identity = crypto.run(generate_steps(os.urandom(64)))
-    node = make_node()
-    agent = make_agent(node.port)
-    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    state = tmp_path / "node" / "state"
+    state.mkdir(parents=True)
     record = cbor.dumps([[authority.ed_pub, authority.x_pub], ["no", "keys"]])
-    Records(str(node.flash_dir / "state")).write("authorities", record)
+    Records(str(state)).write("authorities", record)
+    agent = make_agent(make_node().port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
     boot, node_id = max(agent.frames), agent.session.node_id
 
     def signed(by: Identity, for_boot: bytes) -> dict:
