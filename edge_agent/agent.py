@@ -184,11 +184,8 @@ class Agent:
     async def _errands(self) -> None:
         """What commands want of this agent; and what nodes are to be asked to spare it."""
         while True:
-            try:
-                self.runner.step()
-            except (OSError, PeersError) as e:
-                log.warning("errands: %s", e)
             self.hub.orders.tick()
+            self.runner.step()
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
             if flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before:

@@ -108,10 +108,9 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
     finally:
         errands.take_back(errand)
     if answer is None:
-        fail(f"the agent did not answer within {wait_s + LATE_S:g} s")
+        fail(f"the agent did not answer within {wait_s + LATE_S:g} s (its log says so if its disk is full)")
     if not answer["good"]:
-        more = "; --force forgets it without its word" if what == "unpair" and not force else ""
-        fail(answer["text"] + more)
+        fail(answer["text"])
     click.echo(answer["text"])
 
 

@@ -6,19 +6,28 @@ it holds until the command takes it back, or until its time is over, also if the
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from edge_agent.files import write_atomically
-from edge_agent.orders import Order, Orders
+from edge_agent.orders import GRACE_MS, Order, Orders
 from edge_agent.peers import Peers, PeersError
+from edge_agent.store.items import Outcome
 from protocol import frames
+
+log = logging.getLogger("vitalwire.errands")
+
+T = TypeVar("T")
 
 IDENTIFY, UNPAIR = "identify", "unpair"
 WHAT = (IDENTIFY, UNPAIR)
+UNTIL_END_MS = 1 << 53
+# After its time an errand's order ends by itself, within the grace that orders have; then the clock answers.
+CLOCK_MS = GRACE_MS + 2000
 # An answer that nobody has fetched for so long is nobody's.
 FORGOTTEN_MS = 3_600_000
 
@@ -41,6 +50,7 @@ class Errands:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unread: dict[str, int | None] = {}
 
     def put(self, what: str, node: bytes, until_ms: int, force: bool = False) -> Errand:
         """Ask durably."""
@@ -65,21 +75,31 @@ class Errands:
     # The agent's end
 
     def waiting(self, now_ms: int) -> list[Errand]:
-        """The errands that are not answered. Files that are none are removed, and so are answers of long ago
-        and what a command left half written as long ago.
+        """The errands that are not answered. Files that are none by what they hold are removed, and so are
+        answers of long ago and what a command left half written as long ago; what cannot be read stays.
         """
         found: list[Errand] = []
-        for path in sorted(self._folder.glob("*.*")):
-            # A hidden file is one that a command writes at this moment.
-            if path.suffix == ".answer" or path.name.startswith("."):
-                if _age_ms(path, now_ms) > FORGOTTEN_MS:
-                    path.unlink(missing_ok=True)
+        paths = sorted(self._folder.glob("*.*"))
+        for path in paths:
+            try:
+                # A hidden file is one that a command writes at this moment.
+                if path.suffix == ".answer" or path.name.startswith("."):
+                    if now_ms - path.stat().st_mtime_ns // 1_000_000 > FORGOTTEN_MS:
+                        path.unlink(missing_ok=True)
+                elif path.suffix == ".json":
+                    errand = _parsed(path.stem, path.read_bytes())
+                    if errand is None:
+                        path.unlink(missing_ok=True)
+                    else:
+                        found.append(errand)
+            except FileNotFoundError:
                 continue
-            errand = _read(path)
-            if errand is None:
-                path.unlink(missing_ok=True)
-            else:
-                found.append(errand)
+            except OSError as e:
+                if self._unread.get(path.name) != e.errno:
+                    log.warning("an errand that is left lying: %s", said(e))
+                    self._unread[path.name] = e.errno
+        names = {path.name for path in paths}
+        self._unread = {name: why for name, why in self._unread.items() if name in names}
         return found
 
     def answer(self, errand: Errand, good: bool, text: str) -> None:
@@ -89,26 +109,49 @@ class Errands:
         (self._folder / f"{errand.id}.json").unlink(missing_ok=True)
 
 
-def _age_ms(path: Path, now_ms: int) -> int:
+def _parsed(name: str, data: bytes) -> Errand | None:
+    """Files are from outside: only what is right in every part is an errand."""
     try:
-        return now_ms - path.stat().st_mtime_ns // 1_000_000
-    except FileNotFoundError:
-        return 0
-
-
-def _read(path: Path) -> Errand | None:
-    try:
-        errand = Errand(**json.loads(path.read_bytes()))
-        bytes.fromhex(errand.node)
-        good = errand.id == path.stem and errand.what in WHAT and errand.until_ms + 0 >= 0
-    except (OSError, ValueError, TypeError):
+        errand = Errand(**json.loads(data))
+        good = (
+            errand.id == name
+            and errand.what in WHAT
+            and bytes.fromhex(errand.node).hex() == errand.node
+            and len(errand.node) == 16
+            and type(errand.until_ms) is int
+            and 0 <= errand.until_ms < UNTIL_END_MS
+            and type(errand.force) is bool
+        )
+    except (ValueError, TypeError, RecursionError):
         return None
-    return errand if good and path.suffix == ".json" else None
+    return errand if good else None
+
+
+def said(e: OSError | PeersError) -> str:
+    """An error in words, with what it was about."""
+    if isinstance(e, PeersError) or e.strerror is None:
+        return str(e)
+    return f"{e.filename}: {e.strerror}" if e.filename else e.strerror
+
+
+class _Statement:
+    """That a node is not paired any more: `durable` is set between two steps, when it is on the disk."""
+
+    def __init__(self, agreed: bool) -> None:
+        self.agreed = agreed
+        self.durable = False
+
+    def __call__(self, _: Outcome) -> None:
+        self.durable = True
 
 
 class Runner:
     """Runs errands: orders to nodes, and what comes of their answers. `drop(node)`: end the session with a
     node that is forgotten without its word.
+
+    A node is forgotten in three durable steps: noted as parted (peers.json), stated (the chain), removed
+    (peers.json). Each is tried again until the disk takes it, also when nobody waits for it any more, and by
+    the next agent if this one ends in between: then it is stated twice rather than never.
     """
 
     def __init__(
@@ -124,93 +167,176 @@ class Runner:
         self._peers = peers
         self._drop = drop
         self._unix_ms = unix_ms
-        self._open: dict[str, tuple[Errand, Order | None]] = {}
+        self._waiting: dict[str, Errand] = {}
+        self._open: dict[str, tuple[Errand, Order]] = {}
+        self._agreed: dict[bytes, bytes] = {}
+        self._statements: dict[bytes, _Statement] = {}
+        self._answers: dict[str, tuple[bool, str]] = {}
+        self._problems: dict[str, str] = {}
 
     def step(self) -> None:
-        """Take up what is new, drop what was taken back, answer what is done; a few times a second."""
-        now_ms = self._unix_ms()
-        waiting = {errand.id: errand for errand in self._errands.waiting(now_ms)}
-        for key in [key for key in self._open if key not in waiting]:
-            self._close(key)
-        for errand in waiting.values():
-            if errand.until_ms < now_ms:
-                self._close(errand.id)
-                self._errands.answer(errand, False, f"node {errand.node} did not answer in time")
-            elif errand.id not in self._open and not self._follows(errand):
-                self._begin(errand, now_ms)
-        for errand, order in list(self._open.values()):
-            if order is not None and order.outcome is not None:
-                self._open[errand.id] = (errand, None)
-                self._ended(errand, order)
+        """Take up what is new, drop what was taken back, answer what is done; a few times a second.
 
-    def _close(self, key: str) -> None:
-        _, order = self._open.pop(key, (None, None))
-        if order is not None:
-            self._orders.withdraw(order)
-
-    def _follows(self, errand: Errand) -> bool:
-        """Whether it is asked already: of several un-pairings of a node one is sent, and answers for all. By
-        force it waits for none.
+        What the disk refuses is logged once and tried again by the next step.
         """
-        return (
-            errand.what == UNPAIR
-            and not errand.force
-            and any(one.what == UNPAIR and one.node == errand.node for one, _ in self._open.values())
-        )
+        now_ms = self._unix_ms()
+        found = self._try("errands", self._errands.waiting, now_ms)
+        if found is not None:
+            self._waiting = {errand.id: errand for errand in found}
+        # An answer counts before any clock, and whether or not somebody waits for it.
+        for errand, order in list(self._open.values()):
+            if order.outcome is not None:
+                del self._open[errand.id]
+                self._ended(errand, order, now_ms)
+        for errand, order in list(self._open.values()):
+            if errand.id not in self._waiting:
+                self._unwanted(order)
+            elif errand.until_ms + CLOCK_MS < now_ms:
+                # Its order is another's too, or the clock was set.
+                del self._open[errand.id]
+                self._unwanted(order)
+                self._say(errand, False, _silence(errand, order))
+        self._part()
+        for errand in self._waiting.values():
+            if errand.id not in self._open and errand.id not in self._answers:
+                self._take_up(errand, now_ms)
+        for key, (good, text) in list(self._answers.items()):
+            errand = self._waiting.get(key)
+            if errand is None:
+                del self._answers[key]
+            else:
+                self._try(key, self._errands.answer, errand, good, text)
+        known = {"errands", "peers", *self._waiting, *(node.hex() for node in self._leaving())}
+        self._problems = {key: text for key, text in self._problems.items() if key in known}
 
-    def _begin(self, errand: Errand, now_ms: int) -> None:
+    def _try(self, key: str, work: Callable[..., T], *args: object) -> T | None:
+        """The result; None when it cannot be done now. `key`: an errand's id, or what else it is about."""
+        try:
+            done = work(*args)
+        except (OSError, PeersError) as e:
+            text = said(e)
+            if self._problems.get(key) != text:
+                log.warning("errands: %s; trying again", text)
+            self._problems[key] = text
+            return None
+        self._problems.pop(key, None)
+        return done
+
+    def _say(self, errand: Errand, good: bool, text: str) -> None:
+        """Answer as soon as the disk takes it, if it is still wanted then."""
+        self._answers[errand.id] = (good, text)
+
+    # Orders
+
+    def _take_up(self, errand: Errand, now_ms: int) -> None:
         node = bytes.fromhex(errand.node)
+        if errand.what == UNPAIR and node in self._leaving():
+            if errand.until_ms + CLOCK_MS < now_ms:
+                agreed = node in self._agreed or self._statements[node].agreed
+                how = "has forgotten this agent" if agreed else "is paired as before"
+                more = "it is forgotten here once the agent's disk takes writes again"
+                self._say(errand, False, f"node {errand.node} {how}; {more}")
+        elif errand.until_ms >= now_ms:
+            self._try(errand.id, self._begin, errand, node, now_ms)
+        elif errand.id in self._problems:
+            self._say(errand, False, f"node {errand.node} was asked nothing: {self._problems[errand.id]}")
+        else:
+            self._say(errand, False, f"the time to ask node {errand.node} was over before the agent could")
+
+    def _begin(self, errand: Errand, node: bytes, now_ms: int) -> None:
+        """Also after an order that expired before the errand did: none is valid for longer than an hour."""
         if self._peers.lookup(node) is None:
-            self._errands.answer(errand, False, f"node {errand.node} is not paired with this agent")
+            self._say(errand, False, f"node {errand.node} is not paired with this agent")
             return
-        order: Order | None = None
         left_s = (errand.until_ms - now_ms) / 1000
         if errand.what == IDENTIFY:
             order = self._orders.command(node, frames.OP_IDENTIFY, valid_s=left_s)
-        elif not errand.force:
-            order = self._orders.unpair(node, left_s)
+        elif errand.force:
+            self._peers.part(node, None, 0)
+            return
+        else:
+            order = self._asked(node) or self._orders.unpair(node, left_s)
         self._open[errand.id] = (errand, order)
-        if order is None:
-            self._forget(errand, None)
 
-    def _ended(self, errand: Errand, order: Order) -> None:
+    def _asked(self, node: bytes) -> Order | None:
+        """Of several un-pairings of a node one is sent, and answers for all."""
+        for errand, order in self._open.values():
+            if errand.what == UNPAIR and order.node == node and not order.withdrawn and order.outcome is None:
+                return order
+        return None
+
+    def _unwanted(self, order: Order) -> None:
+        """Withdraw it, unless another errand waits for it. What had left is heard of until its end."""
+        wanted = any(one is order and key in self._waiting for key, (_, one) in self._open.items())
+        if not wanted and order.outcome is None and not order.withdrawn:
+            self._orders.withdraw(order)
+
+    def _ended(self, errand: Errand, order: Order, now_ms: int) -> None:
         done = order.result in (frames.RESULT_DONE, frames.RESULT_BEGUN)
         if order.outcome == "answered" and errand.what == UNPAIR and done:
-            self._forget(errand, order)
+            self._agreed[order.node] = order.id
         elif order.outcome == "answered":
             more = f" ({order.detail})" if order.detail else ""
-            self._errands.answer(errand, done, f"node {errand.node} answers: {order.result_name}{more}")
+            text = f"node {errand.node} answers: {order.result_name}{more}"
+            self._say(errand, done, text if done else text + _hint(errand))
         elif order.outcome == "new_boot":
             text = f"node {errand.node} began anew before it answered: whether it did is not known"
-            self._errands.answer(errand, False, text)
-        else:
-            self._errands.answer(errand, False, f"node {errand.node} did not answer in time")
+            self._say(errand, False, text)
+        elif errand.until_ms <= now_ms:
+            self._say(errand, False, _silence(errand, order))
 
-    def _forget(self, errand: Errand, order: Order | None) -> None:
-        """State it, durably, then forget the node, then say so."""
-        node = bytes.fromhex(errand.node)
-        detail: dict[str, Any] = {"node": node, "node_agreed": order is not None}
-        if order is not None:
-            detail["order"] = order.id
+    # Nodes that are to be forgotten
 
-        def stated(_: object) -> None:
-            try:
-                self._peers.remove(node)
-            except (PeersError, OSError) as e:
-                self._errands.answer(errand, False, f"the node was told, but {e}")
-                return
-            if order is None:
-                self._drop(node)
-            told = (
-                "it has forgotten this agent"
-                if order
-                else "without its word: it still takes us for its agent"
-            )
-            for one in self._errands.waiting(self._unix_ms()):
-                if (one.what, one.node) == (UNPAIR, errand.node):
-                    self._errands.answer(one, True, f"node {errand.node} is not paired any more; {told}")
+    def _leaving(self) -> set[bytes]:
+        return {*self._agreed, *self._statements}
 
-        self._orders.state("node_unpaired", detail, stated)
+    def _part(self) -> None:
+        """One step further with each."""
+        for node, order in list(self._agreed.items()):
+            paired = self._try(node.hex(), self._peers.part, node, order, 0)
+            if paired is not None:
+                del self._agreed[node]
+                if not paired:
+                    self._forgotten(node, True)
+        parted = self._try("peers", self._peers.parted)
+        if parted is None:
+            return
+        for node in [node for node in self._statements if node not in parted]:
+            # Paired again meanwhile.
+            del self._statements[node]
+        for node, order in parted.items():
+            statement = self._statements.get(node)
+            if statement is None:
+                statement = self._statements[node] = _Statement(order is not None)
+                detail: dict[str, Any] = {"node": node, "node_agreed": order is not None}
+                if order is not None:
+                    detail["order"] = order
+                self._orders.state("node_unpaired", detail, statement)
+            if statement.durable and self._try(node.hex(), self._peers.remove, node, 0) is not None:
+                del self._statements[node]
+                if order is None:
+                    self._drop(node)
+                self._forgotten(node, order is not None)
+
+    def _forgotten(self, node: bytes, agreed: bool) -> None:
+        unasked = "without its word: it still takes us for its agent"
+        told = "it has forgotten this agent" if agreed else unasked
+        for errand in self._waiting.values():
+            if (errand.what, errand.node) == (UNPAIR, node.hex()):
+                self._say(errand, True, f"node {errand.node} is not paired any more; {told}")
+
+
+def _silence(errand: Errand, order: Order) -> str:
+    """Why there is no answer."""
+    if order.sent:
+        return f"node {errand.node} did not answer in time{_hint(errand)}"
+    if order.boot is not None and not order.stated:
+        return f"node {errand.node} was asked nothing: the agent's disk took no writes in that time"
+    return f"node {errand.node} did not answer in time: it was not reached{_hint(errand)}"
+
+
+def _hint(errand: Errand) -> str:
+    return "; --force forgets it without its word" if errand.what == UNPAIR else ""
 
 
 __all__ = ("IDENTIFY", "UNPAIR", "Errand", "Errands", "Runner")

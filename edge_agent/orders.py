@@ -21,14 +21,17 @@ log = logging.getLogger("vitalwire.orders")
 
 REPEAT_MS = 3000
 VALID_S = 30.0
-# Beyond what an order may be, for a node's clock that is not known to the millisecond.
+# So long one order may be under way, whatever is asked for.
+MAX_VALID_S = 3600.0
+# What was sent may still be answered for so long after its time, or after nobody wants it any more: it may
+# have been carried out in the last moment, and the answer is a frame that may have to be sent again.
 GRACE_MS = 5000
 
 
 class Order:
     """One order. `outcome`: None while it is under way; then "answered", "expired", "withdrawn" or "new_boot"
     (the node began another boot: whether it was carried out is not known). `result`, `detail`, `value` are
-    the answer's.
+    the answer's. `stated`: its statement is durable; `sent`: how often it left.
     """
 
     def __init__(self, node: bytes, kind: int, name: str, deadline_ms: int, body: dict[int, Any]) -> None:
@@ -45,6 +48,7 @@ class Order:
         self.value: int | None = None
         self.sent = 0
         self.stated = False
+        self.withdrawn = False
         self.next_ms = 0
 
     @property
@@ -78,7 +82,7 @@ class Orders:
         valid_s: float = VALID_S,
     ) -> Order:
         """Order an operation (protocol.frames OP_…); while the node is not live it waits until it expires.
-        LocalError for one that is malformed, or too long for a message.
+        `valid_s`: MAX_VALID_S at most. LocalError for one that is malformed, or too long for a message.
         """
         body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: operation}
         if arguments is not None:
@@ -98,8 +102,14 @@ class Orders:
         return self._take(node, frames.KIND_UNPAIR, "unpair", valid_s, {frames.UNPAIR_ID: os.urandom(8)})
 
     def withdraw(self, order: Order) -> None:
-        """Nobody waits for the answer any more."""
-        self._close(order, "withdrawn")
+        """Nobody waits for the answer any more: it leaves no more. If it has left, an answer still counts
+        for GRACE_MS.
+        """
+        if order.sent:
+            order.withdrawn = True
+            order.deadline_ms = min(order.deadline_ms, self._now_ms())
+        else:
+            self._close(order, "withdrawn")
 
     def state(self, code: str, detail: dict[str, Any], done: Done | None = None) -> None:
         """A statement of the agent's for the chain."""
@@ -112,7 +122,8 @@ class Orders:
         return len(self._open)
 
     def _take(self, node: bytes, kind: int, name: str, valid_s: float, body: dict[int, Any]) -> Order:
-        order = Order(node, kind, name, self._now_ms() + int(valid_s * 1000), body)
+        deadline_ms = self._now_ms() + int(min(valid_s, MAX_VALID_S) * 1000)
+        order = Order(node, kind, name, deadline_ms, body)
         self._open[order.id] = order
         return order
 
@@ -130,7 +141,7 @@ class Orders:
             elif order.boot is not None and order.boot != boot and order.kind != frames.KIND_UNPAIR:
                 # A command is for one boot. A node whose new boot still greets us has not forgotten us.
                 self._close(order, "new_boot")
-            elif order.stated and now_ms >= order.next_ms:
+            elif order.stated and not order.withdrawn and now_ms >= order.next_ms:
                 order.next_ms = now_ms + REPEAT_MS
                 order.sent += 1
                 out.append(order)
@@ -140,8 +151,8 @@ class Orders:
         """Close what has expired."""
         now_ms = self._now_ms()
         for order in list(self._open.values()):
-            if now_ms >= order.deadline_ms + (GRACE_MS if order.boot else 0):
-                self._close(order, "expired")
+            if now_ms >= order.deadline_ms + (GRACE_MS if order.sent else 0):
+                self._close(order, "withdrawn" if order.withdrawn else "expired")
 
     def answered(self, node: bytes, body: dict[int, Any]) -> None:
         """An answer frame has come from this node."""
@@ -157,7 +168,8 @@ class Orders:
         order.boot = boot
         if order.kind != frames.KIND_UNPAIR:
             left_ms = max(0, order.deadline_ms - now_ms)
-            order.body[frames.ORDER_EXPIRES_US] = t_us + left_ms * 1000
+            # A node may claim any time of its clock.
+            order.body[frames.ORDER_EXPIRES_US] = min(t_us + left_ms * 1000, frames.T_END - 1)
             order.body[frames.ORDER_MS] = self._unix_ms()
         log.info("node %s: %s (order %s)", order.node.hex(), order.name, order.id.hex())
 

@@ -2,14 +2,24 @@
 
 They are not in the store, because a store that is damaged is set aside, and a family must not have to pair
 again.
+
+Commands and the agent change it: one at a time, under a lock beside it.
 """
 
 import json
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from edge_agent.files import write_atomically
+from edge_agent.files import make_folder, write_atomically
 from edge_agent.keys import PublicKeys
+from edge_agent.lock import Locked, hold
+
+# A change takes as long as the disk takes to sync a small file.
+LOCK_S = 5.0
+LOCK_POLL_S = 0.02
 
 
 class PeersError(Exception):
@@ -22,19 +32,29 @@ class PeersError(Exception):
         self.hint = hint
 
 
+class _Node(NamedTuple):
+    keys: PublicKeys
+    # b"" or an order's id: it is to be forgotten once that is stated. None: it stays.
+    parted: bytes | None = None
+
+
 class Peers:
-    """Node id → PublicKeys. A pairing made by another process counts from the next look-up on."""
+    """Node id → PublicKeys. A pairing made by another process counts from the next look-up on.
+
+    What changes it waits up to LOCK_S for another process that does; then, PeersError. OSError as it comes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._nodes: dict[bytes, PublicKeys] = {}
-        self._seen: tuple[int, int] | None = None
+        self._nodes: dict[bytes, _Node] = {}
+        self._seen: tuple[int, int, int] | None = None
         self._refresh()
 
     def lookup(self, node: bytes) -> PublicKeys | None:
         """The keys of a paired node, or None. PeersError: the file was damaged meanwhile."""
         self._refresh()
-        return self._nodes.get(node)
+        known = self._nodes.get(node)
+        return None if known is None else known.keys
 
     def ids(self) -> list[bytes]:
         """All paired nodes."""
@@ -48,30 +68,66 @@ class Peers:
         """
         if not keys.agrees:
             raise PeersError(self.path, f"the X25519 key of node {keys.id.hex()} is a point of small order")
-        known = self.lookup(keys.id)
-        if known == keys:
-            return False
-        if known is not None:
-            raise PeersError(
-                self.path,
-                f"node {keys.id.hex()} is paired with other keys",
-                "keys of a node never change; if this is a new node, remove the old entry first",
-            )
-        self._write({**self._nodes, keys.id: keys})
+        with self._alone(LOCK_S):
+            known = self._nodes.get(keys.id)
+            if known == _Node(keys):
+                return False
+            if known is not None and known.keys != keys:
+                raise PeersError(
+                    self.path,
+                    f"node {keys.id.hex()} is paired with other keys",
+                    "keys of a node never change; if this is a new node, remove the old entry first",
+                )
+            self._write({**self._nodes, keys.id: _Node(keys)})
         return True
 
-    def remove(self, node: bytes) -> bool:
-        """Durably forget a node; False when it was not paired."""
-        if self.lookup(node) is None:
-            return False
-        self._write({known: keys for known, keys in self._nodes.items() if known != node})
+    def part(self, node: bytes, order: bytes | None, wait_s: float = LOCK_S) -> bool:
+        """Durably note that a node is to be forgotten, by its answer to `order` or (None) without its word;
+        False when it is not paired. Pairing with it again takes that back.
+        """
+        with self._alone(wait_s):
+            known = self._nodes.get(node)
+            if known is not None and known.parted is None:
+                self._write({**self._nodes, node: known._replace(parted=order or b"")})
+        return known is not None
+
+    def parted(self) -> dict[bytes, bytes | None]:
+        """The nodes that are to be forgotten, and by which order."""
+        self._refresh()
+        return {node: one.parted or None for node, one in self._nodes.items() if one.parted is not None}
+
+    def remove(self, node: bytes, wait_s: float = LOCK_S) -> bool:
+        """Durably forget a node that was parted from; False when that is not, or no longer, so."""
+        with self._alone(wait_s):
+            known = self._nodes.get(node)
+            if known is None or known.parted is None:
+                return False
+            self._write({one: kept for one, kept in self._nodes.items() if one != node})
         return True
 
-    def _write(self, nodes: dict[bytes, PublicKeys]) -> None:
-        listed = [
-            {"id": node.hex(), "ed25519": k.ed_pub.hex(), "x25519": k.x_pub.hex()}
-            for node, k in sorted(nodes.items())
-        ]
+    @contextmanager
+    def _alone(self, wait_s: float) -> Generator[None]:
+        """Read what there is now, and be the only one to write until the end."""
+        make_folder(self.path.parent)
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                lock = hold(self.path.with_suffix(".lock"))
+                break
+            except Locked:
+                if time.monotonic() >= until:
+                    raise PeersError(self.path, "another process is changing it", "try again") from None
+            time.sleep(LOCK_POLL_S)
+        with lock:
+            self._seen = None
+            self._refresh()
+            yield
+
+    def _write(self, nodes: dict[bytes, _Node]) -> None:
+        listed: list[dict[str, str]] = []
+        for node, (keys, parted) in sorted(nodes.items()):
+            entry = {"id": node.hex(), "ed25519": keys.ed_pub.hex(), "x25519": keys.x_pub.hex()}
+            listed.append(entry if parted is None else entry | {"parted": parted.hex()})
         write_atomically(self.path, json.dumps({"version": 1, "nodes": listed}, indent=1).encode() + b"\n")
         self._refresh()
 
@@ -81,21 +137,22 @@ class Peers:
         except FileNotFoundError:
             self._nodes, self._seen = {}, None
             return
-        seen = (state.st_mtime_ns, state.st_ino)
+        seen = (state.st_mtime_ns, state.st_ino, state.st_size)
         if seen != self._seen:
             self._nodes = self._read()
             self._seen = seen
 
-    def _read(self) -> dict[bytes, PublicKeys]:
+    def _read(self) -> dict[bytes, _Node]:
         try:
             document: Any = json.loads(self.path.read_bytes())
             listed = cast("list[dict[str, str]]", document["nodes"])
-            nodes: dict[bytes, PublicKeys] = {}
+            nodes: dict[bytes, _Node] = {}
             for entry in listed:
                 keys = PublicKeys(bytes.fromhex(entry["ed25519"]), bytes.fromhex(entry["x25519"]))
                 if keys.id.hex() != entry["id"]:
                     raise ValueError(f"the keys of {entry['id']} are not its own")
-                nodes[keys.id] = keys
+                parted = entry.get("parted")
+                nodes[keys.id] = _Node(keys, None if parted is None else bytes.fromhex(parted))
             return nodes
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise PeersError(self.path, f"damaged: {e}", "restore it, or remove it and pair again") from None

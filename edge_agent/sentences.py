@@ -9,6 +9,7 @@ from protocol.frames import ORDER_REASON
 
 OUTCOMES = {
     "expired": "not answered in time",
+    "withdrawn": "not answered before it was taken back",
     "new_boot": "the node began anew before it answered: whether it did is not known",
 }
 

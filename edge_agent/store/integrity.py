@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.files import PRIVATE, fsync_folder
+from edge_agent.files import fsync_folder, private
 from edge_agent.store.errors import StoreError
 from edge_agent.store.schema import APPLICATION_ID, LOG_LIMIT, VERSION, connect
 
@@ -225,7 +225,7 @@ class Mark:
         """
         try:
             if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, PRIVATE)
+                self._descriptor = private(str(self.path), os.O_RDWR | os.O_CREAT)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, _MARK.pack(store, journal, batch))
         except OSError:

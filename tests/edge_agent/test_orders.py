@@ -110,3 +110,35 @@ def test_a_command_is_for_one_boot_and_unpairing_for_the_node(world):
     assert world.sent(OTHER) > 0
     assert restart.outcome == "new_boot" and unpair.outcome is None
     assert unpair.body == {1: unpair.id}
+
+
+def test_what_is_withdrawn_leaves_no_more_and_may_still_be_answered_for_a_while(world):
+    never, silent, told = (world.command(NODE, frames.OP_IDENTIFY) for _ in range(3))
+    world.withdraw(never)
+    assert never.outcome == "withdrawn" and world.statements == []
+    assert world.sent() > 0
+    world.withdraw(silent)
+    world.withdraw(told)
+    assert world.due(NODE, BOOT, 5_000_000) == [] and silent.outcome is None
+    world.answered(NODE, {1: told.id, 2: 0})
+    world.now += GRACE_MS
+    assert world.due(NODE, BOOT, 5_000_000) == []
+    world.tick()
+    assert (told.outcome, silent.outcome) == ("answered", "withdrawn") and world.open == 0
+
+
+@pytest.mark.parametrize("valid_s", [3601.0, 1e300, float("inf")])
+def test_no_order_is_valid_for_longer_than_an_hour(world, valid_s):
+    order = world.command(NODE, frames.OP_IDENTIFY, valid_s=valid_s)
+    assert world.due(NODE, BOOT, frames.T_END - 1) == []
+    assert order.deadline_ms == world.now + 3_600_000
+    assert order.body[frames.ORDER_EXPIRES_US] == frames.T_END - 1
+
+
+def test_an_order_whose_statement_is_not_durable_in_its_time_never_leaves(world):
+    world.prompt = False
+    order = world.command(NODE, frames.OP_IDENTIFY, valid_s=2)
+    assert world.sent() == 0
+    assert (order.outcome, order.stated, order.sent) == ("expired", False, 0)
+    world.commit()
+    assert world.sent() == 0

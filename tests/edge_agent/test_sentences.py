@@ -35,6 +35,11 @@ SAID = [
         "order 0102030405060708 to node 0000000000000009 ended: not answered in time",
     ),
     (
+        "order_ended",
+        ENDED | {"outcome": "withdrawn"},
+        "order 0102030405060708 to node 0000000000000009 ended: not answered before it was taken back",
+    ),
+    (
         "node_unpaired",
         {"node": NODE, "node_agreed": True, "order": ORDER},
         "node 0000000000000009 is not paired any more: it agreed (order 0102030405060708)",
