@@ -235,8 +235,11 @@ class LinkSession:
         """Bytes from the node."""
         if link is not self._link:
             return
-        for event in self._session.feed(data, self._hub.now_ms()):
-            self._on(event, unix_us)
+        session = self._session
+        for event in session.feed(data, self._hub.now_ms()):
+            # A session that one of its own events has ended says nothing to the next; it is counted still.
+            if session is self._session or isinstance(event, ev.Rejected):
+                self._on(event, unix_us)
         self._pump()
 
     def tick(self) -> None:

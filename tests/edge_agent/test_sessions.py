@@ -283,3 +283,18 @@ def test_a_node_whose_boot_count_began_anew_is_explained(world):
     world.run(300)
     assert world.link.session_state == "live"
     assert world.link.last_rejected is None and world.link.last_refused is None
+
+
+def test_what_a_session_says_after_its_node_was_dropped_is_nothing_to_the_next(world):
+    world.run()
+    node = world.node
+    world.peers.part(node.identity.id, None)
+    world.peers.remove(node.identity.id)
+    kept, keys = len(world.ingest.items), node.identity.public()
+    node.vitals()
+    now = int(world.now * 1000)
+    after = b"".join(iter(lambda: node.session.pull(now), b""))
+    body = messages.hello_body(1, node.identity.id, bytes(16), 9, [[bytes(12), [], 0, []]], keys)
+    world.hear(cobs.encode(messages.hello(body, bytes(16))) + after)
+    assert after and world.ingest.items[kept:] == [] and world.link.session_state == "waiting"
+    assert world.hub.rejected == {"unknown_node": 1} and node.identity.id in world.hub.unpaired
