@@ -41,8 +41,9 @@ SOON_S = 60.0
 
 
 class FlowPolicy:
-    """`level`: what nodes are to be asked now. Call judge() about once a second, with seconds of a monotonic
-    clock.
+    """`level`: what nodes are to be asked now. Call judge() at least twice a second, with seconds of a
+    monotonic clock: a disk that refuses does so for half a second or more (ingest.REFUSED_PAUSE_S), which a
+    longer pause between two looks would take for calm.
     """
 
     def __init__(self) -> None:
@@ -64,6 +65,8 @@ class FlowPolicy:
         if wanted > at:
             if self._better_at is not None and now_s - self._better_at < SOON_S:
                 self.calm_s = min(self.calm_s * 2, CALM_MAX_S)
+                # One step to the better can have come too soon once only, however many steps it gets worse.
+                self._better_at = None
             self._change(wanted)
         elif wanted < at and waiting <= CALM_AT and not refusing:
             if self._calm_since is None:

@@ -1,5 +1,7 @@
 """When nodes are asked to send less, and when no more: worse at once, better by steps, and no flapping."""
 
+import pytest
+
 from edge_agent.flow import (
     BARE,
     BARE_AT,
@@ -13,20 +15,22 @@ from edge_agent.flow import (
     SOON_S,
     FlowPolicy,
 )
+from edge_agent.ingest import REFUSED_PAUSE_S
 
 
 class Clocked(FlowPolicy):
-    """Judges ten times a second."""
+    """Judges `a_second` times a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, a_second: int = 10) -> None:
         super().__init__()
         self.now = 100.0
+        self.a_second = a_second
 
     def during(self, seconds: float, waiting: int = 0, refusing: bool = False) -> list[str]:
         """The levels that there were, each once in a row."""
         seen = [self.level.name]
-        for _ in range(round(seconds * 10)):
-            self.now += 0.1
+        for _ in range(round(seconds * self.a_second)):
+            self.now += 1 / self.a_second
             level = self.judge(self.now, waiting, refusing).name
             if level != seen[-1]:
                 seen.append(level)
@@ -65,3 +69,22 @@ def test_what_comes_back_soon_is_waited_out_longer_each_time():
     assert flow.during(CALM_MAX_S + 1)[-1] == NORMAL.name
     flow.during(SOON_S + 1)
     assert flow.calm_s == CALM_S, "after a quiet time all is as at first"
+
+
+@pytest.mark.parametrize("a_second", [1, 4, 10])
+def test_what_gets_worse_by_two_steps_came_back_once(a_second):
+    flow = Clocked(a_second)
+    flow.during(1, SLOW_AT)
+    assert flow.during(CALM_S + 1)[-1] == NORMAL.name
+    flow.during(1, SLOW_AT)
+    flow.during(1, BARE_AT)
+    assert (flow.level, flow.calm_s) == (BARE, CALM_S * 2)
+
+
+def test_the_shortest_refusal_is_seen():
+    """A disk that refuses every few seconds takes nothing that is worth asking for."""
+    flow = Clocked(2)
+    flow.during(1, 0, True)
+    for _ in range(10):
+        flow.during(CALM_S - 1)
+        assert flow.during(REFUSED_PAUSE_S, 0, True)[-1] == SLOW.name
