@@ -46,11 +46,9 @@ class Agent:
         self.start(now)
 
     def feed(self, data):
-        events = self.session.feed(data, self.now)
-        if any(isinstance(event, ev.HelloAccepted) for event in events):
-            self.tokens = set()
-        for event in events:
+        for event in self.session.feed(data, self.now):
             if isinstance(event, ev.HelloAccepted):
+                self.tokens = set()
                 self.hello = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
                 assert self.hello > self.last.get(self.node.identity.id, (0, 0)), "an old hello again"
                 self.pending.append((None, self.hello))
