@@ -18,6 +18,7 @@ from edge_agent import config as configuration
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.config import Config
+from edge_agent.readable import LineFormatter, printable
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -39,11 +40,9 @@ def agent() -> None:
 def run_command(config_path: Path | None, verbose: bool) -> None:
     """Run the agent until it is told to stop (Ctrl-C, SIGTERM)."""
     config = configuration.load(config_path)
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     asyncio.run(_run(config))
 
 
@@ -155,7 +154,7 @@ def verify_command(config_path: Path | None) -> None:
     collector = None if config.collector is None else load_public(config.collector)
     results = verify(config.store, load_public(public_path(config.key)), collector)
     for result in results:
-        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {result.sentence}")
+        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
     if not all(result.good for result in results):
         sys.exit(EXIT_FAILED)
 

@@ -17,6 +17,7 @@ import click
 from edge_agent import config as configuration
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.config import Config, LinkConfig
+from edge_agent.readable import printable
 
 WAIT_S = 60.0
 POLL_S = 0.2
@@ -111,7 +112,7 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
         fail(f"the agent did not answer within {wait_s + LATE_S:g} s (its log says so if its disk is full)")
     if not answer["good"]:
         fail(answer["text"])
-    click.echo(answer["text"])
+    click.echo(printable(answer["text"]))
 
 
 def _paired(nodes: list[bytes], given: str) -> bytes:

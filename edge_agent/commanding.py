@@ -9,6 +9,7 @@ from typing import NoReturn, ParamSpec, TypeVar
 import click
 
 from edge_agent.config import ConfigError
+from edge_agent.readable import printable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -16,7 +17,7 @@ R = TypeVar("R")
 
 def fail(error: Exception | str) -> NoReturn:
     """End the command with one line."""
-    raise click.ClickException(str(error))
+    raise click.ClickException(printable(str(error)))
 
 
 def told(command: Callable[P, R]) -> Callable[P, R]:

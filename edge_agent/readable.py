@@ -1,5 +1,6 @@
 """What other parties said, for JSON and for a person's terminal."""
 
+import logging
 from typing import Any, cast
 
 
@@ -12,6 +13,14 @@ def readable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [readable(item) for item in cast("list[Any]", value)]
     return value
+
+
+class LineFormatter(logging.Formatter):
+    """A log record's message as one printable line; a traceback after it stays as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        return printable(super().formatMessage(record))
 
 
 def printable(text: str) -> str:

@@ -1,10 +1,15 @@
 """What a person reads."""
 
+import logging
 from typing import Any
 
+import click
+import pytest
+
+from edge_agent.commanding import fail
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import Ledger, account
-from edge_agent.readable import printable
+from edge_agent.readable import LineFormatter, printable
 from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
@@ -177,3 +182,14 @@ def test_nothing_that_was_said_moves_the_cursor():
 def test_what_can_be_printed_stays_as_it_is():
     assert printable("Ünïcode – µV, 心電図") == "Ünïcode – µV, 心電図"
     assert printable("a\tb\udc80") == "a\\tb\\udc80"
+
+
+def test_a_log_line_is_one_and_moves_no_cursor():
+    said = logging.LogRecord("x", logging.WARNING, "", 0, "refused: %s", ("no\n\x1b[2Jroom",), None)
+    assert LineFormatter("%(levelname)s %(message)s").format(said) == r"WARNING refused: no\n\x1b[2Jroom"
+
+
+def test_an_error_for_a_person_is_one_line_that_moves_no_cursor():
+    with pytest.raises(click.ClickException) as caught:
+        fail("node 12 answers: failed (\x1b]0;title\x07)")
+    assert caught.value.message == r"node 12 answers: failed (\x1b]0;title\x07)"
