@@ -26,7 +26,7 @@ from firmware.link import Link, sliced
 from firmware.requests import Requests
 from firmware.sampling import EcgSensor, PpgSensor
 from firmware.sealer import Sealer
-from firmware.start import Start
+from firmware.start import Start, give_back
 from firmware.tasks import describe, keep_alive
 from firmware.version import VERSION
 from firmware.vitals import Contact, vitals_body
@@ -372,6 +372,7 @@ def run(board):
     node = None
     try:
         node = Node(board)
+        give_back()
         node.begin()
         asyncio.run(node.live())
         code, fault = node.exit_code, node.fault

@@ -31,73 +31,71 @@ class Start:
     """
 
     def __init__(self, board):
-        self._board = board
-        self.faults = []
+        faults = self.faults = []
         folder = board.root + "/" + STATE_FOLDER if board.root else STATE_FOLDER
         make_folder(folder)
-        self.records = Records(folder)
-        self.pool = EntropyPool(self.records, board.entropy)
+        records = self.records = Records(folder)
+        pool = self.pool = EntropyPool(records, board.entropy)
         # Not secret, but of this boot: flash that was put back to an earlier state does not bring it back.
-        self.pool.mix(board.retained_read() or b"")
-        if self.pool.first:
+        pool.mix(board.retained_read() or b"")
+        if pool.first:
             board.seeded()
-        if self.pool.fault is not None:
-            self.faults.append(str(self.pool.fault))
-        self.store = KeyStore(self.records)
-        self.identity = self._insist(self._identity)
-        self.record = BootRecord(self.records, board)
-        self._insist(self._commit)
-        self.agents = self.store.agents()
-        self.authorities = self.store.authorities()
-        self.faults += [text for text in self.store.faults if text not in self.faults]
-        if self.record.fault is not None:
-            self.faults.append(self.record.fault)
-        self.keys = SealingKeys(self.pool.random(16), self.record)
+        if pool.fault is not None:
+            faults.append(str(pool.fault))
+        store = self.store = KeyStore(records)
+        identity = self.identity = insist(
+            board, faults, lambda: crypto.run(fed(board, store.identity_steps(pool.random, pool.strong)))
+        )
+        record = self.record = BootRecord(records, board)
+        insist(board, faults, lambda: record.commit(pool.random(8)))
+        self.agents = store.agents()
+        self.authorities = store.authorities()
+        faults += [text for text in store.faults if text not in faults]
+        if record.fault is not None:
+            faults.append(record.fault)
+        self.keys = SealingKeys(pool.random(16), record)
         self.box = Outbox(board.config["node"]["outbox_bytes"])
-        self.attester = Attester(self.identity, self.record.boot_id)
-        self.session = NodeSession(self.identity, self.keys, self.box, self.pool.random)
+        self.attester = Attester(identity, record.boot_id)
+        session = self.session = NodeSession(identity, self.keys, self.box, pool.random)
         for ed_pub, x_pub in self.agents:
-            self.session.add_agent(ed_pub, x_pub)
+            session.add_agent(ed_pub, x_pub)
 
-    def _identity(self):
-        return crypto.run(self._fed(self.store.identity_steps(self.pool.random, self.pool.strong)))
 
-    def _commit(self):
-        self.record.commit(self.pool.random(8))
+def fed(board, steps):
+    """`steps`, with the watchdog fed on the way."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+        board.feed_watchdog()
+        yield
 
-    def _fed(self, steps):
-        """`steps`, with the watchdog fed on the way."""
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
-            self._board.feed_watchdog()
-            yield
 
-    def _insist(self, action):
-        """The result of `action`, however long flash refuses."""
-        message = b"\0" + cobs.encode(messages.refusal(messages.VERSION, messages.REFUSE_NO_RECORDS))
-        while True:
-            try:
-                return action()
-            except (FlashError, CommitError) as error:
-                self._say(message)
-                text = str(error)
-                if text not in self.faults:
-                    self.faults.append(text)
-            for _ in range(RETRY_MS // PAUSE_MS):
-                time.sleep_ms(PAUSE_MS)
-                self._board.feed_watchdog()
+def insist(board, faults, action):
+    """The result of `action`, however long flash refuses."""
+    message = b"\0" + cobs.encode(messages.refusal(messages.VERSION, messages.REFUSE_NO_RECORDS))
+    while True:
+        try:
+            return action()
+        except (FlashError, CommitError) as error:
+            say(board.link(), message)
+            text = str(error)
+            if text not in faults:
+                faults.append(text)
+        for _ in range(RETRY_MS // PAUSE_MS):
+            time.sleep_ms(PAUSE_MS)
+            board.feed_watchdog()
 
-    def _say(self, message):
-        link = self._board.link()
-        view = memoryview(message)
-        for _ in range(len(message)):
-            view = view[link.write(view) :]
-            if not view:
-                break
-            time.sleep_ms(1)
+
+def say(link, message):
+    """Write a message as fast as the link takes it, for a while."""
+    view = memoryview(message)
+    for _ in range(len(message)):
+        view = view[link.write(view) :]
+        if not view:
+            break
+        time.sleep_ms(1)
 
 
 def make_folder(path):
@@ -106,3 +104,10 @@ def make_folder(path):
         os.mkdir(path)
     except OSError:
         pass
+
+
+def give_back():
+    """A boot starts once: what the functions here hold of the heap is given back."""
+    global fed, insist, say, make_folder
+    fed = insist = say = make_folder = None  # pyright: ignore[reportAssignmentType]
+    Start.__init__ = None  # pyright: ignore[reportAttributeAccessIssue]

@@ -275,6 +275,23 @@ def run(n):
     assert "tag %d is bad" in bundled({"errors": errors, "app": ours})[0].text()
 
 
+def test_details_of_what_is_rejected_go_and_causes_stay():
+    app = """
+class Session:
+    def _reject(self, cause, detail):
+        return [cause, detail]
+
+    def feed(self, n):
+        return self._reject("tag", "tag %d is bad" % n) + self._reject("other", str(n))
+
+def run(n):
+    return Session().feed(n)
+"""
+    assert result({"app": app}, 3) == ["tag", "", "other", "3"]
+    ours = app.replace("_reject", "_report")
+    assert result({"app": ours}, 3) == ["tag", "tag 3 is bad", "other", "3"]
+
+
 def test_every_line_knows_where_it_came_from():
     library = """# a comment
 

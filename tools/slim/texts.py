@@ -2,9 +2,13 @@
 
 import ast
 
+REJECT = "_reject"
+
 
 def drop_texts(trees: dict[str, ast.Module], base: str) -> None:
-    """Empty the first argument wherever an error of the family of `base` is raised with a text."""
+    """Empty the first argument wherever an error of the family of `base` is raised with a text, and the
+    second, the detail, of each call of a method REJECT.
+    """
     family = {base}
     size = 0
     while size != len(family):
@@ -15,7 +19,10 @@ def drop_texts(trees: dict[str, ast.Module], base: str) -> None:
                     family.add(node.name)
     for tree in trees.values():
         for node in ast.walk(tree):
-            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            if isinstance(node, ast.Call) and len(node.args) == 2 and _is_text(node.args[1]):
+                if isinstance(node.func, ast.Attribute) and node.func.attr == REJECT:
+                    node.args[1] = ast.copy_location(ast.Constant(""), node.args[1])
+            elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 call = node.exc
                 if ast.unparse(call.func) in family and _is_text(call.args[0]):
                     call.args[0] = ast.copy_location(ast.Constant(""), call.args[0])
