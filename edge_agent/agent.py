@@ -12,7 +12,8 @@ from edge_agent import keys, status
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
-from edge_agent.errands import Errands, Runner
+from edge_agent.errand_runner import Runner
+from edge_agent.errands import Errands
 from edge_agent.files import make_folder
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.links.ports import plugged_in

@@ -135,19 +135,9 @@ class Row:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"balanced": self.balanced}
 
 
-COUNTS = (
-    "produced",
-    "delivered",
-    "pending",
-    "evicted",
-    "lost_at_reset",
-    "elsewhere",
-    "lost_at_agent",
-    "unexplained",
-    "duplicates",
-    "resent",
-    "conflicts",
-)
+# What `produced` is the sum of.
+PARTS = ("delivered", "pending", "evicted", "lost_at_reset", "elsewhere", "lost_at_agent", "unexplained")
+COUNTS = ("produced", *PARTS, "duplicates", "resent", "conflicts")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edge_agent.files import write_atomically
-from edge_agent.ledger import Ledger
+from edge_agent.ledger import COUNTS, Ledger
 
 if TYPE_CHECKING:
     from edge_agent.agent import Agent
@@ -21,19 +21,6 @@ VERSION = 1
 STALE_MS = 5000
 # A live node says something every second.
 SILENT_S = 15
-NODE_COUNTS = (
-    "produced",
-    "delivered",
-    "pending",
-    "evicted",
-    "lost_at_reset",
-    "elsewhere",
-    "lost_at_agent",
-    "unexplained",
-    "resent",
-    "conflicts",
-    "duplicates",
-)
 
 
 class StoreFacts(NamedTuple):
@@ -67,8 +54,8 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
     hub, delivery, ledger = agent.hub, agent.delivery, facts.ledger
     per_node: dict[str, dict[str, int]] = {}
     for row in ledger.rows:
-        counts = per_node.setdefault(row.node, dict.fromkeys(NODE_COUNTS, 0))
-        for name in NODE_COUNTS:
+        counts = per_node.setdefault(row.node, dict.fromkeys(COUNTS, 0))
+        for name in COUNTS:
             counts[name] += getattr(row, name)
     ids = sorted({*hub.views, *(bytes.fromhex(node) for node in per_node), *agent.paired})
     return {
@@ -107,8 +94,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
         "custody": facts.custody,
         "forward": _forward(agent),
         "nodes": [
-            _node(agent, node, per_node.get(node.hex(), dict.fromkeys(NODE_COUNTS, 0)), unix_us)
-            for node in ids
+            _node(agent, node, per_node.get(node.hex(), dict.fromkeys(COUNTS, 0)), unix_us) for node in ids
         ],
         "totals": ledger.totals,
         "balanced": ledger.balanced,

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from edge_agent.ledger import PARTS
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "tools.cli"]
 
@@ -129,16 +131,7 @@ class Stack:
         assert ledger["balanced"], ledger
         assert ledger["totals"]["duplicates"] == 0
         for row in ledger["rows"]:
-            parts = (
-                "delivered",
-                "pending",
-                "evicted",
-                "lost_at_reset",
-                "elsewhere",
-                "lost_at_agent",
-                "unexplained",
-            )
-            assert row["produced"] == sum(row[part] for part in parts), row
+            assert row["produced"] == sum(row[part] for part in PARTS), row
 
     # Processes
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.errands import CLOCK_MS, IDENTIFY, UNPAIR, Errand, Errands, Runner
+from edge_agent.errand_runner import CLOCK_MS, Runner
+from edge_agent.errands import IDENTIFY, UNPAIR, Errand, Errands
 from edge_agent.keys import PublicKeys
 from edge_agent.orders import GRACE_MS, MAX_VALID_S, Orders
 from edge_agent.peers import Peers

@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Any
 
 from edge_agent.hearsay import UNBOUNDED, Statement, Summary
-from edge_agent.ledger import SETTLED_MS, BootFacts, Ledger, account
+from edge_agent.ledger import PARTS, SETTLED_MS, BootFacts, Ledger, account
 from edge_agent.ranges import Ranges
 
 NODE = b"node-one"
@@ -161,16 +161,7 @@ def test_nodes_do_not_mix_and_totals_add_up():
 def by_counter(facts, *summaries):
     rows = account(facts, {NODE: summaries})
     for row in rows:
-        parts = (
-            "delivered",
-            "pending",
-            "evicted",
-            "lost_at_reset",
-            "elsewhere",
-            "lost_at_agent",
-            "unexplained",
-        )
-        assert row.produced == sum(getattr(row, part) for part in parts)
+        assert row.produced == sum(getattr(row, part) for part in PARTS)
     assert sum(row.boots for row in rows) == facts[-1].counter, "every boot is in one row"
     return [(row.what, row.counter, row.last, row.boots, row.lost_at_reset, row.bound_s) for row in rows]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.ledger import Ledger
+from edge_agent.ledger import PARTS, Ledger
 from edge_agent.nodes import item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Held, Store
@@ -20,8 +20,6 @@ from firmware.flash import Records
 from protocol import cbor, frames
 from protocol import session_events as ev
 from tests.firmware.conftest import Agent
-
-PARTS = ("delivered", "pending", "evicted", "lost_at_reset", "elsewhere", "lost_at_agent", "unexplained")
 
 
 class Bookkeeper(Agent):
