@@ -1,10 +1,13 @@
 """The vectors in the tree are the ones that their generator makes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from protocol import batch, cose
 from tools import make_vectors
-from tools.vectors import batches
+from tools.vectors import batches, codecs
 from tools.vectors.keys import AGENT, COLLECTOR
 
 
@@ -16,6 +19,17 @@ def test_a_file_is_up_to_date(name: str) -> None:
 
 def test_no_file_is_left_over() -> None:
     assert {path.name for path in make_vectors.FOLDER.iterdir()} == set(make_vectors.all_vectors())
+
+
+@pytest.mark.parametrize(
+    ("table", "make"), [("_BAD_CBOR", codecs.cbor_vectors), ("_BAD_COBS", codecs.cobs_vectors)]
+)
+def test_none_is_called_malformed_that_decodes(
+    table: str, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, table, {**getattr(codecs, table), "a good one": "01"})
+    with pytest.raises(AssertionError, match="a good one decodes"):
+        make()
 
 
 def test_the_batch_vectors_open_and_verify() -> None:

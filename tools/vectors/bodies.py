@@ -9,6 +9,7 @@ COMMAND_ID = secret("command id", 8)
 CONFIG_ID = secret("config id", 8)
 UNPAIR_ID = secret("unpair id", 8)
 ORDERED_MS = 1_700_000_000_000
+EXPIRES_US = 700_000_000
 
 FILES = [["firmware/app.mpy", 9120, secret("app.mpy")], ["main.py", 310, secret("main.py")]]
 MANIFEST = cose.sign1(MAKER, cbor.dumps({1: 1, 2: "update", 3: "0.2.0", 4: "esp32_devkit", 5: FILES}))
@@ -89,7 +90,7 @@ ANSWERS = (
 MARK: "dict[int, Any]" = {
     frames.ORDER_ID: COMMAND_ID,
     frames.ORDER_WHAT: frames.OP_MARK,
-    frames.ORDER_EXPIRES_US: 700_000_000,
+    frames.ORDER_EXPIRES_US: EXPIRES_US,
     frames.ORDER_REASON: "dizzy",
     frames.ORDER_MS: ORDERED_MS,
 }
@@ -98,7 +99,7 @@ MEASURE: "dict[int, Any]" = {
     frames.ORDER_ID: COMMAND_ID,
     frames.ORDER_WHAT: frames.OP_MEASURE_BP,
     frames.ORDER_ARGS: {1: 2},
-    frames.ORDER_EXPIRES_US: 700_000_000,
+    frames.ORDER_EXPIRES_US: EXPIRES_US,
     frames.ORDER_AUTHORITY: AUTHORITY.id,
     frames.ORDER_REASON: "weekly check",
     frames.ORDER_MS: ORDERED_MS,
@@ -109,7 +110,7 @@ WATCH: "dict[int, Any]" = {
         frames.SET_MODE: frames.MODE_WATCH,
         frames.SET_LIMITS: [[frames.EVENT_HR_HIGH, 1300, 10], [frames.EVENT_SPO2_LOW, 880, 10]],
     },
-    frames.ORDER_EXPIRES_US: 700_000_000,
+    frames.ORDER_EXPIRES_US: EXPIRES_US,
     frames.ORDER_AUTHORITY: AUTHORITY.id,
     frames.ORDER_MS: ORDERED_MS,
 }

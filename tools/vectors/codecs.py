@@ -3,7 +3,7 @@
 from typing import Any
 
 from protocol import cbor, cobs, waveform
-from protocol.errors import CborError, CodecError
+from protocol.errors import CborError, CobsError, CodecError
 from tools.vectors.keys import tagged
 
 _VALUES: list[Any] = [
@@ -70,6 +70,12 @@ _BAD_CBOR = {
     "text cut inside a character": "61c3",
 }
 
+_BAD_COBS = {
+    "a block longer than what is left": "05010203",
+    "only a length": "02",
+    "full block cut off": "ff" + "11" * 253,
+}
+
 
 def cbor_vectors() -> Any:
     """The content of cbor.json."""
@@ -79,6 +85,8 @@ def cbor_vectors() -> Any:
             cbor.loads(bytes.fromhex(encoded))
         except CborError as error:
             bad.append({"name": name, "encoded": encoded, "offset": error.offset})
+            continue
+        raise AssertionError(f"{name} decodes")
     good = [{"value": tagged(value), "encoded": cbor.dumps(value).hex()} for value in _VALUES]
     return {"items": good, "malformed": bad}
 
@@ -88,14 +96,17 @@ def cobs_vectors() -> Any:
     run = bytes(range(1, 255))
     sent = [b"\0", b"\0\0", b"\x01", b"11\0" + b"3", b"1111", b"1\0\0\0", run, b"\0" + run, run + b"\xff"]
     sent += [run + b"\0", run[1:] + b"\xff\0", run[1:] + b"\0\x01", run + run, bytes(300), run[:253]]
-    bad = {
-        "a block longer than what is left": "05010203",
-        "only a length": "02",
-        "full block cut off": "ff" + "11" * 253,
-    }
+    bad: list[Any] = []
+    for name, encoded in _BAD_COBS.items():
+        try:
+            cobs.decode(bytes.fromhex(encoded))
+        except CobsError:
+            bad.append({"name": name, "encoded": encoded})
+            continue
+        raise AssertionError(f"{name} decodes")
     return {
         "messages": [{"message": one.hex(), "encoded": cobs.encode(one).hex()} for one in sent],
-        "malformed": [{"name": name, "encoded": encoded} for name, encoded in bad.items()],
+        "malformed": bad,
     }
 
 

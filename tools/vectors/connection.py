@@ -5,7 +5,17 @@ from typing import Any
 from protocol import cbor, cobs, crypto, frames, identity, messages, seal
 from tools.vectors import bodies
 from tools.vectors.frames import BOOT_BODY, VITALS_BODY, WAVE_BODY
-from tools.vectors.keys import AGENT, NODE, party_secrets, secret, tagged
+from tools.vectors.keys import (
+    AGENT,
+    DOWN_LABELS,
+    NODE,
+    UP_LABELS,
+    derived,
+    party_secrets,
+    sealing,
+    secret,
+    tagged,
+)
 
 BOOT = (1).to_bytes(4, "big") + secret("session boot", 8)
 CONTENT_KEY = secret("session content key", 16)
@@ -17,23 +27,20 @@ DOWN_EPHEMERAL = secret("session downlink ephemeral")
 TOKEN = int.from_bytes(secret("session token", 6), "big")
 
 
-class _Committed:
-    boot_id = BOOT
-
-
 class _Steps:
     """The messages in order; what is sealed has its number counted here."""
 
     def __init__(self, down: seal.Downlink):
         self.done: list[Any] = []
-        self._keys = seal.SealingKeys(CONTENT_KEY, _Committed())
+        self._keys = sealing(CONTENT_KEY, BOOT)
         self._down = down
         self._seq = 0
         self._counter = 0
 
-    def clear(self, sender: str, rule: str, what: str, message: bytes, **more: Any) -> None:
-        """A clear message."""
-        self._add(sender, rule, what, message, **more)
+    def add(self, sender: str, rule: str, what: str, message: bytes, **more: Any) -> None:
+        """A message as it is, and whatever else is to be said of it."""
+        step = {"what": what, "from": sender, "rule": rule, **more}
+        self.done.append({**step, "message": message.hex(), "wire": cobs.encode(message).hex()})
 
     def made(self, kind: int, t_us: int, body: Any) -> "tuple[dict[str, Any], bytes]":
         """The next frame of the boot, sealed, to be sent by `up`."""
@@ -46,7 +53,7 @@ class _Steps:
     def up(self, what: str, made: "tuple[dict[str, Any], bytes]") -> None:
         """A frame of the boot, which is number 0 in the hello's list."""
         parts, message = made
-        self._add("node", "data-message", what, message, **parts)
+        self.add("node", "data-message", what, message, **parts)
 
     def down(self, what: str, kind: int, t_us: int, body: Any) -> None:
         """A sealed message of the connection."""
@@ -58,12 +65,8 @@ class _Steps:
             "body": tagged(body),
             "plaintext": plaintext.hex(),
         }
-        self._add("agent", "downlink-message", what, self._down.seal(plaintext), **more)
+        self.add("agent", "downlink-message", what, self._down.seal(plaintext), **more)
         self._counter += 1
-
-    def _add(self, sender: str, rule: str, what: str, message: bytes, **more: Any) -> None:
-        step = {"what": what, "from": sender, "rule": rule, **more}
-        self.done.append({**step, "message": message.hex(), "wire": cobs.encode(message).hex()})
 
 
 def session_vectors() -> Any:
@@ -97,18 +100,12 @@ def session_vectors() -> Any:
             ).hex(),
             "wrapped": wrapped.hex(),
         },
-        "up": {
-            name: crypto.hkdf(CONTENT_KEY, BOOT, f"vitalwire/1 {name}".encode(), size).hex()
-            for name, size in (("up key", 16), ("up iv", 13), ("hello", 32))
-        },
+        "up": derived(CONTENT_KEY, BOOT, UP_LABELS),
         "down": {
             "info": down_info.hex(),
             "enc": down_enc.hex(),
             "exported": exported.hex(),
-            **{
-                name: crypto.hkdf(exported, SECOND_NONCE, f"vitalwire/1 {name}".encode(), size).hex()
-                for name, size in (("down key", 16), ("down iv", 13))
-            },
+            **derived(exported, SECOND_NONCE, DOWN_LABELS),
         },
         "steps": _steps(enc, wrapped, down_enc, down),
     }
@@ -126,27 +123,27 @@ def _exported(
 def _steps(enc: bytes, wrapped: bytes, down_enc: bytes, down: seal.Downlink) -> "list[Any]":
     keys = seal.BootKeys(CONTENT_KEY, BOOT)
     steps = _Steps(down)
-    steps.clear("agent", "solicit", "the cable is in: the agent asks for a hello", messages.solicit(1))
+    steps.add("agent", "solicit", "the cable is in: the agent asks for a hello", messages.solicit(1))
     body = messages.hello_body(1, NODE.id, FIRST_NONCE, 1, [[BOOT, [], 1, [[0, 1]]]], NODE.public())
-    steps.clear(
+    steps.add(
         "node",
         "hello",
         "boot 1, connection 1: paired with nobody, so it shows its keys; one frame, its boot frame, waits",
         messages.hello(body, keys.hello_tag(body)),
         body=body.hex(),
     )
-    steps.clear(
+    steps.add(
         "agent",
         "refusal",
         "a hint for people: this node is not paired with this agent",
         messages.refusal(1, messages.REFUSE_UNKNOWN),
     )
-    steps.clear(
+    steps.add(
         "agent", "pair-request", "the agent's keys", messages.pair_request(1, *AGENT.public(), PAIR_NONCE)
     )
     signed = identity.pair_message(*AGENT.public(), *NODE.public(), PAIR_NONCE)
     signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, signed))
-    steps.clear(
+    steps.add(
         "node",
         "pair-reply",
         "the node's keys, and its signature over both parties'",
@@ -154,14 +151,14 @@ def _steps(enc: bytes, wrapped: bytes, down_enc: bytes, down: seal.Downlink) -> 
         signed=signed.hex(),
     )
     body = messages.hello_body(1, NODE.id, SECOND_NONCE, 2, [[BOOT, [[AGENT.id, enc, wrapped]], 1, [[0, 1]]]])
-    steps.clear(
+    steps.add(
         "node",
         "hello",
         "connection 2: the boot's key is wrapped for the agent, who can check the tag now",
         messages.hello(body, keys.hello_tag(body)),
         body=body.hex(),
     )
-    steps.clear(
+    steps.add(
         "agent", "welcome", "the downlink begins", messages.welcome(1, AGENT.id, down_enc, SECOND_NONCE)
     )
     steps.down("is this live? a token to echo", frames.KIND_TIME_DOWN, 0, {frames.TIME_TOKEN: TOKEN})

@@ -41,6 +41,27 @@ def party(label: str) -> identity.Identity:
     return crypto.run(identity.from_seed_steps(secret(label + " ed25519"), secret(label + " x25519")))
 
 
+class _Committed:
+    """Stands for a boot record whose counter is on flash."""
+
+    def __init__(self, boot_id: bytes):
+        self.boot_id = boot_id
+
+
+def sealing(K: bytes, boot_id: bytes) -> seal.SealingKeys:
+    """A node's keys of a boot that has sealed nothing yet."""
+    return seal.SealingKeys(K, _Committed(boot_id))
+
+
+UP_LABELS = (("up key", 16), ("up iv", 13), ("hello", 32))
+DOWN_LABELS = (("down key", 16), ("down iv", 13))
+
+
+def derived(key: bytes, salt: bytes, labels: "tuple[tuple[str, int], ...]") -> dict[str, str]:
+    """What HKDF makes of `key` under each (label, size), in hex."""
+    return {name: crypto.hkdf(key, salt, f"vitalwire/1 {name}".encode(), size).hex() for name, size in labels}
+
+
 def party_secrets(who: identity.Identity) -> dict[str, str]:
     """All of an identity, the secret halves too: it is nobody's."""
     return {

@@ -5,6 +5,7 @@ from typing import Any
 
 from protocol import crypto, frames, orders
 from tools.vectors import bodies
+from tools.vectors.bodies import EXPIRES_US, without
 from tools.vectors.keys import AGENT, AUTHORITY, BOOT_ID, MAKER, NODE, OLD_BOOT_ID, tagged
 
 
@@ -18,47 +19,43 @@ def order_vectors() -> Any:
     watch = _signed(frames.KIND_CONFIG, bodies.WATCH)
     mark, mains = bodies.MARK, bodies.MAINS
     signature, authority = frames.ORDER_SIGNATURE, frames.ORDER_AUTHORITY
+    expires = frames.ORDER_EXPIRES_US
     forged = bytes((measure[signature][0] ^ 1,)) + measure[signature][1:]
+    command, config = frames.KIND_COMMAND, frames.KIND_CONFIG
+    done, refused, malformed = frames.RESULT_DONE, frames.RESULT_UNAUTHORISED, frames.RESULT_MALFORMED
     cases: list[tuple[str, int, dict[int, Any], int, bytes, int]] = [
-        ("signed by an authority", 34, measure, 1, BOOT_ID, frames.RESULT_DONE),
-        ("alarm limits, signed", 35, watch, 1, BOOT_ID, frames.RESULT_DONE),
-        ("at the last moment", 34, measure, 700_000_000, BOOT_ID, frames.RESULT_DONE),
-        ("a moment later", 34, measure, 700_000_001, BOOT_ID, frames.RESULT_EXPIRED),
-        ("another boot's", 34, measure, 1, OLD_BOOT_ID, frames.RESULT_UNAUTHORISED),
-        ("a changed signature", 34, {**measure, signature: forged}, 1, BOOT_ID, frames.RESULT_UNAUTHORISED),
-        ("changed arguments", 34, {**measure, 3: {1: 3}}, 1, BOOT_ID, frames.RESULT_UNAUTHORISED),
-        ("a changed expiry", 34, {**measure, 4: 800_000_000}, 1, BOOT_ID, frames.RESULT_UNAUTHORISED),
+        ("signed by an authority", command, measure, 1, BOOT_ID, done),
+        ("alarm limits, signed", config, watch, 1, BOOT_ID, done),
+        ("at the last moment", command, measure, EXPIRES_US, BOOT_ID, done),
+        ("a moment later", command, measure, EXPIRES_US + 1, BOOT_ID, frames.RESULT_EXPIRED),
+        ("another boot's", command, measure, 1, OLD_BOOT_ID, refused),
+        ("a changed signature", command, {**measure, signature: forged}, 1, BOOT_ID, refused),
+        ("changed arguments", command, {**measure, frames.ORDER_ARGS: {1: 3}}, 1, BOOT_ID, refused),
+        ("a changed expiry", command, {**measure, expires: EXPIRES_US + 100_000_000}, 1, BOOT_ID, refused),
         (
             "a command's signature under a config",
-            35,
+            config,
             {**watch, signature: measure[signature]},
             1,
             BOOT_ID,
-            frames.RESULT_UNAUTHORISED,
+            refused,
         ),
+        ("the cuff, not signed", command, without(measure, authority, signature), 1, BOOT_ID, refused),
+        ("no signature", command, without(measure, signature), 1, BOOT_ID, refused),
+        ("no authority", command, without(measure, authority), 1, BOOT_ID, refused),
+        ("an agent's name on it", command, {**measure, authority: AGENT.id}, 1, BOOT_ID, refused),
+        ("a mark needs none", command, mark, 1, BOOT_ID, done),
+        ("mains need none", config, mains, 1, BOOT_ID, done),
+        ("a short id", command, {**mark, frames.ORDER_ID: bytes(7)}, 1, BOOT_ID, malformed),
+        ("no expiry", command, without(mark, expires), 1, BOOT_ID, malformed),
         (
-            "the cuff, not signed",
-            34,
-            bodies.without(measure, authority, signature),
+            "settings for an operation",
+            command,
+            {**mark, frames.ORDER_WHAT: {frames.SET_MAINS_HZ: 50}},
             1,
             BOOT_ID,
-            frames.RESULT_UNAUTHORISED,
+            malformed,
         ),
-        ("no signature", 34, bodies.without(measure, signature), 1, BOOT_ID, frames.RESULT_UNAUTHORISED),
-        ("no authority", 34, bodies.without(measure, authority), 1, BOOT_ID, frames.RESULT_UNAUTHORISED),
-        (
-            "an agent's name on it",
-            34,
-            {**measure, authority: AGENT.id},
-            1,
-            BOOT_ID,
-            frames.RESULT_UNAUTHORISED,
-        ),
-        ("a mark needs none", 34, mark, 1, BOOT_ID, frames.RESULT_DONE),
-        ("mains need none", 35, mains, 1, BOOT_ID, frames.RESULT_DONE),
-        ("a short id", 34, {**mark, frames.ORDER_ID: bytes(7)}, 1, BOOT_ID, frames.RESULT_MALFORMED),
-        ("no expiry", 34, bodies.without(mark, frames.ORDER_EXPIRES_US), 1, BOOT_ID, frames.RESULT_MALFORMED),
-        ("settings for an operation", 34, {**mark, 2: {1: 50}}, 1, BOOT_ID, frames.RESULT_MALFORMED),
     ]
     return {
         "manifest": {

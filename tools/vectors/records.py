@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from protocol import cbor, cose, nomenclature, records
+from protocol import cbor, cose, frames, nomenclature, records
+from tools.vectors.bodies import without
 from tools.vectors.keys import AGENT, AUTHORITY, NODE, secret
 
 PERSON = secret("person", 16)
@@ -17,7 +18,7 @@ def assignment() -> bytes:
 
 def manual() -> bytes:
     """A blood pressure that PERSON read off another device."""
-    pressure = nomenclature.of_kind(4)
+    pressure = nomenclature.of_kind(frames.KIND_BP)
     values = [(quantity.number, value) for quantity, value in zip(pressure, (1310, 840), strict=False)]
     return records.make_manual(
         AGENT,
@@ -55,7 +56,7 @@ def record_vectors() -> Any:
     typed = cbor.loads(cose.split1(manual(), "record")[0])
     bad = [
         ("ends before it begins", {**payload, 6: FROM_MS - 1}),
-        ("no node", {key: payload[key] for key in payload if key != 3}),
+        ("no node", without(payload, 3)),
         ("a short person", {**payload, 4: bytes(15)}),
         ("a time of 2^53", {**payload, 5: 1 << 53}),
         ("of an unknown sort", {**payload, 2: "diagnosis"}),
@@ -67,7 +68,7 @@ def record_vectors() -> Any:
         ("a value that is true", {**typed, 4: [[1, True]]}),
         ("quantity 0", {**typed, 4: [[0, 1]]}),
         ("a long note", {**typed, 12: "é" * 101}),
-        ("no author", {key: typed[key] for key in typed if key != 7}),
+        ("no author", without(typed, 7)),
     ]
     return {
         "records": [

@@ -5,11 +5,7 @@ from typing import Any
 from protocol import cbor, cobs, frames, messages, seal
 from tools.vectors.connection import BOOT, CONTENT_KEY, SECOND_NONCE, session_vectors
 from tools.vectors.frames import VITALS_BODY
-from tools.vectors.keys import AGENT, COLLECTOR, NODE, secret
-
-
-class _Committed:
-    boot_id = BOOT
+from tools.vectors.keys import AGENT, COLLECTOR, NODE, sealing, secret
 
 
 def refusal_vectors() -> Any:
@@ -29,7 +25,7 @@ def refusal_vectors() -> Any:
     two = messages.hello_body(1, NODE.id, secret("refused nonce", 16), 2, [*boots, older])
     tag = seal.BootKeys(CONTENT_KEY, BOOT).hello_tag
     vitals = frames.pack(frames.KIND_VITALS, 1, VITALS_BODY)
-    sealed = seal.SealingKeys(CONTENT_KEY, _Committed()).seal(9, vitals)
+    sealed = sealing(CONTENT_KEY, BOOT).seal(9, vitals)
     cases: list[tuple[str, str, list[int], bytes, str]] = [
         ("agent", "a stretch that is no COBS", [], b"\x05ab\0", "malformed_cobs"),
         ("agent", "longer than a message may be", [], b"\x01" * (cobs.MAX_ENCODED + 1) + b"\0", "oversize"),

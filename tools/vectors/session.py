@@ -12,7 +12,10 @@ from tools.vectors.keys import (
     KEYS,
     NODE,
     OLD_BOOT_ID,
+    UP_LABELS,
+    derived,
     party_secrets,
+    sealing,
     secret,
     tagged,
 )
@@ -115,9 +118,9 @@ def sealed_vectors() -> Any:
         seal.wrap_header_steps(KEYS.K, BOOT_ID, NODE, AGENT.id, AGENT.x_pub, secret("header ephemeral"))
     )
     up: list[Any] = []
-    sealing = seal.SealingKeys(KEYS.K, KEYS)
+    keys = sealing(KEYS.K, BOOT_ID)
     for seq, plaintext in zip((0, 1, 255, 256, 65_536, 1 << 24, (1 << 32) - 1), plaintexts(), strict=True):
-        sealed = sealing.seal(seq, plaintext)
+        sealed = keys.seal(seq, plaintext)
         data = messages.data(0, sealed)
         up.append(
             {
@@ -133,10 +136,6 @@ def sealed_vectors() -> Any:
         frames.pack(frames.KIND_ACK, 9, [0, [[0, 3]]]),
     ]
     secrets = {who.id.hex(): party_secrets(who) for who in (NODE, AGENT, COLLECTOR)}
-    derived = {
-        name: crypto.hkdf(KEYS.K, BOOT_ID, f"vitalwire/1 {name}".encode(), size).hex()
-        for name, size in (("up key", 16), ("up iv", 13), ("hello", 32))
-    }
     plain = plaintexts()
     leaves = [merkle.leaf_hash(attest.leaf(BOOT_ID, seq, plaintext)) for seq, plaintext in enumerate(plain)]
     return {
@@ -146,7 +145,7 @@ def sealed_vectors() -> Any:
         "secrets": secrets,
         "boot_id": BOOT_ID.hex(),
         "K": KEYS.K.hex(),
-        "derived": derived,
+        "derived": derived(KEYS.K, BOOT_ID, UP_LABELS),
         "header": {"eph_sk": secret("header ephemeral").hex(), "enc": enc.hex(), "wrapped": wrapped.hex()},
         "up": up,
         "down": {
