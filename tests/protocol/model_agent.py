@@ -23,7 +23,6 @@ class Agent:
         self.restored = False
         self.orders = []
         self.now = 0
-        self.duplicates = 0
         self.start(0)
 
     def start(self, now):
@@ -97,7 +96,6 @@ class Agent:
                 self.last[self.node.identity.id] = value
                 continue
             if key in self.store:
-                self.duplicates += 1
                 assert self.store[key] == value, "one number with two contents"
             self.store[key] = self.durable[key] = value
             self.session.ack(key[0], [(key[1], 1)])

@@ -47,6 +47,7 @@ def check_balance(node, durable):
         mine = [item for item in said if item[0] == item[1] == boot.counter]
         for _, _, known, clean, _ in mine:
             assert known == len(made) if clean else known <= len(made)
+            assert boot.clean or not clean, "a boot that ended anyhow is stated as ended in order"
         if boot is node.boot:
             assert made == stored | stated, "a loss that is not stated"
         elif made != stored | stated:

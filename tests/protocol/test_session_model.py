@@ -231,12 +231,9 @@ class SessionMachine(RuleBasedStateMachine):
     # What must be true in the end
 
     def teardown(self):
-        crypto_seal, crypto.ccm_seal = crypto.ccm_seal, ccm_seal
-        if not hasattr(self, "node"):
-            return
-        crypto.ccm_seal = crypto_seal
         try:
-            self.settle()
+            if hasattr(self, "node"):
+                self.settle()
         finally:
             crypto.ccm_seal = ccm_seal
 
@@ -252,9 +249,9 @@ class SessionMachine(RuleBasedStateMachine):
         check_balance(self.node, self.durable)
         for agent in self.agents[: len(self.node.agents)]:
             check_agent(agent, self.node)
-            sent = [order for other in self.agents for order in other.orders]
-            assert len(set(self.node.orders)) == len(self.node.orders), "an order arrived twice"
-            assert set(self.node.orders) <= set(sent)
+        sent = {order for agent in self.agents for order in agent.orders}
+        assert len(set(self.node.orders)) == len(self.node.orders), "an order arrived twice"
+        assert set(self.node.orders) <= sent
 
     def until_all_is_delivered(self):
         # What was played of old recordings is still on the way, solicits among it.
@@ -270,8 +267,11 @@ class SessionMachine(RuleBasedStateMachine):
         rejected = dict(self.agent.session.rejected), dict(self.node.session.rejected)
         for _ in range(QUIET_MS // STEP_MS):
             self.step(well=True)
-        while self.held():
+        for _ in range(SETTLE_MS // STEP_MS):
+            if not self.held():
+                break
             self.step(well=True)
+        assert not self.held(), "what was made meanwhile is not delivered"
         assert rejected == (self.agent.session.rejected, self.node.session.rejected)
 
     def held(self):
