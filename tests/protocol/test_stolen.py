@@ -6,15 +6,20 @@ defences: docs/threat-model.md says which is which.
 
 import contextlib
 import os
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from protocol import attest, batch, cbor, cose, crypto, messages, orders, records, seal
+from protocol import attest, batch, cbor, cobs, cose, crypto, messages, orders, records, seal
 from protocol import frames as f
 from protocol.crypto import run
-from protocol.errors import BatchError, ProtocolError, SealError
-from protocol.identity import Identity, generate_steps, pair_message
+from protocol.errors import BatchError, SealError
+from protocol.identity import Identity, fingerprint_text, generate_steps, pair_message
 from protocol.receipts import make_head_statement, make_receipt, verify_receipt
+from protocol.session_agent import AgentSession
+from protocol.session_events import HelloAccepted
 from tests.both.sealing import seal_one
 
 BOOT = b"\0\0\0\x07" + bytes(8)
@@ -150,8 +155,13 @@ def test_a_broker_reads_and_forges_nothing() -> None:
     assert made not in message and b"store_set_aside" not in message
     with pytest.raises(BatchError):
         batch.open_batch(message, party())
-    with pytest.raises(BatchError):
-        verify_receipt(cose.sign1(party(), cbor.dumps({1: 1, 2: "receipt"})), collector.ed_pub)
+    parsed = batch.parse_batch(made, agent.ed_pub, agent.id)
+    said = (agent.id, parsed.chain_id, parsed.number, parsed.head_hash, 1, 0, 1)
+    assert verify_receipt(make_receipt(collector, *said), collector.ed_pub).head_hash == parsed.head_hash
+    for other in (party(), agent):
+        with pytest.raises(BatchError) as refused:
+            verify_receipt(make_receipt(other, *said), collector.ed_pub)
+        assert refused.value.cause == "bad_signature"
     with pytest.raises(BatchError):
         batch.open_batch(message[:-1] + bytes((message[-1] ^ 1,)), collector)
     assert agent.id in message, "who sends is visible: so is the topic"
@@ -208,45 +218,85 @@ def test_no_signed_document_passes_for_another() -> None:
     assert taken == {**{name: [name] for name in made}, "update": []}
 
 
-def test_no_key_serves_for_another_purpose() -> None:
-    """Every key that is derived has a label of its own, and the direction is in what is sealed."""
-    labels = ["vitalwire/1 up key", "vitalwire/1 up iv", "vitalwire/1 hello"]
-    labels += ["vitalwire/1 down key", "vitalwire/1 down iv"]
-    made = {crypto.hkdf(bytes(16), BOOT, label.encode(), 32) for label in labels}
-    assert len(made) == len(labels)
+def test_no_key_serves_for_another_purpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every derived key has a label of its own, which is the text's, and so is its length."""
     node, agent = party(), party()
-    eph = os.urandom(32)
-    enc, ctx = run(crypto.hpke_auth_send_steps(agent.x_pub, b"info", node.x_sk, node.x_pub, eph))
-    assert crypto.hpke_export(ctx, b"vitalwire/1 wrap", 32) != crypto.hpke_export(
-        ctx, b"vitalwire/1 down", 32
-    )
-    other = run(crypto.hpke_auth_send_steps(agent.x_pub, b"other", node.x_sk, node.x_pub, eph))[1]
-    assert crypto.hpke_export(ctx, b"vitalwire/1 wrap", 16) != crypto.hpke_export(
-        other, b"vitalwire/1 wrap", 16
-    )
-    assert len(enc) == 32
+    made: list[tuple[str, int]] = []
+    hkdf, export = crypto.hkdf, crypto.hpke_export
+
+    def noted_hkdf(ikm: bytes, salt: bytes, info: bytes, n: int) -> bytes:
+        made.append((info.decode(), n))
+        return hkdf(ikm, salt, info, n)
+
+    def noted_export(ctx: Any, exporter_context: bytes, n: int) -> bytes:
+        made.append((exporter_context.decode(), n))
+        return export(ctx, exporter_context, n)
+
+    monkeypatch.setattr(crypto, "hkdf", noted_hkdf)
+    monkeypatch.setattr(crypto, "hpke_export", noted_export)
+    seal.BootKeys(bytes(16), BOOT)
+    run(seal.wrap_header_steps(bytes(16), BOOT, node, agent.id, agent.x_pub, os.urandom(32)))
+    run(seal.Downlink.sender_steps(agent, node.id, node.x_pub, BOOT, NONCE, os.urandom(32)))
+    text = (Path(__file__).resolve().parents[2] / "docs" / "wire-protocol.md").read_text("utf-8")
+    # As `label` | 16, `label`, 16 or `label` (16.
+    said = re.findall(r"`(vitalwire/1 [a-z ]+)`(?: \| |, | \()(\d+)", text)
+    assert sorted(made) == sorted((label, int(size)) for label, size in said)
+    assert len({label for label, _ in made}) == len(made) == 7
+
+
+def secrets_in(shown: bytes, *parties: Identity) -> "list[bytes]":
+    """Those secrets of theirs that `shown` holds: as they are, in hex, or as Python writes them."""
+    return [
+        secret
+        for who in parties
+        for secret in (who.ed_seed, who.x_sk)
+        if secret in shown or secret.hex().encode() in shown or repr(secret).encode() in shown
+    ]
 
 
 def test_what_is_public_tells_no_secret() -> None:
     """Fingerprint and public keys are all that a label would hold; there are no labels yet."""
     who = party()
-    shown = who.fingerprint + who.ed_pub + who.x_pub + repr(who).encode()
-    assert who.ed_seed not in shown and who.x_sk not in shown and who.ed_seed.hex().encode() not in shown
+    assert len(secrets_in(repr(vars(who)).encode(), who)) == 2, "it would be seen"
+    shown = (who.fingerprint, *who.public(), fingerprint_text(who.fingerprint).encode(), repr(who).encode())
+    for one in shown:
+        assert not secrets_in(one, who)
 
 
-def test_a_changed_hello_is_refused_whichever_byte_it_is() -> None:
+def test_pairing_tells_no_secret() -> None:
+    node, agent = party(), party()
+    signed = pair_message(*agent.public(), *node.public(), NONCE)
+    signature = run(crypto.ed25519_sign_steps(node.ed_seed, node.ed_pub, signed))
+    request = messages.pair_request(1, *agent.public(), NONCE)
+    reply = messages.pair_reply(1, *node.public(), NONCE, signature)
+    assert not secrets_in(request + reply, node, agent)
+
+
+def accepted(recorded: Recorded, body: bytes, tag: bytes) -> bool:
+    """Whether an agent that has heard nothing yet goes on after this hello."""
+    known = {recorded.node.id: recorded.node.public()}
+    agent = AgentSession(recorded.agent, known.get, {}.get, os.urandom)
+    events = agent.feed(cobs.encode(messages.hello(body, tag)), 0)
+    return any(isinstance(event, HelloAccepted) for event in events)
+
+
+def test_a_changed_hello_is_refused_whichever_byte_it_is(recorded: Recorded) -> None:
     """Versions, held ranges, connection number, headers: everything lies under the tag."""
-    recorded = Recorded()
-    keys = seal.BootKeys(recorded.K, BOOT)
-    enc, wrapped = recorded.headers[recorded.agent.id]
-    boots = [[BOOT, [[recorded.agent.id, enc, wrapped]], 5, [[0, 5]]]]
+    boots = [[BOOT, [[recorded.agent.id, *recorded.headers[recorded.agent.id]]], 5, [[0, 5]]]]
     body = messages.hello_body(1, recorded.node.id, NONCE, 3, boots, None, [1, 2])
-    tag = keys.hello_tag(body)
-    for at in range(len(body)):
-        changed = bytearray(body)
-        changed[at] ^= 1
-        assert not crypto.equal(keys.hello_tag(bytes(changed)), tag)
+    tag = seal.BootKeys(recorded.K, BOOT).hello_tag(body)
+    assert accepted(recorded, body, tag)
+    for bit in range(8 * len(body)):
+        assert not accepted(recorded, changed(body, bit), tag)
+    for bit in range(8 * len(tag)):
+        assert not accepted(recorded, body, changed(tag, bit))
     stripped = messages.hello_body(1, recorded.node.id, NONCE, 3, boots, None, None)
-    assert not crypto.equal(keys.hello_tag(stripped), tag)
-    with pytest.raises(ProtocolError):
-        messages.parse_clear(messages.hello(body, tag)[:-1])
+    for other in (stripped, body[:-1], body + b"\0"):
+        assert not accepted(recorded, other, tag)
+    assert not accepted(recorded, body, tag[:-1])
+
+
+def changed(message: bytes, bit: int) -> bytes:
+    out = bytearray(message)
+    out[bit >> 3] ^= 1 << (bit & 7)
+    return bytes(out)
