@@ -8,8 +8,7 @@ that contradict each other the greater number and the wider bound count, and the
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-# In the place of a sum or a bound: at least so much, nobody knows how much.
-UNBOUNDED = 0xFFFFFFFF
+from protocol.frame_names import UNBOUNDED
 
 
 class Statement(NamedTuple):

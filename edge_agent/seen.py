@@ -3,25 +3,19 @@
 from typing import Any
 
 from protocol import frames
-from protocol.frame_names import BP_RESULT_NAMES, CUFF_NAMES, EVENT_NAMES, REASON_NAMES, STATE_NAMES
+from protocol.frame_names import (
+    BP_FLAG_NAMES,
+    BP_RESULT_NAMES,
+    CUFF_NAMES,
+    EVENT_NAMES,
+    PRIORITY_NAMES,
+    REASON_NAMES,
+    RESET_NAMES,
+    STATE_NAMES,
+    VITALS_FLAG_NAMES,
+)
 
 SOURCE_NAMES = {None: "sensor", frames.SRC_REPLAY: "replay", frames.SRC_SYNTHETIC: "synthetic"}
-RESET_NAMES = {
-    frames.RESET_UNKNOWN: "unknown",
-    frames.RESET_POWER_ON: "power on",
-    frames.RESET_HARD: "hard",
-    frames.RESET_WATCHDOG: "watchdog",
-    frames.RESET_DEEP_SLEEP: "deep sleep",
-    frames.RESET_SOFT: "soft",
-    frames.RESET_BROWN_OUT: "brown-out",
-}
-VITALS_FLAGS = {
-    frames.VITALS_LEAD_OFF: "lead off",
-    frames.VITALS_NO_FINGER: "no finger",
-    frames.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
-    frames.VITALS_ECG_SETTLING: "ECG settling",
-    frames.VITALS_PPG_SETTLING: "PPG settling",
-}
 STATUS_NAMES = {
     frames.STATUS_HEAP_FREE: "heap_free",
     frames.STATUS_HEAP_LOW: "heap_free_min",
@@ -36,12 +30,6 @@ STATUS_NAMES = {
     frames.STATUS_RESENT: "resent",
     frames.STATUS_BUS_ERRORS: "bus_errors",
     frames.STATUS_NEXT_SEQ: "next_seq",
-}
-PRIORITY_NAMES = ("information", "low", "medium", "high")
-BP_FLAGS = {
-    frames.BP_PULSE_IRREGULAR: "irregular pulse",
-    frames.BP_RETRIED: "retried once",
-    frames.BP_MOTION_LEFT_OUT: "motion was left out",
 }
 
 Body = dict[int, Any]
@@ -67,7 +55,7 @@ def vitals(body: Body) -> dict[str, Any]:
         "perfusion_pct": _scaled(body, frames.VITALS_PI, 100),
         "ecg_quality": body.get(frames.VITALS_ECG_QUALITY),
         "ppg_quality": body.get(frames.VITALS_PPG_QUALITY),
-        "flags": [name for bit, name in VITALS_FLAGS.items() if flags & bit],
+        "flags": [name for bit, name in VITALS_FLAG_NAMES.items() if flags & bit],
         "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
         "ppg_source": SOURCE_NAMES.get(body.get(frames.SOURCE_PPG), "unknown"),
     }
@@ -105,7 +93,7 @@ def blood_pressure(body: Body) -> dict[str, Any]:
         "cuff": named(CUFF_NAMES, body.get(frames.BP_CUFF_SIZE), "size"),
         "reason": named(REASON_NAMES, body[frames.BP_REASON], "reason"),
         "number": body[frames.BP_NUMBER],
-        "flags": [name for bit, name in BP_FLAGS.items() if flags & bit],
+        "flags": [name for bit, name in BP_FLAG_NAMES.items() if flags & bit],
         "source": SOURCE_NAMES.get(body.get(frames.SOURCE), "unknown"),
     }
 
@@ -116,7 +104,7 @@ def event(body: Body, past: bool) -> dict[str, Any]:
     return {
         "event": named(EVENT_NAMES, body[frames.EVENT_CODE], "event"),
         "code": body[frames.EVENT_CODE],
-        "priority": PRIORITY_NAMES[priority] if priority < len(PRIORITY_NAMES) else str(priority),
+        "priority": PRIORITY_NAMES.get(priority, str(priority)),
         "alarm": priority > frames.PRIORITY_INFO,
         "past": past or bool(body.get(frames.EVENT_PAST)),
         "state": named(STATE_NAMES, body.get(frames.EVENT_STATE, frames.STATE_HAPPENED), "state"),

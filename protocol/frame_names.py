@@ -23,6 +23,16 @@ KIND_NAMES = {
     f.KIND_UNPAIR: "unpair",
 }
 
+RESET_NAMES = {
+    f.RESET_UNKNOWN: "unknown",
+    f.RESET_POWER_ON: "power on",
+    f.RESET_HARD: "hard",
+    f.RESET_WATCHDOG: "watchdog",
+    f.RESET_DEEP_SLEEP: "deep sleep",
+    f.RESET_SOFT: "soft",
+    f.RESET_BROWN_OUT: "brown-out",
+}
+
 CHANNEL_NAMES = {
     f.CH_ECG: "ECG lead I",
     f.CH_PPG_RED: "PPG red",
@@ -58,6 +68,13 @@ REASON_NAMES = {
     f.REASON_SCHEDULE: "schedule agreed at the kit",
     f.REASON_COMMAND: "command",
     f.REASON_REPEAT: "repeat to confirm",
+}
+
+PRIORITY_NAMES = {
+    f.PRIORITY_INFO: "information",
+    f.PRIORITY_LOW: "low",
+    f.PRIORITY_MEDIUM: "medium",
+    f.PRIORITY_HIGH: "high",
 }
 
 EVENT_NAMES = {
@@ -131,4 +148,31 @@ OPERATION_NAMES = {
     f.OP_RESTART: "restart in order",
 }
 
+MODE_NAMES = {f.MODE_SPOT_CHECK: "spot check", f.MODE_WATCH: "watch"}
+
 STEP_NAMES = {f.STEP_OFFER: "offer", f.STEP_DATA: "data", f.STEP_APPLY: "apply", f.STEP_CANCEL: "cancel"}
+
+# Of flags, by the value of their bit
+
+WAVE_FLAG_NAMES = {
+    f.WAVE_SATURATED: "saturated",
+    f.WAVE_OFF: "lead or finger off",
+    f.WAVE_OVERFLOWED: "FIFO overflowed before",
+}
+
+VITALS_FLAG_NAMES = {
+    f.VITALS_LEAD_OFF: "lead off",
+    f.VITALS_NO_FINGER: "no finger",
+    f.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
+    f.VITALS_ECG_SETTLING: "ECG settling",
+    f.VITALS_PPG_SETTLING: "PPG settling",
+}
+
+BP_FLAG_NAMES = {
+    f.BP_PULSE_IRREGULAR: "irregular pulse",
+    f.BP_RETRIED: "retried once",
+    f.BP_MOTION_LEFT_OUT: "motion was left out",
+}
+
+UNBOUNDED = 0xFFFFFFFF
+"""In a boot frame, in the place of a sum or a bound: at least so much, nobody knows how much."""

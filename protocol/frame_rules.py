@@ -192,9 +192,9 @@ NEEDED: "dict[int, tuple[tuple[int, int, tuple[int, ...]], ...]]" = {
 # kind: the key and the only value with which these keys may be there
 ONLY_WITH = {f.KIND_BP: (f.BP_RESULT, f.BP_MEASURED, _PRESSURES)}
 
-# (kind, key): the numbers, or, of flags, the mask of the bits, that have a meaning in this version
+# (kind, key): the numbers that have a meaning in this version
 MEANINGS: "dict[tuple[int, int], frozenset[int]]" = {
-    (f.KIND_BOOT, f.BOOT_RESET_CAUSE): frozenset(range(f.RESET_BROWN_OUT + 1)),
+    (f.KIND_BOOT, f.BOOT_RESET_CAUSE): frozenset(names.RESET_NAMES),
     (f.KIND_WAVE, f.WAVE_CHANNEL): frozenset(names.CHANNEL_NAMES),
     (f.KIND_WAVE, f.WAVE_CODEC): frozenset((2,)),
     (f.KIND_WAVE, f.SOURCE): frozenset(names.SOURCE_NAMES),
@@ -206,16 +206,17 @@ MEANINGS: "dict[tuple[int, int], frozenset[int]]" = {
     (f.KIND_BP, f.SOURCE): frozenset(names.SOURCE_NAMES),
     (f.KIND_EVENT, f.EVENT_CODE): frozenset(names.EVENT_NAMES),
     (f.KIND_EVENT, f.EVENT_STATE): frozenset(names.STATE_NAMES),
-    (f.KIND_STATUS, f.STATUS_RESET_CAUSE): frozenset(range(f.RESET_BROWN_OUT + 1)),
+    (f.KIND_STATUS, f.STATUS_RESET_CAUSE): frozenset(names.RESET_NAMES),
     (f.KIND_LOG, f.LOG_LEVEL): frozenset(names.LEVEL_NAMES),
-    (f.KIND_LOG, f.LOG_RESET_CAUSE): frozenset(range(f.RESET_BROWN_OUT + 1)),
+    (f.KIND_LOG, f.LOG_RESET_CAUSE): frozenset(names.RESET_NAMES),
     (f.KIND_ANSWER, f.ANSWER_RESULT): frozenset(names.RESULT_NAMES),
     (f.KIND_COMMAND, f.ORDER_WHAT): frozenset(names.OPERATION_NAMES),
     (f.KIND_UPDATE, f.UPDATE_STEP): frozenset(names.STEP_NAMES),
 }
 
+# (kind, key): the mask of the bits that have one
 FLAGS = {
-    (f.KIND_WAVE, f.WAVE_FLAGS): f.WAVE_SATURATED | f.WAVE_OFF | f.WAVE_OVERFLOWED,
-    (f.KIND_VITALS, f.VITALS_FLAGS): (2 * f.VITALS_PPG_SETTLING - 1),
-    (f.KIND_BP, f.BP_FLAGS): f.BP_PULSE_IRREGULAR | f.BP_RETRIED | f.BP_MOTION_LEFT_OUT,
+    (f.KIND_WAVE, f.WAVE_FLAGS): sum(names.WAVE_FLAG_NAMES),
+    (f.KIND_VITALS, f.VITALS_FLAGS): sum(names.VITALS_FLAG_NAMES),
+    (f.KIND_BP, f.BP_FLAGS): sum(names.BP_FLAG_NAMES),
 }

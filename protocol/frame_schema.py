@@ -6,7 +6,7 @@ The tables are in frame_rules.py. A node loads neither (docs/wire-protocol.md §
 from protocol import frames as f
 from protocol.checks import is_bytes, is_bytes_list, is_list, is_map, is_ranges, is_uint
 from protocol.errors import FrameError
-from protocol.frame_names import KIND_NAMES
+from protocol.frame_names import KIND_NAMES, LOSS_NAMES
 from protocol.frame_rules import BODIES, FLAGS, MEANINGS, NEEDED, ONLY_WITH, SETTINGS, U8, U16, U32
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def unknown_meanings(kind: int, body: "Any") -> int:
     """How many numbers in a sound body are not in this version's lists of meanings; to be counted, not
     refused."""
     if kind == f.KIND_LOSS:
-        return sum([item[2] not in (f.LOSS_OUTBOX_FULL, f.LOSS_ELSEWHERE) for item in body[f.LOSS_RANGES]])
+        return sum([item[2] not in LOSS_NAMES for item in body[f.LOSS_RANGES]])
     count = 0
     for key in BODIES.get(kind, ()):
         if key in body:

@@ -6,31 +6,22 @@ from typing import Any
 
 from protocol import frame_names, frames, messages, nomenclature
 
-RESETS = {0: "unknown", 1: "power on", 2: "hard", 3: "watchdog", 4: "deep sleep", 5: "soft", 6: "brown-out"}
-PRIORITIES = {0: "information", 1: "low", 2: "medium", 3: "high"}
-MODES = {frames.MODE_SPOT_CHECK: "spot check", frames.MODE_WATCH: "watch"}
-WAVE_FLAGS = ("saturated", "lead or finger off", "FIFO overflowed before")
-VITALS_FLAGS = ("lead off", "no finger", "SpO2 uncalibrated", "ECG settling", "PPG settling")
-BP_FLAGS = ("irregular pulse", "retried once", "motion was left out")
-UNBOUNDED_S = 0xFFFFFFFF
-
 
 def _named(names: dict[int, str]) -> Callable[[int], str]:
     return lambda value: names.get(value, "not known here")
 
 
-def _flags(names: "tuple[str, ...]") -> Callable[[int], str]:
+def _flags(names: dict[int, str]) -> Callable[[int], str]:
     def words(value: int) -> str:
-        known = [name for i, name in enumerate(names) if value >> i & 1]
-        rest = value >> len(names) << len(names)
+        known = [name for bit, name in names.items() if value & bit]
+        rest = value & ~sum(names)
         return ", ".join([*known, f"0x{rest:x} not known here"] if rest else known) or "none"
 
     return words
 
 
-def _scaled(by: int, unit: str) -> Callable[[int], str]:
-    places = len(str(by)) - 1
-    return lambda value: f"{value / by:.{places}f} {unit}"
+def _seconds(value: int) -> str:
+    return f"{value / 1_000_000:.6f} s"
 
 
 def _quantity(kind: int, key: int) -> Callable[[int], str]:
@@ -59,17 +50,18 @@ def _boot_id(value: bytes) -> str:
 def _bound(value: int) -> str:
     if not value:
         return "and no more"
-    return "and nobody knows how many more" if value == UNBOUNDED_S else f"and up to {value} s of more"
+    if value == frame_names.UNBOUNDED:
+        return "and nobody knows how many more"
+    return f"and up to {value} s of more"
 
 
 def _period(value: int) -> str:
     return f"{1e9 / value:g} samples/s"
 
 
-_seconds = _scaled(1_000_000, "s")
 _channel = _named(frame_names.CHANNEL_NAMES)
 _source = _named(frame_names.SOURCE_NAMES)
-_reset = _named(RESETS)
+_reset = _named(frame_names.RESET_NAMES)
 
 # By the name of a rule, or of a place in an array.
 MEANINGS: dict[str, Callable[[Any], str]] = {
@@ -94,7 +86,7 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     # wave
     "channel": _channel,
     "period-ns": _period,
-    "wave-flags": _flags(WAVE_FLAGS),
+    "wave-flags": _flags(frame_names.WAVE_FLAG_NAMES),
     # vitals
     "heart-rate": _quantity(frames.KIND_VITALS, frames.VITALS_HR),
     "rr-ms": _quantity(frames.KIND_VITALS, frames.VITALS_RR),
@@ -103,7 +95,7 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "perfusion-index": _quantity(frames.KIND_VITALS, frames.VITALS_PI),
     "ecg-quality": _quantity(frames.KIND_VITALS, frames.VITALS_ECG_QUALITY),
     "ppg-quality": _quantity(frames.KIND_VITALS, frames.VITALS_PPG_QUALITY),
-    "vitals-flags": _flags(VITALS_FLAGS),
+    "vitals-flags": _flags(frame_names.VITALS_FLAG_NAMES),
     # bp
     "bp-result": _named(frame_names.BP_RESULT_NAMES),
     "systolic": _quantity(frames.KIND_BP, frames.BP_SYSTOLIC),
@@ -114,17 +106,17 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "confidence": _quantity(frames.KIND_BP, frames.BP_CONFIDENCE),
     "cuff-size": _named(frame_names.CUFF_NAMES),
     "bp-reason": _named(frame_names.REASON_NAMES),
-    "bp-flags": _flags(BP_FLAGS),
+    "bp-flags": _flags(frame_names.BP_FLAG_NAMES),
     # event, status, loss, log
     "event-code": _named(frame_names.EVENT_NAMES),
-    "priority": _named(PRIORITIES),
+    "priority": _named(frame_names.PRIORITY_NAMES),
     "event-state": _named(frame_names.STATE_NAMES),
     "last-reset-cause": _reset,
     "loss-reason": _named(frame_names.LOSS_NAMES),
     "log-level": _named(frame_names.LEVEL_NAMES),
     # orders and their answers
     "operation": _named(frame_names.OPERATION_NAMES),
-    "mode": _named(MODES),
+    "mode": _named(frame_names.MODE_NAMES),
     "mains-hz": lambda value: f"{value} Hz",
     "delay-s": lambda value: f"{value} s",
     "result": _named(frame_names.RESULT_NAMES),
