@@ -292,7 +292,7 @@ LANE_WAVE = 2
 T_END = 1 << 53
 """`t_us` is below this."""
 
-# In a frame for a node; an ack that fills a message has 135.
+# In a frame for a node; an ack that fills a message has 138.
 MAX_DOWN_ITEMS = 160
 MAX_PLAINTEXT = 3800
 """Bytes of plaintext that still fit, sealed and framed, into 4096 encoded bytes."""

@@ -57,7 +57,7 @@ MAX_HEADERS = 8
 MAX_RANGES = 16
 MAX_VERSIONS = 8
 MAX_DOWN_ITEMS = 32
-"""Of a clear message that a node takes; the longest that there is has 15."""
+"""Of a clear message that a node takes; the longest that there is has 17."""
 
 SORT_CLEAR = 1
 SORT_DATA = 2
