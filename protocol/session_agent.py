@@ -31,7 +31,6 @@ SOLICIT_EVERY_MS = 2000
 PROVING_MS = 15000
 MAX_TOKENS = 8
 ACK_RANGES = 12
-MAX_ENCODED = 4096
 # Array, protected header, Partial IV, length and tag of the seal are at most 24 bytes; COBS and its end, 2.
 MAX_DOWN_PLAINTEXT = BURST_BYTES - 26
 
@@ -67,7 +66,7 @@ class AgentSession:
         self._lookup = lookup
         self._last_hello = last_hello
         self._random = random
-        self._cobs = cobs.Decoder(MAX_ENCODED)
+        self._cobs = cobs.Decoder()
         self._events: "list[Any]" = []
         self._control: "list[bytes]" = []
         self._acks: "dict[int, list[list[int]]]" = {}
@@ -77,7 +76,7 @@ class AgentSession:
         self._down: "Downlink | None" = None
         self._welcome = b""
         self._newest: "tuple[int, int] | None" = None
-        self._hello_body: "bytes" = b""
+        self._hello_said: "tuple[bytes, bytes] | None" = None
         self._tokens: "list[int]" = []
         self._flow: "dict[int, Any] | None" = None
         self._pairing: "bytes | None" = None
@@ -317,7 +316,7 @@ class AgentSession:
                 messages.REFUSE_UNKNOWN,
             )
         newest = (int.from_bytes(hello["boots"][0][0][:4], "big"), hello["conn"])
-        if newest == self._newest and hello["body"] == self._hello_body:
+        if newest == self._newest and (hello["body"], hello["tag"]) == self._hello_said:
             self._say_once(self._welcome)
             return None
         last = self._last_hello(node_id)
@@ -342,7 +341,7 @@ class AgentSession:
         self.version = version
         self._next_seq = hello["boots"][0][2]
         self._newest = newest
-        self._hello_body = hello["body"]
+        self._hello_said = hello["body"], hello["tag"]
         self._boots = boots
         self._index = {boot.boot_id: i for i, boot in enumerate(boots) if boot is not None}
         self._acks = {}

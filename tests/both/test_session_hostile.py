@@ -56,6 +56,21 @@ def test_boots_whose_headers_do_not_open_are_counted_after_a_good_tag():
     assert len(events) == 4 and len(accepted) == 1 and len(accepted[0].boots) == 4
 
 
+def test_the_last_hello_again_is_welcomed_again_under_its_own_tag_only():
+    w = World()
+    hello = hello_heard(w)
+    w.agent.pull(w.now + 1000)
+    again = cobs.encode(messages.hello(hello["body"], hello["tag"]))
+    assert w.agent.feed(again, w.now + 1000) == []
+    welcome = cobs.Decoder().feed(w.agent.pull(w.now + 1000))[0]
+    assert messages.parse_clear(welcome)[0] == messages.MSG_WELCOME
+    forged = cobs.encode(messages.hello(hello["body"], bytes(16)))
+    assert [event.cause for event in w.agent.feed(forged, w.now + 2000)] == ["replayed_hello"]
+    refusal = messages.refusal(messages.VERSION, messages.REFUSE_REPLAYED)
+    assert cobs.Decoder().feed(w.agent.pull(w.now + 2000)) == [refusal]
+    assert w.agent.state == st.LIVE
+
+
 def test_a_hello_like_the_last_one_asks_for_another_at_most_once_in_2_s():
     w = World()
     w.last[NODE.id] = (7, 3)
