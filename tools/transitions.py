@@ -11,7 +11,8 @@ INTRODUCTION = """\
 
 Made from `protocol/session_states.py` by `python -m tools.transitions`; a test holds it to that. What a
 session does on the way is in [wire-protocol.md](wire-protocol.md), §10. An input in a state whose cell is
-empty is an error that names both (`out_of_turn`): it is counted, and the state stays as it was.
+empty leaves the state as it was; which of them are counted, and by what cause, is in
+[checklist.md](wire-protocol/checklist.md#order-of-checks).
 """
 
 

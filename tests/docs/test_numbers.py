@@ -1,5 +1,6 @@
 """The lists of numbers in docs/wire-protocol.md are those of the code: kinds, keys, codes, results."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from protocol import attest, cbor, cobs, frame_names, frames, messages, session_
 from protocol import session_node as node
 from protocol.frame_rules import BODIES, FLAGS, SETTINGS
 from tools import schema_tables
-from tools.dissect import values
+from tools.fuzz import outcome
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "wire-protocol.md").read_text("utf-8")
@@ -43,7 +44,7 @@ def sentence(after: str) -> str:
 
 
 LISTS = [
-    ("3 reset cause (", values.RESETS),
+    ("3 reset cause (", frame_names.RESET_NAMES),
     ("1 channel (", frame_names.CHANNEL_NAMES),
     (
         "`t_us` is when it ended.\n1 result (",
@@ -51,7 +52,7 @@ LISTS = [
     ),
     ("? 9 cuff size (", frame_names.CUFF_NAMES),
     ("10 reason (", frame_names.REASON_NAMES),
-    ("2 priority (IEC 60601-1-8: ", values.PRIORITIES),
+    ("2 priority (IEC 60601-1-8: ", frame_names.PRIORITY_NAMES),
     ("6 state (", frame_names.STATE_NAMES),
     ("1 level (", frame_names.LEVEL_NAMES),
     ("2 result (", frame_names.RESULT_NAMES),
@@ -83,7 +84,7 @@ def test_flags() -> None:
         "lead or finger off",
         "FIFO overflowed just before the first sample",
     )
-    assert tuple(listed(bracketed("8 flags (")).values()) == values.VITALS_FLAGS
+    assert tuple(listed(bracketed("8 flags (")).values()) == tuple(frame_names.VITALS_FLAG_NAMES.values())
     for marker, kind, key in (
         ("7 flags (", frames.KIND_WAVE, frames.WAVE_FLAGS),
         ("8 flags (", frames.KIND_VITALS, frames.VITALS_FLAGS),
@@ -145,8 +146,17 @@ def test_causes_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "wire-protocol" / "checklist.md").read_text("utf-8")
     section = text[text.index("## Order of checks") : text.index("## A node")]
     causes = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", section)) - {"next", "enc"}
-    code = "".join(path.read_text("utf-8") for path in ROOT.glob("protocol/*.py"))
+    sources = [*ROOT.glob("protocol/*.py"), *ROOT.glob("firmware/*.py")]
+    code = "".join(path.read_text("utf-8") for path in sources)
     assert len(causes) > 12 and {cause for cause in causes if f'"{cause}"' not in code} == set()
+    # Codecs name causes to whoever calls them; batches have theirs in collector.md.
+    layers = set(outcome.CAUSES) - {"cbor", "waveform", "batch"}
+    counted = {*outcome.COUNTED, *(cause for layer in layers for cause in outcome.CAUSES[layer])}
+    vectors = json.loads((ROOT / "protocol" / "vectors" / "refusals.json").read_text("utf-8"))
+    counted.update(cause for row in vectors["refusals"] for cause in row["causes"])
+    assert counted - causes == set()
+    of_batches = (ROOT / "docs" / "collector.md").read_text("utf-8")
+    assert {cause for cause in outcome.CAUSES["batch"] if f"`{cause}`" not in of_batches} == set()
 
 
 def test_the_tables_are_up_to_date() -> None:
