@@ -94,6 +94,11 @@ def test_edited_programs_for_a_node(data: bytes) -> None:
     target("session_node").run(data)
 
 
+def test_frames_begin_from_signed_orders_too() -> None:
+    signed = {bytes.fromhex(row["plaintext"]) for row in seeds.vectors("orders")["signed"]}
+    assert signed and signed <= set(seeds.plaintexts())
+
+
 def test_every_cause_in_the_code_is_a_documented_one() -> None:
     known = {cause for causes in outcome.CAUSES.values() for cause in causes}
     known.update(outcome.COUNTED, ("protocol_error", "local_error", "exhausted", "repeated_number"))

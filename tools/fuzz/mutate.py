@@ -188,19 +188,19 @@ class Generator:
         except ProtocolError:
             return self.random.choice(self._bytes)(data)
         for _ in range(1 + int(self.random.random() * 3)):
-            value = self._changed(value, 0)
+            value = self._changed(value)
         try:
             return (b"\xd2" if tag else b"") + cbor.dumps(value)
         except ProtocolError:
             return self.random.choice(self._bytes)(data)
 
-    def _changed(self, value: Any, depth: int) -> Any:
+    def _changed(self, value: Any) -> Any:
         """`value` with something in it changed; deep things as likely as it itself."""
         random = self.random
         if isinstance(value, list) and value and random.random() < 0.85:
-            return self._array(value, depth)
+            return self._array(value)
         if isinstance(value, dict) and value and random.random() < 0.85:
-            return self._map(value, depth)
+            return self._map(value)
         if isinstance(value, bytes):
             return self._string(value)
         if isinstance(value, int) and not isinstance(value, bool) and random.random() < 0.7:
@@ -209,13 +209,13 @@ class Generator:
             return max(-(1 << 63), min(near, (1 << 63) - 1))
         return self.leaf()
 
-    def _array(self, value: "list[Any]", depth: int) -> "list[Any]":
+    def _array(self, value: "list[Any]") -> "list[Any]":
         random = self.random
         items = list(value)
         at = random.randrange(len(items))
         dice = random.random()
         if dice < 0.6:
-            items[at] = self._changed(items[at], depth + 1)
+            items[at] = self._changed(items[at])
         elif dice < 0.7:
             del items[at]
         elif dice < 0.8:
@@ -229,13 +229,13 @@ class Generator:
             items = (items * (1 + random.getrandbits(6)))[:400]
         return items
 
-    def _map(self, value: "dict[Any, Any]", depth: int) -> "dict[Any, Any]":
+    def _map(self, value: "dict[Any, Any]") -> "dict[Any, Any]":
         random = self.random
         entries = dict(value)
         key = random.choice(list(entries))
         dice = random.random()
         if dice < 0.65:
-            entries[key] = self._changed(entries[key], depth + 1)
+            entries[key] = self._changed(entries[key])
         elif dice < 0.78:
             del entries[key]
         elif dice < 0.9:

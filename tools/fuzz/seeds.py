@@ -5,7 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from protocol import batch, cbor, cobs, crypto, frames, identity, messages, receipts
+from protocol import batch, cbor, cobs, cose, crypto, frames, identity, messages, receipts
+from protocol import orders as signing
 from tools.fuzz import sessions
 from tools.fuzz.parties import Boot, Random, party, secret
 from tools.fuzz.programs import assemble
@@ -36,9 +37,13 @@ def boots() -> "tuple[Boot, Boot]":
 
 @cache
 def plaintexts() -> "tuple[bytes, ...]":
-    """Every frame of the vectors, also the malformed ones, and orders that an authority signed."""
+    """Every frame of the vectors, also the malformed ones, and the orders that an authority signed."""
     held = vectors("frames")
-    return (*_bytes(held["frames"], "plaintext"), *_bytes(held["malformed"], "plaintext"))
+    return (
+        *_bytes(held["frames"], "plaintext"),
+        *_bytes(held["malformed"], "plaintext"),
+        *_bytes(vectors("orders")["signed"], "plaintext"),
+    )
 
 
 def for_frames() -> "list[bytes]":
@@ -220,8 +225,6 @@ def for_records() -> "list[bytes]":
             12: "n",
         },
     ]
-    from protocol import cose
-
     payloads = [cbor.dumps(one) for one in fields]
     return [*(b"\1" + one for one in payloads), *(b"\0" + cose.sign1(PERSON, one) for one in payloads)]
 
@@ -237,8 +240,6 @@ def for_inspect() -> "list[bytes]":
 
 def for_orders() -> "list[bytes]":
     """The frames of the downlink, and orders that the fuzzing authority signed."""
-    from protocol import orders as signing
-
     first, _ = boots()
     common = {
         frames.ORDER_ID: bytes(8),

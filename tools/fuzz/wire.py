@@ -5,10 +5,6 @@ from protocol.errors import CodecError
 from tools.fuzz.outcome import attempt, expect, shown
 from tools.fuzz.parties import Boot, party
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 
 class Cbor:
     """Any bytes as one item; with tag 18 where they begin with it."""
@@ -114,13 +110,7 @@ class Frames:
         samples = ""
         if kind == frames.KIND_WAVE:
             samples = _samples(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
-        return f"={lane} {shown(_unknown(kind, body))} {samples} {shown(frame)}"
-
-
-def _unknown(kind: int, body: "Any") -> "Any":
-    """frame_schema.unknown: what is carried without being known."""
-    asked = getattr(frame_schema, "unknown", None) or getattr(frames, "unknown", None)
-    return asked(kind, body) if asked else ""
+        return f"={lane} {shown(frame_schema.unknown(kind, body))} {samples} {shown(frame)}"
 
 
 class Messages:
