@@ -12,18 +12,10 @@ from cryptography.exceptions import InvalidTag
 from tests.docs import strangers_agent, strangers_decoder, strangers_node
 from tests.docs.strangers_agent import Agent
 from tests.docs.strangers_node import Node, stuffed, unstuffed
+from tools.vectors.keys import untagged
 
 VECTORS = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
 SESSION = json.loads((VECTORS / "session.json").read_text("utf-8"))
-
-
-def value(tagged: Any) -> Any:
-    """A value as the vectors write it: {"h": …} bytes, {"m": …} a map."""
-    if isinstance(tagged, dict):
-        if "h" in tagged:
-            return bytes.fromhex(tagged["h"])
-        return {value(key): value(item) for key, item in tagged["m"]}
-    return [value(item) for item in tagged] if isinstance(tagged, list) else tagged
 
 
 @pytest.fixture
@@ -33,22 +25,52 @@ def node() -> Node:
     return Node(*(bytes.fromhex(one) for one in given))
 
 
+STRANGERS = {one.__name__ for one in (strangers_node, strangers_agent, strangers_decoder)}
+ANYBODYS = {"hashlib", "hmac", "typing", "cbor2", "cryptography"}
+
+
+def only_strangers(tree: ast.Module) -> None:
+    """Assert that a module imports nothing but libraries that anybody has, and other strangers."""
+    for one in ast.walk(tree):
+        if isinstance(one, ast.Import):
+            names = [name.name for name in one.names]
+        elif isinstance(one, ast.ImportFrom):
+            assert not one.level, ast.unparse(one)
+            names = [str(one.module)]
+        else:
+            continue
+        for name in names:
+            assert name in STRANGERS or name.split(".")[0] in ANYBODYS, ast.unparse(one)
+
+
 @pytest.mark.parametrize("module", [strangers_node, strangers_agent, strangers_decoder])
 def test_they_have_no_line_of_ours(module: ModuleType) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
-    roots = {
-        name.name.split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.Import) for name in one.names
-    }
-    roots |= {(one.module or "").split(".")[0] for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
-    assert roots <= {"hashlib", "hmac", "typing", "cbor2", "cryptography", "tests"}
+    only_strangers(tree)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.both.sealing import sealing",
+        "from tests.docs import strangers_node, test_examples",
+        "from . import strangers_node",
+        "from .strangers_node import Node",
+        "import tests.docs.strangers_node, protocol.cbor",
+        "from tests.docs.strangers_node_of_ours import Node",
+    ],
+)
+def test_the_check_can_fail(line: str) -> None:
+    with pytest.raises(AssertionError):
+        only_strangers(ast.parse(line))
 
 
 def test_it_says_the_whole_connection(node: Node) -> None:
-    random = {name: one for name, one in SESSION["random"].items()}
+    random = SESSION["random"]
     hellos = iter([bytes.fromhex(random["first_hello_nonce"]), bytes.fromhex(random["second_hello_nonce"])])
     asked = b""
     frames = sorted((step for step in SESSION["steps"] if "seq" in step), key=lambda step: step["seq"])
-    made = [node.says(one["kind"], one["t_us"], value(one["body"])) for one in frames]
+    made = [node.says(one["kind"], one["t_us"], untagged(one["body"])) for one in frames]
     rules: list[str] = []
     for step in SESSION["steps"]:
         wire = bytes.fromhex(step["wire"])
@@ -62,7 +84,7 @@ def test_it_says_the_whole_connection(node: Node) -> None:
         elif step["rule"] == "welcome":
             node.welcomed(wire)
         elif step["rule"] == "downlink-message":
-            assert node.told(wire) == [step["kind"], step["t_us"], value(step["body"])]
+            assert node.told(wire) == [step["kind"], step["t_us"], untagged(step["body"])]
         elif step["rule"] == "data-message":
             assert made[step["seq"]] == wire
     assert rules.count("hello") == 2 and rules.count("data-message") > 5 and "welcome" in rules
@@ -86,9 +108,9 @@ def test_an_agent_says_the_whole_connection() -> None:
         elif step["rule"] == "pair-reply":
             agent.replied(wire)
         elif step["rule"] == "data-message":
-            assert agent.told(wire) == [step["kind"], step["t_us"], value(step["body"])]
+            assert agent.told(wire) == [step["kind"], step["t_us"], untagged(step["body"])]
         elif step["rule"] == "downlink-message":
-            assert agent.says(step["kind"], step["t_us"], value(step["body"])) == wire
+            assert agent.says(step["kind"], step["t_us"], untagged(step["body"])) == wire
     assert agent.down is not None and agent.down.next > 5
 
 
