@@ -10,6 +10,7 @@ import pytest
 from protocol import cbor, cobs, crypto, frames, identity, messages, seal
 from protocol.session_agent import AgentSession
 from tests.both.sealing import sealing
+from tests.recorder.plugin import NOT_VALIDATED
 from tests.recorder.site import wire_recorder
 from tests.recorder.site.wire_recorder import Samples
 from tests.recorder.verdict import judge
@@ -39,10 +40,10 @@ def test_in_a_process_of_its_own():
 """
 
 
-def run_of(folder: Path, here: int, there: int) -> "subprocess.CompletedProcess[str]":
+def run_of(folder: Path, here: int, there: int, more: str = "") -> "subprocess.CompletedProcess[str]":
     """A run of pytest of its own, over tests whose sessions emit solicits of these versions."""
     path = folder / "test_slips.py"
-    path.write_text(TESTS.format(slip=SLIP, here=here, there=there), "utf-8")
+    path.write_text(TESTS.format(slip=SLIP, here=here, there=there) + more, "utf-8")
     options = [
         "-q",
         "-p",
@@ -81,6 +82,12 @@ def test_a_slip_fails_the_run_with_rule_bytes_and_test(
     assert "2 passed" in done.stdout
     assert f"solicit: {data}\n  made by test_slips.py::{test}" in done.stdout.replace(f"{tmp_path}/", "")
     assert "should have value 1" in done.stdout
+
+
+def test_a_run_without_a_validator_says_so(tmp_path: Path) -> None:
+    done = run_of(tmp_path, 7, 1, "sys.modules['zcbor'] = None\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(f"{NOT_VALIDATED}\n") == 1 and "2 passed" in done.stdout
 
 
 @pytest.fixture

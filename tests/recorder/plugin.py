@@ -13,6 +13,7 @@ from tests.recorder.site import wire_recorder
 
 SITE = Path(wire_recorder.__file__).parent
 _VERDICT = pytest.StashKey[Any]()
+NOT_VALIDATED = "samples not validated: no zcbor"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,7 +40,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
             verdict = judge(Path(os.environ[wire_recorder.FOLDER]))
         except pytest.skip.Exception:
-            return (yield)  # no validator is installed
+            session.config.stash[_VERDICT] = None
+            return (yield)
         session.config.stash[_VERDICT] = verdict
         if verdict.wrong and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -48,10 +50,12 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say what was validated, and what was wrong."""
-    verdict = config.stash.get(_VERDICT, None)
-    if verdict is None:
+    if _VERDICT not in config.stash:
         return
-    if verdict.wrong:
+    verdict = config.stash[_VERDICT]
+    if verdict is None:
+        terminalreporter.line(NOT_VALIDATED)
+    elif verdict.wrong:
         terminalreporter.section("emitted, but not as the schema says", red=True)
         for wrong in verdict.wrong[:20]:
             terminalreporter.line(str(wrong))
