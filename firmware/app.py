@@ -105,6 +105,7 @@ class Node:
         self._processed = 0
         self._heap = None
         self._signing = False
+        self._signed = None
         self._sampling = True
         self._ended = asyncio.Event()
         self.exit_code = EXIT_STOPPED
@@ -256,10 +257,11 @@ class Node:
             event = contact.changed(sensor.off)
             if event:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
+                contact.told(sensor.off)
         if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
             self.sealer.losses()
             self.sealer.elsewhere(self.session)
-        if self.start.attester.due(self._processed):
+        if self._signed is not None or self.start.attester.due(self._processed):
             self._sign.set()
         if second % STATUS_EVERY_S == 0:
             body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
@@ -290,8 +292,10 @@ class Node:
     async def _attest(self, now_ms):
         self._signing = True
         try:
-            body = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
-            self.sealer.seal(frames.KIND_ATTEST, body)
+            if self._signed is None:
+                self._signed = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
+            self.sealer.seal(frames.KIND_ATTEST, self._signed)
+            self._signed = None
         finally:
             self._signing = False
 
@@ -351,6 +355,8 @@ class Node:
         self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
         self.sealer.losses(True)
         self.sealer.elsewhere(self.session)
+        if self._signed is not None or self.start.attester.behind:
+            await self._attest(self.clock.now_ms())
         await self._attest(self.clock.now_ms())
         until_ms = self.clock.now_ms() + DRAIN_OUT_MS
         while (

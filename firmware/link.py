@@ -125,7 +125,10 @@ class Link:
             await self._job_waits.wait()
             self._job_waits.clear()
             while self._jobs:
-                await sliced(self._jobs.pop(0), self._clock)
+                # One that there is no memory to begin stays.
+                work = sliced(self._jobs[0], self._clock)
+                self._jobs.pop(0)
+                await work
                 self.beat()
 
 

@@ -66,6 +66,7 @@ class Sensor:
         self._heard = 0
         self._owed = 0
         self._flags_owed = 0
+        self._unkept = 0
 
     # Start and recovery
 
@@ -82,12 +83,12 @@ class Sensor:
             self._count(error)
             self._fault(error, now_ms)
             return False
+        if self._faulty:
+            self._node.sensor_recovered(self)
+            self._faulty = False
         self.driver = driver
         self._errors_in_row = 0
         self._heard = self._clock.ticks_us()
-        if self._faulty:
-            self._faulty = False
-            self._node.sensor_recovered(self)
         return True
 
     def _count(self, error):
@@ -102,12 +103,13 @@ class Sensor:
                 self._stopped_us = self._clock.at_us(self.sample_clock.last)
                 self.sample_clock.restart()
         if not self._faulty:
-            self._faulty = True
             self._backoff_ms = BACKOFF_FIRST_MS
-            text = str(error) if isinstance(error, DriverError) else self.part + ": " + str(error)
-            self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, text)
         self._retry_ms = now_ms + self._backoff_ms
         self._backoff_ms = min(self._backoff_ms * 2, BACKOFF_MAX_MS)
+        if not self._faulty:
+            text = str(error) if isinstance(error, DriverError) else self.part + ": " + str(error)
+            self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, text)
+            self._faulty = True
 
     # Sampling
 
@@ -160,6 +162,8 @@ class Sensor:
             if self._clock.ticks_diff(end, self._heard) > SILENCE_US:
                 self._fault(DriverError(self.part, "no samples"), self._clock.now_ms())
             return
+        # Until they are in the buffer, whatever goes wrong on the way: the next frame says that they are not.
+        self._unkept += n
         if lost and not self.gap_after:
             self._overflow(lost)
         if n == FIFO_DEPTH or (lost and self.gap_after):
@@ -171,13 +175,17 @@ class Sensor:
         if n:
             if self._stopped_us is not None:
                 self._owed += self._missed_while_stopped(n)
-            if self._owed or self._flags_owed:
-                self.wave.gap(self._flags_owed, self._owed)
-                self.chain.gap(self._owed)
-                self.missed += self._owed
+            unkept = self._unkept - n
+            owed = self._owed
+            if owed or unkept or self._flags_owed:
+                self.wave.gap(self._flags_owed, owed + unkept)
+                self.missed += owed + unkept
+                self._unkept = n
                 self._owed = 0
                 self._flags_owed = 0
+                self.chain.gap(owed)
             self._keep(n, begin)
+            self._unkept = 0
         if lost and self.gap_after:
             self._overflow(lost)
 

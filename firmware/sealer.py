@@ -66,7 +66,11 @@ class Sealer:
             self._attester.add(seq, plaintext)
         self.box.add(seq, sealed, frames.lane(kind, body), keep)
         self.broken = False
-        self._record.retain(seq + 1)
+        try:
+            self._record.retain(seq + 1)
+        except MemoryError:
+            # The frame is held all the same; the next one's note covers it.
+            pass
 
     def event(self, code, priority, value=None, text=None):
         """An event frame of now; a text is cut to what fits."""

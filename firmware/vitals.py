@@ -59,7 +59,9 @@ def vitals_body(ecg, ppg):
 
 
 class Contact:
-    """Watches one lead or finger; `changed(off)` gives the event code of a change that has lasted, else 0."""
+    """Watches one lead or finger; `changed(off)` gives the event code of a change that has lasted, until it
+    is told(), else 0.
+    """
 
     def __init__(self, off_event, on_event):
         self._events = (on_event, off_event)
@@ -74,6 +76,9 @@ class Contact:
         self._readings += 1
         if self._readings < STEADY_READINGS:
             return 0
+        return self._events[1 if off else 0]
+
+    def told(self, off):
+        """The event of that change is made."""
         self._readings = 0
         self._off = off
-        return self._events[1 if off else 0]

@@ -31,9 +31,10 @@ class Notes:
 class WaveBuffer:
     """One sensor's waveform on its way into frames of `size` samples.
 
-    `put` copies a drained block. A complete frame waits as `ready` (its Notes; None: there is none) in
-    `samples`, one array a channel, until `release`. `emit(notes)` is called only when room runs out before
-    the frame was taken, so that no sample is ever dropped here.
+    `put` copies a drained block, all of it or, where `emit` raises, nothing. A complete frame waits as
+    `ready` (its Notes; None: there is none) in `samples`, one array a channel, until `release`.
+    `emit(notes)` is called only when room runs out before the frame was taken, so that no sample is ever
+    dropped here.
     """
 
     def __init__(self, channels, size, emit):
@@ -46,18 +47,20 @@ class WaveBuffer:
         self._spare = Notes()
 
     def put(self, blocks, n, clock, flags, late):
-        """Take n samples of each channel; the first `late` of them were read late.
+        """Take n <= SLACK samples of each channel; the first `late` of them were read late.
 
         `clock` is the sensor's SampleClock, whose newest sample is the last of these.
         """
+        if self.ready is not None:
+            gathered = self._filling.n + n
+            if gathered >= self.size or self._base + gathered > self.size + SLACK:
+                self._make_room()
         taken = 0
         while taken < n:
             frame = self._filling
             if frame.n == 0:
                 frame.ticks = clock.before(n - 1 - taken)
             count = min(n - taken, self.size - frame.n)
-            if self._base + frame.n + count > self.size + SLACK:
-                self._make_room()
             at = self._base + frame.n
             for channel in range(len(blocks)):
                 block = blocks[channel]

@@ -25,6 +25,7 @@ SIGNATURE = 4
 
 class Attester:
     """One boot of a node: its frames go in, in order of their numbers; signed ranges come out, without gaps.
+    A range whose signing came to no end is signed by the next sign_steps; `behind` while it waits.
 
     `due` and `sign_steps` take milliseconds of one clock that does not wrap.
     """
@@ -35,6 +36,7 @@ class Attester:
         self._tree = merkle.Tree()
         self._first = 0
         self._since_ms: int | None = None
+        self._unsigned: "tuple[int, int, bytes] | None" = None
 
     def add(self, seq: int, plaintext: bytes) -> None:
         """Frame number `seq`, which must be the next one from 0 (LocalError)."""
@@ -42,30 +44,40 @@ class Attester:
             raise LocalError("frame %d attested after %d" % (seq, self._first + self._tree.count - 1))
         self._tree.append(leaf(self._boot_id, seq, plaintext))
 
+    @property
+    def behind(self) -> bool:
+        """Whether a range waits whose signing was begun."""
+        return self._unsigned is not None
+
     def due(self, now_ms: int) -> bool:
-        """Whether to sign now: 64 frames wait, or some do and the last signature is 30 s old."""
+        """Whether to sign now: a range is behind, 64 frames wait, or some do and the last signature is 30 s
+        old.
+        """
         if self._since_ms is None:
             self._since_ms = now_ms
         waiting = self._tree.count
-        return waiting >= MAX_FRAMES or (waiting > 0 and now_ms - self._since_ms >= MAX_MS)
+        return self.behind or waiting >= MAX_FRAMES or (waiting > 0 and now_ms - self._since_ms >= MAX_MS)
 
     def sign_steps(self, now_ms: int) -> "Generator[None, None, dict[int, int | bytes]]":
-        """The body of an attest frame over all frames added so far; LocalError when there are none.
+        """The body of an attest frame over all frames added so far, or over the range that is behind;
+        LocalError when there are none.
 
-        Frames added between slices belong to the next range. The slices must be run to the end.
+        Frames added between slices belong to the next range. One at a time.
         """
-        first = self._first
-        count = self._tree.count
-        if not count:
-            raise LocalError("no frame to attest")
-        root = self._tree.root()
-        self._tree.reset()
-        self._first = first + count
-        self._since_ms = now_ms
+        if self._unsigned is None:
+            if not self._tree.count:
+                raise LocalError("no frame to attest")
+            self._unsigned = (self._first, self._tree.count, self._tree.root())
+            self._first += self._tree.count
+            self._tree.reset()
+            self._since_ms = now_ms
+        first, count, root = self._unsigned
         me = self._identity
         message = attested_message(me.id, self._boot_id, first, count, root)
         signature = yield from crypto.ed25519_sign_steps(me.ed_seed, me.ed_pub, message)
-        return {FIRST: first, COUNT: count, ROOT: root, SIGNATURE: signature}
+        body: "dict[int, int | bytes]" = {FIRST: first, COUNT: count, ROOT: root, SIGNATURE: signature}
+        self._unsigned = None
+        return body
 
 
 def leaf(boot_id: bytes, seq: int, plaintext: bytes) -> bytes:

@@ -32,6 +32,20 @@ def test_vitals_leave_out_what_was_not_measured():
 
 
 def test_a_contact_must_last_to_be_an_event():
+    """And what could not be told is an event again."""
     contact = Contact(1, 2)
-    readings = (False, True, False, True, True, True, False, False)
-    assert [contact.changed(off) for off in readings] == [0, 0, 0, 0, 1, 0, 0, 2]
+    for off, event, can_be_told in (
+        (False, 0, True),
+        (True, 0, True),
+        (False, 0, True),
+        (True, 0, True),
+        (True, 1, False),
+        (True, 1, True),
+        (True, 0, True),
+        (False, 0, True),
+        (False, 2, True),
+        (False, 0, True),
+    ):
+        assert contact.changed(off) == event
+        if event and can_be_told:
+            contact.told(off)
