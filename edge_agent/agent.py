@@ -30,8 +30,10 @@ TICK_S = 0.05
 STATUS_EVERY_S = 1.0
 LOOK_FOR_PORTS_S = 2.0
 ERRANDS_S = 0.25
-# On the way out: how long the disk may take for what is in hand, and the collector for its receipts.
+# On the way out: how long the disk may take for what is in hand, how often errands go a step on, and the
+# collector for its receipts.
 LAST_COMMIT_S = 5.0
+LAST_STEPS = 4
 LAST_RECEIPTS_S = 2.0
 STATE_DIR_HINT = "name a folder that this user may write to"
 
@@ -139,7 +141,7 @@ class Agent:
 
     async def _finish(self) -> None:
         """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
-        there, receipted.
+        there, receipted; what nodes have answered to errands is carried out.
         """
         await asyncio.gather(*(link.stop() for link in self.links.values()))
         for session in self.sessions.values():
@@ -147,7 +149,13 @@ class Agent:
         self.hub.keep_counts()
         try:
             async with asyncio.timeout(LAST_COMMIT_S):
-                await self.ingest.flush()
+                # Noted and stated, then removed and said; once more if a command changes the file just then.
+                for _ in range(LAST_STEPS):
+                    self.runner.step()
+                    await self.ingest.flush()
+                    if not self.runner.leaving:
+                        break
+                    await asyncio.sleep(TICK_S)
         except TimeoutError:
             log.warning("the disk is too slow: what was not committed was not acknowledged either")
         await self.delivery.make()

@@ -76,10 +76,10 @@ class Runner:
             if errand.id not in self._waiting:
                 self._unwanted(order)
             elif errand.until_ms + CLOCK_MS < now_ms:
-                # Its order is another's too, or the clock was set.
-                del self._open[errand.id]
-                self._unwanted(order)
+                # Its order is another's too, or the clock was set: the order has its own end, and its answer
+                # counts until then.
                 self._say(errand, False, _silence(errand, order))
+                self._unwanted(order)
         self._part()
         for errand in self._waiting.values():
             if errand.id not in self._open and errand.id not in self._answers:
@@ -92,6 +92,11 @@ class Runner:
                 self._try(key, self._errands.answer, errand, good, text)
         known = {"errands", "peers", *self._waiting, *(node.hex() for node in self._leaving())}
         self._problems = {key: text for key, text in self._problems.items() if key in known}
+
+    @property
+    def leaving(self) -> bool:
+        """Whether a node is to be forgotten, and is not yet."""
+        return bool(self._leaving())
 
     def _try(self, key: str, work: Callable[..., T], *args: object) -> T | None:
         """The result; None when it cannot be done now. `key`: an errand's id, or what else it is about."""
@@ -130,7 +135,8 @@ class Runner:
     def _begin(self, errand: Errand, node: bytes, now_ms: int) -> None:
         """Also after an order that expired before the errand did: none is valid for longer than an hour."""
         if self._peers.lookup(node) is None:
-            self._say(errand, False, f"node {errand.node} is not paired with this agent")
+            # Forgotten already, it may be by an agent that ended before it could say so.
+            self._say(errand, errand.what == UNPAIR, f"node {errand.node} is not paired with this agent")
             return
         left_s = (errand.until_ms - now_ms) / 1000
         if errand.what == IDENTIFY:
@@ -143,15 +149,20 @@ class Runner:
         self._open[errand.id] = (errand, order)
 
     def _asked(self, node: bytes) -> Order | None:
-        """Of several un-pairings of a node one is sent, and answers for all."""
+        """Of several un-pairings of a node one is sent, and answers for all. One that leaves no more would
+        leave a new errand unasked.
+        """
         for errand, order in self._open.values():
-            if errand.what == UNPAIR and order.node == node and not order.withdrawn and order.outcome is None:
+            if errand.what == UNPAIR and order.node == node and self._orders.leaves(order):
                 return order
         return None
 
     def _unwanted(self, order: Order) -> None:
         """Withdraw it, unless another errand waits for it. What had left is heard of until its end."""
-        wanted = any(one is order and key in self._waiting for key, (_, one) in self._open.items())
+        wanted = any(
+            one is order and key in self._waiting and key not in self._answers
+            for key, (_, one) in self._open.items()
+        )
         if not wanted and order.outcome is None and not order.withdrawn:
             self._orders.withdraw(order)
 
@@ -177,11 +188,8 @@ class Runner:
     def _part(self) -> None:
         """One step further with each."""
         for node, order in list(self._agreed.items()):
-            paired = self._try(node.hex(), self._peers.part, node, order, 0)
-            if paired is not None:
+            if self._try(node.hex(), self._peers.part, node, order, 0) is not None:
                 del self._agreed[node]
-                if not paired:
-                    self._forgotten(node, True)
         parted = self._try("peers", self._peers.parted)
         if parted is None:
             return

@@ -69,10 +69,14 @@ class Errands:
     def waiting(self, now_ms: int) -> list[Errand]:
         """The errands that are not answered. Files that are none by what they hold are removed, and so are
         answers of long ago and what a command left half written as long ago; what cannot be read stays.
+        OSError when the folder itself cannot be read.
         """
         found: list[Errand] = []
-        paths = sorted(self._folder.glob("*.*"))
-        for path in paths:
+        try:
+            names = sorted(os.listdir(self._folder))
+        except FileNotFoundError:
+            return found
+        for path in map(self._folder.joinpath, names):
             try:
                 # A hidden file is one that a command writes at this moment.
                 if path.suffix == ".answer" or path.name.startswith("."):
@@ -90,7 +94,6 @@ class Errands:
                 if self._unread.get(path.name) != e.errno:
                     log.warning("an errand that is left lying: %s", said(e))
                     self._unread[path.name] = e.errno
-        names = {path.name for path in paths}
         self._unread = {name: why for name, why in self._unread.items() if name in names}
         return found
 

@@ -2,14 +2,18 @@
 else's to read. (Modes are POSIX's; elsewhere a folder has the rights of the one that it is in.)
 
 What root makes beside another user's files is that user's: an agent must be able to read what a command made
-with sudo.
+with sudo. That user may have put links there, so root follows none.
 """
 
 import os
+import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
 PRIVATE = 0o600
+# No write takes so long: what is older is left over, whoever has its number now.
+LEFT_OVER_S = 3600
 
 
 def make_folder(folder: Path) -> None:
@@ -26,26 +30,41 @@ def make_folder(folder: Path) -> None:
 
 
 def private(path: str, flags: int) -> int:
-    """An opener for open(): a file that it makes is its owner's only."""
-    if flags & os.O_CREAT:
-        with suppress(FileExistsError):
-            descriptor = os.open(path, flags | os.O_EXCL, PRIVATE)
-            _give(descriptor, Path(path).parent)
-            return descriptor
-    return os.open(path, flags, PRIVATE)
+    """An opener for open(): a file that it makes is its owner's only. OSError also for a link."""
+    try:
+        descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), PRIVATE)
+    except OSError as e:
+        if os.path.islink(path):
+            problem = f"{os.path.basename(path)} is a link, and is not followed: remove it"
+            raise OSError(e.errno, problem, str(path)) from None
+        raise
+    try:
+        # Also one that was there: it may be from a time when what root made stayed root's.
+        _give(descriptor, Path(path).parent)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _root() -> bool:
     return os.name == "posix" and os.geteuid() == 0
 
 
-def _give(descriptor: int, like: Path) -> None:
-    """Where root made it: give what is open to the owner and group of `like`."""
+def _give(descriptor: int, *like: Path) -> None:
+    """Give what is open, if it is root's, to whom the first of `like` belongs that is not root's."""
     if not _root():
         return
-    owner = like.stat()
-    if owner.st_uid not in (0, os.fstat(descriptor).st_uid):
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    opened = os.fstat(descriptor)
+    # A file with a second name may be root's for a reason that lies elsewhere.
+    if opened.st_uid != 0 or (opened.st_nlink > 1 and not stat.S_ISDIR(opened.st_mode)):
+        return
+    for one in like:
+        with suppress(FileNotFoundError):
+            owner = one.lstat()
+            if owner.st_uid != 0:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                return
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool = True) -> None:
@@ -57,10 +76,11 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
+    _sweep(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            _give(descriptor, path if path.exists() else path.parent)
+            _give(descriptor, path, path.parent)
             file.write(data)
             file.flush()
             if durable:
@@ -73,6 +93,32 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool
         raise
     if durable:
         fsync_folder(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed while they wrote `path` have left."""
+    begin = f".{path.name}."
+    with suppress(OSError):
+        for name in os.listdir(path.parent):
+            pid = name.removeprefix(begin)
+            if pid != name and pid.isdecimal() and pid != str(os.getpid()):
+                left = path.with_name(name)
+                with suppress(OSError):
+                    if not _alive(int(pid)) or time.time() - left.lstat().st_mtime > LEFT_OVER_S:
+                        left.unlink()
+
+
+def _alive(pid: int) -> bool:
+    """Whether there may be such a process; elsewhere than with POSIX, asking would end it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def fsync_folder(folder: Path) -> None:

@@ -127,6 +127,10 @@ class Orders:
         self._open[order.id] = order
         return order
 
+    def leaves(self, order: Order) -> bool:
+        """Whether it may still be sent: not in the time in which only an answer to it counts."""
+        return order.outcome is None and self._now_ms() < order.deadline_ms
+
     # What a link asks and tells
 
     def due(self, node: bytes, boot: bytes, t_us: int | None) -> list[Order]:
@@ -141,7 +145,7 @@ class Orders:
             elif order.boot is not None and order.boot != boot and order.kind != frames.KIND_UNPAIR:
                 # A command is for one boot. A node whose new boot still greets us has not forgotten us.
                 self._close(order, "new_boot")
-            elif order.stated and not order.withdrawn and now_ms >= order.next_ms:
+            elif order.stated and order.next_ms <= now_ms < order.deadline_ms:
                 order.next_ms = now_ms + REPEAT_MS
                 order.sent += 1
                 out.append(order)

@@ -68,6 +68,10 @@ class Peers:
         """
         if not keys.agrees:
             raise PeersError(self.path, f"the X25519 key of node {keys.id.hex()} is a point of small order")
+        self._refresh()
+        if self._nodes.get(keys.id) == _Node(keys):
+            # Nothing to write, so also in a folder that is not to be written to.
+            return False
         with self._alone(LOCK_S):
             known = self._nodes.get(keys.id)
             if known == _Node(keys):
@@ -119,6 +123,7 @@ class Peers:
                     raise PeersError(self.path, "another process is changing it", "try again") from None
             time.sleep(LOCK_POLL_S)
         with lock:
+            # Two changes within one tick of the disk's clock can look like none.
             self._seen = None
             self._refresh()
             yield

@@ -4,12 +4,15 @@ import errno
 import json
 import os
 import time
+from pathlib import Path
 
 import click
 import pytest
 
+from edge_agent import agent
 from edge_agent.cli_nodes import _paired
-from edge_agent.errands import FORGOTTEN_MS, UNPAIR, Errands
+from edge_agent.errands import FORGOTTEN_MS, IDENTIFY, UNPAIR, Errands
+from edge_agent.orders import GRACE_MS, MAX_VALID_S
 from edge_agent.peers import Peers
 from edge_agent.store.schema import connect
 from edge_agent.verify import verify
@@ -17,11 +20,17 @@ from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.edge_agent.test_cli import typed, written
+from tests.edge_agent.test_errand_steps import NODE, STEP_MS, World
 
 
 @pytest.fixture
 def kit(tmp_path):
     return Kit(tmp_path)
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
 
 
 def statements(kit: Kit) -> list[str]:
@@ -82,6 +91,20 @@ def test_unpairing_forgets_only_after_the_node_has(kit):
     assert detail["node"] == node.identity.id and detail["node_agreed"] is True
 
 
+def test_what_a_node_has_answered_is_carried_out_by_an_agent_that_ends_at_once(kit, monkeypatch):
+    monkeypatch.setattr(agent, "ERRANDS_S", 3600)
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        errands = Errands(kit.folder / "errands")
+        errand = errands.put(UNPAIR, node.identity.id, time.time_ns() // 1_000_000 + 600_000)
+        with Running(kit.config(node.pipe.name)) as running:
+            wait_until(lambda: node.orders, "the order has come")
+            wait_until(lambda: not running.agent.hub.orders.open, "the answer has come")
+            assert errands.answer_to(errand) is None
+    assert (errands.answer_to(errand) or {})["good"] and Peers(kit.folder / "peers.json").ids() == []
+    assert statements(kit) == ["ordered", "order_ended", "node_unpaired"]
+
+
 def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit):
     with FakeNode(Pty(), agent=kit.identity) as node:
         node.answer = None
@@ -137,6 +160,29 @@ def test_what_a_command_is_writing_stays_until_it_is_old(tmp_path, monkeypatch):
     assert errands.waiting(now_ms) == [] and half.exists() and read.exists()
     errands.waiting(now_ms + 2 * FORGOTTEN_MS)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_read_is_logged_again_when_it_comes_again(tmp_path, caplog):
+    errands, folder = Errands(tmp_path), tmp_path / "folder.json"
+    for _ in range(2):
+        folder.mkdir()
+        assert errands.waiting(0) == errands.waiting(0) == []
+        folder.rmdir()
+        assert errands.waiting(0) == []
+    assert [str(folder) in record.getMessage() for record in caplog.records] == [True, True]
+
+
+def test_a_folder_that_cannot_be_read_is_logged_once_and_looked_into_again(world, caplog):
+    folder = world.folder / "errands"
+    folder.write_text("no folder")
+    world.run(4 * STEP_MS)
+    (record,) = caplog.records
+    assert str(folder) in record.getMessage() and os.strerror(errno.ENOTDIR) in record.getMessage()
+    folder.unlink()
+    world.run(2 * STEP_MS)
+    errand = world.ask(force=True)
+    world.run(4 * STEP_MS)
+    assert world.errands.answer_to(errand)["good"] and len(caplog.records) == 1
 
 
 def test_a_node_that_nobody_knows(kit):
@@ -217,3 +263,70 @@ def test_a_disk_that_is_full_is_told_with_what_and_where_and_why_and_what_to_do(
     assert done.exit_code == 1 and "Error: identify: " in done.output, done.output
     for part in (str(kit.folder / "errands"), os.strerror(errno.ENOSPC), "make room"):
         assert part in done.output
+
+
+def test_what_cannot_be_read_stays_and_is_logged_once(world, monkeypatch, caplog):
+    unread, read = sorted([world.ask(IDENTIFY), world.ask(IDENTIFY)], key=lambda errand: errand.id)
+    path = world.folder / "errands" / f"{unread.id}.json"
+    (world.folder / "errands" / "folder.json").mkdir()
+    whole = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return whole(self)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "read_bytes", read_bytes)
+        (order,) = world.run(4 * STEP_MS)
+        world.answered(order)
+        world.run(2 * STEP_MS)
+    assert world.errands.answer_to(read)["good"] and path.exists()
+    assert [str(path) in record.getMessage() for record in caplog.records if record.levelno > 20] == [
+        True,
+        False,
+    ]
+
+
+SOUND = {"id": "00", "what": IDENTIFY, "node": NODE.hex(), "until_ms": 1 << 52, "force": False}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(SOUND | {"until_ms": float("inf")}),
+        json.dumps(SOUND | {"until_ms": float("nan")}),
+        json.dumps(SOUND | {"until_ms": 2e19}),
+        json.dumps(SOUND | {"until_ms": 1 << 53}),
+        json.dumps(SOUND | {"until_ms": -1}),
+        json.dumps(SOUND | {"until_ms": True}),
+        json.dumps(SOUND | {"until_ms": "9"}),
+        json.dumps(SOUND | {"force": 1}),
+        json.dumps(SOUND | {"node": NODE.hex()[2:]}),
+        json.dumps(SOUND | {"node": NODE.hex() + " "}),
+        json.dumps(SOUND | {"node": 7}),
+        json.dumps(SOUND | {"what": ["identify"]}),
+        json.dumps(SOUND | {"id": "01"}),
+        json.dumps(SOUND | {"more": 1}),
+        json.dumps([SOUND]),
+        "[" * 100_000,
+        "{",
+    ],
+)
+def test_what_is_no_errand_is_removed_and_does_nothing(world, text):
+    folder = world.folder / "errands"
+    folder.mkdir()
+    (folder / "00.json").write_text(text)
+    assert world.run(4 * STEP_MS) == [] and list(folder.iterdir()) == []
+
+
+def test_the_longest_time_is_cut_into_orders_that_a_node_can_take(world):
+    folder = world.folder / "errands"
+    folder.mkdir()
+    (folder / "00.json").write_text(json.dumps(SOUND | {"until_ms": (1 << 53) - 1}))
+    assert len(world.run(2 * STEP_MS)) == 1
+    body = world.statements[0][1]["body"]
+    assert body[frames.ORDER_EXPIRES_US] <= 5_000_000 + MAX_VALID_S * 1_000_000
+    world.now_ms += int(MAX_VALID_S * 1000) + GRACE_MS
+    assert len(world.run(4 * STEP_MS)) == 1
+    assert world.codes == ["ordered", "order_ended", "ordered"]

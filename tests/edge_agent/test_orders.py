@@ -104,6 +104,18 @@ def test_without_an_answer_it_expires(world):
     assert [detail["node"] for _, detail in world.statements] == [NODE, NODE]
 
 
+def test_after_its_time_it_leaves_no_more_and_an_answer_counts(world):
+    order = world.command(NODE, frames.OP_IDENTIFY, valid_s=REPEAT_MS / 1000 + 0.5)
+    assert world.leaves(order) and world.due(NODE, BOOT, 5_000_000) == []
+    world.now += REPEAT_MS
+    assert world.due(NODE, BOOT, 5_000_000) == [order]
+    world.now += REPEAT_MS
+    world.tick()
+    assert world.due(NODE, BOOT, 5_000_000) == [] and not world.leaves(order)
+    world.answered(NODE, {1: order.id, 2: 0})
+    assert order.outcome == "answered"
+
+
 def test_a_command_is_for_one_boot_and_unpairing_for_the_node(world):
     restart, unpair = world.command(NODE, frames.OP_RESTART), world.unpair(NODE)
     assert world.sent() > 0

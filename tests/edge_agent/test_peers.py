@@ -1,6 +1,9 @@
 """The file of paired nodes, which commands and the agent change at the same time."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -79,3 +82,60 @@ def test_a_note_that_is_none_is_damage(tmp_path, parted):
     path.write_text(json.dumps(document))
     with pytest.raises(PeersError, match="damaged"):
         Peers(path)
+
+
+def test_a_node_that_is_known_is_found_without_the_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "LOCK_S", 0)
+    some = Peers(tmp_path / "peers.json")
+    assert some.add(MANY[0])
+    with hold(tmp_path / "peers.lock"):
+        assert not some.add(MANY[0])
+    assert some.part(MANY[0].id, None) and some.add(MANY[0])
+
+
+def test_of_two_that_pair_with_a_node_at_a_time_one_is_told_that_it_was_known(tmp_path, monkeypatch):
+    path, told = tmp_path / "peers.json", []
+
+    def late(lock: Any) -> Any:
+        monkeypatch.setattr(peers, "hold", hold)
+        told.append(Peers(path).add(MANY[0]))
+        return hold(lock)
+
+    monkeypatch.setattr(peers, "hold", late)
+    assert not Peers(path).add(MANY[0]) and told == [True]
+
+
+def test_two_changes_within_a_tick_of_the_disks_clock_are_both_kept(tmp_path):
+    path = tmp_path / "peers.json"
+    some = Peers(path)
+    some.add(MANY[0])
+    before = path.stat()
+    other = Peers(tmp_path / "other.json")
+    other.add(MANY[1])
+    path.write_bytes(other.path.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = path.stat()
+    assert (before.st_ino, before.st_size, before.st_mtime_ns) == (
+        after.st_ino,
+        after.st_size,
+        after.st_mtime_ns,
+    )
+    some.add(MANY[2])
+    assert set(some.ids()) == {MANY[1].id, MANY[2].id}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="whether a process lives is not asked elsewhere")
+def test_what_a_killed_process_had_begun_to_write_is_swept(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    names = [f".peers.json.{pid}" for pid in (ended.pid, 1 << 80, os.getpid(), os.getppid(), 0)]
+    names += [".peers.json.x", f".peers.jso.{ended.pid}", f"peers.json.{ended.pid}"]
+    for name in names:
+        (tmp_path / name).write_text("{")
+    some = Peers(tmp_path / "peers.json")
+    some.add(MANY[0])
+    assert [name for name in names if (tmp_path / name).exists()] == names[3:]
+    for name in names[3:]:
+        os.utime(tmp_path / name, (1, 1))
+    some.add(MANY[1])
+    assert [name for name in names if (tmp_path / name).exists()] == names[5:]

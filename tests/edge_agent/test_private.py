@@ -5,11 +5,15 @@ import stat
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge_agent.config import ConfigError
 from edge_agent.errands import IDENTIFY, Errands
-from edge_agent.files import write_atomically
+from edge_agent.files import make_folder, private, write_atomically
+from edge_agent.keys import PublicKeys
+from edge_agent.peers import Peers
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.edge_agent.test_cli import typed, written
@@ -61,6 +65,25 @@ def test_keys_and_peers(tmp_path):
     }
 
 
+@pytest.mark.parametrize("dangling", [True, False])
+def test_no_link_is_followed_to_what_is_written(tmp_path, dangling):
+    kit, far = Kit(tmp_path / "state"), tmp_path / "far"
+    if not dangling:
+        far.write_bytes(b"precious")
+    for name in ("peers.lock", "agent.lock", "agent.db-mark"):
+        (kit.folder / name).symlink_to(far)
+    with pytest.raises(OSError, match=r"peers\.lock is a link, and is not followed") as raised:
+        Peers(kit.folder / "peers.json").add(PublicKeys(*kit.identity.public()))
+    assert raised.value.filename == str(kit.folder / "peers.lock")
+    error = Running(kit.config())
+    with pytest.raises(ConfigError, match=r"agent\.lock is a link"), error:
+        error.ended()
+    (kit.folder / "agent.lock").unlink()
+    with Running(kit.config()):
+        wait_until(lambda: kit.status.get("state") == "running", "an agent without its mark")
+    assert far.exists() is not dangling and (dangling or far.read_bytes() == b"precious")
+
+
 SOMEBODY = 12_345
 
 
@@ -94,6 +117,40 @@ def test_a_file_of_anothers_in_roots_folder_stays_that_users(tmp_path):
     assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (SOMEBODY, SOMEBODY + 1, b"new")
     write_atomically(tmp_path / "roots", b"")
     assert (tmp_path / "roots").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_once_left_as_its_own_beside_anothers_files_is_given_too(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("file", "lock", "theirs", "roots"):
+        (home / name).write_bytes(b"old")
+    os.chown(home, SOMEBODY, SOMEBODY + 1)
+    os.chown(home / "theirs", SOMEBODY + 2, SOMEBODY + 2)
+    os.link(home / "roots", tmp_path / "roots")
+    write_atomically(home / "file", b"new")
+    for name in ("lock", "theirs", "roots"):
+        open(home / name, "r+b", opener=private).close()
+    found = {path.name: path.stat().st_uid for path in home.iterdir()}
+    assert found == {"file": SOMEBODY, "lock": SOMEBODY, "theirs": SOMEBODY + 2, "roots": 0}
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() != 0, reason="only root makes files for others")
+def test_a_link_that_takes_a_new_folders_place_is_given_nothing(tmp_path, monkeypatch):
+    home, far, whole = tmp_path / "home", tmp_path / "far", Path.mkdir
+    home.mkdir()
+    far.mkdir()
+    os.chown(home, SOMEBODY, SOMEBODY)
+
+    def mkdir(self: Path, *words: Any, **more: Any) -> None:
+        whole(self, *words, **more)
+        self.rmdir()
+        self.symlink_to(far)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(OSError):
+        make_folder(home / "state")
+    assert far.stat().st_uid == 0
 
 
 def test_the_collectors_store(tmp_path):
