@@ -101,7 +101,7 @@ def _sweep(path: Path) -> None:
     with suppress(OSError):
         for name in os.listdir(path.parent):
             pid = name.removeprefix(begin)
-            if pid != name and pid.isdecimal() and pid != str(os.getpid()):
+            if pid != name and pid.isdecimal():
                 left = path.with_name(name)
                 with suppress(OSError):
                     if not _alive(int(pid)) or time.time() - left.lstat().st_mtime > LEFT_OVER_S:

@@ -56,6 +56,7 @@ def test_an_order_is_repeated_until_it_is_answered(world):
     assert order.outcome is None, "another node's answer is none"
     world.answered(NODE, {1: order.id, 2: 0, 3: "hot"})
     assert (order.outcome, order.result_name, order.detail) == ("answered", "done", "hot")
+    assert not world.leaves(order)
     assert world.sent() == 0 and world.open == 0
     (ordered, told), (ended, how) = world.statements
     assert (ordered, ended) == ("ordered", "order_ended")

@@ -129,7 +129,7 @@ def test_what_a_killed_process_had_begun_to_write_is_swept(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     names = [f".peers.json.{pid}" for pid in (ended.pid, 1 << 80, os.getpid(), os.getppid(), 0)]
-    names += [".peers.json.x", f".peers.jso.{ended.pid}", f"peers.json.{ended.pid}"]
+    names += [".peers.json.x", f".peers.jso.{ended.pid}", f"peers.json.{ended.pid}", f"{ended.pid}"]
     for name in names:
         (tmp_path / name).write_text("{")
     some = Peers(tmp_path / "peers.json")
