@@ -378,8 +378,10 @@ def run(board):
     node = None
     try:
         node = Node(board)
-        give_back()
         node.begin()
+        # A boot begins once: what that takes of the heap is given back.
+        give_back()
+        Node.__init__ = Node.begin = None  # pyright: ignore[reportAttributeAccessIssue]
         asyncio.run(node.live())
         code, fault = node.exit_code, node.fault
     except KeyboardInterrupt:

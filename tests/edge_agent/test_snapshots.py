@@ -8,7 +8,6 @@ import pytest
 
 from protocol import cobs, messages
 from protocol.identity import node_id
-from protocol.session_agent import MAX_ENCODED
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.seal_log import SealLog
@@ -35,7 +34,7 @@ def stream(kit: Kit, node: FakeNode, more: int = 15) -> None:
 def hellos(node: FakeNode) -> set[tuple[tuple[bytes, int], bytes]]:
     """Each hello that the node said: (newest boot, connection number) and what is under its tag."""
     found: set[tuple[tuple[bytes, int], bytes]] = set()
-    for message in cobs.Decoder(MAX_ENCODED).feed(b"".join(node.sent)):
+    for message in cobs.Decoder().feed(b"".join(node.sent)):
         if messages.sort(message) == messages.SORT_CLEAR:
             kind, fields = messages.parse_clear(message)
             if kind == messages.MSG_HELLO:

@@ -13,11 +13,24 @@ from firmware.app import HEAP_RESERVE
 BUDGET = Path(__file__).parent / "budget"
 BOARDS = Path(__file__).resolve().parents[2] / "boards"
 
+# The collector takes what lies on the C stack for pointers, and by chance one keeps some 1.6 KB. Where the
+# stack lies depends on the environment.
+ENVIRONMENTS = ("", "x" * 100, "x" * 3000)
+
 
 def measure(vm, heap, tree, flash, board):
-    """(ms of CPU a second, bytes of heap free, the least of them) with the outbox of `board` full."""
+    """(ms of CPU a second, bytes of heap free, the least of them) with the outbox of `board` full: the most
+    of several runs, and the least of all.
+    """
+    runs = [one_run(vm, heap, tree, flash / str(n), board, n) for n in range(len(ENVIRONMENTS))]
+    return min(ms for ms, _, _ in runs), max(free for _, free, _ in runs), min(least for _, _, least in runs)
+
+
+def one_run(vm, heap, tree, flash, board, n):
+    flash.mkdir()
     outbox = tomllib.loads((BOARDS / board / "board.toml").read_text())["node"]["outbox_bytes"]
-    environment = dict(os.environ, MICROPYPATH=f"{BUDGET}:{tree}:{SHIMS}:.frozen")
+    path = f"{BUDGET}:{tree}:{SHIMS}:.frozen"
+    environment = dict(os.environ, MICROPYPATH=path, BUDGET_PADDING=ENVIRONMENTS[n])
     command = [vm, "-X", f"heapsize={heap}", str(BUDGET / "budget_node.py"), str(flash), str(outbox)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,4 +53,4 @@ def test_a_full_outbox_leaves_room_on_an_esp32(vm, bridge_tree, tmp_path):
     cpu_ms, heap_free, least = measure(small or vm, heap, bridge_tree, tmp_path, "esp32_bridge")
     bits = 32 if small else 64
     print(f"bytecode, {bits} bit: {cpu_ms} ms of CPU a second, {heap_free} bytes free, {least} at least")
-    assert least > HEAP_RESERVE and (small or heap_free > 80000)
+    assert heap_free > (14000 if small else 80000) and least > HEAP_RESERVE
