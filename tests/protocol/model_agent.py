@@ -45,9 +45,13 @@ class Agent:
         self.start(now)
 
     def feed(self, data):
+        asked_anew = False
         for event in self.session.feed(data, self.now):
             if isinstance(event, ev.HelloAccepted):
-                self.tokens = set()
+                # Two hellos in one piece: what is asked on the first is asked on the second's connection.
+                if not asked_anew:
+                    self.tokens = set()
+                asked_anew = True
                 self.hello = (int.from_bytes(event.boots[0][0][:4], "big"), event.conn)
                 assert self.hello > self.last.get(self.node.identity.id, (0, 0)), "an old hello again"
                 self.pending.append((None, self.hello))
