@@ -64,6 +64,8 @@ def vitals(body: Body) -> dict[str, Any]:
 def status(body: Body) -> dict[str, Any]:
     """A status frame."""
     told: dict[str, Any] = {name: body[key] for key, name in STATUS_NAMES.items()}
+    told["battery_pct"] = body.get(frames.STATUS_BATTERY)
+    told["charging"] = bool(body[frames.STATUS_CHARGING]) if frames.STATUS_CHARGING in body else None
     return told | {"reset_cause": RESET_NAMES.get(body[frames.STATUS_RESET_CAUSE], "unknown")}
 
 

@@ -72,9 +72,11 @@ class Sealer:
             # The frame is held all the same; the next one's note covers it.
             pass
 
-    def event(self, code, priority, value=None, text=None):
-        """An event frame of now; a text is cut to what fits."""
+    def event(self, code, priority, value=None, text=None, more=None):
+        """An event frame of now; a text is cut to what fits. `more`: further keys of its body."""
         body = {frames.EVENT_CODE: code, frames.EVENT_PRIORITY: priority}
+        if more:
+            body.update(more)
         if value is not None:
             body[frames.EVENT_VALUE] = value
         if text:

@@ -146,6 +146,9 @@ OPERATION_NAMES = {
     f.OP_STRIP: "send a strip",
     f.OP_MARK: "mark",
     f.OP_RESTART: "restart in order",
+    f.OP_CUFF_LEAK: "test the cuff for leaks",
+    f.OP_CUFF_STATIC: "show the cuff pressure",
+    f.OP_ACKNOWLEDGE: "acknowledge alarms",
 }
 
 MODE_NAMES = {f.MODE_SPOT_CHECK: "spot check", f.MODE_WATCH: "watch"}
@@ -166,6 +169,10 @@ VITALS_FLAG_NAMES = {
     f.VITALS_UNCALIBRATED: "SpO2 uncalibrated",
     f.VITALS_ECG_SETTLING: "ECG settling",
     f.VITALS_PPG_SETTLING: "PPG settling",
+    f.VITALS_CANNOT_ANALYSE: "ECG cannot be analysed",
+    f.VITALS_PPG_BAD: "PPG too bad to read",
+    f.VITALS_IRREGULAR: "irregular rhythm",
+    f.VITALS_RATES_DIFFER: "heart and pulse rate differ",
 }
 
 BP_FLAG_NAMES = {

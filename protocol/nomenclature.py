@@ -70,7 +70,7 @@ _ROWS: "tuple[Row, ...]" = (
     (17, "ppg_red", "pleth wave, red", _W, _DATA, f.CH_PPG_RED, 0, "1", 150452, (), None, None),
     (18, "ppg_infrared", "pleth wave, infrared", _W, _DATA, f.CH_PPG_IR, 0, "1", 150452, (), None, None),
     (19, "cuff_kpa", "cuff pressure", _W, _DATA, f.CH_CUFF, -3, "kPa", 150300, (), None, None),
-    (24, "battery_percent", "battery", 0, 0, ANY, 0, "%", 67996, (), 0, 100),
+    (24, "battery_percent", "battery", f.KIND_STATUS, f.STATUS_BATTERY, ANY, 0, "%", 67996, (), 0, 100),
 )
 
 QUANTITIES: "tuple[Quantity, ...]" = tuple([Quantity(row) for row in _ROWS])

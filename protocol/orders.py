@@ -57,7 +57,7 @@ def needs_authority(kind: int, body: "Mapping[int, Any]") -> bool:
     """Whether the order moves the cuff or changes alarms."""
     what = body[f.ORDER_WHAT]
     if kind == f.KIND_COMMAND:
-        return what == f.OP_MEASURE_BP
+        return what in (f.OP_MEASURE_BP, f.OP_CUFF_LEAK, f.OP_CUFF_STATIC, f.OP_ACKNOWLEDGE)
     return kind == f.KIND_CONFIG and (f.SET_MODE in what or f.SET_LIMITS in what)
 
 

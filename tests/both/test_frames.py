@@ -135,7 +135,7 @@ def test_meanings_that_are_not_known_are_carried_and_counted():
         (frames.KIND_WAVE, 1, 3, 4),
         (frames.KIND_WAVE, 5, 2, 3),
         (frames.KIND_WAVE, 7, 7, 8),
-        (frames.KIND_VITALS, 8, 31, 32),
+        (frames.KIND_VITALS, 8, 511, 512),
         (frames.KIND_VITALS, 16, 2, 3),
         (frames.KIND_BP, 10, 4, 5),
         (frames.KIND_BP, 13, 7, 9),
@@ -145,7 +145,7 @@ def test_meanings_that_are_not_known_are_carried_and_counted():
         (frames.KIND_LOSS, 1, [[0, 1, 2]], [[0, 1, 3]]),
         (frames.KIND_LOG, 1, 4, 5),
         (frames.KIND_ANSWER, 2, 8, 9),
-        (frames.KIND_COMMAND, 2, 5, 6),
+        (frames.KIND_COMMAND, 2, 8, 9),
         (frames.KIND_UPDATE, 2, 4, 5),
     ):
         good = dict(GOOD)[kind]

@@ -18,9 +18,10 @@ def judged(kind, body, believed=(), now_us=1000):
 
 
 def test_what_moves_the_cuff_or_changes_alarms_needs_an_authority():
-    for operation in range(8):
+    guarded = (frames.OP_MEASURE_BP, frames.OP_CUFF_LEAK, frames.OP_CUFF_STATIC, frames.OP_ACKNOWLEDGE)
+    for operation in range(10):
         needed = orders.needs_authority(frames.KIND_COMMAND, {2: operation})
-        assert needed == (operation == frames.OP_MEASURE_BP)
+        assert needed == (operation in guarded)
     for setting in range(8):
         needed = orders.needs_authority(frames.KIND_CONFIG, {2: {setting: 0}})
         assert needed == (setting in (frames.SET_MODE, frames.SET_LIMITS))

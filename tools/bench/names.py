@@ -8,7 +8,10 @@ import importlib
 
 BENCHES = {
     "qrs": "QRS detection and heart rate against annotated recordings, with noise too",
-    "ppg": "SpO2, pulse and their quality on pulse waves of known saturation",
+    "ecg-cases": "generated ECGs of known size, rate, drift and pacing: what must be found and what must not",
+    "spo2": "SpO2, pulse and their quality on pulse waves of known saturation, or on a recording",
+    "nibp": "blood pressure on virtual arms of known pressure, or on a recorded deflation",
+    "alarms": "each alarm: whether it comes, how late, and how often for nothing",
     "waveform": "bits a sample of the waveform codec, beside FLAC and others",
     "protocol": "microseconds a frame: made and sealed on a node, opened, stored and forwarded by an agent",
     "overhead": "bytes a second on the wire, beside packed binary, SenML-CBOR and JSON of the same content",
@@ -17,7 +20,7 @@ BENCHES = {
     "collector": "frames a second through a collector's intake",
 }
 
-MODULES = {"protocol": "frame_costs"}
+MODULES = {"protocol": "frame_costs", "ecg-cases": "ecg_cases"}
 
 
 def lines() -> "list[str]":
