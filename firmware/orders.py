@@ -5,15 +5,25 @@ node answers again with the result that it had. This holds for the last MAX_ANSW
 until they expire, whatever else is asked: an agent must not make the node forget one and give it again.
 """
 
+from firmware import interlocks
+from firmware.alarm_rules import PRIORITY, RULES, rule_of
 from firmware.flash import FlashError
 from firmware.requests import forget
 from protocol import frames
-from protocol.checks import is_bytes, is_map
+from protocol.checks import is_bytes, is_list, is_uint
 from protocol.identity import node_id as party_id
 from protocol.orders import check_steps, order_digest
 
 MARK_TEXT = 1
+MEASURE_CUFF = 1
 MAX_ANSWERS = 16
+# By the priority of the rule.
+MAX_DELAY_S = (0, 600, 120, 30)
+_KNOWN = {
+    frames.SET_MAINS_HZ: (50, 60),
+    frames.SET_MODE: (frames.MODE_SPOT_CHECK, frames.MODE_WATCH),
+    frames.SET_CUFF_SIZE: range(frames.CUFF_UNKNOWN, frames.CUFF_EXTRA_LARGE + 1),
+}
 
 
 def order_steps(node, kind, body, agent_id, answers):
@@ -72,22 +82,78 @@ def _carry_out(node, kind, body, agent_id):
     """(result, what is to be done once it is answered)."""
     if kind == frames.KIND_UNPAIR:
         return _unpair(node, agent_id)
+    if kind == frames.KIND_CONFIG:
+        return _configure(node, body[frames.ORDER_WHAT]), None
     what = body[frames.ORDER_WHAT] if kind == frames.KIND_COMMAND else None
+    arguments = body.get(frames.ORDER_ARGS) or {}
     if what == frames.OP_IDENTIFY:
         if hasattr(node.board, "identify"):
             node.board.identify()
         node.report(frames.EVENT_IDENTIFY, frames.PRIORITY_INFO)
         return frames.RESULT_DONE, None
     if what == frames.OP_MARK:
-        arguments = body.get(frames.ORDER_ARGS)
-        text = arguments.get(MARK_TEXT, "") if is_map(arguments) else ""
+        text = arguments.get(MARK_TEXT, "")
         if not isinstance(text, str):
             return frames.RESULT_MALFORMED, None
         node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, text)
         return frames.RESULT_DONE, None
     if what == frames.OP_RESTART:
+        if interlocks.refused(node, interlocks.RESTART):
+            return frames.RESULT_INTERLOCK, None
         return frames.RESULT_BEGUN, node.restart
+    if what == frames.OP_ACKNOWLEDGE:
+        alarms = getattr(node, "alarms", None)
+        if alarms is None:
+            return frames.RESULT_UNSUPPORTED, None
+        alarms.silence()
+        return frames.RESULT_DONE, None
+    if what == frames.OP_MEASURE_BP:
+        return _measure(node, arguments.get(MEASURE_CUFF), body[frames.ORDER_ID]), None
     return frames.RESULT_UNSUPPORTED, None
+
+
+def _measure(node, size, order_id):
+    """Ask the cuff, if there is one; it wants a button press before it moves."""
+    cuff = getattr(node, "features", {}).get("cuff")
+    if cuff is None:
+        return frames.RESULT_UNSUPPORTED
+    if size is not None and not (is_uint(size) and size <= frames.CUFF_EXTRA_LARGE):
+        return frames.RESULT_MALFORMED
+    if interlocks.refused(node, interlocks.CUFF):
+        return frames.RESULT_INTERLOCK
+    return cuff.request(frames.REASON_COMMAND, order_id, size)
+
+
+def _configure(node, wanted):
+    """All settings of the map `wanted`, or none: one that is not known or beyond its bounds."""
+    settings = getattr(node, "settings", None)
+    if settings is None:
+        return frames.RESULT_UNSUPPORTED
+    for key, value in wanted.items():
+        if key == frames.SET_LIMITS:
+            good = is_list(value) and all([_is_limit(setting) for setting in value])
+        elif key == frames.SET_NOT_SENT:
+            good = is_list(value) and all([is_uint(channel) for channel in value])
+        else:
+            good = is_uint(value) and value in _KNOWN.get(key, ())
+        if not good:
+            return frames.RESULT_UNSUPPORTED
+    if interlocks.refused(node, interlocks.CONFIG):
+        return frames.RESULT_INTERLOCK
+    node.drain()
+    try:
+        settings.keep(wanted)
+    except FlashError:
+        return frames.RESULT_FAILED
+    return frames.RESULT_DONE
+
+
+def _is_limit(setting):
+    """Whether it is [event code, limit, delay in s] within the bounds of a rule."""
+    if not is_list(setting) or len(setting) != 3 or not all([is_uint(number) for number in setting]):
+        return False
+    rule = rule_of(setting[0], setting[1])
+    return rule >= 0 and setting[2] <= MAX_DELAY_S[RULES[rule][PRIORITY]]
 
 
 def _unpair(node, agent_id):

@@ -1,0 +1,291 @@
+"""Alarms: once a second the rules (firmware/alarm_rules.py) over the readings, and an event frame for each
+that begins, changes its priority, ends or stays latched.
+
+Where a reading is missing, its rules wait. After HOLD_S their alarm ends, and what hides the reading is an
+alarm of the same priority at once: a bad signal never silences. What it means for each cause: docs/alarms.md.
+"""
+
+from array import array
+
+from firmware import alarm_rules as ar
+from protocol import frames
+
+# A condition must be gone for so long before its alarm ends, and a reading back before what hid it does.
+CLEAR_S = 3
+# A missing reading does not end its alarm before that.
+HOLD_S = 5
+# A pulse that is older proves no heartbeat.
+PULSE_MS = 3000
+PAUSE_S = 120
+
+_RATE = 0
+_SPO2 = 1
+_CAUSES = len(ar.CAUSES)
+
+
+class Alarms:
+    """`sealer` and `clock` of the node; `settings`: its Settings; `repeat_bp()` asks for another measurement.
+
+    `active`: the highest priority of an alarm that is there or latched, 0 none; `sounding`: whether it may be
+    heard; `binding`: whether one of them is about the person or the cuff.
+    """
+
+    def __init__(self, sealer, clock, settings, repeat_bp=None):
+        self._sealer = sealer
+        self._clock = clock
+        self._settings = settings
+        self._repeat_bp = repeat_bp
+        self._held = array("H", [0] * len(ar.RULES))  # seconds that each rule has been broken for
+        self._gone = bytearray(len(ar.RULES))  # seconds that an `on` rule has been kept for
+        self._on = bytearray(len(ar.RULES))
+        self._number = array("H", [0] * _CAUSES)
+        self._told = bytearray(_CAUSES)
+        self._latched = bytearray(_CAUSES)
+        self._seen = bytearray(_CAUSES)  # acknowledged while it was there
+        self._began_us = [0] * _CAUSES
+        self._last_number = 0
+        self._second = clock.seconds
+        self._blind = [0, 0]  # seconds without a rate, without SpO2
+        self._back = [0, 0]
+        self._owed = [0, 0]  # the priority of the alarm that went with it
+        self._pulse = False
+        self._rate = 0
+        self._bp_number = 0
+        self._suspect = self._confirmed = -1
+        self._quiet_until = 0
+        self.active = 0
+
+    @property
+    def sounding(self):
+        """Whether there is an alarm that nobody has silenced."""
+        return self.active > 0 and self._clock.seconds >= self._quiet_until
+
+    @property
+    def binding(self):
+        """Whether an alarm about the person or the cuff is there or latched."""
+        return any([self._number[cause] for cause in range(ar.BINDING)])
+
+    def silence(self):
+        """A person has seen it: no sound for PAUSE_S unless an alarm is new or rises; what is latched ends.
+        False when there is no alarm.
+        """
+        if not self.active:
+            return False
+        self._quiet_until = self._clock.seconds + PAUSE_S
+        self._suspect = self._confirmed = -1
+        for cause in range(_CAUSES):
+            self._seen[cause] = self._number[cause] != 0
+        return True
+
+    def second(self, readings):
+        """The rules over what is known now; frames are sealed on the way."""
+        now = self._clock.seconds
+        elapsed = now - self._second
+        if elapsed <= 0:
+            return
+        self._second = now
+        elapsed = min(elapsed, CLEAR_S)
+        self._take(readings, elapsed)
+        for i in range(len(ar.RULES)):
+            self._judge(i, readings, elapsed)
+        self._hand_over(readings)
+        # What begins is told before what ends: one may take the place of the other.
+        for ending in (False, True):
+            for cause in range(_CAUSES):
+                rule = self._rule(cause)
+                priority = ar.RULES[rule][ar.PRIORITY] if rule >= 0 else 0
+                for source in (_RATE, _SPO2):
+                    if self._owed[source] > priority and self._why(source, readings) == cause:
+                        priority = self._owed[source]
+                if ending == (priority == 0):
+                    self._tell(cause, priority, rule, readings)
+        self.active = max(self._told)
+
+    def _take(self, r, elapsed):
+        """What is known of rate, pulse, SpO2 and pressure, and for how long it has not been."""
+        self._pulse = bool(r.pulse_x10) and not r.ppg_bad and r.since_pulse_ms < PULSE_MS
+        self._rate = r.hr_x10 if r.hr_x10 and not r.cannot_analyse else r.pulse_x10 if self._pulse else 0
+        for source, known in ((_RATE, self._rate), (_SPO2, r.spo2_x10)):
+            if known:
+                self._blind[source] = 0
+                self._back[source] = min(self._back[source] + elapsed, CLEAR_S)
+            else:
+                self._back[source] = 0
+                self._blind[source] = min(self._blind[source] + elapsed, HOLD_S)
+        if r.bp is not None and r.bp[2] != self._bp_number:
+            self._pressure(r)
+
+    def _pressure(self, r):
+        """A new measurement: out of bounds for the first time it is repeated, the second time it counts."""
+        self._bp_number = r.bp[2]
+        found = -1
+        for i in range(len(ar.RULES)):
+            rule = ar.RULES[i]
+            if not rule[ar.SENSE] or not ar.BP_HIGH <= rule[ar.CAUSE] <= ar.BP_LOW:
+                continue
+            if self._broken(i, r.bp[1 if i in ar.DIASTOLIC else 0]):
+                found = rule[ar.CAUSE]
+                break
+        confirmed = found >= 0 and found in (self._suspect, self._confirmed)
+        self._confirmed = found if confirmed else -1
+        self._suspect = -1 if confirmed else found
+        if self._suspect >= 0 and self._repeat_bp is not None:
+            self._repeat_bp()
+
+    def _value(self, i, r):
+        """What rule `i` looks at; None: not known now."""
+        rule = ar.RULES[i]
+        cause = rule[ar.CAUSE]
+        if cause == ar.ASYSTOLE:
+            return r.asystole and not self._pulse and not (r.lead_off or r.ecg_fault or r.no_ecg)
+        if cause <= ar.HR_LOW:
+            return self._rate or None
+        if cause == ar.SPO2_LOW:
+            return r.spo2_x10 or None
+        if cause <= ar.BP_LOW:
+            if rule[ar.SENSE] == ar.IS:
+                return self._suspect == cause
+            if self._confirmed != cause:
+                return False
+            return r.bp[1 if i in ar.DIASTOLIC else 0]
+        if cause <= ar.NOT_DEFLATING:
+            return r.cuff_fault == ar.CAUSES[cause]
+        if cause == ar.BATTERY:
+            return False if r.charging or r.battery_pct < 0 else r.battery_pct
+        if cause in (ar.ECG_FAULT, ar.LEAD_OFF, ar.ECG_BLIND):
+            if r.no_ecg or r.ecg_fault:
+                return cause == ar.ECG_FAULT and not r.no_ecg
+            if r.lead_off:
+                return cause == ar.LEAD_OFF
+            if cause != ar.ECG_BLIND or (r.asystole and not self._pulse):
+                return False
+            if r.cannot_analyse:
+                return 3 if self._pulse else r.cannot_analyse
+            return -1 if not r.hr_x10 else 0
+        if r.no_ppg or r.ppg_fault:
+            return cause == ar.PPG_FAULT and not r.no_ppg
+        if r.finger_off:
+            return cause == ar.FINGER_OFF
+        return cause == ar.PPG_BLIND and (r.ppg_bad or not r.spo2_x10)
+
+    def limit(self, i):
+        """(limit, delay in s) of rule `i`, as set."""
+        rule = ar.RULES[i]
+        return self._settings.levels.get(i) or (rule[ar.LIMIT], rule[ar.DELAY_S])
+
+    def _broken(self, i, value):
+        rule = ar.RULES[i]
+        sense = rule[ar.SENSE]
+        if value is False or sense == ar.IS:
+            return bool(value)
+        limit = self.limit(i)[0]
+        slack = rule[ar.HYSTERESIS] if self._on[i] else 0
+        if sense == ar.ABOVE:
+            return value > limit - slack
+        if sense == ar.REACHES:
+            return value >= limit - slack
+        if sense == ar.BELOW:
+            return value < limit + slack
+        if sense == ar.AT_MOST:
+            return value <= limit + slack
+        return value == limit
+
+    def _judge(self, i, r, elapsed):
+        rule = ar.RULES[i]
+        value = self._value(i, r)
+        if value is None:
+            return
+        if rule[ar.WATCH] and self._settings.mode != frames.MODE_WATCH:
+            value = False
+            self._gone[i] = CLEAR_S
+        if self._broken(i, value):
+            self._gone[i] = 0
+            self._held[i] = min(self._held[i] + elapsed, 60000)
+            if self._held[i] >= self.limit(i)[1]:
+                self._on[i] = 1
+            return
+        self._held[i] = 0
+        if self._on[i]:
+            self._gone[i] = min(self._gone[i] + elapsed, CLEAR_S)
+            if self._gone[i] >= CLEAR_S:
+                self._on[i] = 0
+
+    def _hand_over(self, r):
+        """What hides a reading inherits its alarm; a heart that stands still has no rate to be alarmed at."""
+        standstill = self._rule(ar.ASYSTOLE) >= 0
+        for source, first, last in ((_RATE, ar.HR_HIGH, ar.HR_LOW), (_SPO2, ar.SPO2_LOW, ar.SPO2_LOW)):
+            ended = standstill and source == _RATE
+            if ended or self._blind[source] >= HOLD_S:
+                for i in range(len(ar.RULES)):
+                    if first <= ar.RULES[i][ar.CAUSE] <= last:
+                        if self._on[i]:
+                            self._owed[source] = max(self._owed[source], ar.RULES[i][ar.PRIORITY])
+                        self._on[i] = self._held[i] = 0
+            off = self._why(source, r) in (ar.LEAD_OFF, ar.FINGER_OFF)
+            if ended or self._back[source] >= CLEAR_S or (off and self._settings.mode != frames.MODE_WATCH):
+                self._owed[source] = 0
+
+    def _why(self, source, r):
+        """The cause that hides the rate or SpO2."""
+        ecg = source == _RATE and not r.no_ecg
+        if ecg and not r.ecg_fault and not r.lead_off:
+            return ar.ECG_BLIND
+        if not (r.no_ppg or r.ppg_fault or r.finger_off):
+            return ar.PPG_BLIND
+        if ecg:
+            return ar.ECG_FAULT if r.ecg_fault else ar.LEAD_OFF
+        return ar.PPG_FAULT if r.ppg_fault else ar.FINGER_OFF
+
+    def _rule(self, cause):
+        """The most urgent rule of `cause` that holds, or -1."""
+        for i in range(len(ar.RULES)):
+            if self._on[i] and ar.RULES[i][ar.CAUSE] == cause:
+                return i
+        return -1
+
+    def _tell(self, cause, priority, rule, r):
+        """Seal what has changed of the alarm of `cause`, if anything has."""
+        if priority:
+            if self._told[cause] == priority and not self._latched[cause]:
+                return
+            new = not self._number[cause]
+            if new:
+                self._last_number = self._last_number % 0xFFFF + 1
+                self._number[cause] = self._last_number
+                self._began_us[cause] = self._clock.now_us()
+            if new or priority > self._told[cause]:
+                self._quiet_until = 0
+                self._seen[cause] = 0
+            self._seal(frames.STATE_BEGAN, cause, priority, rule, r)
+            self._told[cause] = priority
+            self._latched[cause] = 0
+        elif self._number[cause]:
+            if cause in ar.LATCHED and not self._seen[cause]:
+                if not self._latched[cause]:
+                    self._seal(frames.STATE_LATCHED, cause, self._told[cause], rule, r)
+                    self._latched[cause] = 1
+                return
+            self._seal(frames.STATE_ENDED, cause, self._told[cause], rule, r)
+            self._number[cause] = self._told[cause] = self._latched[cause] = 0
+
+    def _seal(self, state, cause, priority, rule, r):
+        more = {
+            frames.EVENT_STATE: state,
+            frames.EVENT_ALARM: self._number[cause],
+            frames.EVENT_BEGAN_US: self._began_us[cause],
+        }
+        if r.seqs[1]:
+            more[frames.EVENT_EVIDENCE] = [list(r.seqs)]
+        value = None
+        if rule >= 0 and ar.RULES[rule][ar.SENSE] not in (ar.IS, ar.EQUALS):
+            value = self._value(rule, r)
+            more[frames.EVENT_LIMIT] = self.limit(rule)[0]
+        elif cause == ar.ASYSTOLE and r.since_beat_ms >= 0:
+            value = r.since_beat_ms
+            more[frames.EVENT_LIMIT] = ar.RULES[0][ar.LIMIT]
+        elif cause == ar.ECG_BLIND and r.cannot_analyse:
+            value = r.cannot_analyse
+        text = None
+        if cause in (ar.ECG_FAULT, ar.PPG_FAULT):
+            text = "ECG" if cause == ar.ECG_FAULT else "PPG"
+        self._sealer.event(ar.CAUSES[cause], priority, value, text, more)

@@ -1,0 +1,23 @@
+"""What the signal chains, the cuff and the battery say at this second, in one place for alarms and vitals."""
+
+
+class Readings:
+    """Plain attributes, filled once a second by the node and its features. Of numbers 0 is none, where -1 is
+    not said to be; flags are True or False.
+
+    Rates in 0.1 /min, `spo2_x10` in 0.1 %, `pi_x100` in 0.01 %, qualities 0-100, `battery_pct` in %, -1 none.
+    `since_beat_ms`, `since_pulse_ms`: time since the newest QRS and the newest pulse (-1 unknown).
+    `cannot_analyse`: 1 VF/VT-like, 2 saturated, 3 noise. `cuff_fault`: an event code. `bp`: (systolic,
+    diastolic in 0.1 mmHg, number of the measurement, t_us) or None. `seqs`: (first, count) of the frames of
+    the last seconds, for evidence; count 0 is none.
+    """
+
+    def __init__(self):
+        self.hr_x10 = self.pulse_x10 = self.spo2_x10 = self.pi_x100 = 0
+        self.ecg_quality = self.ppg_quality = self.cannot_analyse = self.cuff_fault = 0
+        self.since_beat_ms = self.since_pulse_ms = self.battery_pct = -1
+        self.lead_off = self.finger_off = self.no_ecg = self.no_ppg = True
+        self.ecg_settling = self.ppg_settling = self.ecg_fault = self.ppg_fault = False
+        self.asystole = self.irregular = self.ppg_bad = self.charging = False
+        self.bp = None
+        self.seqs = (0, 0)

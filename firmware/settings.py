@@ -1,0 +1,66 @@
+"""What config orders have changed of the node, kept in a flash record; firmware/orders.py checks them."""
+
+from firmware.alarm_rules import CAUSE, CAUSES, RULES, rule_of
+from firmware.flash import FlashError
+from protocol import cbor, frames
+from protocol.errors import ProtocolError
+
+RECORD = "settings"
+
+
+class Settings:
+    """`records`: the node's flash records; `mains_hz`: the board's, until an order says another.
+
+    `mode`: frames.MODE_…; `levels`: rule of alarm_rules.RULES → (limit, delay in s), of those that were set;
+    `not_sent`: channels; `cuff_size`: frames.CUFF_…; `fault`: text on a damaged record, set aside, or None.
+    """
+
+    def __init__(self, records, mains_hz=50):
+        self._records = records
+        self.fault = None
+        self.mains_hz = mains_hz
+        self.mode = frames.MODE_SPOT_CHECK
+        self.levels = {}
+        self.not_sent = []
+        self.cuff_size = frames.CUFF_UNKNOWN
+        try:
+            stored = records.read(RECORD)
+            if stored is not None:
+                self.take(cbor.loads(stored))
+        except (FlashError, ProtocolError) as error:
+            self.fault = str(error)
+            try:
+                records.set_aside(RECORD)
+            except FlashError:
+                pass
+
+    def take(self, kept):
+        """The settings of a kept map hold from now on."""
+        self.mains_hz = kept.get(frames.SET_MAINS_HZ, self.mains_hz)
+        self.mode = kept.get(frames.SET_MODE, self.mode)
+        self.not_sent = kept.get(frames.SET_NOT_SENT, self.not_sent)
+        self.cuff_size = kept.get(frames.SET_CUFF_SIZE, self.cuff_size)
+        for code, limit, delay_s in kept.get(frames.SET_LIMITS, ()):
+            rule = rule_of(code, limit)
+            if rule >= 0:
+                self.levels[rule] = (limit, delay_s)
+
+    def keep(self, changed):
+        """Put these settings of a config order on flash with the others, then have them hold. Raises
+        FlashError: nothing has changed.
+        """
+        levels = self.levels.copy()
+        for code, limit, delay_s in changed.get(frames.SET_LIMITS, ()):
+            levels[rule_of(code, limit)] = (limit, delay_s)
+        kept = {
+            frames.SET_MAINS_HZ: self.mains_hz,
+            frames.SET_MODE: self.mode,
+            frames.SET_NOT_SENT: self.not_sent,
+            frames.SET_CUFF_SIZE: self.cuff_size,
+        }
+        kept.update(changed)
+        kept[frames.SET_LIMITS] = [
+            [CAUSES[RULES[rule][CAUSE]], levels[rule][0], levels[rule][1]] for rule in sorted(levels)
+        ]
+        self._records.write(RECORD, cbor.dumps(kept))
+        self.take(kept)
