@@ -1,0 +1,146 @@
+"""One blood-pressure measurement: inflate, listen, deflate slowly, say what was found or why nothing was.
+
+Imported when one begins and forgotten after. The first inflation goes to 170 mmHg, later ones to 30 above the
+last systolic; 40 more while pulses are still felt there, less when they vanish before. A result that
+movement, an irregular pulse or too low an inflation spoilt is tried once more, after the rest that the
+interlock wants.
+"""
+
+from firmware import interlocks
+from firmware.cuff_line import Ended, Line
+from firmware.dsp.oscillometry import Oscillometer
+from protocol import frames
+
+FIRST_PA = 22665  # 170 mmHg
+ABOVE_PA = 4000  # 30 mmHg
+MORE_PA = 5333  # 40 mmHg
+LEAST_PA = 16000  # 120 mmHg
+HIGHEST_PA = 34664  # 260 mmHg
+HOLD_US = 1500000
+HOLD_LEAK_PA = 1067
+MOST_WAIT_MS = 45000
+
+AGAIN = (frames.BP_MOTION, frames.BP_IRREGULAR, frames.BP_NO_PULSE)
+LOUD = (frames.BP_LEAK, frames.BP_SENSOR_FAULT, frames.BP_TIMEOUT, frames.BP_OVER_PRESSURE)
+
+
+async def run(feature, wanted, refusal):
+    """Do what `wanted` says (as BloodPressure.request kept it) and seal its bp frame; `refusal`: why not."""
+    node = feature.node
+    clock = node.clock
+    _, reason, command_id, cuff_size, _ = wanted
+    feature.number += 1
+    found = (refusal, 0, 0, 0, 0, 0, 0)
+    flags = peak = more = 0
+    began_us = clock.now_us()
+    if not refusal and not cuff_size:
+        found = (frames.BP_NO_CUFF_SIZE, 0, 0, 0, 0, 0, 0)
+    attempts = 0 if found[0] else 2
+    while attempts:
+        attempts -= 1
+        line = None
+        try:
+            if interlocks.refused(node, interlocks.CUFF):
+                raise Ended(frames.BP_INTERLOCK)
+            line = Line(feature, feature.number)
+            await rest(feature, line)
+            began_us = clock.now_us()
+            found = await measure(feature, line, more)
+        except Ended as end:
+            found = (end.refusal, 0, 0, 0, 0, 0, 0)
+        loud = found[0] in LOUD
+        if line is not None:
+            peak = line.peak
+            if loud:
+                feature.shout()
+            else:
+                feature.safety.end()
+            line.flush()
+            if found[0] != frames.BP_SENSOR_FAULT:
+                await emptied(line)
+        if loud and not feature.safety.fault:
+            node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, found[0], "cuff: refused")
+        if found[0] not in AGAIN:
+            break
+        if attempts:
+            flags = frames.BP_RETRIED
+            more = MORE_PA
+    tell(feature, wanted, found, flags, began_us, peak)
+
+
+async def rest(feature, line):
+    """Until the interlock allows an inflation; Ended when that is too long."""
+    wait_ms = feature.safety.wait_ms()
+    if wait_ms > MOST_WAIT_MS:
+        raise Ended(frames.BP_INTERLOCK)
+    began = feature.node.clock.now_ms()
+    while feature.safety.wait_ms():
+        await line.block(False)
+        if feature.node.clock.now_ms() - began > MOST_WAIT_MS:
+            raise Ended(frames.BP_INTERLOCK)
+
+
+async def measure(feature, line, more):
+    """Oscillometer.result() of one inflation and deflation; Ended."""
+    await line.take_zero()
+    listener = Oscillometer()
+    listener.begin(False)
+    line.listener = listener
+    target = FIRST_PA
+    if feature.last:
+        target = feature.last[0] * 13332 // 1000 + ABOVE_PA
+    target = min(max(target + more, LEAST_PA), HIGHEST_PA)
+    line.start()
+    while True:
+        await line.inflate(target, listener)
+        if await line.hold(HOLD_US) > HOLD_LEAK_PA:
+            raise Ended(frames.BP_LEAK)
+        if listener.gone or listener.pulses < 2 or target >= HIGHEST_PA:
+            break
+        target = min(target + MORE_PA, HIGHEST_PA)
+    listener.begin(True)
+    await line.bleed(listener)
+    found = listener.result()
+    await line.empty()
+    return found
+
+
+async def emptied(line):
+    """See the cuff empty, whatever ended the run; a hand that presses again does not hurry it."""
+    try:
+        await line.empty()
+    except Ended:
+        pass
+
+
+def tell(feature, wanted, found, flags, began_us, peak):
+    """Seal the bp frame, and remember what was measured."""
+    _, reason, command_id, cuff_size, _ = wanted
+    refusal, systolic, diastolic, mean, pulse, confidence, seen = found
+    node = feature.node
+    body = {
+        frames.BP_RESULT: refusal,
+        frames.BP_BEGAN_US: began_us,
+        frames.BP_PEAK: max(peak, 0) * 75 // 1000,
+        frames.BP_REASON: reason,
+        frames.BP_NUMBER: feature.number,
+    }
+    if not refusal:
+        body[frames.BP_SYSTOLIC] = systolic
+        body[frames.BP_DIASTOLIC] = diastolic
+        body[frames.BP_MEAN] = mean
+        feature.last = (systolic, diastolic, node.clock.now_us())
+    if pulse:
+        body[frames.BP_PULSE] = pulse
+    if confidence:
+        body[frames.BP_CONFIDENCE] = confidence
+    if cuff_size:
+        body[frames.BP_CUFF_SIZE] = cuff_size
+    if command_id is not None:
+        body[frames.BP_COMMAND] = command_id
+    if flags or seen:
+        body[frames.BP_FLAGS] = flags | seen
+    if feature.source:
+        body[frames.SOURCE] = feature.source
+    node.drain()
+    node.sealer.seal(frames.KIND_BP, body)

@@ -1,0 +1,231 @@
+"""Blood pressure as a feature of the node: who may start it, the button, faults, what alarms and orders ask.
+
+The measurement itself is firmware/bp_run.py, the tests of the cuff firmware/cuff_check.py: imported when they
+begin and forgotten after. Whatever ends them, the interlock (firmware/cuff_safety.py) is told to end.
+"""
+
+import asyncio
+
+from drivers.cuff_actuator import CuffActuator
+from drivers.errors import DriverError
+from firmware import cuff_safety
+from firmware.requests import forget
+from protocol import frames
+
+POLL_MS = 150
+SHORT_MS = 2000
+CONSENT_MS = 60000
+DEFLATE_MS = 20000
+SHOUT_MS = 3000
+RETRY_S = 8
+
+
+class BloodPressure:
+    """`driver_class` of the pressure sensor. `inflated`; `fault`: 0 or the event code of what is latched;
+    `last`: (systolic, diastolic in 0.1 mmHg, t_us) of the last one measured, None. Of the runs: `number`,
+    `driver`, `safety`, `source`, `bleed` (duty at which the valve began to let go, learned).
+    """
+
+    def __init__(self, node, driver_class):
+        self.node = node
+        self.driver_class = driver_class
+        self.driver = None
+        board = node.board
+        self.safety = cuff_safety.CuffSafety(CuffActuator(*board.cuff()), node.clock, board.timer)
+        self.sleep_ms = asyncio.sleep_ms  # pyright: ignore[reportAttributeAccessIssue]
+        self.fault = 0
+        self.last = None
+        self.number = 0
+        self.source = 0
+        self.bleed = 0
+        self.busy = False
+        self.stopping = False
+        self._wanted = None
+        self._until_ms = 0
+        self._watch_ms = 0
+        self._hush_ms = 0
+        self._held_ms = -1
+        self._absent = 0
+
+    @property
+    def inflated(self):
+        """Whether a run is on, or the cuff is not known to be empty after one."""
+        return self.safety.running or (self.busy and not self.safety.empty) or self._watch_ms > 0
+
+    def channels(self):
+        """For the boot frame."""
+        kind = self.driver_class
+        return [[frames.CH_CUFF, kind.part, kind.period_ns, kind.lsb]]
+
+    # What others ask
+
+    def request(self, reason, command_id=None, cuff_size=None, operation=frames.OP_MEASURE_BP, level=0):
+        """Have a measurement (or OP_CUFF_LEAK, OP_CUFF_STATIC at `level` mmHg) done: frames.RESULT_….
+
+        RESULT_BEGUN: one ordered from afar waits up to 60 s for the button; how it ended is in its bp frame.
+        """
+        from firmware import interlocks
+
+        if self.busy or self._wanted or self.fault or interlocks.refused(self.node, interlocks.CUFF):
+            return frames.RESULT_INTERLOCK
+        if cuff_size is None:
+            cuff_size = self.node.settings.cuff_size
+        self.stopping = False
+        self._wanted = (operation, reason, command_id, cuff_size, level)
+        self._until_ms = self.node.clock.now_ms() + CONSENT_MS if reason == frames.REASON_COMMAND else 0
+        return frames.RESULT_BEGUN
+
+    def cancel(self):
+        """End what runs or waits; the cuff is empty soon after."""
+        self.stopping = True
+
+    def begin(self):
+        """After the boot frame: find the sensor."""
+        self._open()
+
+    def tasks(self):
+        """(name, coroutine function) of each task."""
+        return (("cuff", self.run),)
+
+    def second(self, readings):
+        """Once a second: how full the cuff is, what is wrong."""
+        now_ms = self.node.clock.now_ms()
+        safety = self.safety
+        if not safety.running and not self.busy:
+            self._look()
+            if self._watch_ms:
+                if safety.empty:
+                    self._watch_ms = 0
+                elif now_ms > self._watch_ms:
+                    self._watch_ms = 0
+                    safety.trip(cuff_safety.NOT_DEFLATING)
+        if self._hush_ms and now_ms > self._hush_ms:
+            self._hush_ms = 0
+            safety.hush()
+        if safety.fault and not self.fault:
+            self.fault = event_of(safety.fault)
+            self.node.report(self.fault, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
+        readings.cuff_fault = self.fault
+        if self.last:
+            readings.bp = (self.last[0], self.last[1], self.number, self.last[2])
+
+    def stop(self):
+        """The orderly end of the node."""
+        self.stopping = True
+        self.safety.end()
+
+    # The task
+
+    async def run(self):
+        """Watch the button, and do what is wanted."""
+        while True:
+            await self.sleep_ms(POLL_MS)
+            pressed = self.pressed()
+            wanted = self._wanted
+            if wanted is None:
+                if pressed and self.fault:
+                    self._acknowledge()
+                elif pressed:
+                    self.request(frames.REASON_BUTTON)
+            elif self.stopping or (self._until_ms and self.node.clock.now_ms() > self._until_ms):
+                self._wanted = None
+                await self._do(wanted, frames.BP_CANCELLED)
+            elif pressed or not self._until_ms:
+                self._wanted = None
+                await self._do(wanted, frames.BP_MEASURED)
+
+    def pressed(self):
+        """Whether the button has been pressed, not for long, and let go."""
+        now_ms = self.node.clock.now_ms()
+        if self.node.board.consent():
+            if self._held_ms < 0:
+                self._held_ms = now_ms
+            return False
+        held_ms, self._held_ms = self._held_ms, -1
+        return held_ms >= 0 and now_ms - held_ms < SHORT_MS
+
+    def stopped(self):
+        """Whether a run is to end: a hand on the button, which is no short press then, or cancel()."""
+        if self.node.board.consent():
+            self._held_ms = self.node.clock.now_ms() - SHORT_MS
+            self.stopping = True
+        return self.stopping
+
+    def shout(self):
+        """Leave the hardware's buzzer on for a moment."""
+        self.safety.end(True)
+        self._hush_ms = self.node.clock.now_ms() + SHOUT_MS
+
+    async def _do(self, wanted, refusal):
+        name = "bp_run" if wanted[0] == frames.OP_MEASURE_BP else "cuff_check"
+        self.busy = True
+        try:
+            if name == "bp_run":
+                from firmware import bp_run as module
+            else:
+                from firmware import cuff_check as module
+            await module.run(self, wanted, refusal)
+        except Exception:
+            if self.safety.running:
+                self.safety.trip(cuff_safety.BROKEN)
+            raise
+        finally:
+            if not self._hush_ms:
+                self.safety.end()
+            self.busy = False
+            self._watch_ms = self.node.clock.now_ms() + DEFLATE_MS
+            forget(name)
+            forget("cuff_line")
+
+    def _acknowledge(self):
+        if self.safety.acknowledge():
+            self.node.report(self.fault, frames.PRIORITY_INFO, 0, "cuff: acknowledged")
+            self.fault = 0
+
+    # The sensor between runs
+
+    def _open(self):
+        try:
+            driver = self.driver_class(*self.node.board.bus("cuff"))
+            driver.check()
+            driver.configure()
+            driver.start()
+            self.source = self.node.board.input_info()[-1]
+        except (OSError, DriverError) as error:
+            if not self._absent:
+                self.node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, str(error))
+            self._absent = RETRY_S
+            return
+        if self._absent:
+            self.node.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, driver.part)
+            self._absent = 0
+        self.driver = driver
+
+    def _look(self):
+        driver = self.driver
+        if driver is None:
+            self._absent -= 1
+            if self._absent <= 0:
+                self._absent = 1
+                self._open()
+            return
+        try:
+            pa = driver.read()
+        except DriverError as error:
+            self.driver = None
+            self._absent = RETRY_S
+            self.node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, str(error))
+            return
+        if pa is not None:
+            self.safety.level(pa)
+
+
+def event_of(fault):
+    """The event's code for a fault of the interlock."""
+    if fault <= cuff_safety.SWITCHED:
+        return frames.EVENT_OVER_PRESSURE
+    if fault == cuff_safety.NOT_DEFLATING:
+        return frames.EVENT_NOT_DEFLATING
+    if fault <= cuff_safety.NO_RISE:
+        return frames.EVENT_SENSOR_FAULT
+    return frames.EVENT_INTERNAL_ERROR
