@@ -12,7 +12,6 @@ import asyncio
 import gc
 import time
 
-from drivers import max30003, max30102
 from firmware import aftermath
 from firmware.aftermath import Aftermath
 from firmware.boots import CommitError
@@ -23,12 +22,11 @@ from firmware.dsp.ppg import PpgChain
 from firmware.flash import FlashError
 from firmware.housekeeping import Heap, status_body
 from firmware.link import Link, sliced
-from firmware.requests import Requests
+from firmware.requests import Requests, forget
 from firmware.sampling import EcgSensor, PpgSensor
 from firmware.sealer import Sealer
 from firmware.start import Start, give_back
 from firmware.tasks import describe, keep_alive
-from firmware.version import VERSION
 from firmware.vitals import Contact, vitals_body
 from firmware.wave_frame import wave_body
 from protocol import frames
@@ -38,19 +36,14 @@ from protocol.session_states import STREAMING
 # that the brackets of the sample clock fall differently. A turn that comes later than that rests a little.
 DRAIN_US = (62000, 65000, 63000, 67000)
 REST_US = 5000
-# The oximeter's FIFO holds 320 ms: every third drain is enough. The link's timers want 200 ms.
-PPG_EVERY = 3
+# The link's timers want 200 ms.
 BEAT_EVERY = 3
-FRESH_US = 15000
-PPG_FRESH_US = 150000
-POLL_MS = 50
 STATUS_EVERY_S = 10
 LOSS_EVERY_S = 5
 ALIVE_MS = 4000
 FEED_MS = 1000
 ECG_FRAME = 250
 PPG_FRAME = 200
-DRAIN_OUT_MS = 5000
 # What must stay free for messages, keys and flash writes; the outbox gives way.
 HEAP_RESERVE = 12288
 EXIT_STOPPED = 0
@@ -65,51 +58,53 @@ if kernels.NATIVE:
 class Node:
     """One boot. `start` is its Start; what it has to say goes through `sealer`."""
 
-    def __init__(self, board):
+    def __init__(self, board, sensors, features):
         self.board = board
-        self.clock = Clock(time)
+        self.clock = clock = Clock(time)
         self.start = start = Start(board)
         self.session = start.session
-        self.sealer = Sealer(start.keys, start.box, start.attester, start.record, self.clock)
-        self._aftermath = Aftermath(start, self.sealer)
+        self.sealer = Sealer(start.keys, start.box, start.attester, start.record, clock)
+        self.aftermath = Aftermath(start, self.sealer)
         mains_hz = board.config["node"]["mains_hz"]
-        self.ecg = EcgSensor(
-            max30003.PART,
-            max30003.PERIOD_NS,
-            max30003.LSB_NV,
-            self.clock,
-            self,
-            lambda: max30003.Max30003(*board.ecg()),
-            EcgChain(mains_hz=mains_hz),
-            ECG_FRAME,
-        )
-        self.ppg = PpgSensor(
-            max30102.PART,
-            max30102.PERIOD_NS,
-            max30102.LSB_PA,
-            self.clock,
-            self,
-            lambda: max30102.Max30102(board.ppg()),
-            PpgChain(),
-            PPG_FRAME,
-        )
-        self.sensors = (self.ecg, self.ppg)
-        self.link = Link(board.link(), start.session, self.clock, Requests(self))
-        self._label = None
+        self.sensors = []
+        self.ecg = self.ppg = None
+        if "ecg" in sensors:
+            chain = EcgChain(mains_hz=mains_hz, lsb_nv=sensors["ecg"].lsb)
+            self.ecg = self._sensor(EcgSensor, "ecg", sensors["ecg"], chain, ECG_FRAME)
+        if "ppg" in sensors:
+            self.ppg = self._sensor(PpgSensor, "ppg", sensors["ppg"], PpgChain(), PPG_FRAME)
+        self.features = {role: features[role](self, sensors[role]) for role in features}
+        self.link = Link(board.link(), start.session, clock, Requests(self))
+        self.label = None
         self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
         self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
-        self._drained = self._ppg_drained = self.clock.ticks_us()
         self._work = asyncio.Event()
         self._sign = asyncio.Event()
         self._second = 0
         self._processed = 0
         self._heap = None
-        self._signing = False
-        self._signed = None
-        self._sampling = True
+        # Whether a signature is being made; a signed range that is no frame yet; whether sensors are drained.
+        self.signing = False
+        self.signed = None
+        self.sampling = True
         self._ended = asyncio.Event()
         self.exit_code = EXIT_STOPPED
         self.fault = None
+
+    def _sensor(self, kind, role, driver, chain, frame_samples):
+        board = self.board
+        sensor = kind(
+            driver.part,
+            driver.period_ns,
+            driver.lsb,
+            self.clock,
+            self,
+            lambda: driver(*board.bus(role)),
+            chain,
+            frame_samples,
+        )
+        self.sensors.append(sensor)
+        return sensor
 
     # What others call
 
@@ -120,7 +115,7 @@ class Node:
     def sensor_recovered(self, sensor):
         """A chip runs again. What its bus leads to may be something else now: then the event says what."""
         try:
-            label = self._read_input()
+            label = self.read_input()
         except OSError:
             label = None
         self.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, label or sensor.part)
@@ -144,51 +139,30 @@ class Node:
         """Empty the FIFOs unless that has just been done: something long comes next."""
         clock = self.clock
         now = clock.ticks_us()
-        if self._sampling and clock.ticks_diff(now, self._drained) > FRESH_US:
-            self.ecg.poll()
-            if clock.ticks_diff(now, self._ppg_drained) > PPG_FRESH_US:
-                self.ppg.poll()
-                self._ppg_drained = clock.ticks_us()
-            self._drained = clock.ticks_us()
+        if self.sampling:
+            for sensor in self.sensors:
+                if clock.ticks_diff(now, sensor.drained) > sensor.fresh_us:
+                    sensor.poll()
 
-    # The first frame
-
-    def _read_input(self):
+    def read_input(self):
         """Ask the board what its sensors are attached to; the label if it is new."""
-        label, self.ecg.source, self.ppg.source = self.board.input_info()
-        changed = label if label != self._label else None
-        self._label = label
+        label, ecg_source, ppg_source = self.board.input_info()
+        if self.ecg is not None:
+            self.ecg.source = ecg_source
+        if self.ppg is not None:
+            self.ppg.source = ppg_source
+        changed = label if label != self.label else None
+        self.label = label
         return changed
 
     def begin(self):
-        """The boot frame, then the events of what went wrong before it, then the sensors."""
-        start = self.start
-        self._read_input()
-        body = {
-            frames.BOOT_FIRMWARE: VERSION,
-            frames.BOOT_BOARD: self.board.name,
-            frames.BOOT_RESET_CAUSE: self.board.reset_cause(),
-            frames.BOOT_KEYS: start.identity.public(),
-            frames.BOOT_CHANNELS: [
-                [channel, sensor.part, sensor.period_ns, sensor.lsb]
-                for sensor in self.sensors
-                for channel in sensor.channels
-            ],
-            frames.BOOT_ENTROPY: int(start.pool.strong and start.store.strong),
-        }
-        if self._label is not None:
-            body[frames.BOOT_INPUT] = self._label
-        if start.record.statement is not None:
-            body[frames.BOOT_PREVIOUS] = start.record.statement
-        earlier = start.record.earlier()
-        if earlier is not None:
-            body[frames.BOOT_EARLIER] = earlier
-        self.sealer.seal(frames.KIND_BOOT, body, None, True)
-        for fault in start.faults:
-            self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
-        self._careful(self._aftermath.tell, self.board.reset_cause())
-        for sensor in self.sensors:
-            sensor.start(self.clock.now_ms())
+        """The first frames of the boot; the sensors and the features start."""
+        from firmware import beginning
+
+        try:
+            beginning.first_frames(self)
+        finally:
+            forget("beginning")
         self._heap = Heap()
 
     # Tasks
@@ -202,18 +176,16 @@ class Node:
         turn = 0
         fed_ms = 0
         while True:
-            self.ecg.poll()
-            if turn % PPG_EVERY == 0:
-                self.ppg.poll()
-                self._ppg_drained = clock.ticks_us()
-            elif turn % BEAT_EVERY == 1:
+            work = False
+            for sensor in self.sensors:
+                if turn % sensor.every == 0:
+                    sensor.poll()
+                if sensor.wave.ready is not None:
+                    work = True
+            if turn % BEAT_EVERY == 1:
                 self.link.beat()
-            self._drained = clock.advance()
-            if (
-                self.ecg.wave.ready is not None
-                or self.ppg.wave.ready is not None
-                or clock.seconds != self._second
-            ):
+            clock.advance()
+            if work or clock.seconds != self._second:
                 self._work.set()
             now_ms = clock.now_ms()
             if now_ms - fed_ms >= FEED_MS:
@@ -254,6 +226,8 @@ class Node:
     def _each_second(self, second):
         self.sealer.seal(frames.KIND_VITALS, vitals_body(self.ecg, self.ppg))
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
+            if sensor is None:
+                continue
             event = contact.changed(sensor.off)
             if event:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
@@ -261,7 +235,7 @@ class Node:
         if second % LOSS_EVERY_S == 0 and self.session.state == STREAMING:
             self.sealer.losses()
             self.sealer.elsewhere(self.session)
-        if self._signed is not None or self.start.attester.due(self._processed):
+        if self.signed is not None or self.start.attester.due(self._processed):
             self._sign.set()
         if second % STATUS_EVERY_S == 0:
             body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
@@ -271,11 +245,11 @@ class Node:
         # A flash write may hold everything up for longer than the ECG's FIFO has room.
         self.drain()
         box = self.sealer.box
-        self._careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
+        self.careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
         self.drain()
-        self._careful(self._aftermath.settle)
+        self.careful(self.aftermath.settle)
 
-    def _careful(self, action, *args):
+    def careful(self, action, *args):
         """Flash that refuses is told about, and no more."""
         try:
             action(*args)
@@ -287,17 +261,18 @@ class Node:
         while True:
             await self._sign.wait()
             self._sign.clear()
-            await self._attest(self.clock.now_ms())
+            await self.sign_range(self.clock.now_ms())
 
-    async def _attest(self, now_ms):
-        self._signing = True
+    async def sign_range(self, now_ms):
+        """Sign the frames since the last range, and seal what was signed."""
+        self.signing = True
         try:
-            if self._signed is None:
-                self._signed = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
-            self.sealer.seal(frames.KIND_ATTEST, self._signed)
-            self._signed = None
+            if self.signed is None:
+                self.signed = await sliced(self.start.attester.sign_steps(now_ms), self.clock)
+            self.sealer.seal(frames.KIND_ATTEST, self.signed)
+            self.signed = None
         finally:
-            self._signing = False
+            self.signing = False
 
     def died(self, name, error):
         """A task ended by an error: say so if memory allows; a boot whose frames no longer add up ends."""
@@ -319,69 +294,36 @@ class Node:
         # Nothing may be printed: stdout is the link.
         asyncio.get_event_loop().set_exception_handler(lambda loop, context: None)
         link = self.link
-        running = {
-            name: asyncio.create_task(keep_alive(name, task, self.died))
-            for name, task in (
-                ("sample", self.sample),
-                ("process", self.process),
-                ("attest", self.attest),
-                ("receive", link.receive),
-                ("send", link.send),
-                ("key work", link.work),
-            )
-        }
+        tasks = [
+            ("sample", self.sample),
+            ("process", self.process),
+            ("attest", self.attest),
+            ("receive", link.receive),
+            ("send", link.send),
+            ("key work", link.work),
+        ]
+        for feature in self.features.values():
+            tasks += feature.tasks()
+        running = {name: asyncio.create_task(keep_alive(name, task, self.died)) for name, task in tasks}
         await self._ended.wait()
         if not self.sealer.broken:
-            await self._stop(running)
+            from firmware import ending
 
-    async def _stop(self, running):
-        """Everything measured becomes a frame, everything sealed has its chance to go, and flash says that
-        the end was orderly.
-        """
-        for name in ("sample", "process"):
-            running[name].cancel()
-        while self._signing:
-            await asyncio.sleep_ms(POLL_MS)
-        running["attest"].cancel()
-        for sensor in self.sensors:
-            sensor.poll()
-        self._sampling = False
-        for sensor in self.sensors:
-            if sensor.wave.ready is not None:
-                sensor.flush()
-            sensor.wave.close()
-            if sensor.wave.ready is not None:
-                sensor.flush()
-        self.report(frames.EVENT_STOP, frames.PRIORITY_INFO)
-        self.sealer.losses(True)
-        self.sealer.elsewhere(self.session)
-        if self._signed is not None or self.start.attester.behind:
-            await self._attest(self.clock.now_ms())
-        await self._attest(self.clock.now_ms())
-        until_ms = self.clock.now_ms() + DRAIN_OUT_MS
-        while (
-            self.session.state == STREAMING and self.sealer.box.waiting() and self.clock.now_ms() < until_ms
-        ):
-            self.board.feed_watchdog()
-            self.link.beat()
-            await asyncio.sleep_ms(POLL_MS)
-        try:
-            box = self.sealer.box
-            self.start.record.close(box.next_seq, not box.holds(0))
-        except CommitError:
-            # The reservation that flash holds is true, too; it only knows less.
-            pass
+            await ending.orderly_end(self, running)
 
 
-def run(board):
-    """Be a node on `board` until an orderly stop or a fault; ends with board.exit(code, error)."""
+def run(board, sensors, features):
+    """Be a node on `board` until an orderly stop or a fault; ends with board.exit(code, error).
+
+    `sensors`, `features`: the classes of the board's drivers and of what they bring, by role.
+    """
     node = None
     try:
-        node = Node(board)
+        node = Node(board, sensors, features)
         node.begin()
         # A boot begins once: what that takes of the heap is given back.
         give_back()
-        Node.__init__ = Node.begin = None  # pyright: ignore[reportAttributeAccessIssue]
+        Node.__init__ = Node.begin = Node._sensor = None  # pyright: ignore[reportAttributeAccessIssue]
         asyncio.run(node.live())
         code, fault = node.exit_code, node.fault
     except KeyboardInterrupt:

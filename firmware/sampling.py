@@ -35,6 +35,9 @@ class Sensor:
     # A sample is late when it is read this long after it was taken: the FIFO is nearly full by then.
     late_us = 0
     overflow_event = 0
+    # Every which turn of the sampling task it is drained; how old a drain may be when something long comes.
+    every = 1
+    fresh_us = 15000
     # Electrode or finger off, at the last drain.
     off = False
     # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of
@@ -53,6 +56,7 @@ class Sensor:
         self.bus_errors = 0
         self._clock = clock
         self._node = node
+        self.drained = clock.ticks_us()
         self._open = open_driver
         self._blocks = [array("i", bytes(4 * FIFO_DEPTH)) for _ in self.channels]
         self.wave = WaveBuffer(len(self.channels), frame_samples, lambda ready: node.wave(self, ready))
@@ -124,6 +128,7 @@ class Sensor:
                 self._poll()
             finally:
                 self._busy = False
+            self.drained = self._clock.ticks_us()
 
     def flush(self):
         """Have the node seal the complete frame. A drain between two of its channels passes by this sensor:
@@ -238,6 +243,9 @@ class PpgSensor(Sensor):
 
     channels = (frames.CH_PPG_RED, frames.CH_PPG_IR)
     late_us = 250000
+    # Its FIFO holds 320 ms.
+    every = 3
+    fresh_us = 150000
     overflow_event = frames.EVENT_PPG_OVERFLOW
 
     def _drain(self):

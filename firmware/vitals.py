@@ -10,14 +10,14 @@ STEADY_READINGS = 2
 
 
 def vitals_body(ecg, ppg):
-    """The body of a vitals frame from the EcgSensor and the PpgSensor.
+    """The body of a vitals frame from the EcgSensor and the PpgSensor; None: there is none.
 
     A reading that is not there (0, settling, nothing attached, a sensor in fault) is left out. Takes the
     beats since the last call.
     """
     body = {}
     flags = 0
-    if ecg.driver is not None:
+    if ecg is not None and ecg.driver is not None:
         chain = ecg.chain
         if ecg.off:
             flags |= frames.VITALS_LEAD_OFF
@@ -34,7 +34,7 @@ def vitals_body(ecg, ppg):
         chain.take_beats()
         if ecg.source:
             body[frames.SOURCE] = ecg.source
-    if ppg.driver is not None:
+    if ppg is not None and ppg.driver is not None:
         chain = ppg.chain
         if not chain.calibrated:
             flags |= frames.VITALS_UNCALIBRATED

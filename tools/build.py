@@ -1,12 +1,12 @@
 """`vitalwire build`: the exact file tree that goes onto a board's flash.
 
-A build is the union of three lists: the modules of every node (firmware/modules.toml), the board's own
-(boards/NAME/board.toml), and three generated files: main.py, the composition root, where firmware and board
-meet; board_config.py, the board's settings; manifest.json, every file's size and SHA-256. The lists are
-checked against what the modules import, so a tree holds what it needs and nothing else.
+A build is the union of what every node needs (firmware/modules.toml), what the board adds (its own modules
+in boards/NAME/board.toml, the drivers of its parts, the features that those bring), and four generated files:
+main.py, the composition root, where firmware and board meet; assembly.py, the parts' drivers and features;
+board_config.py, the board's settings; manifest.json, every file's size and SHA-256. The lists are checked
+against what the modules import, so a tree holds what it needs and nothing else.
 """
 
-import ast
 import hashlib
 import json
 import re
@@ -21,37 +21,18 @@ from typing import Any
 
 import click
 
+from tools import assembly, imported
 from tools.slim import slim
 from tools.slim.bundle import Unbundled
 from tools.slim.emit import Source
 from tools.slim.in_place import put_in_place
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("boards", "drivers", "firmware", "protocol")
 MANIFEST = "manifest.json"
 BUNDLE = "node"
 FORMATS = ("mpy", "source")
 BUILD_KEYS = ("format", "board_modules", "first")
-# What a MicroPython >= 1.24 has of itself, or what guards its import.
-INTERPRETER = frozenset(
-    (
-        *(
-            "array",
-            "asyncio",
-            "binascii",
-            "cryptolib",
-            "errno",
-            "esp32",
-            "gc",
-            "hashlib",
-            "io",
-            "json",
-            "machine",
-        ),
-        *("micropython", "network", "os", "random", "select", "socket", "struct", "sys", "time"),
-    )
-)
-
+ASSEMBLY = "assembly"
 LOAD_THRESHOLD = 4096
 
 MAIN = '''"""Made by `vitalwire build` for the board {name}: here firmware and board meet."""
@@ -62,10 +43,11 @@ import gc
 # it.
 gc.threshold({threshold})
 {first}from {app} import run
+from {assembly} import SENSORS, FEATURES
 from {board} import Board
 from board_config import CONFIG
 
-run(Board(CONFIG))
+run(Board(CONFIG), SENSORS, FEATURES)
 '''
 
 CONFIG = '''"""Made by `vitalwire build` from boards/{name}/board.toml."""
@@ -81,11 +63,12 @@ class BuildError(Exception):
 @dataclass
 class Board:
     """A board's folder, read. `settings` is what the firmware gets; `modules` what the board adds to a
-    node, `first` what main.py imports before everything else."""
+    node, `parts` the drivers of its parts by role, `first` what main.py imports before everything else."""
 
     name: str
     format: str
     modules: list[str]
+    parts: dict[str, str]
     first: list[str]
     settings: dict[str, Any]
 
@@ -131,7 +114,12 @@ def read_board(name: str) -> Board:
     if settings.get("name") != name:
         raise BuildError(f"{_shown(path)}: name is {settings.get('name')!r}, the folder is {name!r}")
     modules = [f"boards.{name}.board", *build.get("board_modules", [])]
-    return Board(name, build["format"], modules, build.get("first", []), settings)
+    parts = settings.pop("parts", {})
+    try:
+        assembly.check(ROOT, parts)
+    except assembly.BadPart as e:
+        raise BuildError(f"{_shown(path)}: {e}") from e
+    return Board(name, build["format"], modules, parts, build.get("first", []), settings)
 
 
 def node_modules() -> tuple[list[str], dict[str, str]]:
@@ -145,73 +133,9 @@ def rare_modules() -> list[str]:
     return tomllib.loads((ROOT / "firmware" / "modules.toml").read_text()).get("rare", [])
 
 
-def check_modules(modules: list[str], left_out: dict[str, str]) -> None:
-    """BuildError unless the modules import each other, the interpreter's own and nothing else, and none is
-    idle.
-    """
-    listed = set(modules)
-    wanted = {"firmware.app"} | {name for name in modules if name.endswith(".board")}
-    for module in modules:
-        path = module_path(module)
-        if not path.is_file():
-            raise BuildError(f"{module} is listed, but there is no {_shown(path)}")
-        for line, found in imports(path):
-            if found.split(".")[0] not in ROOMS:
-                if found.split(".")[0] not in INTERPRETER:
-                    raise BuildError(
-                        f"{_shown(path)}:{line}: imports {found}, which MicroPython does not have"
-                    )
-            elif found in listed:
-                wanted.add(found)
-            elif found not in left_out:
-                raise BuildError(
-                    f"{_shown(path)}:{line}: {found} is neither in firmware/modules.toml nor in board.toml"
-                )
-    idle = sorted(listed - wanted)
-    if idle:
-        raise BuildError(f"listed, but imported by nothing that is shipped: {', '.join(idle)}")
-
-
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, module) of everything that a file cannot do without when it runs.
-
-    Skipped: what only a type checker sees, and other people's modules whose absence the file itself catches.
-    """
-    try:
-        tree = ast.parse(path.read_text(), str(path))
-    except SyntaxError as e:
-        raise BuildError(f"{_shown(path)}:{e.lineno}: {e.msg}") from e
-    for line, module, optional in _imports(tree, False):
-        if not optional or module.split(".")[0] in ROOMS:
-            yield line, module
-
-
-def _imports(node: ast.AST, optional: bool) -> Iterator[tuple[int, str, bool]]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield child.lineno, alias.name, optional
-        elif isinstance(child, ast.ImportFrom):
-            base = child.module or ""
-            for alias in child.names:
-                inner = f"{base}.{alias.name}"
-                is_module = base.split(".")[0] in ROOMS and module_path(inner).is_file()
-                yield child.lineno, inner if is_module else base, optional
-        else:
-            yield from _imports(child, optional or _catches_import_error(child))
-
-
-def _catches_import_error(node: ast.AST) -> bool:
-    return isinstance(node, ast.Try) and any(
-        handler.type is not None and "ImportError" in ast.unparse(handler.type) for handler in node.handlers
-    )
-
-
 def module_path(module: str) -> Path:
     """Where a module's source is."""
-    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    return imported.module_path(ROOT, module)
 
 
 def needs_source(module: str) -> bool:
@@ -253,12 +177,17 @@ def make(name: str, output: str | None = None, progress: Callable[[str], None] =
     """Everything of a build in memory. `output`: mpy or source, else the board's own choice."""
     board = read_board(name)
     modules, left_out = node_modules()
-    modules = sorted(set(modules + board.modules))
-    check_modules(modules, left_out)
+    parts = assembly.read(ROOT, board.parts)
+    modules = sorted({*modules, *board.modules, *parts.modules})
+    try:
+        imported.check(ROOT, modules, left_out, parts.imported)
+    except imported.BadImport as e:
+        raise BuildError(str(e)) from e
     build = Build(name, output or board.format, firmware_version())
     if build.format == "mpy":
-        _bundle(build, modules, progress)
+        _bundle(build, modules, parts, progress)
     else:
+        build.files[f"{ASSEMBLY}.py"] = parts.text.encode()
         sources = {module: module_path(module).read_text() for module in modules}
         for module, text in put_in_place(sources).items():
             build.files[module.replace(".", "/") + ".py"] = text.encode()
@@ -268,14 +197,18 @@ def make(name: str, output: str | None = None, progress: Callable[[str], None] =
     return build
 
 
-def _bundle(build: Build, modules: list[str], progress: Callable[[str], None]) -> None:
+def _bundle(
+    build: Build, modules: list[str], parts: assembly.Assembly, progress: Callable[[str], None]
+) -> None:
     """All modules as one of bytecode, except those that need their source."""
     progress(f"slimming {len(modules)} modules")
     sources = {module: module_path(module).read_text() for module in modules}
     fast = [module for module in modules if needs_source(module)]
-    entries = ["firmware.app", f"boards.{build.board}.board"]
+    sources[ASSEMBLY] = parts.text
+    rare = [*rare_modules(), *parts.rare]
+    entries = ["firmware.app", ASSEMBLY, f"boards.{build.board}.board"]
     try:
-        made = slim(sources, fast, entries, {"run", "Board"}, rare_modules(), BUNDLE)
+        made = slim(sources, fast, entries, {"run", "SENSORS", "FEATURES", "Board"}, rare, BUNDLE)
     except Unbundled as e:
         raise BuildError(str(e)) from e
     build.bundle, build.rare = made.bundle, made.rare
@@ -346,8 +279,10 @@ def sizes(build: Build) -> Iterator[str]:
 
 def _main(board: Board, output: str) -> str:
     first = "".join(f"import {module}\n" for module in board.first)
-    app, place = (BUNDLE, BUNDLE) if output == "mpy" else ("firmware.app", f"boards.{board.name}.board")
-    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first, app=app, board=place)
+    places = {"app": "firmware.app", "assembly": ASSEMBLY, "board": f"boards.{board.name}.board"}
+    if output == "mpy":
+        places = dict.fromkeys(places, BUNDLE)
+    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first, **places)
 
 
 def _literal(settings: dict[str, Any]) -> str:

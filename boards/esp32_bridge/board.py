@@ -62,15 +62,12 @@ class Board:
                 tries += 1
                 time.sleep_ms(TRY_MS)
 
-    def ecg(self):
-        """(spi, cs) of the ECG front end."""
+    def bus(self, role):
+        """What the driver of the part in this role is made with."""
         self._bridge.sync()
-        return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
-
-    def ppg(self):
-        """i2c of the oximeter."""
-        self._bridge.sync()
-        return RemoteI2C(self._bridge, self.config["ppg"]["bus"])
+        if role == "ecg":
+            return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
+        return (RemoteI2C(self._bridge, self.config[role]["bus"]),)
 
     def link(self):
         """The serial link."""

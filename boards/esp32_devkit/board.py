@@ -47,13 +47,9 @@ class Board:
         self._blinks = 0
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
 
-    def ecg(self):
-        """(spi, cs) of the ECG front end."""
-        return self._spi, self._cs
-
-    def ppg(self):
-        """i2c of the oximeter."""
-        return self._i2c
+    def bus(self, role):
+        """What the driver of the part in this role is made with."""
+        return (self._spi, self._cs) if role == "ecg" else (self._i2c,)
 
     def link(self):
         """The serial link."""

@@ -35,13 +35,11 @@ class Board:
         if path:
             self._retained = _open_retained(path)
 
-    def ecg(self):
-        """(spi, cs) of the ECG front end."""
-        return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
-
-    def ppg(self):
-        """i2c of the oximeter."""
-        return RemoteI2C(self._bridge, self.config["ppg"]["bus"])
+    def bus(self, role):
+        """What the driver of the part in this role is made with."""
+        if role == "ecg":
+            return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
+        return (RemoteI2C(self._bridge, self.config[role]["bus"]),)
 
     def link(self):
         """The serial link."""

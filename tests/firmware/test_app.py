@@ -33,7 +33,11 @@ def patched(tree: Path, folder: Path, code: str) -> Path:
     copy = folder / "patched"
     shutil.copytree(tree, copy)
     main = (copy / "main.py").read_text()
-    (copy / "main.py").write_text(main.replace("run(Board(CONFIG))", code + "\nrun(Board(CONFIG))"))
+    (copy / "main.py").write_text(
+        main.replace(
+            "run(Board(CONFIG), SENSORS, FEATURES)", code + "\nrun(Board(CONFIG), SENSORS, FEATURES)"
+        )
+    )
     return copy
 
 

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tools import build
+from tools.imported import ROOMS
 
 BOARDS = ("esp32_bridge", "esp32_devkit", "virtual")
 
@@ -46,7 +47,7 @@ def test_a_source_tree_holds_every_module_that_it_imports(name):
     for path, data in made.files.items():
         if path.endswith(".py"):
             for node in ast.walk(ast.parse(data)):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in build.ROOMS:
+                if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ROOMS:
                     reached = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
                     assert reached & (shipped | set(build.node_modules()[1])), (path, node.module)
     assert not any("batch" in path or "agent" in path or "cpython" in path for path in made.files)
@@ -63,8 +64,9 @@ def test_a_bytecode_tree_is_small_and_keeps_native_code_as_source():
     made = build.make("esp32_bridge")
     assert sorted(made.files) == [
         "board_config.py",
-        *("firmware/crash.mpy", "firmware/dsp/ecg_kernel_fast.py", "firmware/dsp/ppg_kernel_fast.py"),
-        *("firmware/dsp/waveform_fast.py", "firmware/orders.mpy", "firmware/unpaired.mpy"),
+        *("firmware/beginning.mpy", "firmware/crash.mpy", "firmware/dsp/ecg_kernel_fast.py"),
+        *("firmware/dsp/ppg_kernel_fast.py", "firmware/dsp/waveform_fast.py", "firmware/ending.mpy"),
+        *("firmware/orders.mpy", "firmware/unpaired.mpy"),
         *("main.py", "manifest.json", "node.mpy"),
     ]
     assert made.files["node.mpy"][:2] == b"M\x06"

@@ -34,7 +34,7 @@ from tools.demo.processes import Child, ChildError
 SETTLE_S = 15.0
 ESP32_TIMES = 55  # bytecode on an ESP32, in times of the VM's on the machines where this was compared
 WATCH = Path(__file__).with_name("node_watch.py")
-START = "run(Board(CONFIG))"
+START = "run(Board(CONFIG), SENSORS, FEATURES)"
 WATCHING = "from firmware import app, link; import node_watch; node_watch.install(app, link)"
 CONFIG = '[agent]\nstate_dir = "{state}"\n[[links]]\nport = "{port}"\n'
 

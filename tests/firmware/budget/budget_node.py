@@ -99,11 +99,8 @@ class Board:
         self.free = []
         self.memory = bytearray(20)
 
-    def ecg(self):
-        return Spi(), None
-
-    def ppg(self):
-        return I2c()
+    def bus(self, role):
+        return (Spi(), None) if role == "ecg" else (I2c(),)
 
     def link(self):
         return Link()
@@ -150,8 +147,10 @@ class Board:
 
 
 try:
-    from node import run
+    from node import FEATURES, SENSORS, run
 except ImportError:
+    from assembly import FEATURES, SENSORS
+
     from firmware.app import run
 
-run(Board())
+run(Board(), SENSORS, FEATURES)

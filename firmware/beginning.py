@@ -1,0 +1,45 @@
+"""A boot's first frames. Loaded when a boot begins and forgotten after it."""
+
+from firmware.version import VERSION
+from protocol import frames
+
+
+def first_frames(node):
+    """The boot frame, then the events of what went wrong before it, then the sensors."""
+    start, board = node.start, node.board
+    node.read_input()
+    body = {
+        frames.BOOT_FIRMWARE: VERSION,
+        frames.BOOT_BOARD: board.name,
+        frames.BOOT_RESET_CAUSE: board.reset_cause(),
+        frames.BOOT_KEYS: start.identity.public(),
+        frames.BOOT_CHANNELS: all_channels(node),
+        frames.BOOT_ENTROPY: int(start.pool.strong and start.store.strong),
+    }
+    if node.label is not None:
+        body[frames.BOOT_INPUT] = node.label
+    if start.record.statement is not None:
+        body[frames.BOOT_PREVIOUS] = start.record.statement
+    earlier = start.record.earlier()
+    if earlier is not None:
+        body[frames.BOOT_EARLIER] = earlier
+    node.sealer.seal(frames.KIND_BOOT, body, None, True)
+    for fault in start.faults:
+        node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
+    node.careful(node.aftermath.tell, board.reset_cause())
+    for sensor in node.sensors:
+        sensor.start(node.clock.now_ms())
+    for feature in node.features.values():
+        feature.begin()
+
+
+def all_channels(node):
+    """What the boot frame says of each waveform: of the sensors, then of the features."""
+    found = [
+        [channel, sensor.part, sensor.period_ns, sensor.lsb]
+        for sensor in node.sensors
+        for channel in sensor.channels
+    ]
+    for feature in node.features.values():
+        found += feature.channels()
+    return found
