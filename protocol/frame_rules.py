@@ -124,11 +124,7 @@ BODIES: "dict[int, dict[int, Rule]]" = {
         f.EVENT_EVIDENCE: ("evidence", False, "ranges", 0, MAX_EVIDENCE),
         f.EVENT_BEGAN_US: ("began at", False, "int", 0, U53),
     },
-    f.KIND_STATUS: {
-        **{key: (name, True, "int", 0, U32) for key, name in _COUNTERS},
-        f.STATUS_BATTERY: ("battery", False, "int", 0, 100),
-        f.STATUS_CHARGING: ("charging", False, "int", 0, 1),
-    },
+    f.KIND_STATUS: {key: (name, True, "int", 0, U32) for key, name in _COUNTERS},
     f.KIND_LOSS: {f.LOSS_RANGES: ("ranges", True, "losses", 1, f.MAX_PLAINTEXT)},
     f.KIND_ATTEST: {
         f.ATTEST_FIRST: ("first", True, "int", 0, U32),
@@ -173,6 +169,9 @@ BODIES: "dict[int, dict[int, Rule]]" = {
     },
     f.KIND_UNPAIR: {f.UNPAIR_ID: ("id", True, "bytes", 8, 8)},
 }
+# MicroPython takes no map apart within another.
+BODIES[f.KIND_STATUS][f.STATUS_BATTERY] = ("battery", False, "int", 0, 100)
+BODIES[f.KIND_STATUS][f.STATUS_CHARGING] = ("charging", False, "int", 0, 1)
 
 SETTINGS: "dict[int, Rule]" = {
     f.SET_MAINS_HZ: ("mains frequency", False, "int", 1, U8),
