@@ -4,7 +4,7 @@ The seal of a frame proves it only to an agent, who could have made it; this sig
 and one frame without the others.
 """
 
-from protocol import cbor, crypto, merkle
+from protocol import cbor, crypto, merkle, on_demand
 from protocol.errors import LocalError
 
 TYPE_CHECKING = False
@@ -74,7 +74,10 @@ class Attester:
         first, count, root = self._unsigned
         me = self._identity
         message = attested_message(me.id, self._boot_id, first, count, root)
-        signature = yield from crypto.ed25519_sign_steps(me.ed_seed, me.ed_pub, message)
+        try:
+            signature = yield from crypto.ed25519_sign_steps(me.ed_seed, me.ed_pub, message)
+        finally:
+            on_demand.forget(on_demand.SIGNING)
         body: "dict[int, int | bytes]" = {FIRST: first, COUNT: count, ROOT: root, SIGNATURE: signature}
         self._unsigned = None
         return body

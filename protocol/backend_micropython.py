@@ -1,11 +1,17 @@
-"""What `protocol.crypto` offers, on MicroPython: hashlib, cryptolib, and pure integers for the curves."""
+"""What `protocol.crypto` offers, on MicroPython: hashlib, cryptolib, and pure integers for the curves,
+which are loaded when they are wanted (on_demand.py).
+"""
 
 from hashlib import sha256 as _sha256
 
 import cryptolib
 
-from protocol import ccm, ed25519, hpke, x25519
+from protocol import ccm
 from protocol import hkdf as _hkdf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _ECB = 1
 _CBC = 2
@@ -26,16 +32,68 @@ ccm_seal = _ccm.seal
 ccm_open = _ccm.open
 hmac_sha256 = _hkdf.hmac_sha256
 hkdf = _hkdf.hkdf
-x25519_public_steps = x25519.public_steps
-x25519_steps = x25519.shared_steps
-ed25519_public_steps = ed25519.public_steps
-ed25519_sign_steps = ed25519.sign_steps
-ed25519_verify_steps = ed25519.verify_steps
-hpke_auth_send_steps = hpke.auth_send_steps
-hpke_auth_receive_steps = hpke.auth_receive_steps
-hpke_export = hpke.export
 
 
 def sha256(data: bytes) -> bytes:
     """SHA-256 of `data`, 32 bytes. FIPS 180-4."""
     return _sha256(data).digest()
+
+
+def x25519_public_steps(sk: bytes) -> "Generator[None, None, bytes]":
+    """x25519.public_steps."""
+    from protocol import x25519
+
+    return x25519.public_steps(sk)
+
+
+def x25519_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
+    """x25519.shared_steps."""
+    from protocol import x25519
+
+    return x25519.shared_steps(sk, pk)
+
+
+def ed25519_public_steps(seed: bytes) -> "Generator[None, None, bytes]":
+    """ed25519.public_steps."""
+    from protocol import ed25519
+
+    return ed25519.public_steps(seed)
+
+
+def ed25519_sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, bytes]":
+    """ed25519.sign_steps."""
+    from protocol import ed25519
+
+    return ed25519.sign_steps(seed, pub, msg)
+
+
+def ed25519_verify_steps(pub: bytes, msg: bytes, sig: bytes) -> "Generator[None, None, bool]":
+    """ed25519.verify_steps."""
+    from protocol import ed25519
+
+    return ed25519.verify_steps(pub, msg, sig)
+
+
+def hpke_auth_send_steps(
+    recipient_pk: bytes, info: bytes, sender_sk: bytes, sender_pk: bytes, eph_sk: bytes
+) -> "Generator[None, None, tuple[bytes, bytes]]":
+    """hpke.auth_send_steps."""
+    from protocol import hpke
+
+    return hpke.auth_send_steps(recipient_pk, info, sender_sk, sender_pk, eph_sk)
+
+
+def hpke_auth_receive_steps(
+    enc: bytes, recipient_sk: bytes, recipient_pk: bytes, info: bytes, sender_pk: bytes
+) -> "Generator[None, None, bytes]":
+    """hpke.auth_receive_steps."""
+    from protocol import hpke
+
+    return hpke.auth_receive_steps(enc, recipient_sk, recipient_pk, info, sender_pk)
+
+
+def hpke_export(ctx: bytes, exporter_context: bytes, n: int) -> bytes:
+    """hpke.export."""
+    from protocol import hpke
+
+    return hpke.export(ctx, exporter_context, n)

@@ -4,14 +4,11 @@ docs/wire-protocol.md §4 and §5. The part of NodeSession that goes on whether 
 with it what every part of a session adds to: slow work, events, control messages, counts.
 """
 
-from protocol import crypto, messages
+from protocol import messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.elsewhere import Elsewhere
-from protocol.errors import ProtocolError
 from protocol.identity import node_id as party_id
-from protocol.identity import pair_message
-from protocol.seal import wrap_header_steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +45,8 @@ class NodeParty:
         self._control: "list[bytes]" = []
         self._work_ms = 0
         self._pairing = False
+        # Whether code that is seldom needed may be in the heap (on_demand.py).
+        self._loaded = True
         self._asked_ms = 0
         self._paired_ms = -PAIR_EVERY_MS
 
@@ -71,23 +70,10 @@ class NodeParty:
         self._jobs.append(self._header_steps(agent_id, x_pub))
 
     def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
-        if agent_id not in self._without_header():
-            return
-        try:
-            header = yield from self._wrap_steps(agent_id, x_pub)
-        except ProtocolError as e:
-            self.forget_agent(agent_id)
-            self._events.append(ev.AgentLeftOut(agent_id, str(e)))
-            return
-        if agent_id in self._agents:
-            self.headers.append(header)
-            self._close()
+        from protocol import node_keywork
 
-    def _wrap_steps(self, agent_id: bytes, x_pub: bytes) -> "Generator[None, None, list[bytes]]":
-        enc, wrapped = yield from wrap_header_steps(
-            self.boot.K, self.boot.boot_id, self.identity, agent_id, x_pub, self.random(32)
-        )
-        return [agent_id, enc, wrapped]
+        self._loaded = True
+        return (yield from node_keywork.header_steps(self, agent_id, x_pub))
 
     def _without_header(self) -> "list[bytes]":
         made = [header[0] for header in self.headers]
@@ -132,26 +118,10 @@ class NodeParty:
         return since_ms < PAIR_EVERY_MS and agent_id in self._agents
 
     def _pair_steps(self, agent_id: bytes, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Any") -> "Steps":
-        mine = self.identity
-        new = agent_id not in self._agents
-        try:
-            if new:
-                header = yield from self._wrap_steps(agent_id, x_pub)
-                if keep is not None and not keep(ed_pub, x_pub):
-                    return self.refuse_pairing()
-                self._agents[agent_id] = x_pub
-                self.elsewhere.paired(agent_id)
-                self.headers.append(header)
-            message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
-            signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
-            self._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
-            if new:
-                self._close()
-        except ProtocolError as e:
-            self._reject(e.cause, str(e))
-            self._refuse(messages.REFUSE_MALFORMED)
-        finally:
-            self._pairing = False
+        from protocol import node_keywork
+
+        self._loaded = True
+        return (yield from node_keywork.pair_steps(self, agent_id, ed_pub, x_pub, nonce, keep))
 
     def refuse_pairing(self) -> None:
         """Answer a PairAsked with a refusal: this node is paired already."""
@@ -163,13 +133,6 @@ class NodeParty:
     def _say_once(self, message: bytes) -> None:
         if message not in self._control and len(self._control) < MAX_CONTROL:
             self._control.append(message)
-
-    def _pair_request(self, fields: "dict[str, Any]", now_ms: int) -> None:
-        if self._pair_waits(party_id(fields["ed_pub"], fields["x_pub"]), now_ms):
-            return self._reject("pairing_busy", "session: pair request before the last is answered")
-        self._asked_ms = now_ms
-        self._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
-        return None
 
     def _close(self) -> None:
         self.state = st.step(st.NODE, self.state, st.CLOSE)

@@ -188,12 +188,9 @@ class Downlink:
         version: int = 1,
     ) -> "Generator[None, None, Downlink]":
         """The node's end. A wrong `enc` or sender shows in the first message that does not open."""
-        info = _down_info(version, agent_id, node_identity.id, boot_id, hello_nonce)
-        ctx = yield from crypto.hpke_auth_receive_steps(
-            enc, node_identity.x_sk, node_identity.x_pub, info, agent_x_pub
+        return receive_downlink_steps(
+            enc, node_identity, agent_id, agent_x_pub, boot_id, hello_nonce, version
         )
-        secret = crypto.hpke_export(ctx, b"vitalwire/%d down" % version, 32)
-        return Downlink(secret, boot_id, hello_nonce, version)
 
     @property
     def spent(self) -> bool:
@@ -217,6 +214,24 @@ class Downlink:
             raise SealError("downlink message %d again" % counter, cause="replayed_downlink")
         self._next = counter + 1
         return plaintext
+
+
+def receive_downlink_steps(
+    enc: bytes,
+    node_identity: "Identity",
+    agent_id: bytes,
+    agent_x_pub: bytes,
+    boot_id: bytes,
+    hello_nonce: bytes,
+    version: int = 1,
+) -> "Generator[None, None, Downlink]":
+    """Downlink.receiver_steps."""
+    info = _down_info(version, agent_id, node_identity.id, boot_id, hello_nonce)
+    ctx = yield from crypto.hpke_auth_receive_steps(
+        enc, node_identity.x_sk, node_identity.x_pub, info, agent_x_pub
+    )
+    secret = crypto.hpke_export(ctx, b"vitalwire/%d down" % version, 32)
+    return Downlink(secret, boot_id, hello_nonce, version)
 
 
 def _boot_info(node_id: bytes, agent_id: bytes, boot_id: bytes) -> bytes:

@@ -6,7 +6,7 @@ that steps() hands out in slices, and passes `now_ms` from one monotonic clock. 
 cause in `rejected` and changes nothing else; what is of a later protocol, in `unknown`.
 """
 
-from protocol import cobs, frames, messages, node_hello
+from protocol import cobs, frames, messages, on_demand
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.errors import HelloError, ProtocolError
@@ -93,6 +93,9 @@ class NodeSession(NodeParty):
         """Timers: hello and its repetition, a welcome that leads nowhere, an agent that went silent;
         headers whose work was lost."""
         self._recover(now_ms)
+        if self._loaded and not self._at_work():
+            self._loaded = False
+            on_demand.forget(on_demand.ALL)
         if self.state == st.IDLE:
             if len(self.headers) == len(self._agents):
                 self._begin(now_ms)
@@ -111,6 +114,9 @@ class NodeSession(NodeParty):
             if silent or (self._left_out and not all(boot.box.waiting() for boot in self._listed)):
                 self._begin(now_ms)
 
+    def _at_work(self) -> bool:
+        return self._pairing or self.state == st.OPENING or len(self.headers) != len(self._agents)
+
     def _begin(self, now_ms: int) -> None:
         self.state = st.step(st.NODE, self.state, st.BEGIN)
         self.conn += 1
@@ -121,20 +127,11 @@ class NodeSession(NodeParty):
         self.window.stop()
         if self._hello in self._control:
             self._control.remove(self._hello)
-        self._hello = self._new_hello()
-        self._say_hello(now_ms)
+        from protocol import node_clear
 
-    def _new_hello(self) -> bytes:
-        self.earlier = [boot for boot in self.earlier if boot.box.waiting()]
-        body, self._listed, self._left_out = node_hello.make(
-            self.identity,
-            self._nonce,
-            self.conn,
-            [self.boot.boot_id, self.headers, self.box],
-            self.earlier,
-            self._agents,
-        )
-        return messages.hello(body, self.boot.hello_tag(body))
+        self._loaded = True
+        self._hello = node_clear.new_hello(self)
+        self._say_hello(now_ms)
 
     def _stream(self) -> None:
         """Frames of every boot of the hello that this agent has a key of."""
@@ -203,66 +200,15 @@ class NodeSession(NodeParty):
             raise HelloError("neither a clear nor a sealed message", 0)
 
     def _clear(self, message: bytes, now_ms: int) -> None:
-        try:
-            kind, fields = messages.parse_down(message)
-        except HelloError as e:
-            if e.cause == "unknown_message":
-                return self._carried(e.cause)
-            if e.code == messages.REFUSE_VERSION:
-                self._refuse(e.code, messages.VERSIONS)
-            raise
-        if kind == messages.MSG_WELCOME:
-            self._welcome(fields, now_ms)
-        elif kind == messages.MSG_SOLICIT:
-            if now_ms - self._solicited_ms >= SOLICIT_EVERY_MS and self.state != st.IDLE:
-                self._solicited_ms = now_ms
-                self._begin(now_ms)
-        elif kind == messages.MSG_PAIR_REQUEST:
-            self._pair_request(fields, now_ms)
-        elif kind == messages.MSG_REFUSAL:
-            self._events.append(ev.Refused(fields["code"], fields["versions"]))
-        else:
-            raise HelloError("a node takes no such clear message", 0)
-        return None
+        from protocol import node_clear
 
-    def _welcome(self, fields: "dict[str, Any]", now_ms: int) -> None:
-        if fields["nonce"] != self._nonce:
-            return self._reject("replayed_welcome", "session: not for this connection")
-        if fields["agent_id"] not in self._agents:
-            return self._reject("unknown_agent", "session: welcome from an agent that is not paired")
-        if self.state != st.GREETING:
-            return None
-        self.state = st.step(st.NODE, self.state, st.WELCOME)
-        self._since_ms = now_ms
-        self.agent_id = fields["agent_id"]
-        self._jobs.append(self._open_steps(fields, now_ms))
-        return None
+        self._loaded = True
+        node_clear.take(self, message, now_ms)
 
     def _open_steps(self, fields: "dict[str, Any]", now_ms: int) -> "Steps":
-        agent_id, nonce = fields["agent_id"], fields["nonce"]
-        try:
-            down = yield from Downlink.receiver_steps(
-                fields["enc"],
-                self.identity,
-                agent_id,
-                self._agents[agent_id],
-                self.boot.boot_id,
-                nonce,
-                fields["version"],
-            )
-        except ProtocolError as e:
-            self._reject(e.cause, str(e))
-            down = None
-        if nonce != self._nonce or self.state != st.OPENING:
-            return
-        if down is None:
-            self.state = st.step(st.NODE, self.state, st.OPEN_FAILED)
-            return
-        self._down = down
-        early = self._early
-        self._early = []
-        for message, stamp in early:
-            self._guarded(self._sealed, message, now_ms, stamp)
+        from protocol import node_keywork
+
+        return (yield from node_keywork.open_steps(self, fields, now_ms))
 
     def _sealed(self, message: bytes, now_ms: int, stamp: "Any") -> None:
         if self._down is None:

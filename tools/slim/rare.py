@@ -5,7 +5,7 @@ shares with the bundle it imports from there, under the bundle's names.
 """
 
 import ast
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tools.slim.bundle import Unbundled
 from tools.slim.liveness import IMPORTS, binds, drop_dead, live_names
@@ -44,11 +44,21 @@ def split(
     drop_dead(whole, roots)
     trees = list(whole.values())
     owner = [module if module in rare else "" for module, _ in parts]
-    always = live_names([tree for tree, own in zip(trees, owner, strict=True) if not own], roots)
-    reached = {
-        name: live_names([tree for tree, own in zip(trees, owner, strict=True) if own != name], roots)
-        for name in rare
-    }
+
+    def without(apart: Callable[[str], bool]) -> set[str]:
+        """What lives without these modules; the methods that they call stay with their classes."""
+        pairs = list(zip(trees, owner, strict=True))
+        asked = {
+            n.attr
+            for tree, own in pairs
+            if apart(own)
+            for n in ast.walk(tree)
+            if isinstance(n, ast.Attribute)
+        }
+        return live_names([tree for tree, own in pairs if not apart(own)], roots | asked)
+
+    always = without(bool)
+    reached = {name: without(name.__eq__) for name in rare}
     main: list[Part] = []
     apart: dict[str, list[Part]] = {name: [] for name in rare}
     for (module, _), tree, own in zip(parts, trees, owner, strict=True):

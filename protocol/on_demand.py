@@ -1,0 +1,25 @@
+"""Code that a node seldom needs is imported where it is wanted, and forgotten afterwards: a node's heap
+has no room for all of it at once. Elsewhere it stays.
+"""
+
+import sys
+
+SIGNING = ("ed25519", "edwards25519", "field25519")
+"""For a signature or its check."""
+ALL = SIGNING + ("x25519", "hpke", "node_keywork", "node_clear")
+"""And for pairing and connecting."""
+
+
+def forget(names: "tuple[str, ...]") -> None:
+    """Give the heap back what importing these modules of this package took. Who runs their code goes on."""
+    if sys.implementation.name == "micropython":
+        for name in names:
+            forget_module("protocol", name)
+
+
+def forget_module(package: str, name: str) -> None:
+    """Have the next import of a module read it anew."""
+    sys.modules.pop(package + "." + name, None)
+    room = sys.modules.get(package)
+    if hasattr(room, name):
+        delattr(room, name)
