@@ -9,14 +9,17 @@ absent: there is none), VITALWIRE_RESET_CAUSE (as the wire protocol's boot frame
 import os
 import sys
 
+import machine
+
 from boards.stdio_link import StdioLink, give_console_back, take_console
 from boards.virtual.host import connect
 from boards.virtual.remote_bus import RemoteI2C, RemoteSPI
+from boards.virtual.remote_pins import Crossing, RemotePin, RemotePwm
 
 ENTROPY_BYTES = 64
 LINK_CHUNK = 512
-# Of the wall: long enough for a VM that its host lets run only now and then.
-WATCHDOG_MS = 15000
+WATCHDOG_MS = 5000
+SIGNAL = ("LED_RED", "LED_YELLOW", "LED_CYAN", "LED_GREEN", "SOUND")
 EXIT_RESET = 64  # the rig starts a VM that ends so again
 
 
@@ -30,6 +33,9 @@ class Board:
         take_console()
         self._link = StdioLink(LINK_CHUNK)
         self._bridge = connect()
+        # What a timer does may interrupt a request half way, and goes over a bridge of its own.
+        self._crossing = None
+        self._shown = [0] * len(SIGNAL)
         self._retained = None
         path = os.getenv("VITALWIRE_RTC")
         if path:
@@ -40,6 +46,39 @@ class Board:
         if role == "ecg":
             return RemoteSPI(self._bridge, self.config["ecg"]["device"]), None
         return (RemoteI2C(self._bridge, self.config[role]["bus"]),)
+
+    def cuff(self):
+        """(pump, valve, release, feed, arm, switch): what drivers/cuff_actuator.py is made with."""
+        crossing = self._cross()
+        pins = [RemotePin(crossing, name) for name in ("RELEASE", "FEED", "ARM", "SWITCH")]
+        return (RemotePwm(crossing, "PUMP"), RemotePwm(crossing, "VALVE")) + tuple(pins)
+
+    def timer(self, period_ms, callback):
+        """callback(timer) every `period_ms`, although tasks hang, until its deinit()."""
+        cross = self._cross().call
+        return machine.Timer(
+            0,
+            mode=machine.Timer.PERIODIC,
+            period=period_ms,
+            callback=lambda timer: cross(callback, timer),
+        )
+
+    def _cross(self):
+        if self._crossing is None:
+            self._crossing = Crossing(self._bridge, connect())
+        return self._crossing
+
+    def signal(self, light, sound):
+        """The kit's light (0 off, 1 red, 2 yellow, 3 cyan, 4 green) and its buzzer (0, 1)."""
+        for i in range(len(SIGNAL)):
+            level = sound if i == len(SIGNAL) - 1 else int(i + 1 == light)
+            if level != self._shown[i]:
+                self._bridge.gpio_write(SIGNAL[i], level)
+                self._shown[i] = level
+
+    def charging(self):
+        """Whether it is on the charger."""
+        return bool(self._bridge.gpio_read("CHARGING"))
 
     def link(self):
         """The serial link."""
@@ -83,7 +122,7 @@ class Board:
         return bool(self._bridge.gpio_read("BUTTON"))
 
     def feed_watchdog(self):
-        """Another WATCHDOG_MS of the wall, whatever the node's clock does."""
+        """Another WATCHDOG_MS."""
         if self.config["node"]["watchdog"]:
             self._bridge.watchdog(WATCHDOG_MS)
 

@@ -37,6 +37,7 @@ class BridgeSession:
         self._buffer = b""
         self._last_request = b""
         self._last_reply = b""
+        self._attached = False
         self.requests = 0
         self.repeated = 0
         self.noise = 0
@@ -65,7 +66,10 @@ class BridgeSession:
 
     def close(self) -> None:
         """The connection is over."""
-        self._bench.clock.detach()
+        if self._attached:
+            self._attached = False
+            with self._bench.lock:
+                self._bench.detach()
 
     def _parse(self, data: bytes) -> bytes:
         out = b""
@@ -103,17 +107,19 @@ class BridgeSession:
         bench = self._bench
         at = wire.HEADER
         status, payload = wire.BAD_REQUEST, b""
-        if op & wire.STAMPED:
-            if end - at >= 8:
-                stamp_us = _U64.unpack_from(frame, at)[0]
-                at += 8
-                if op == wire.SYNC | wire.STAMPED:
-                    bench.clock.attach(stamp_us)
-                bench.now_us = bench.clock.stamp(stamp_us)
-                status, payload = self._execute(op & 0x7F, frame, at, end)
-        else:
-            bench.now_us = bench.clock.now_us()
-            status, payload = self._execute(op, frame, at, end)
+        with bench.lock:
+            if op & wire.STAMPED:
+                if end - at >= 8:
+                    stamp_us = _U64.unpack_from(frame, at)[0]
+                    at += 8
+                    if op == wire.SYNC | wire.STAMPED and not self._attached:
+                        self._attached = True
+                        bench.attach(stamp_us)
+                    bench.now_us = bench.clock.stamp(stamp_us)
+                    status, payload = self._execute(op & 0x7F, frame, at, end)
+            else:
+                bench.now_us = bench.clock.now_us()
+                status, payload = self._execute(op, frame, at, end)
         body = _REPLY.pack(wire.REPLY, len(payload), status, seq) + payload
         reply = body + _U16.pack(crc32(body[1:]) & 0xFFFF)
         self._last_request, self._last_reply = frame, reply
@@ -150,16 +156,19 @@ class BridgeSession:
         if op == wire.I2C_SCAN:
             return wire.OK, bytes(sorted(a for a, c in bench.i2c.get(data[0], {}).items() if c.present))
         if op == wire.GPIO_GET:
-            return wire.OK, bytes((bench.pins.get(data.decode(), 0),))
+            return wire.OK, bytes((bench.read_pin(data.decode()),))
         if op == wire.GPIO_SET:
-            bench.pins[data[1:].decode()] = data[0]
+            bench.pins.drive(data[1:].decode(), data[0])
+            return wire.OK, b""
+        if op == wire.PWM:
+            bench.pins.drive(data[2:].decode(), _U16.unpack_from(data)[0])
             return wire.OK, b""
         if op == wire.RANDOM:
             return wire.OK, os.urandom(data[0])
         if op == wire.INFO:
             return wire.OK, json.dumps(bench.info()).encode()[: wire.MAX_PAYLOAD]
         if op == wire.WATCH:
-            bench.watch(struct.unpack("<I", data)[0])
+            bench.watchdog.feed(struct.unpack("<I", data)[0])
             return wire.OK, b""
         if op == wire.SYNC:
             return wire.OK, bytes((wire.VERSION,))

@@ -13,14 +13,26 @@ destroys what is read). SYNC begins a connection: the host forgets the last repl
   op          payload                                reply
   SYNC   0    -                                      version:u8
   SPI    1    device:u8 n:u16 out[<= n]              n bytes (a short `out` is followed by zeros)
-  READ   2    bus:u8 address:u8 register:u8 n:u16    n bytes
-  WRITE  3    bus:u8 address:u8 register:u8 data     -
+  READ   2    bus:u8 address:u8 register:u8 n:u16    n bytes (a chip without registers: 0)
+  WRITE  3    bus:u8 address:u8 register:u8 data     -       (a chip without registers: the first byte)
   SCAN   4    bus:u8                                 addresses
   GET    5    pin name                               value:u8
   SET    6    value:u8 pin name                      -
   RANDOM 7    n:u8                                   n bytes
-  INFO   8    -                                      JSON {"ecg": n, "ppg": n, "label": text, "speed": k}
+  INFO   8    -                                      JSON {"ecg", "ppg", "cuff": sources, "label", "speed"}
   WATCH  9    timeout in ms:u32                      -    (0: the watchdog sleeps)
+  PWM    10   duty:u16 pin name                      -    (0 off … 65535 on)
+
+Pins keep what they were last set to when the node's VM ends, hangs or restarts; a reset of its chip brings
+those that it had set to 0. A node may have more than one connection: what must not wait for a request that it
+interrupts goes over one of its own. GET is 1 for any duty but 0. Names:
+
+  STOP BUTTON CHARGING SWITCH BUZZER  inputs: stop in order; button held; on the charger; pressure
+                                      switch; what the cuff's circuit sounds by itself
+  LED_RED LED_YELLOW LED_GREEN LED_CYAN SOUND      the light, and the tone of the node's own alarms
+  PUMP VALVE                          PWM: off at 0; a normally open valve, closed at 65535
+  RELEASE FEED ARM                    second way out, closed at 1; each edge another monostable time of supply
+                                      for the three; a measurement runs (and sounds BUZZER without supply)
 """
 
 import binascii
@@ -43,6 +55,7 @@ GPIO_SET = 6
 RANDOM = 7
 INFO = 8
 WATCH = 9
+PWM = 10
 
 OK = 0
 NACK = 1

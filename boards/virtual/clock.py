@@ -3,7 +3,8 @@
 With a speed of k, this clock runs k times faster than the wall. A node on the unix socket stamps every
 request with its own time: then the world is exactly where the node is, and goes on at k between requests, so
 that a host that hesitates slows the world instead of overflowing FIFOs. A node on a serial line sends no
-stamps and meets a world on the wall clock.
+stamps and meets a world on the wall clock. A node that is stopped while it leads, as one that hangs, is let
+go: the world goes on without it, and is led again, from where it then is, by the node's next stamp.
 """
 
 import threading
@@ -25,6 +26,12 @@ class SharedClock:
         self._at_wall = wall()
         self._at_us = 0
         self._offset_us: int | None = None
+        self._let_go = False
+
+    @property
+    def led(self) -> bool:
+        """Whether a node leads it."""
+        return self._offset_us is not None and not self._let_go
 
     def now_us(self) -> int:
         """The world's time: the last known point, extrapolated at the clock's speed."""
@@ -36,18 +43,30 @@ class SharedClock:
         with self._lock:
             self._settle()
             self._offset_us = self._at_us - node_us
+            self._let_go = False
+
+    def let_go(self) -> None:
+        """The node that leads has been stopped: the world does not wait for it."""
+        with self._lock:
+            self._settle()
+            self._let_go = True
 
     def detach(self) -> None:
         """The node is gone: the world goes on at the clock's speed alone."""
         with self._lock:
             self._settle()
             self._offset_us = None
+            self._let_go = False
 
     def stamp(self, node_us: int) -> int:
         """The node says what time it is; the world's time there."""
         with self._lock:
             if self._offset_us is None:
                 return self._extrapolate()
+            if self._let_go:
+                self._settle()
+                self._offset_us = self._at_us - node_us
+                self._let_go = False
             now_us = node_us + self._offset_us
             if now_us > self._at_us:
                 self._at_us = now_us
@@ -64,6 +83,6 @@ class SharedClock:
 
     def _extrapolate(self) -> int:
         gone_us = int((self._wall() - self._at_wall) * 1e6 * self.speed)
-        if self._offset_us is not None and self.speed != 1:
+        if self.led and self.speed != 1:
             gone_us = min(gone_us, MAX_LEAD_US)
         return self._at_us + gone_us

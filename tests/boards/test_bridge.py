@@ -95,7 +95,8 @@ def sample(bridge: Bridge, bench: Bench) -> int:
 def test_drivers_over_the_bridge(stream: FdStream, bench: Bench) -> None:
     bridge = Bridge(stream, ticks_ms, ticks_diff, timeout_ms=2000)
     assert bridge.info() == {
-        "source_ecg": 2, "source_ppg": 2, "label": "synthetic: ECG and pulse wave from a model", "speed": 1.0
+        "source_ecg": 2, "source_ppg": 2, "source_cuff": 2, "speed": 1.0,
+        "label": "synthetic: ECG, pulse wave and arm from models",
     }  # fmt: skip
     assert sample(bridge, bench) == 0
 
@@ -108,7 +109,7 @@ def test_pins_random_scan_and_unknown_things(stream: FdStream, bench: Bench) -> 
     bridge.gpio_write("LED_GREEN", 1)
     assert bench.pins["LED_GREEN"] == 1
     assert len({bridge.random(16) for _ in range(8)}) == 8
-    assert RemoteI2C(bridge).scan() == [0x57]
+    assert RemoteI2C(bridge).scan() == [0x18, 0x36, 0x57]
     assert RemoteI2C(bridge, 3).scan() == []
     for call in (
         lambda: RemoteI2C(bridge).readfrom_mem_into(0x10, 0, bytearray(1)),

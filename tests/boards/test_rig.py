@@ -232,8 +232,8 @@ def test_a_flash_that_cannot_be_kept_is_said_clearly(build: Path, tmp_path: Path
 def test_a_node_without_its_host_ends(make: Callable[..., tuple[VirtualNode, Reader]]) -> None:
     node, reader = make()
     reader.until(count("ecg", 2))
-    process, bridge = node._process, node._connection
-    assert process is not None and bridge is not None
+    process, (_, bridge) = node._process, node._connections[0]
+    assert process is not None
     node._holding = True
     bridge.shutdown(socket.SHUT_RDWR)
     assert process.wait(PATIENCE_S) == 0
@@ -261,7 +261,7 @@ def test_recordings_are_named(make: Callable[..., tuple[VirtualNode, Reader]], t
         baseline=[0],
         write_dir=str(tmp_path),
     )
-    node, reader = make(record=tmp_path / "rec")
+    node, reader = make(record=tmp_path / "rec", speed=1.5)
     reader.until(count("ecg", 10))
     assert (node.source_ecg, node.source_ppg) == (1, 2)
     assert "rec MLII" in node.label and "detector" in node.label

@@ -6,6 +6,7 @@ import struct
 
 from boards.virtual import bridge_wire as wire
 from boards.virtual.remote_bus import ETIMEDOUT, Bridge, RemoteI2C, RemoteSPI
+from boards.virtual.remote_pins import Crossing, RemotePin, RemotePwm
 
 
 class Peer:
@@ -83,7 +84,7 @@ class Peer:
         if op == wire.GPIO_GET:
             return wire.OK, bytes((1 if data == b"STOP" else 0,))
         if op == wire.INFO:
-            return wire.OK, b'{"ecg": 2, "ppg": 2, "label": "synthetic", "speed": 1.0}'
+            return wire.OK, b'{"ecg": 2, "ppg": 2, "cuff": 2, "label": "synthetic", "speed": 1.0}'
         if op == wire.RANDOM:
             return wire.OK, bytes(range(data[0]))
         return wire.OK, b""
@@ -125,11 +126,19 @@ def exercise(peer, b):
     assert b.gpio_read("BUTTON") == 0
     b.gpio_write("LED_GREEN", True)
     assert b.random(5) == b"\0\1\2\3\4"
-    assert b.info() == {"source_ecg": 2, "source_ppg": 2, "label": "synthetic", "speed": 1}
+    info = b.info()
+    assert info.pop("source_cuff") == 2
+    assert info == {"source_ecg": 2, "source_ppg": 2, "label": "synthetic", "speed": 1}
     b.watchdog(5000)
-    assert len(peer.executed) == 10
+    crossing = Crossing(b, None)
+    RemotePwm(crossing, "PUMP").duty_u16(0xFF01)
+    assert RemotePin(crossing, "STOP").value() == 1
+    RemotePin(crossing, "ARM").value(1)
+    assert len(peer.executed) == 13
     assert peer.executed[6] == (wire.GPIO_SET, b"\x01LED_GREEN")
     assert peer.executed[9] == (wire.WATCH, b"\x88\x13\0\0")
+    assert peer.executed[10] == (wire.PWM, b"\x01\xffPUMP")
+    assert peer.executed[12] == (wire.GPIO_SET, b"\x01ARM")
 
 
 def test_every_operation():
@@ -162,6 +171,33 @@ def test_stamps_go_in_front():
     op, data = peer.executed[-1]
     assert op == wire.GPIO_GET | wire.STAMPED
     assert data == struct.pack("<Q", (1 << 40) + 3) + b"STOP"
+
+
+def test_a_chip_without_registers():
+    peer = Peer()
+    i2c = RemoteI2C(bridge(peer))
+    buf = bytearray(4)
+    i2c.readfrom_into(0x57, buf)
+    assert bytes(buf) == b"\0\1\2\3" and peer.executed[-1][1] == b"\0\x57\0\4\0"
+    i2c.writeto(0x57, b"\xaa\0\0")
+    assert peer.executed[-1] == (wire.I2C_WRITE, b"\0\x57\xaa\0\0")
+
+
+def test_what_interrupts_a_request_goes_over_the_urgent_bridge():
+    usual, urgent = Peer(), Peer()
+    crossing = Crossing(bridge(usual), bridge(urgent))
+    pin = RemotePin(crossing, "FEED")
+
+    def interrupts(level):
+        raise ValueError(pin.value(level))
+
+    try:
+        crossing.call(interrupts, 1)
+    except ValueError:
+        pass
+    assert urgent.executed[-1] == (wire.GPIO_SET, b"\x01FEED") and usual.executed[-1][0] == wire.SYNC
+    pin.value(0)
+    assert usual.executed[-1] == (wire.GPIO_SET, b"\0FEED")
 
 
 def test_nobody_acknowledges():

@@ -74,6 +74,10 @@ class Max30003Model:
         self.present = True
         self._power_up()
 
+    def brown_out(self):
+        """The supply failed for a moment: every register is as after power-up, and nothing samples."""
+        self._power_up()
+
     def _power_up(self):
         self._registers = dict(RESET)
         self._fifo = []

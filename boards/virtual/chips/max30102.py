@@ -62,6 +62,11 @@ class Max30102Model:
         self._power_up()
         self._status = PWR_RDY
 
+    def brown_out(self):
+        """The supply failed for a moment: every register is as after power-up, and nothing samples."""
+        self._power_up()
+        self._status = PWR_RDY
+
     def _power_up(self):
         self._registers = bytearray(256)
         self._memory = [0] * DEPTH  # (red << 18) | infrared

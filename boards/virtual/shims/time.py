@@ -93,7 +93,8 @@ def rest(us: int, watch=None) -> bool:
         now = _wall.ticks_us()
         at = _node + int(_wall.ticks_diff(now, _last) * speed)
         _last = now
-        _node = at if at < end else end
+        # Without a jump between the two looks at _node: there a timer's callback may come and move it.
+        _node = min(at, end)
 
 
 def sleep_us(us: int) -> None:
