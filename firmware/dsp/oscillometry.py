@@ -1,0 +1,409 @@
+"""Blood pressure from the pulses in a cuff's pressure: beats, their envelope, and the artery that fits it."""
+
+from array import array
+
+from protocol import frames
+
+FS_HZ = 100
+BEATS_MAX = 200
+_SMOOTH = 6  # samples; twice: -3 dB at 5.3 Hz, 5 samples late
+_RING = 256
+_MASK = 255
+_RISE = 12
+_TREND = 128
+_REFRACTORY = 30
+_LONGEST = 220  # samples from foot to foot
+_MMHG = 133  # Pa
+_LEAST_SLOPE = 9  # Pa in _RISE samples
+_POINTS = 32  # of the envelope, at most
+_WIDE = 4  # parameters of the artery: systolic, diastolic (0.1 mmHg), widths below and above (0.1 mmHg)
+_LIMITS = (400, 2600, 250, 2000, 50, 220, 120, 600)
+_AGAINST = 150  # a point further off than this (of 1000) pulls no harder
+
+
+def falling(x):
+    """e to the -x/256 in 1/4096, for x >= 0; 0.3 % off at most."""
+    x = x * 369 >> 8
+    f = x & 255
+    x >>= 8
+    return (4096 - (f * 2751 >> 8) + (f * f * 703 >> 16)) >> x if x < 13 else 0
+
+
+class Oscillometer:
+    """Listen to a cuff at 100 Hz: `begin`, `process` blocks of Pa, then `result` when `done` or at the end.
+
+    A beat's height is what rises above the line from its foot to the next one's, at the cuff pressure half
+    way up. Systolic and diastolic are those of the artery whose compliance falls exponentially on both sides
+    of no transmural pressure and whose envelope fits the heights (Babbs 2012, doi 10.1186/1475-925X-11-56,
+    found by least squares as there, with both widths free); mean pressure is at the envelope's maximum.
+    """
+
+    def __init__(self):
+        self._ring = array("i", [0] * _RING)
+        self._one = array("i", [0] * _SMOOTH)
+        self._two = array("i", [0] * _SMOOTH)
+        self._at = array("H", [0] * BEATS_MAX)  # sample index of the peak
+        self._pressure = array("H", [0] * BEATS_MAX)  # Pa
+        self._height = array("H", [0] * BEATS_MAX)  # Pa; 0: left out
+        self._x = array("i", [0] * _POINTS)
+        self._y = array("i", [0] * _POINTS)
+        self._model = array("i", [0] * _POINTS)
+        self._fit = array("i", [0] * _WIDE)
+        self._recent = array("i", [0] * 8)
+        self.begin(True)
+
+    def begin(self, deflating):
+        """Forget all; `deflating` False: an inflation is listened to."""
+        self._deflating = deflating
+        self._t = 0
+        self._sum_one = self._sum_two = 0
+        self._foot = self._up = self._last_up = -1
+        self._best = self._level = self._top = 0
+        self._top_at = self._since = 0
+        self._moving = self._moved = self._left_out = 0
+        self._slot = 0
+        self._first = self._lowest = self._fastest = 0
+        self._solved = False
+        self._points = self._misfit = self._gain = self._top_pressure = 0
+        self.pulses = 0
+        self.period_ms = 0
+        self.gone = self.done = False
+
+    @property
+    def motion(self):
+        """True while the pressure does what no pulse does."""
+        return self._moving > 0
+
+    def process(self, block, n):
+        """Take the first `n` samples of array('i'), in Pa (0 to 50000)."""
+        for i in range(n):
+            self._sample(min(max(block[i], 0), 50000))
+
+    def _sample(self, pa):
+        t = self._t
+        ring = self._ring
+        slot = t % _SMOOTH
+        if t == 0:
+            self._first = self._lowest = pa
+            self._sum_one = self._sum_two = pa * _SMOOTH
+            for i in range(_SMOOTH):
+                self._one[i] = self._two[i] = pa
+            for i in range(_RING):
+                ring[i] = pa
+        self._sum_one += pa - self._one[slot]
+        self._one[slot] = pa
+        pa = self._sum_one // _SMOOTH
+        self._sum_two += pa - self._two[slot]
+        self._two[slot] = pa
+        pa = self._sum_two // _SMOOTH
+        ring[t & _MASK] = pa
+        if t < 65000:
+            self._t = t + 1
+        else:
+            self.done = True
+        if pa < self._lowest:
+            self._lowest = pa
+        fall = ring[(t - _TREND) & _MASK] - pa
+        rise = pa - ring[(t - _RISE) & _MASK] + fall * _RISE // _TREND
+        if t < _RISE:
+            return
+        if self._moving:
+            self._moving -= 1
+        if self._deflating and t > _TREND and fall > self._fastest:
+            self._fastest = fall
+        if abs(rise) > 8 * _MMHG + 4 * self._level:
+            self._artefact()
+        elif rise > self._best and rise > _LEAST_SLOPE:
+            self._best = rise
+            self._up = t
+        elif self._best and (rise < self._best >> 1 or t - self._up > 25):
+            self._upstroke(fall)
+        self._quiet(t)
+
+    def _artefact(self):
+        if not self._moving:
+            self._moved += 1
+        self._moving = FS_HZ
+        self._foot = -1
+        self._best = 0
+
+    def _quiet(self, t):
+        """What follows from no upstroke having come for a while."""
+        since = t - self._last_up
+        if since > 150 and self._level and since % 50 == 0:
+            self._level -= self._level >> 2
+        if self._deflating:
+            if t > 300 and self._lowest < 20 * _MMHG:
+                self.done = True
+        elif self.pulses > 3 and not self._moving:
+            wait = min(max(200, self.period_ms * 3 // 10), 400)
+            if t - self._top_at > wait:
+                self.gone = True
+
+    def _upstroke(self, fall):
+        """The steepest place since the last look was at `_up`: a beat's, if steep enough for its distance."""
+        up = self._up
+        best = self._best
+        self._best = 0
+        since = up - self._last_up
+        period = self.period_ms // 10
+        if self._last_up >= 0:
+            if since < _REFRACTORY or best * 3 < self._level:
+                return
+            if since * 20 < period * 11 and best * 4 < self._level * 3:
+                return
+        self._last_up = up
+        self._level += (best - self._level) >> 1 if best > self._level else (best - self._level) >> 2
+        self._recent[self._slot & 7] = min(since, 300)
+        self._slot += 1
+        ring = self._ring
+        foot = up - 4
+        least = ring[foot & _MASK] << 7
+        for back in range(5, 32):
+            at = up - back
+            value = (ring[at & _MASK] << 7) - fall * back
+            if value < least:
+                least = value
+                foot = at
+        before = self._foot
+        self._foot = foot
+        if before >= 0 and 25 < foot - before < _LONGEST:
+            self._beat(before, foot)
+
+    def _beat(self, before, foot):
+        """Measure what lies between two feet."""
+        ring = self._ring
+        length = foot - before
+        low = ring[before & _MASK]
+        drop = low - ring[foot & _MASK]
+        height = place = under = 0
+        for i in range(1, length):
+            over = ring[(before + i) & _MASK] - low + drop * i // length
+            if over > height:
+                height = over
+                place = i
+            elif over < under:
+                under = over
+        pressure = low - drop * place // length + height // 2
+        good = height + under * 4 > 0 and abs(drop) < 12 * _MMHG and height < 12 * _MMHG
+        if self._deflating and drop < -3 * _MMHG:
+            good = False
+        if height >= self._top >> 2 and height > 20:
+            self._intervals()
+            self.pulses += 1
+            if height >= self._top * 2 // 5:
+                self._top_at = foot
+        if not self._deflating:
+            if good and height > self._top:
+                self._top = height
+            return
+        k = self._since
+        if k >= BEATS_MAX:
+            self.done = True
+            return
+        self._at[k] = before + place
+        self._pressure[k] = max(pressure, 0)
+        # gas of a constant volume: the same millilitre is more mmHg the higher the pressure (Boyle)
+        self._height[k] = height * 860 // (760 + pressure * 3 // 400) if good else 0
+        self._since = k + 1
+        if not good:
+            self._left_out += 1
+        self._judge_end(k)
+
+    def _intervals(self):
+        if self._slot >= 4:
+            ordered = sorted(self._recent[: min(self._slot, 8)])
+            self.period_ms = ordered[len(ordered) // 2] * 10
+
+    def _judge_end(self, k):
+        """`done` when the last five have been low, and the highest three-in-a-row came before, higher up."""
+        height = self._height
+        if k < 9:
+            return
+        middle = sorted(height[k - 2 : k + 1])[1]
+        if middle > self._top:
+            self._top = middle
+            self._top_pressure = self._pressure[k]
+        elif self._pressure[k] < self._top_pressure - 8 * _MMHG:
+            last = sorted(height[k - 4 : k + 1])
+            if last[3] * 20 < self._top * 9:
+                self.done = True
+
+    # The result
+
+    def solve(self):
+        """Find the artery in small steps: a generator; each step is some 40 us of a fast machine."""
+        count = self._envelope()
+        self._points = count
+        self._solved = True
+        if count < 7:
+            return
+        fit = self._fit
+        best = self._cost()
+        steps = (100, 100, 24, 80)
+        scale = 64
+        while scale >= 2:
+            better = False
+            for way in range(12):
+                k = way >> 1
+                sign = -scale if way & 1 else scale
+                kept = tuple(fit)
+                if k < 4:
+                    fit[k] += steps[k] * sign >> 6
+                elif k == 4:
+                    fit[0] += steps[0] * sign >> 6
+                    fit[1] += steps[1] * sign >> 6
+                else:
+                    fit[0] += steps[0] * sign >> 6
+                    fit[1] -= steps[1] * sign >> 6
+                cost = self._cost() if self._allowed() else best
+                if cost < best:
+                    best = cost
+                    better = True
+                else:
+                    for i in range(_WIDE):
+                        fit[i] = kept[i]
+                yield
+            if not better:
+                scale >>= 1
+        self._misfit = best
+
+    def _allowed(self):
+        fit = self._fit
+        for i in range(_WIDE):
+            if not _LIMITS[2 * i] <= fit[i] <= _LIMITS[2 * i + 1]:
+                return False
+        return fit[0] - fit[1] >= 120
+
+    def _volume(self, transmural):
+        """Volume of the artery from its collapse on, 1/16 of compliance at its peak by 0.1 mmHg."""
+        below = self._fit[2]
+        if transmural < 0:
+            return below * falling((-transmural << 8) // below) >> 8
+        above = self._fit[3]
+        return (below << 4) + (above * (4096 - falling((transmural << 8) // above)) >> 8)
+
+    def _cost(self):
+        """How far the fit's envelope, scaled to the points, is from them: mean square, 1000 = the top."""
+        model = self._model
+        both = square = 0
+        for i in range(self._points):
+            m = self._volume(self._fit[0] - self._x[i]) - self._volume(self._fit[1] - self._x[i]) >> 3
+            model[i] = m
+            both += m * self._y[i]
+            square += m * m
+        self._gain = gain = both // max(square >> 10, 1)
+        cost = 0
+        for i in range(self._points):
+            off = abs(self._y[i] - (model[i] * gain >> 10))
+            cost += off * off if off < _AGAINST else _AGAINST * (2 * off - _AGAINST)
+        return cost // self._points
+
+    def _envelope(self):
+        """Fill the points from the beats that agree with their neighbours; how many there are."""
+        height = self._height
+        n = self._since
+        for k in range(n):
+            near = sorted(h for h in height[max(0, k - 3) : k + 4] if h)
+            if not near or not height[k]:
+                continue
+            middle = near[len(near) // 2]
+            if abs(height[k] - middle) * 10 > middle * 4 + 200:
+                self._pressure[k] |= 1
+            else:
+                self._pressure[k] &= 0xFFFE
+        top = 0
+        for k in range(n):
+            if height[k] and self._pressure[k] & 1:
+                height[k] = 0
+                self._left_out += 1
+            elif height[k] > top:
+                top = height[k]
+        good = [k for k in range(n) if height[k] * 12 > top]
+        if not good or top < 25:
+            return 0
+        group = (len(good) + _POINTS - 1) // _POINTS
+        count = 0
+        for i in range(0, len(good) - group + 1, group):
+            x = y = 0
+            for k in good[i : i + group]:
+                x += self._pressure[k]
+                y += height[k]
+            self._x[count] = x * 3 // (group * 40)
+            self._y[count] = y * 1000 // (group * top)
+            count += 1
+        self._begin_fit(count)
+        return count
+
+    def _begin_fit(self, count):
+        """Start where heights are 55 % and 70 % of the top: inside the published ranges of both ratios."""
+        y = self._y
+        top = max(range(count), key=lambda i: y[i])
+        high = low = top
+        while high > 0 and y[high] > 550:
+            high -= 1
+        while low < count - 1 and y[low] > 700:
+            low += 1
+        self._fit[0] = max(self._x[high], self._x[top] + 60)
+        self._fit[1] = min(self._x[low], self._fit[0] - 150)
+        self._fit[2] = 110
+        self._fit[3] = 330
+        for i in range(_WIDE):
+            self._fit[i] = min(max(self._fit[i], _LIMITS[2 * i]), _LIMITS[2 * i + 1])
+
+    def result(self):
+        """(refusal, systolic, diastolic, mean in 0.1 mmHg, pulse in 0.1 /min, confidence 0-100, flags).
+
+        refusal: frames.BP_…, 0 when measured; all numbers are 0 otherwise.
+        """
+        if not self._solved:
+            for _ in self.solve():
+                pass
+        flags = frames.BP_MOTION_LEFT_OUT if self._moved else 0
+        irregular, pulse = self._rhythm()
+        if irregular:
+            flags |= frames.BP_PULSE_IRREGULAR
+        refusal = self._refusal(irregular)
+        if refusal:
+            return refusal, 0, 0, 0, 0, 0, flags
+        systolic, diastolic, below, above = self._fit
+        mean = (below * systolic + above * diastolic) // (below + above)
+        confidence = 100 - self._misfit // 60 - 100 * self._left_out // (2 * max(self._since, 1))
+        confidence -= max(0, 16 - self._points) * 3 + (15 if irregular else 0)
+        return 0, systolic, diastolic, mean, pulse, min(max(confidence, 5), 100), flags
+
+    def _refusal(self, irregular):
+        if self._first < 30 * _MMHG:
+            return frames.BP_NO_CUFF
+        leaks = self._fastest > 32 * _MMHG
+        if self._points < 7:
+            if leaks:
+                return frames.BP_LEAK
+            if self._first - self._lowest < 40 * _MMHG and self._lowest > 40 * _MMHG:
+                return frames.BP_TIMEOUT
+            return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE
+        y = self._y
+        if y[self._points - 1] > 800 or self._x[self._points - 1] > self._fit[1]:
+            return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
+        if y[0] > 700:
+            return frames.BP_NO_PULSE
+        if self._left_out * 2 > self._since:
+            return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
+        if self._misfit > 6000:
+            return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
+        return 0
+
+    def _rhythm(self):
+        """(whether a fifth of the intervals are a fifth off their median, pulse in 0.1 /min)."""
+        top = max(self._height[: self._since]) if self._since else 0
+        gaps = []
+        for k in range(1, self._since):
+            gap = self._at[k] - self._at[k - 1]
+            if self._height[k] * 5 > top * 2 and self._height[k - 1] * 5 > top * 2 and gap < _LONGEST:
+                gaps.append(gap)
+        if len(gaps) < 4:
+            return False, 0
+        gaps.sort()
+        middle = gaps[len(gaps) // 2]
+        usual = [gap for gap in gaps if abs(gap - middle) * 5 < middle]
+        return len(usual) * 5 < len(gaps) * 4, FS_HZ * 600 * len(usual) // sum(usual)
