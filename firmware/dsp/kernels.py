@@ -20,6 +20,8 @@ WORD_SHIFT = 32 if sys.maxsize > 0x7FFFFFFF else 0
 ecg_block: Any = ecg_kernel.ecg_block
 ppg_block: Any = ppg_kernel.ppg_block
 ppg_moments: Any = ppg_kernel.ppg_moments
+ppg_curved: Any = ppg_kernel.ppg_curved
+ppg_shape: Any = ppg_kernel.ppg_shape
 wave_predicted: Any = waveform.predicted
 
 if sys.implementation.name == "micropython":
@@ -29,6 +31,8 @@ if sys.implementation.name == "micropython":
         ecg_block = ecg_kernel_fast.ecg_block
         ppg_block = ppg_kernel_fast.ppg_block
         ppg_moments = ppg_kernel_fast.ppg_moments
+        ppg_curved = ppg_kernel_fast.ppg_curved
+        ppg_shape = ppg_kernel_fast.ppg_shape
         wave_predicted = waveform_fast.predicted
         NATIVE = True
     except (SyntaxError, ImportError, MemoryError):  # no native emitter, files left out, no executable memory

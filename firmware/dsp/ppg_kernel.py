@@ -11,11 +11,10 @@ pulse cancels in the ratio of ratios:
 The infrared AC falls steeply when the pulse arrives (blood absorbs). A maximum of that fall over 60 ms which
 nothing exceeds for HOLD samples is a candidate. Memory is finite: 1.4 s after a disturbance nothing of it is
 left. From each beat its own linear trend is taken before red is compared with infrared: what breathing moves
-is not a pulse.
+is not a pulse. What moves otherwise is told by ppg_curved and ppg_shape.
 
 A finger is there while the infrared stays at or above a threshold. A block is left early behind a candidate
-(the beat before it is then still in the AC rings, whatever the size of the block) and when the finger comes
-or goes.
+(the beat is then still in the AC rings, whatever the size of the block) and when the finger comes or goes.
 
 All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line:
 change both, the test-suite compares them. Every intermediate stays below 2**30.
@@ -29,7 +28,7 @@ except ImportError:
 INDEX_MASK = const(0x3FFFFFFF)  # as in ecg_kernel
 BLOCK_MAX = const(64)
 HOLD = const(26)  # 260 ms: pulses up to 220 a minute
-BEAT_MAX = const(220)  # samples of a beat that the AC rings still hold when the next one is found
+BEAT_MAX = const(185)  # samples of a beat that the AC rings still hold when the next one is found
 FINGER_ON_RUN = const(20)  # 200 ms
 FINGER_OFF_RUN = const(10)
 
@@ -54,13 +53,15 @@ TOP = const(16)
 HELD = const(17)
 HELD_AT = const(18)
 FOUND = const(19)  # the candidate: index, slope
-RED_PP = const(26)  # moments: peak to peak, right shift, sums of squares and products
-IR_PP = const(27)
-RED_SHIFT = const(28)
-IR_SHIFT = const(29)
-RED_RED = const(30)
-IR_IR = const(31)
-RED_IR = const(32)
+FULL = const(21)  # how many samples of either colour were at full scale, modulo INDEX_MASK + 1
+RED_PP = const(22)  # moments: peak to peak, right shift, sums of squares and products
+IR_PP = const(23)
+RED_SHIFT = const(24)
+IR_SHIFT = const(25)
+RED_RED = const(26)
+IR_IR = const(27)
+RED_IR = const(28)
+CURVED = const(29)  # of what bends: sums of squares and products, shifts
 RING_RED_5 = const(40)
 RING_RED_4 = const(48)
 RING_IR_5 = const(56)
@@ -69,7 +70,18 @@ RING_RED = const(72)
 RING_IR = const(200)
 RED_AC = const(328)
 IR_AC = const(584)
-STATE_SIZE = const(840)
+SHAPE = const(840)  # the usual beat
+REST = const(872)  # what red usually does not share of it
+BENT = const(904)  # the beat itself
+ALIKE = const(968)  # of ppg_shape: sums of squares and products, red's, of what is new in its rest; spans
+STATE_SIZE = const(975)
+FULL_SCALE = const(262143)
+POINTS = const(32)  # of a shape
+BEFORE = const(8)  # samples of it before the upstroke
+BEND = const(24)
+APART = const(3)
+CURVED_N = const(200)
+LAG_MAX = const(27)  # what the AC rings hold beyond CURVED_N
 
 
 def prime(st, red, ir):
@@ -109,6 +121,7 @@ def ppg_block(red, ir, st, n):
     top = st[TOP]
     held = st[HELD]
     held_at = st[HELD_AT]
+    full = st[FULL]
     found = 0
     k = st[FROM]
     while k < n:
@@ -125,7 +138,6 @@ def ppg_block(red, ir, st, n):
             finger = 1
             run = 0
             break
-
         # infrared
         i5 += x - st[RING_IR_5 + ((t - 5) & 7)]
         st[RING_IR_5 + (t & 7)] = x
@@ -139,6 +151,8 @@ def ppg_block(red, ir, st, n):
         st[IR_AC + (t & 255)] = ac
         # red
         y = red[k]
+        if x >= FULL_SCALE or y >= FULL_SCALE:
+            full = (full + 1) & INDEX_MASK
         r5 += y - st[RING_RED_5 + ((t - 5) & 7)]
         st[RING_RED_5 + (t & 7)] = y
         r4 += r5 - st[RING_RED_4 + ((t - 4) & 7)]
@@ -147,7 +161,6 @@ def ppg_block(red, ir, st, n):
         rdc += low - st[RING_RED + (t & 127)]
         st[RING_RED + (t & 127)] = low
         st[RED_AC + (t & 255)] = st[RING_RED + ((t - 64) & 127)] - (rdc >> 7)
-
         # candidates
         if held and ((t - held_at) & INDEX_MASK) > HOLD:
             st[FOUND] = held_at
@@ -191,6 +204,7 @@ def ppg_block(red, ir, st, n):
     st[TOP] = top
     st[HELD] = held
     st[HELD_AT] = held_at
+    st[FULL] = full
 
 
 def ppg_moments(st, start, n):
@@ -251,3 +265,135 @@ def ppg_moments(st, start, n):
     st[RED_RED] = rr
     st[IR_IR] = ii
     st[RED_IR] = ri
+
+
+def ppg_curved(st, lag):
+    """Second moments of what bends in both AC signals over the last CURVED_N pairs, beats or not: their
+    second differences over 0 < `lag` <= LAG_MAX, in units of st[CURVED + 3] and st[CURVED + 4] bits.
+
+    A `lag` of 22 takes the pulse and leaves breathing; one of 6 weighs the upstrokes.
+    """
+    at = st[T] - CURVED_N - lag
+    r_top = 0
+    i_top = 0
+    k = 0
+    while k < CURVED_N:
+        r = st[RED_AC + ((at - lag) & 255)] + st[RED_AC + ((at + lag) & 255)]
+        r -= st[RED_AC + (at & 255)] << 1
+        i = st[IR_AC + ((at - lag) & 255)] + st[IR_AC + ((at + lag) & 255)]
+        i -= st[IR_AC + (at & 255)] << 1
+        r_top |= r if r >= 0 else ~r
+        i_top |= i if i >= 0 else ~i
+        at += 1
+        k += 1
+    r_shift = 0
+    while (r_top >> r_shift) >= 1024:
+        r_shift += 1
+    i_shift = 0
+    while (i_top >> i_shift) >= 1024:
+        i_shift += 1
+    rr = 0
+    ii = 0
+    ri = 0
+    at -= CURVED_N
+    k = 0
+    while k < CURVED_N:
+        r = st[RED_AC + ((at - lag) & 255)] + st[RED_AC + ((at + lag) & 255)]
+        r -= st[RED_AC + (at & 255)] << 1
+        i = st[IR_AC + ((at - lag) & 255)] + st[IR_AC + ((at + lag) & 255)]
+        i -= st[IR_AC + (at & 255)] << 1
+        r >>= r_shift
+        i >>= i_shift
+        rr += r * r
+        ii += i * i
+        ri += r * i
+        at += 1
+        k += 1
+    st[CURVED] = rr
+    st[CURVED + 1] = ii
+    st[CURVED + 2] = ri
+    st[CURVED + 3] = r_shift
+    st[CURVED + 4] = i_shift
+
+
+def ppg_shape(st, start, n):
+    """Compare a beat with those before it: from BEFORE pairs before index `start` on, how infrared bends with
+    how it usually does, and what red does not share of that with what it usually does not.
+
+    Taken are 0 < `n` <= POINTS second differences over BEND samples (which leaves breathing), APART samples
+    apart, freed from their means and stretched to a span of 1000: the sums stay below 2**28. What is usual
+    follows by half; the first beat is usual.
+    """
+    start -= BEFORE
+    r_low = r_high = r_sum = 0
+    i_low = i_high = i_sum = 0
+    k = 0
+    while k < n:
+        at = start + k * APART
+        r = st[RED_AC + ((at - BEND) & 255)] + st[RED_AC + ((at + BEND) & 255)]
+        r -= st[RED_AC + (at & 255)] << 1
+        i = st[IR_AC + ((at - BEND) & 255)] + st[IR_AC + ((at + BEND) & 255)]
+        i -= st[IR_AC + (at & 255)] << 1
+        st[BENT + k] = r
+        st[BENT + POINTS + k] = i
+        r_sum += r
+        i_sum += i
+        if r < r_low:
+            r_low = r
+        elif r > r_high:
+            r_high = r
+        if i < i_low:
+            i_low = i
+        elif i > i_high:
+            i_high = i
+        k += 1
+    r_sum //= n
+    i_sum //= n
+    r_high -= r_low
+    i_high -= i_low
+    r_shift = 0
+    while (r_high >> r_shift) >= 1447:
+        r_shift += 1
+    i_shift = 0
+    while (i_high >> i_shift) >= 1447:
+        i_shift += 1
+    r_high = (r_high >> r_shift) + 1
+    i_high = (i_high >> i_shift) + 1
+    ii = 0
+    ri = 0
+    k = 0
+    while k < n:
+        r = ((st[BENT + k] - r_sum) >> r_shift) * 1000 // r_high
+        i = ((st[BENT + POINTS + k] - i_sum) >> i_shift) * 1000 // i_high
+        st[BENT + k] = r
+        st[BENT + POINTS + k] = i
+        ii += i * i
+        ri += r * i
+        k += 1
+    slope = ((ri >> 6) << 10) // ((ii >> 6) + 1)
+    follow = 1 if st[ALIKE] else 0
+    rr = 0
+    ss = 0
+    si = 0
+    rest = 0
+    k = 0
+    while k < n:
+        r = st[BENT + k]
+        i = st[BENT + POINTS + k]
+        s = st[SHAPE + k]
+        rr += r * r
+        ss += s * s
+        si += s * i
+        st[SHAPE + k] = s + ((i - s) >> follow)
+        s = st[REST + k]
+        r -= (slope * i >> 10) + s
+        rest += r * r
+        st[REST + k] = s + (r >> follow)
+        k += 1
+    st[ALIKE] = ii
+    st[ALIKE + 1] = ss
+    st[ALIKE + 2] = si
+    st[ALIKE + 3] = rr
+    st[ALIKE + 4] = rest
+    st[ALIKE + 5] = r_high << r_shift
+    st[ALIKE + 6] = i_high << i_shift

@@ -8,10 +8,10 @@ import micropython
 from micropython import const
 
 INDEX_MASK = const(0x3FFFFFFF)
-SHIFT = const(0)
 HOLD = const(26)
 FINGER_ON_RUN = const(20)
 FINGER_OFF_RUN = const(10)
+SHIFT = const(0)
 CANDIDATES = const(1)
 T = const(2)
 FROM = const(3)
@@ -31,13 +31,15 @@ TOP = const(16)
 HELD = const(17)
 HELD_AT = const(18)
 FOUND = const(19)
-RED_PP = const(26)
-IR_PP = const(27)
-RED_SHIFT = const(28)
-IR_SHIFT = const(29)
-RED_RED = const(30)
-IR_IR = const(31)
-RED_IR = const(32)
+FULL = const(21)
+RED_PP = const(22)
+IR_PP = const(23)
+RED_SHIFT = const(24)
+IR_SHIFT = const(25)
+RED_RED = const(26)
+IR_IR = const(27)
+RED_IR = const(28)
+CURVED = const(29)
 RING_RED_5 = const(40)
 RING_RED_4 = const(48)
 RING_IR_5 = const(56)
@@ -46,6 +48,16 @@ RING_RED = const(72)
 RING_IR = const(200)
 RED_AC = const(328)
 IR_AC = const(584)
+SHAPE = const(840)
+REST = const(872)
+BENT = const(904)
+ALIKE = const(968)
+FULL_SCALE = const(262143)
+POINTS = const(32)
+BEFORE = const(8)
+BEND = const(24)
+APART = const(3)
+CURVED_N = const(200)
 
 
 @micropython.viper
@@ -68,6 +80,7 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
     top = st[TOP]
     held = st[HELD]
     held_at = st[HELD_AT]
+    full = st[FULL]
     found = 0
     k = st[FROM]
     while k < n:
@@ -98,6 +111,8 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
         st[IR_AC + (t & 255)] = ac
         # red
         y = red[k]
+        if x >= FULL_SCALE or y >= FULL_SCALE:
+            full = (full + 1) & INDEX_MASK
         r5 += y - st[RING_RED_5 + ((t - 5) & 7)]
         st[RING_RED_5 + (t & 7)] = y
         r4 += r5 - st[RING_RED_4 + ((t - 4) & 7)]
@@ -150,6 +165,7 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
     st[TOP] = top
     st[HELD] = held
     st[HELD_AT] = held_at
+    st[FULL] = full
 
 
 @micropython.viper
@@ -207,3 +223,129 @@ def ppg_moments(st: ptr32, start: int, n: int):
     st[RED_RED] = rr
     st[IR_IR] = ii
     st[RED_IR] = ri
+
+
+@micropython.viper
+def ppg_curved(st: ptr32, lag: int):
+    """The same as ppg_kernel.ppg_curved."""
+    sh = st[SHIFT]
+    at = st[T] - CURVED_N - lag
+    r_top = 0
+    i_top = 0
+    k = 0
+    while k < CURVED_N:
+        r = (st[RED_AC + ((at - lag) & 255)] << sh >> sh) + (st[RED_AC + ((at + lag) & 255)] << sh >> sh)
+        r -= (st[RED_AC + (at & 255)] << sh >> sh) << 1
+        i = (st[IR_AC + ((at - lag) & 255)] << sh >> sh) + (st[IR_AC + ((at + lag) & 255)] << sh >> sh)
+        i -= (st[IR_AC + (at & 255)] << sh >> sh) << 1
+        r_top |= r if r >= 0 else ~r
+        i_top |= i if i >= 0 else ~i
+        at += 1
+        k += 1
+    r_shift = 0
+    while (r_top >> r_shift) >= 1024:
+        r_shift += 1
+    i_shift = 0
+    while (i_top >> i_shift) >= 1024:
+        i_shift += 1
+    rr = 0
+    ii = 0
+    ri = 0
+    at -= CURVED_N
+    k = 0
+    while k < CURVED_N:
+        r = (st[RED_AC + ((at - lag) & 255)] << sh >> sh) + (st[RED_AC + ((at + lag) & 255)] << sh >> sh)
+        r -= (st[RED_AC + (at & 255)] << sh >> sh) << 1
+        i = (st[IR_AC + ((at - lag) & 255)] << sh >> sh) + (st[IR_AC + ((at + lag) & 255)] << sh >> sh)
+        i -= (st[IR_AC + (at & 255)] << sh >> sh) << 1
+        r >>= r_shift
+        i >>= i_shift
+        rr += r * r
+        ii += i * i
+        ri += r * i
+        at += 1
+        k += 1
+    st[CURVED] = rr
+    st[CURVED + 1] = ii
+    st[CURVED + 2] = ri
+    st[CURVED + 3] = r_shift
+    st[CURVED + 4] = i_shift
+
+
+@micropython.viper
+def ppg_shape(st: ptr32, start: int, n: int):
+    """The same as ppg_kernel.ppg_shape."""
+    sh = st[SHIFT]
+    start -= BEFORE
+    r_low = r_high = r_sum = 0
+    i_low = i_high = i_sum = 0
+    k = 0
+    while k < n:
+        at = start + k * APART
+        r = (st[RED_AC + ((at - BEND) & 255)] << sh >> sh) + (st[RED_AC + ((at + BEND) & 255)] << sh >> sh)
+        r -= (st[RED_AC + (at & 255)] << sh >> sh) << 1
+        i = (st[IR_AC + ((at - BEND) & 255)] << sh >> sh) + (st[IR_AC + ((at + BEND) & 255)] << sh >> sh)
+        i -= (st[IR_AC + (at & 255)] << sh >> sh) << 1
+        st[BENT + k] = r
+        st[BENT + POINTS + k] = i
+        r_sum += r
+        i_sum += i
+        if r < r_low:
+            r_low = r
+        elif r > r_high:
+            r_high = r
+        if i < i_low:
+            i_low = i
+        elif i > i_high:
+            i_high = i
+        k += 1
+    r_sum //= n
+    i_sum //= n
+    r_high -= r_low
+    i_high -= i_low
+    r_shift = 0
+    while (r_high >> r_shift) >= 1447:
+        r_shift += 1
+    i_shift = 0
+    while (i_high >> i_shift) >= 1447:
+        i_shift += 1
+    r_high = (r_high >> r_shift) + 1
+    i_high = (i_high >> i_shift) + 1
+    ii = 0
+    ri = 0
+    k = 0
+    while k < n:
+        r = (((st[BENT + k] << sh >> sh) - r_sum) >> r_shift) * 1000 // r_high
+        i = (((st[BENT + POINTS + k] << sh >> sh) - i_sum) >> i_shift) * 1000 // i_high
+        st[BENT + k] = r
+        st[BENT + POINTS + k] = i
+        ii += i * i
+        ri += r * i
+        k += 1
+    slope = ((ri >> 6) << 10) // ((ii >> 6) + 1)
+    follow = 1 if st[ALIKE] else 0
+    rr = 0
+    ss = 0
+    si = 0
+    rest = 0
+    k = 0
+    while k < n:
+        r = st[BENT + k] << sh >> sh
+        i = st[BENT + POINTS + k] << sh >> sh
+        s = st[SHAPE + k] << sh >> sh
+        rr += r * r
+        ss += s * s
+        si += s * i
+        st[SHAPE + k] = s + ((i - s) >> follow)
+        s = st[REST + k] << sh >> sh
+        r -= (slope * i >> 10) + s
+        rest += r * r
+        st[REST + k] = s + (r >> follow)
+        k += 1
+    st[ALIKE] = ii
+    st[ALIKE + 1] = ss
+    st[ALIKE + 2] = si
+    st[ALIKE + 3] = rr
+    st[ALIKE + 4] = rest
+    st[ALIKE + 5] = r_high << r_shift
+    st[ALIKE + 6] = i_high << i_shift

@@ -11,7 +11,7 @@ NOTCH_50 = (7797, -4819, 4810, -7393)
 # Checksums of the whole state and all output after the signals below: any change of arithmetic shows here, as
 # does any difference between interpreters or word sizes.
 ECG_SUM = 11260798
-PPG_SUM = 12213052
+PPG_SUM = 9741730
 
 
 def noise(seed, n, top):
@@ -90,8 +90,18 @@ def run_ecg(block, size, signal, st=None, out=None):
     return filtered, candidates, st
 
 
-def run_ppg(block, moments, size, red, ir, st=None):
-    """[candidates and moments] and the state after the signals in blocks of `size`."""
+def ppg_pure():
+    """(block, moments, curved, shape)."""
+    return ppg_kernel.ppg_block, ppg_kernel.ppg_moments, ppg_kernel.ppg_curved, ppg_kernel.ppg_shape
+
+
+def ppg_in_use():
+    return kernels.ppg_block, kernels.ppg_moments, kernels.ppg_curved, kernels.ppg_shape
+
+
+def run_ppg(loops, size, red, ir, st=None):
+    """[candidates, and what is measured of each beat] and the state after the signals in blocks of `size`."""
+    block, moments, curved, shape = loops
     st = ppg_state() if st is None else st
     results = []
     last = 0
@@ -113,6 +123,11 @@ def run_ppg(block, moments, size, red, ir, st=None):
                 if 0 < top - last <= ppg_kernel.BEAT_MAX:
                     moments(st, last, top - last)
                     results += list(st[ppg_kernel.RED_PP : ppg_kernel.RED_IR + 1])
+                    shape(st, last, min(32, (top - last) // 3))
+                    results += list(st[ppg_kernel.SHAPE : ppg_kernel.STATE_SIZE])
+                    for lag in (6, 22):
+                        curved(st, lag)
+                        results += list(st[ppg_kernel.CURVED : ppg_kernel.CURVED + 5])
                 last = top
     return results, st
 
@@ -127,11 +142,11 @@ def ecg_sum(block, size):
     return fold(fold(fold(0, filtered), candidates), st)
 
 
-def ppg_sum(block, moments, size):
-    results, st = run_ppg(block, moments, size, *ppg_signal())
+def ppg_sum(loops, size):
+    results, st = run_ppg(loops, size, *ppg_signal())
     for i in (ppg_kernel.SHIFT, ppg_kernel.CANDIDATES, ppg_kernel.FROM):
         st[i] = 0
-    for i in range(ppg_kernel.FOUND, ppg_kernel.RED_PP):
+    for i in range(ppg_kernel.FOUND, ppg_kernel.FULL):
         st[i] = 0
     return fold(fold(0, results), st)
 
@@ -162,21 +177,27 @@ def test_state_regions_do_not_overlap():
     assert k.RING33 + 64 <= k.RING_ENERGY and k.RING_ENERGY + 32 <= k.RING_BAND
     assert k.RING_BAND + 128 <= k.STATE_SIZE
     k = ppg_kernel
-    assert k.FOUND + 2 <= k.RED_PP and k.RED_IR < k.RING_RED_5 and k.RING_IR_4 + 8 <= k.RING_RED
-    assert k.RING_IR + 128 <= k.RED_AC and k.IR_AC + 256 <= k.STATE_SIZE
+    assert k.FOUND + 2 <= k.FULL < k.RED_PP and k.RED_IR < k.CURVED and k.CURVED + 5 <= k.RING_RED_5
+    assert k.RING_IR_4 + 8 <= k.RING_RED and k.RING_IR + 128 <= k.RED_AC and k.IR_AC + 256 <= k.SHAPE
+    assert k.SHAPE + k.POINTS <= k.REST and k.REST + k.POINTS <= k.BENT and k.BENT + 2 * k.POINTS <= k.ALIKE
+    assert k.ALIKE + 7 <= k.STATE_SIZE
+    # what is asked of the AC rings is still in them, and not yet overwritten, when the next beat is found
+    assert k.BEAT_MAX + k.HOLD + 7 + k.BEFORE + k.BEND < 256 and k.BEND < k.BEFORE + k.HOLD
+    assert k.CURVED_N + 2 * k.LAG_MAX < 256
 
 
 def test_pure_gives_the_known_words_whatever_the_blocks():
     for size in (1, 7, 64):
         assert ecg_sum(ecg_kernel.ecg_block, size) == ECG_SUM, ecg_sum(ecg_kernel.ecg_block, size)
     for size in (1, 13, 64):
-        total = ppg_sum(ppg_kernel.ppg_block, ppg_kernel.ppg_moments, size)
+        total = ppg_sum(ppg_pure(), size)
         assert total == PPG_SUM, total
 
 
 def test_the_loops_in_use_give_the_known_words():
     assert ecg_sum(kernels.ecg_block, 25) == ECG_SUM
-    assert ppg_sum(kernels.ppg_block, kernels.ppg_moments, 10) == PPG_SUM
+    total = ppg_sum(ppg_in_use(), 10)
+    assert total == PPG_SUM, total
 
 
 def test_native_twins_are_in_use_where_they_compile():
@@ -232,16 +253,15 @@ def test_no_heap_per_sample():
         for _ in range(8):
             block(samples, st, out, 64)
         assert gc.mem_alloc() - before < 64
-    for block, moments in (
-        (kernels.ppg_block, kernels.ppg_moments),
-        (ppg_kernel.ppg_block, ppg_kernel.ppg_moments),
-    ):
+    for block, moments, curved, shape in (ppg_in_use(), ppg_pure()):
         gc.collect()
         before = gc.mem_alloc()
         for _ in range(8):
             st2[ppg_kernel.FROM] = 0
             block(red, ir, st2, 64)
             moments(st2, 0, 64)
+            curved(st2, 6)
+            shape(st2, 0, 32)
         assert gc.mem_alloc() - before < 64
 
 
@@ -301,7 +321,9 @@ def test_every_intermediate_is_a_small_integer():
     red, ir = ppg_signal()
     rails = [262143 if i // 60 % 2 else 30000 for i in range(900)]
     rails += [262143 if i // 110 % 2 else 30000 for i in range(900)]
-    run_ppg(ppg["ppg_block"], ppg["ppg_moments"], 50, red + rails, ir + rails)
+    loops = ppg["ppg_block"], ppg["ppg_moments"], ppg["ppg_curved"], ppg["ppg_shape"]
+    run_ppg(loops, 50, red + rails, ir + rails)
+    run_ppg(loops, 50, rails, [292143 - x for x in rails])
     assert worst[0] > 1 << 27
 
 
