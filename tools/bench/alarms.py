@@ -1,0 +1,142 @@
+"""Score the node's alarms: whether each comes, how late, and how often for nothing.
+
+    python -m tools.bench alarms [--repeats 6] [--db DIR] [--records 100,101] [--no-records] [--json FILE]
+    python -m tools.bench alarms --interpreter cpython
+
+Two parts. *Generated* people (tools/bench/alarm_cases.py): ECG and pulse wave go through the firmware's own
+signal chains and alarm engine; blood pressures, battery and cuff faults are put in as readings. *Recordings*
+with annotated beats, ECG only, in watch mode: an alarm of the heart's rate is false when the annotated rate
+(mean of the last 8 s, as the reading) was on the right side of the limit throughout; asystole, when no two
+annotated beats were 4 s apart. Ventricular flutter, where nothing is annotated, is left out of both.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from boards.virtual.recording import RecordError
+from protocol import frames as f
+from protocol.frame_names import EVENT_NAMES, PRIORITY_NAMES
+from tools.bench import records, report
+from tools.bench.alarm_cases import BEFORE_S, CASES, SEED, Case, Scene
+from tools.bench.alarm_play import Told, play
+from tools.bench.alarm_records import DAY_S, RATE_ALARMS, recorded
+from tools.bench.interpreter import interpreter
+
+
+def judge(case: Case, made: "Sequence[tuple[Scene, list[Told]]]") -> "dict[str, Any]":
+    """One row: how many of the runs gave the alarm in time, its delays, and all other alarms."""
+    delays: list[float] = []
+    others = 0
+    for _, told in made:
+        good = [
+            one.at_s - case.at_s
+            for one in told
+            if (one.code, one.state) == (case.code, f.STATE_BEGAN)
+            and one.priority >= case.priority
+            and one.at_s >= case.at_s
+        ]
+        if good and good[0] <= case.within_s:
+            delays.append(good[0])
+        # The condition's own alarm, and what hides or replaces it, count once it is there.
+        others += len(
+            {
+                (one.code, one.number)
+                for one in told
+                if one.state == f.STATE_BEGAN and (one.at_s < BEFORE_S or not _akin(one.code, case.code))
+            }
+        )
+    seconds = sum(scene.seconds for scene, _ in made)
+    return {
+        "case": case.name,
+        "expected": EVENT_NAMES.get(case.code) if case.code else None,
+        "priority": PRIORITY_NAMES[case.priority] if case.code else None,
+        "runs": len(made),
+        "found": len(delays) if case.code else None,
+        "delay_s": round(float(np.mean(delays)), 1) if delays else None,
+        "delay_max_s": max(delays) if delays else None,
+        "others": others,
+        "seconds": seconds,
+    }
+
+
+def _akin(code: int, expected: int) -> bool:
+    """Whether an alarm may come with the expected one: what goes with a heart that stands still or cannot be
+    told.
+    """
+    if code == expected or not expected:
+        return bool(expected)
+    heart = (*RATE_ALARMS, f.EVENT_CANNOT_ANALYSE, f.EVENT_SIGNAL_BAD, f.EVENT_SPO2_LOW)
+    return expected in (f.EVENT_ASYSTOLE, f.EVENT_CANNOT_ANALYSE) and code in heart
+
+
+def generated(repeats: int, runs: str, jobs: int) -> "list[dict[str, Any]]":
+    """The rows of all cases, printed as they come."""
+    print(f"  {'generated case':34} {'expected':22} {'prio':>6}  found   delay s (mean, worst)  other alarms")
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        for number, case in enumerate(CASES):
+            scenes = [case.make(np.random.default_rng((SEED, number, i))) for i in range(repeats)]
+            made = list(pool.map(lambda scene: (scene, play(scene, runs)[0]), scenes))
+            row = judge(case, made)
+            rows.append(row)
+            print(_line(row), flush=True)
+    return rows
+
+
+def _line(row: "dict[str, Any]") -> str:
+    if row["expected"] is None:
+        return f"  {row['case']:34} {'none':22} {'':>6}  {'':7} {'':24} {row['others']:6d}"
+    delays = f"{row['delay_s']:6.1f} {row['delay_max_s']:6.0f}" if row["delay_s"] is not None else ""
+    found = f"{row['found']}/{row['runs']}"
+    expected = f"{row['expected']:22} {row['priority']:>6}"
+    return f"  {row['case']:34} {expected}  {found:7} {delays:24} {row['others']:6d}"
+
+
+def main(argv: "list[str]") -> int:
+    """The command: 0; 1 when an expected alarm did not come, 2 for what cannot be run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench alarms", description="Score the node's alarms."
+    )
+    records.add_options(parser)
+    parser.add_argument("--repeats", type=int, default=6, metavar="N", help="runs of each generated case")
+    parser.add_argument("--seconds", type=report.seconds, metavar="S", help="only the first S of each record")
+    parser.add_argument("--no-records", action="store_true", help="generated cases only")
+    parser.add_argument("--no-generated", action="store_true", help="recordings only")
+    parser.add_argument(
+        "--interpreter", metavar="I", help="cpython, or a MicroPython; else the VM if there is one"
+    )
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="runs at a time")
+    report.add_option(parser)
+    options = parser.parse_args(argv)
+    runs = sys.executable if options.interpreter == "cpython" else options.interpreter or interpreter()
+    result: dict[str, Any] = {"interpreter": Path(runs).name}
+    missing = 0
+    if not options.no_generated:
+        rows = generated(options.repeats, runs, options.jobs)
+        missing = sum(row["runs"] - row["found"] for row in rows if row["found"] is not None)
+        well = [row for row in rows if row["expected"] is None]
+        quiet_s = sum(row["seconds"] for row in well)
+        others = sum(row["others"] for row in rows)
+        result["generated"] = {
+            "cases": {row["case"]: row for row in rows},
+            "missing": missing,
+            "others": others,
+            "false_per_day_well": round(sum(row["others"] for row in well) * DAY_S / max(quiet_s, 1), 2),
+        }
+        print(f"  not found {missing}, other alarms {others}, of {quiet_s / 3600:.1f} h well")
+    if not options.no_records:
+        try:
+            result["recorded"] = recorded(
+                records.chosen(parser, options), options.seconds, runs, options.jobs
+            )
+        except RecordError as e:
+            print(f"error: {e}", file=sys.stderr)
+            return 2
+    report.write(options.json, result)
+    return 1 if missing else 0
