@@ -6,6 +6,9 @@ from firmware.dsp.ecg_kernel import INDEX_MASK
 
 _SLOTS = 64  # beats remembered, a power of two: 8 s at 480 a minute
 _INTERVALS_MIN = 2  # fewer make no reading
+_RUN = 4  # alike in a row, or one less in half a window, are a new rate, if the two before were both longer
+# or both shorter
+_RUN_MAX = 32
 
 
 class RateWindow:
@@ -51,14 +54,16 @@ class RateWindow:
     def rate_x10(self, now):
         """Mean rate in 0.1 a minute at the index `now`, 0 when there is none.
 
-        A pause that outlasts every interval of the window counts as time without beats.
+        A pause that outlasts every interval of the window counts as time without beats. After a step of the
+        rate only what came since counts; single ectopic beats make none.
         """
         if self.silent(now):
             return 0
         slot = (self._next - 1) & (_SLOTS - 1)
         since = self._since(now)
         total = longest = count = 0
-        while count < _SLOTS:
+        most = self._new_run()
+        while count < most:
             interval = self._interval[slot]
             if interval == 0 or (count >= _INTERVALS_MIN and since + total + interval > self._window):
                 break
@@ -71,3 +76,29 @@ class RateWindow:
         if since > longest:
             total += since
         return (count * self._tenths + total // 2) // total
+
+    def _before(self, n):
+        """The interval `n` beats before the newest one."""
+        return self._interval[(self._next - 1 - n) & (_SLOTS - 1)]
+
+    def _new_run(self):
+        """How many of the newest intervals belong to a new rate; all of them if it is the old one."""
+        least = most = total = self._before(0)
+        n = 1
+        while n < _RUN_MAX:
+            interval = self._before(n)
+            low = min(least, interval)
+            high = max(most, interval)
+            if (high - low) * 8 > low:
+                break
+            least = low
+            most = high
+            total += interval
+            n += 1
+        a = self._before(n)
+        b = self._before(n + 1)
+        if n < _RUN - (total * 2 >= self._window) or a == 0 or b == 0:
+            return _SLOTS
+        if min(a, b) * 8 > most * 9 or max(a, b) * 9 < least * 8:
+            return n
+        return _SLOTS
