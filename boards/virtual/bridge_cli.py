@@ -9,7 +9,7 @@ import serial
 
 from boards.virtual.bench import Bench
 from boards.virtual.bridge import serve_serial
-from boards.virtual.option_ranges import HEART_RATE, SATURATION, SPEED, FiniteRange
+from boards.virtual.option_ranges import HEART_RATE, PRESSURES, SATURATION, SPEED, FiniteRange
 from boards.virtual.patient import make_patient
 from boards.virtual.recording import RecordError, default_record
 
@@ -35,6 +35,13 @@ RETRY_S = 1.0
     help="SpO2 of the pulse wave, in %.",
 )
 @click.option(
+    "--bp",
+    default="120/80",
+    show_default=True,
+    type=PRESSURES,
+    help="Blood pressure of the synthetic arm in the cuff, in mmHg.",
+)
+@click.option(
     "--speed",
     default=1.0,
     show_default=True,
@@ -49,18 +56,19 @@ def bridge(
     model: bool,
     hr: float,
     spo2: float,
+    bp: tuple[float, float],
     speed: float,
     baud: int,
     seconds: float | None,
 ) -> None:
-    """Serve the virtual MAX30003, MAX30102 and patient to a board without sensors.
+    """Serve the virtual chips, cuff and patient to a board without sensors.
 
     The port is opened again whenever it goes away, until Ctrl-C.
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")
     try:
-        patient = make_patient(None if model else record or default_record(), hr, spo2)
+        patient = make_patient(None if model else record or default_record(), hr, spo2, bp_mmhg=bp)
     except RecordError as e:
         raise click.ClickException(str(e)) from e
     bench = Bench(patient, speed)

@@ -26,3 +26,32 @@ SATURATION = FiniteRange(50, 100)
 """SpO2, in %."""
 SPEED = FiniteRange(0.1, 100)
 """Times faster than the wall."""
+
+
+class Pressures(click.ParamType):
+    """SYSTOLIC/DIASTOLIC in mmHg, as people say it: 128/82."""
+
+    name = "SYS/DIA"
+
+    def convert(
+        self, value: Any, param: "click.Parameter | None", ctx: "click.Context | None"
+    ) -> tuple[float, float]:
+        """The two numbers; else as any bad parameter."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            systolic, diastolic = (float(part) for part in str(value).split("/"))
+        except ValueError:
+            self.fail(f"{value!r} is not two pressures such as 128/82.", param, ctx)
+        if not (LEAST_MMHG <= diastolic <= systolic - LEAST_PULSE_MMHG and systolic <= MOST_MMHG):
+            self.fail(
+                f"{value!r}: diastolic from {LEAST_MMHG} on, systolic up to {MOST_MMHG} and at least"
+                f" {LEAST_PULSE_MMHG} above it.",
+                param,
+                ctx,
+            )
+        return systolic, diastolic
+
+
+LEAST_MMHG, MOST_MMHG, LEAST_PULSE_MMHG = 30, 240, 10
+PRESSURES = Pressures()

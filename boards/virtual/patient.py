@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from boards.virtual.arm import BabbsArm
 from boards.virtual.ecgsyn import ModelHeart
-from boards.virtual.pneumatics import NoArm
 from boards.virtual.ppg import PulseWave, ratio_for
 from boards.virtual.recording import RecordedHeart, find_record
 
 # the wire protocol's key 15: where a signal comes from
 SOURCE_REPLAY = 1
 SOURCE_SYNTHETIC = 2
+USUAL_BP = (120.0, 80.0)
 
 
 class Patient:
@@ -31,13 +32,14 @@ class Patient:
         heart: ModelHeart | RecordedHeart,
         spo2_pct: float = 97.0,
         pi_pct: float = 2.0,
+        bp_mmhg: tuple[float, float] = USUAL_BP,
     ) -> None:
         self.heart = heart
         recorded = isinstance(heart, RecordedHeart)
         own_pulse = heart.pulse if recorded and heart.has_pulse else None
         self.pulse = PulseWave(heart.beats, spo2_pct, pi_pct, own_pulse)
         self.spo2_pct = spo2_pct
-        self.arm = NoArm()
+        self.arm = BabbsArm(*bp_mmhg, beats=heart.beats)
         self.lead_off = False
         self.finger_off = False
         self.source_ecg = SOURCE_REPLAY if recorded else SOURCE_SYNTHETIC
@@ -85,10 +87,11 @@ def make_patient(
     spo2_pct: float = 97.0,
     seed: int = 1,
     lead: int | None = None,
+    bp_mmhg: tuple[float, float] = USUAL_BP,
 ) -> Patient:
     """A patient from a recording (path, or a name such as mitdb/100), or a model when there is none. Raises
     RecordError.
     """
     if record is None:
-        return Patient(ModelHeart(hr_bpm, seed=seed), spo2_pct)
-    return Patient(RecordedHeart(find_record(str(record)), lead), spo2_pct)
+        return Patient(ModelHeart(hr_bpm, seed=seed), spo2_pct, bp_mmhg=bp_mmhg)
+    return Patient(RecordedHeart(find_record(str(record)), lead), spo2_pct, bp_mmhg=bp_mmhg)

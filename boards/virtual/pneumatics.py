@@ -12,6 +12,7 @@ from math import exp
 
 ATMOSPHERE = 760.0
 STEP_US = 4000
+IDLE_STEP_US = 20000
 OUTPUTS = ("PUMP", "VALVE", "RELEASE", "FEED", "ARM")
 FULL = 65535
 
@@ -147,12 +148,16 @@ class Pneumatics:
                 return
             now_us = self._now_us()
         while self.at_us < now_us:
-            step_us = min(STEP_US, now_us - self.at_us)
+            step_us = STEP_US if self._moving() else IDLE_STEP_US
+            step_us = min(step_us, now_us - self.at_us)
             self._step(step_us / 1e6)
             self.at_us += step_us
             self._remember()
             self._outputs()
         self._outputs()
+
+    def _moving(self):
+        return self.supply or self.cuff_mmhg > 0.5 or self.manifold_mmhg > 0.5
 
     def _remember(self):
         """The manifold's pressure at every STEP_US, newest last."""

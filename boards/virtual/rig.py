@@ -18,7 +18,7 @@ from typing import IO
 from boards.virtual.bench import Bench, FifoLog
 from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
-from boards.virtual.patient import Patient, make_patient
+from boards.virtual.patient import USUAL_BP, Patient, make_patient
 from boards.virtual.vm import RigError, find_micropython
 from boards.virtual.watchdog import FairTime
 
@@ -32,9 +32,10 @@ WATCH_S = 0.1
 class VirtualNode:
     """One node. Give it the tree that `vitalwire build --board virtual` wrote, and a folder for its flash.
 
-    `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm` and `spo2_pct`; or a
-    `patient` made elsewhere. `speed`: how many times faster than the wall its world runs. `ppm_ecg`,
-    `ppm_ppg`: errors of the chips' crystals. `log`: a file for what the VM writes to stderr.
+    `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm`; `spo2_pct` and
+    `bp_mmhg` (systolic, diastolic) of its pulse and arm; or a `patient` made elsewhere. `speed`: how many
+    times faster than the wall its world runs. `ppm_ecg`, `ppm_ppg`: errors of the chips' crystals. `log`: a
+    file for what the VM writes to stderr.
 
     Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the
     rig's life. `fifo_log`, `label`, `source_ecg`, `source_ppg`, `patient`, `bench`; `resets` counts restarts,
@@ -48,6 +49,7 @@ class VirtualNode:
         record: str | Path | None = None,
         hr_bpm: float = 72.0,
         spo2_pct: float = 97.0,
+        bp_mmhg: tuple[float, float] = USUAL_BP,
         patient: Patient | None = None,
         speed: float = 1.0,
         ppm_ecg: int = 0,
@@ -64,7 +66,7 @@ class VirtualNode:
             )
         self.flash_dir = Path(flash_dir).resolve()
         self._vm = micropython or find_micropython()
-        self.patient = patient or make_patient(record, hr_bpm, spo2_pct, seed)
+        self.patient = patient or make_patient(record, hr_bpm, spo2_pct, seed, bp_mmhg=bp_mmhg)
         self.bench = Bench(self.patient, speed, ppm_ecg, ppm_ppg)
         self.cable = Cable()
         self.port = self.cable.port

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from boards.virtual import recording
+from boards.virtual.arm import ARRIVAL_S
 from boards.virtual.patient import SOURCE_REPLAY, SOURCE_SYNTHETIC, Patient, make_patient
 from boards.virtual.ppg import ratio_for
 from boards.virtual.recording import RecordedHeart, RecordError, detect_beats, find_record
@@ -293,3 +294,18 @@ def test_the_first_voltage_is_the_lead(tmp_path: Path) -> None:
     wfdb.wrann("q", "atr", np.array([100]), symbol=["N"], write_dir=str(tmp_path))
     assert np.allclose(Patient(RecordedHeart(tmp_path / "q")).ecg_uv(1e6, 4000, 50), 500, atol=2)
     assert np.allclose(Patient(RecordedHeart(tmp_path / "q", lead=2)).ecg_uv(1e6, 4000, 50), 800, atol=2)
+
+
+def test_the_arm_has_the_pressures_asked_for_and_the_beats_of_the_heart() -> None:
+    patient = make_patient(hr_bpm=75, seed=5, bp_mmhg=(128, 82))
+    at = np.arange(20, 30, 0.002)
+    pressure = np.array([patient.arm.pressure_mmhg(t) for t in at])
+    assert pressure.min() == pytest.approx(82, abs=1) and pressure.max() == pytest.approx(128, abs=3)
+    feet = at[1:-1][
+        (pressure[1:-1] <= pressure[:-2]) & (pressure[1:-1] < pressure[2:]) & (pressure[1:-1] < 84)
+    ]
+    beats = patient.beats_s(20, 30)
+    assert len(beats) - 1 <= len(feet) <= len(beats) + 1
+    assert all(min(abs(foot - beat - ARRIVAL_S) for beat in beats) < 0.01 for foot in feet[1:-1])
+    patient.arm.sys_mmhg = 180.0
+    assert max(patient.arm.pressure_mmhg(t) for t in at) > 170

@@ -27,7 +27,10 @@ def boot(label="synthetic: a model", board="virtual"):
         frames.BOOT_RESET_CAUSE: frames.RESET_POWER_ON,
         frames.BOOT_KEYS: [bytes(32), bytes(32)],
         frames.BOOT_INPUT: label,
-        frames.BOOT_CHANNELS: [[frames.CH_ECG, "MAX30003", 4_000_000, 3052]],
+        frames.BOOT_CHANNELS: [
+            [frames.CH_ECG, "MAX30003", 4_000_000, 3052],
+            [frames.CH_CUFF, "MPRLS", 10_000_000, 1],
+        ],
         frames.BOOT_ENTROPY: frames.ENTROPY_STRONG,
     }
     return frames.pack(frames.KIND_BOOT, 0, body)
@@ -54,6 +57,31 @@ def vitals(t_us, hr=None, spo2=None, flags=0):
     if spo2 is not None:
         body[frames.VITALS_SPO2] = spo2
     return frames.pack(frames.KIND_VITALS, t_us, body)
+
+
+def cuff_wave(mmhg):
+    body = frames.unpack(wave([0, round(mmhg * 133.322)], channel=frames.CH_CUFF))[2]
+    body[frames.WAVE_PERIOD_NS], body[frames.WAVE_LSB] = 10_000_000, 1
+    return frames.pack(frames.KIND_WAVE, 0, body)
+
+
+def bp(result=frames.BP_MEASURED, **more):
+    body = {
+        frames.BP_RESULT: result,
+        frames.BP_BEGAN_US: 5,
+        frames.BP_PEAK: 1710,
+        frames.BP_REASON: 1,
+        frames.BP_NUMBER: 1,
+        frames.SOURCE: frames.SRC_SYNTHETIC,
+    }
+    if result == frames.BP_MEASURED:
+        body |= {
+            frames.BP_SYSTOLIC: 1279,
+            frames.BP_DIASTOLIC: 824,
+            frames.BP_MEAN: 978,
+            frames.BP_PULSE: 720,
+        }
+    return frames.pack(frames.KIND_BP, 9, body)
 
 
 def reading(*plaintexts):
@@ -114,6 +142,37 @@ def test_a_node_that_says_styles_and_escapes_is_shown_by_its_words(tmp_path):
     assert tail(tmp_path / "log") == "first\nlast \\x1b[2J"
 
 
+def test_a_blood_pressure_is_shown_from_the_cuff_to_the_summary():
+    node = reading(boot(), cuff_wave(134))
+    assert "BP cuff at 134 mmHg" in shown(Snapshot(1, "x", [node]))
+    node.take(bp())
+    now = Snapshot(1, "x", [node])
+    assert "BP 128/82 mmHg" in shown(now) and "BP 128/82" in view.line(now)
+    assert "SYNTHETIC: blood pressure" in shown(now)
+    ended = Outcome(Ledger(()), verify.Report(), now, 0)
+    found = {"sys": 127.9, "dia": 82.4, "map": 97.8, "pulse": 72.0, "confidence": None}
+    assert ended.summary()["bp"] == found
+    assert not now.pressures_in, "it has no receipt yet"
+    node.bp_receipted = True
+    assert now.pressures_in
+
+
+def test_a_refused_blood_pressure_says_why_and_ends_the_wait_too():
+    node = reading(boot(), cuff_wave(134), bp(frames.BP_LEAK))
+    now = Snapshot(1, "x", [node])
+    assert "BP leak" in shown(now) and "mmHg" not in shown(now)
+    assert Outcome(Ledger(()), verify.Report(), now, 0).summary()["bp"] == {"refused": "leak"}
+    node.take(bp(77))
+    assert "BP reason 77" in view.line(now)
+
+
+def test_nobody_waits_for_a_cuff_that_is_not_there():
+    node = reading(vitals(1, 700, 971))
+    assert Snapshot(1, "x", [node]).pressures_in
+    assert "BP" not in shown(Snapshot(1, "x", [node]))
+    assert Outcome(Ledger(()), verify.Report(), Snapshot(1, "x", [node]), 0).summary()["bp"] is None
+
+
 def test_what_is_synthetic_is_said_and_a_recording_is_not():
     model = Snapshot(
         1, "a model", [reading(boot(), wave([1] * 20), wave([1] * 20, channel=frames.CH_PPG_RED))]
@@ -144,7 +203,7 @@ def test_the_view_fits_its_width(width):
 def test_on_a_low_terminal_the_strip_gives_way_and_not_the_counters(size, nodes):
     width, height = size
     node = reading(boot(), wave(list(range(-200, 300))), vitals(1, 700, 971))
-    now = Snapshot(12, "synthetic: ECG and pulse wave from a model", [node] * nodes)
+    now = Snapshot(12, "synthetic: ECG, pulse wave and arm from models", [node] * nodes)
     now.links = {f"/dev/pts/{n}": "live" for n in range(nodes)}
     now.totals = dict.fromkeys(now.totals, 123_456)
     out = io.StringIO()

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 120.0
 KEYS = [
     *("input", "synthetic", "seconds", "produced", "delivered", "pending", "evicted", "lost_at_reset"),
-    *("duplicates", "batches", "receipts", "verified", "hr_bpm", "spo2_pct", "wire_bytes", "heap_free_min"),
+    *("duplicates", "batches", "receipts", "verified", "hr_bpm", "spo2_pct", "bp", "wire_bytes"),
+    "heap_free_min",
 ]
 
 

@@ -1,5 +1,7 @@
 """The end of a demo for people: the ledger as a table, what was proved, and a verdict."""
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +28,7 @@ def show(outcome: Outcome, console: Console) -> None:
     lines = (
         f"input: {summary['input']}{' (SYNTHETIC)' if summary['synthetic'] else ''}",
         f"heart rate {value(summary['hr_bpm'], 1)} /min from 20 s on, SpO2 {value(summary['spo2_pct'], 1)} %",
+        f"blood pressure {_pressure(summary['bp'])}",
         f"{summary['batches']} batches signed, {summary['receipts']} receipts verified,"
         f" {outcome.collected} frames at the collector",
         f"node signatures: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
@@ -39,6 +42,15 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"verified; the ledger balances; {text}", style="bold green")
     else:
         console.print("NOT VERIFIED" if outcome.unproved else "THE LEDGER DOES NOT BALANCE", style="bold red")
+
+
+def _pressure(bp: dict[str, Any] | None) -> str:
+    if bp is None:
+        return "not measured"
+    if "refused" in bp:
+        return f"refused: {bp['refused']}"
+    pressures = f"{value(bp['sys'])}/{value(bp['dia'])} mmHg, mean {value(bp['map'])}"
+    return f"{pressures}, pulse {value(bp['pulse'])} /min"
 
 
 def _show_ledger(ledger: Ledger, console: Console) -> None:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from boards.virtual.option_ranges import SPEED, FiniteRange
+from boards.virtual.option_ranges import PRESSURES, SPEED, FiniteRange
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError
 from edge_agent.links.ports import PortError
@@ -29,6 +29,8 @@ from tools.demo.stack import Input, Stack
 
 FIRST_FRAME_S = 90
 SETTLE_S = 60
+# A measurement rests the arm for half a minute, inflates, and lets the air out slowly; it may try twice.
+BP_S = 300
 REFRESH_S = 0.25
 LINE_S = 2.0
 PIPE_WIDTH = 160
@@ -49,6 +51,13 @@ PIPE_WIDTH = 160
     help="Times faster than the wall.",
 )
 @click.option(
+    "--bp",
+    type=PRESSURES,
+    default="120/80",
+    show_default=True,
+    help="Blood pressure of the synthetic arm in the cuff, in mmHg.",
+)
+@click.option(
     "--summary", type=click.Path(dir_okay=False, path_type=Path), help="Write the end summary here, as JSON."
 )
 @click.option(
@@ -65,16 +74,20 @@ def command(
     model: bool,
     nodes: int,
     speed: float,
+    bp: tuple[float, float],
     summary: Path | None,
     svg: Path | None,
     keep: Path | None,
 ) -> None:
     """Run virtual nodes, agent, broker and collector on this machine, live, and prove at the end that nothing
     was lost.
+
+    A blood pressure is measured, too, as if somebody had pressed the button at the start; however short the
+    time, its result is waited for.
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")
-    source = Input(None if model else record or default_record(), nodes, speed)
+    source = Input(None if model else record or default_record(), nodes, speed, bp)
     with tempfile.TemporaryDirectory(prefix="vitalwire-demo-") as temporary:
         folder = keep or Path(temporary)
         if keep is not None:
@@ -128,6 +141,7 @@ class _Run:
         self._source = source
         self._seconds = seconds
         self._svg = svg
+        self._patience_s = max(BP_S, BP_S / source.speed)
         self._stopping = threading.Event()
         self._console = make_console()
         self._readings = Readings(folder / "agent" / "agent.db", source.speed)
@@ -167,6 +181,7 @@ class _Run:
         """Show what happens until it is time to stop; the last moment."""
         self._wait_for_first_frame(stack)
         began = time.monotonic()
+        stack.press_buttons()
 
         def moment() -> Snapshot:
             stack.check()
@@ -188,9 +203,9 @@ class _Run:
             now = moment()
             show(now)
             left = None if self._seconds is None else self._seconds - now.seconds
-            if left is not None and left <= 0:
+            if left is not None and left <= 0 and (now.pressures_in or now.seconds > self._patience_s):
                 return now
-            if self._stopping.wait(every_s if left is None else min(every_s, left)):
+            if self._stopping.wait(every_s if left is None or left <= 0 else min(every_s, left)):
                 return moment()
 
     def _wait_for_first_frame(self, stack: Stack) -> None:

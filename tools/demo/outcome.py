@@ -41,7 +41,9 @@ class Outcome:
         return not self.unproved and not self.unbalanced and not self.empty
 
     def summary(self) -> dict[str, Any]:
-        """The end summary. Rates in 1/min, SpO2 in percent; None where nothing was measured."""
+        """The end summary. Rates in 1/min, SpO2 in percent, pressures in mmHg (of the first node that has
+        measured them); None where nothing was measured.
+        """
         totals = self.ledger.totals
         nodes = self.last.nodes
         return {
@@ -59,6 +61,7 @@ class Outcome:
             "verified": self.verified,
             "hr_bpm": _mean([(n.hr_sum, n.hr_count) for n in nodes]),
             "spo2_pct": _mean([(n.spo2_sum, n.spo2_count) for n in nodes]),
+            "bp": next((n.bp.summary() for n in nodes if n.bp is not None), None),
             "wire_bytes": self.last.wire_bytes,
             "heap_free_min": min((n.heap_low for n in nodes if n.heap_low is not None), default=None),
         }

@@ -2,6 +2,7 @@
 status.
 """
 
+import sqlite3
 import time
 from array import array
 from collections import deque
@@ -15,18 +16,49 @@ from edge_agent.readable import printable
 from edge_agent.store.schema import ENTRY_FRAME, connect
 from protocol import frames, waveform
 from protocol.errors import CodecError, FrameError
+from protocol.frame_names import BP_RESULT_NAMES
 
 STRIP_S = 6
 SETTLED_US = 20_000_000
 """From this node time on heart rates count for the mean: the detector has settled."""
 READ_AT_ONCE = 2000
+PA_PER_MMHG = 133.322
+SIGNALS = {frames.CH_ECG: "ECG", frames.CH_CUFF: "blood pressure"}
 STALE_S = 5.0
 """Wall seconds after which a reading that nothing has followed is shown no longer."""
 
 
+@dataclass(frozen=True)
+class BloodPressure:
+    """How one measurement ended: pressures in mmHg and the pulse in 1/min, or why there are none.
+
+    `refused`: the reason, None when it was measured.
+    """
+
+    sys: float | None = None
+    dia: float | None = None
+    map: float | None = None
+    pulse: float | None = None
+    confidence: int | None = None
+    refused: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """For the end summary."""
+        if self.refused is not None:
+            return {"refused": self.refused}
+        return {
+            "sys": self.sys,
+            "dia": self.dia,
+            "map": self.map,
+            "pulse": self.pulse,
+            "confidence": self.confidence,
+        }
+
+
 @dataclass
 class NodeReadings:
-    """One node. Rates in 1/min, SpO2 in percent, ECG in microvolts; None where nothing was measured yet.
+    """One node. Rates in 1/min, SpO2 in percent, ECG in microvolts, the cuff in mmHg; None where nothing was
+    measured yet. `bp`: the last measurement; `cuff_mmhg`: in one that is not over.
 
     `unread`: frames and blocks that are damaged, and blocks of a codec that is not read here.
     """
@@ -34,6 +66,7 @@ class NodeReadings:
     node: bytes
     label: str | None = None
     board: str = ""
+    has_cuff: bool = False
     sources: dict[str, int | None] = field(default_factory=dict)
     fs_hz: float = 250.0
     ecg_uv: "deque[float]" = field(default_factory=deque)
@@ -43,6 +76,11 @@ class NodeReadings:
     uncalibrated: bool = False
     flags: int = 0
     t_us: int = 0
+    bp: BloodPressure | None = None
+    cuff_mmhg: float | None = None
+    bp_entry: int | None = None
+    """The last measurement's place in the agent's store."""
+    bp_receipted: bool = False
     heap_low: int | None = None
     frames: int = 0
     unread: int = 0
@@ -81,12 +119,15 @@ class NodeReadings:
             label = body.get(frames.BOOT_INPUT)
             self.label = None if label is None else printable(label)
             self.board = printable(body[frames.BOOT_BOARD])
+            self.has_cuff = any(channel[0] == frames.CH_CUFF for channel in body[frames.BOOT_CHANNELS])
             self.t_us = t_us
         elif kind == frames.KIND_WAVE:
             self._take_wave(body)
         elif kind == frames.KIND_VITALS:
             self._take_vitals(t_us, body)
             self.measured_s = now_s
+        elif kind == frames.KIND_BP:
+            self._take_bp(body)
         elif kind == frames.KIND_STATUS:
             low = body[frames.STATUS_HEAP_LOW]
             self.heap_low = low if self.heap_low is None else min(self.heap_low, low)
@@ -99,10 +140,14 @@ class NodeReadings:
 
     def _take_wave(self, body: dict[int, Any]) -> None:
         channel = body[frames.WAVE_CHANNEL]
-        self.sources["ECG" if channel == frames.CH_ECG else "pulse wave"] = body.get(frames.SOURCE)
-        if channel != frames.CH_ECG:
+        self.sources[SIGNALS.get(channel, "pulse wave")] = body.get(frames.SOURCE)
+        if channel not in SIGNALS:
             return
         samples = _samples(body)
+        if channel == frames.CH_CUFF:
+            if samples:
+                self.cuff_mmhg = samples[-1] * body[frames.WAVE_LSB] / PA_PER_MMHG
+            return
         if samples is None:
             # What came before does not join what comes after.
             self.unread += 1
@@ -113,6 +158,24 @@ class NodeReadings:
         self.ecg_uv.extend(sample * lsb_uv for sample in samples)
         while len(self.ecg_uv) > STRIP_S * self.fs_hz:
             self.ecg_uv.popleft()
+
+    def _take_bp(self, body: dict[int, Any]) -> None:
+        def value(key: int) -> float | None:
+            return body[key] / 10 if key in body else None
+
+        self.sources["blood pressure"] = body.get(frames.SOURCE)
+        self.cuff_mmhg = None
+        result = body[frames.BP_RESULT]
+        if result != frames.BP_MEASURED:
+            self.bp = BloodPressure(refused=BP_RESULT_NAMES.get(result, f"reason {result}"))
+            return
+        self.bp = BloodPressure(
+            value(frames.BP_SYSTOLIC),
+            value(frames.BP_DIASTOLIC),
+            value(frames.BP_MEAN),
+            value(frames.BP_PULSE),
+            body.get(frames.BP_CONFIDENCE),
+        )
 
     def _take_vitals(self, t_us: int, body: dict[int, Any]) -> None:
         def value(key: int) -> float | None:
@@ -138,6 +201,12 @@ def _samples(body: dict[int, Any]) -> "array[int] | None":
         return waveform.decode(body[frames.WAVE_DATA], body[frames.WAVE_COUNT])
     except CodecError:
         return None
+
+
+def _receipted(db: sqlite3.Connection, entry: int) -> bool:
+    """Whether the batch that holds this entry of the store has a verified receipt."""
+    sql = "SELECT 1 FROM batches WHERE ? BETWEEN first_id AND last_id AND receipt IS NOT NULL"
+    return db.execute(sql, (entry,)).fetchone() is not None
 
 
 class Readings:
@@ -166,8 +235,15 @@ class Readings:
                 ).fetchall()
                 now_s = self._monotonic()
                 for self._last, node, plaintext in rows:
-                    self.nodes.setdefault(node, NodeReadings(node)).take(plaintext, now_s)
+                    reading = self.nodes.setdefault(node, NodeReadings(node))
+                    bp = reading.bp
+                    reading.take(plaintext, now_s)
+                    if reading.bp is not bp:
+                        reading.bp_entry, reading.bp_receipted = self._last, False
                 if len(rows) < READ_AT_ONCE:
                     break
+            for reading in self.nodes.values():
+                if reading.bp_entry is not None and not reading.bp_receipted:
+                    reading.bp_receipted = _receipted(db, reading.bp_entry)
         for reading in self.nodes.values():
             reading.age(now_s, self._stale_s)

@@ -45,6 +45,11 @@ class Snapshot:
         return all(source == frames.SRC_SYNTHETIC for source in signals)
 
     @property
+    def pressures_in(self) -> bool:
+        """Whether every node that has a cuff has measured with it, and the result has a receipt."""
+        return all(node.bp_receipted or not node.has_cuff for node in self.nodes)
+
+    @property
     def world_s(self) -> float:
         """The newest time that a node has reported, in seconds of its boot."""
         return max((node.t_us for node in self.nodes), default=0) / 1e6

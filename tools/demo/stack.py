@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from boards.virtual.patient import SOURCE_SYNTHETIC
+from boards.virtual.patient import SOURCE_SYNTHETIC, USUAL_BP
 from boards.virtual.rig import VirtualNode
 from edge_agent import config, keys, pairing
 from edge_agent.config import LinkConfig
@@ -39,12 +39,13 @@ port = "{port}"
 class Input:
     """What the virtual patients are: a recording (path or name), or None for the model.
 
-    `speed` times the wall's clock.
+    `speed` times the wall's clock; `bp_mmhg`: systolic and diastolic pressure in the arm.
     """
 
     record: str | None
     nodes: int = 1
     speed: float = 1.0
+    bp_mmhg: tuple[float, float] = USUAL_BP
 
 
 class Stack:
@@ -97,6 +98,11 @@ class Stack:
             child.check()
         if not self._stopped:
             self._check_nodes()
+
+    def press_buttons(self) -> None:
+        """Have somebody press every node's button: measure the blood pressure."""
+        for node in self.nodes:
+            node.press()
 
     def stop_nodes(self) -> None:
         """Ask every node for an orderly stop: it signs for its last frames and waits until they are
@@ -162,6 +168,7 @@ class Stack:
                 self.folder / f"flash-{n}",
                 record=self.source.record,
                 speed=self.source.speed,
+                bp_mmhg=self.source.bp_mmhg,
                 seed=n + 1,
                 log=self._node_log(n),
             )

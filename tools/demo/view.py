@@ -39,10 +39,21 @@ def value(number: float | None, digits: int = 0) -> str:
     return "–" if number is None else f"{number:.{digits}f}"
 
 
+def pressure(node: NodeReadings) -> str:
+    """What the cuff has to say, in mmHg: what it is at, else how it ended, else a dash."""
+    if node.cuff_mmhg is not None:
+        return f"cuff at {node.cuff_mmhg:.0f}"
+    if node.bp is None:
+        return "–"
+    if node.bp.refused is not None:
+        return node.bp.refused
+    return f"{value(node.bp.sys)}/{value(node.bp.dia)}"
+
+
 def line(now: Snapshot) -> str:
     """One line for logs and pipes."""
     vitals = (
-        "; ".join(f"HR {value(n.hr)} SpO2 {value(n.spo2, 1)}" for n in now.nodes)
+        "; ".join(f"HR {value(n.hr)} SpO2 {value(n.spo2, 1)} BP {pressure(n)}" for n in now.nodes)
         or "waiting for the first frame"
     )
     t = now.totals
@@ -128,8 +139,16 @@ def _values(node: NodeReadings) -> Text:
         ("HR ", "grey70"), (value(node.hr), "bold green"), " /min   ",
         ("SpO2 ", "grey70"), (value(node.spo2, 1), "bold cyan"), " %", (_remark(node), "yellow"),
         ("   pulse ", "grey70"), value(node.pulse), " /min",
+        *_pressure(node),
         (f"   heap low {node.heap_low // 1024} KiB" if node.heap_low else "", "grey50"),
     )  # fmt: skip
+
+
+def _pressure(node: NodeReadings) -> tuple[str | tuple[str, str], ...]:
+    if not node.has_cuff:
+        return ()
+    measured = node.cuff_mmhg is not None or (node.bp is not None and node.bp.refused is None)
+    return ("   BP ", "grey70"), (pressure(node), "bold magenta"), " mmHg" * measured
 
 
 def _remark(node: NodeReadings) -> str:

@@ -23,7 +23,7 @@ class MprlsModel:
     `read(register, n)` and `write(register, data)` are I2C transactions after the address, the first byte
     written being the "register"; a read has none, whatever is given. Faults that may be set at any time:
     `present` (false: no acknowledge), `busy_for_ever`, `status` (bits added to the status), `stuck` (counts
-    that every conversion gives, None: the true ones), `offset_mmhg`.
+    that every conversion gives, None: the true ones), `offset_mmhg`, `gain`.
     """
 
     address = ADDRESS
@@ -38,6 +38,7 @@ class MprlsModel:
         self.status = 0
         self.stuck = None
         self.offset_mmhg = 0.0
+        self.gain = 1.0
         self.brown_out()
 
     def brown_out(self):
@@ -74,7 +75,7 @@ class MprlsModel:
         if self.stuck is not None:
             self._raw = self.stuck
             return
-        mmhg = self._pressure(due_us - CONVERSION_US // 2) + self.offset_mmhg + self._gauss()
+        mmhg = self._pressure(due_us - CONVERSION_US // 2) * self.gain + self.offset_mmhg + self._gauss()
         raw = RAW_MIN + int(mmhg / FULL_SCALE_MMHG * (RAW_MAX - RAW_MIN))
         self._saturated = SATURATED if not 0 <= raw < 1 << 24 else 0
         self._raw = min(max(raw, 0), (1 << 24) - 1)
