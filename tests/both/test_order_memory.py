@@ -20,6 +20,7 @@ class Node:
         self.boot_id = BOOT_ID
         self.now = 1000
         self.marked = 0
+        self.settings = None
         self.sealed = []
         self.answers = []
         self.authorities = {AUTHORITY.id: AUTHORITY.ed_pub}
