@@ -217,8 +217,8 @@ def _bundle(
     for module, source in build.rare.items():
         path = module.replace(".", "/")
         build.files[path + ".mpy"] = compile_mpy(source.text(), path)
-    for module in sorted(made.opaque):
-        build.files[module.replace(".", "/") + ".py"] = sources[module].encode()
+    for module, text in made.opaque.items():
+        build.files[module.replace(".", "/") + ".py"] = text.encode()
 
 
 def where(build: Build, line: int, file: str = BUNDLE) -> str:

@@ -156,7 +156,7 @@ def run(x):
         "app": app,
     }
     source, kept = bundled(sources, opaque=("pack.native_fast",))
-    assert kept == {"pack.native_fast"}
+    assert list(kept) == ["pack.native_fast"]
     namespace: dict = {}
     exec(source.text(), namespace)
     assert namespace["run"](1) == (2, False)

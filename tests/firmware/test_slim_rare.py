@@ -43,22 +43,33 @@ def test_a_rare_module_does_what_it_did(monkeypatch):
     assert node.run(1) == -2 * 7 + 3
 
 
+def lines_of(source, module: str) -> "set[int]":
+    """The first lines of the functions of a module that are in a source."""
+    starts = [n for n, line in enumerate(source.lines) if line.startswith("def ")]
+    return {source.origins[n][1] for n in starts if source.origins[n][0] == module}
+
+
 def test_what_only_it_needs_goes_with_it_and_what_others_need_stays():
     found = made()
-    bundle, rare = found.bundle.text(), found.rare["pack.seldom"].text()
-    assert "def shared" in bundle and "from node import shared" in rare
-    for name in ("alone", "deep"):
-        assert f"def {name}" in rare and name not in bundle
-    assert "math" in rare and "math" not in bundle, "imports from outside, too"
-    assert "dead" not in bundle + rare and "LIMIT" not in bundle + rare
+    bundle, rare = found.bundle, found.rare["pack.seldom"]
+    shared, deep, alone = 3, 6, 9
+    assert lines_of(bundle, "pack.lib") == {shared} and lines_of(rare, "pack.lib") == {deep, alone}
+    assert "from node import" in rare.text()
+    assert "math" in rare.text() and "math" not in bundle.text(), "imports from outside, too"
+    assert "LIMIT" not in bundle.text() + rare.text()
 
 
 def test_each_line_of_it_leads_to_its_source():
-    source = made().rare["pack.seldom"]
-    at = next(n for n, line in enumerate(source.lines) if line.startswith("def work"))
-    assert source.origins[at] == ("pack.seldom", 5)
-    at = next(n for n, line in enumerate(source.lines) if line.startswith("def alone"))
-    assert source.origins[at] == ("pack.lib", 9)
+    assert lines_of(made().rare["pack.seldom"], "pack.seldom") == {5}
+
+
+def test_a_method_that_only_it_calls_keeps_what_it_needs_in_the_bundle():
+    app = (
+        "from pack.lib import shared\n\nclass Thing:\n    def told(self, x):\n        return shared(x)\n\n"
+        "def run(x):\n    from pack import seldom\n\n    return seldom.work(Thing())\n"
+    )
+    found = made(**{"pack.app": app, "pack.seldom": "def work(thing):\n    return thing.told(1)\n"})
+    assert lines_of(found.bundle, "pack.lib") == {3} and not lines_of(found.rare["pack.seldom"], "pack.lib")
 
 
 def test_a_module_that_is_needed_at_once_cannot_be_rare():

@@ -10,7 +10,8 @@ hundred, and stock MicroPython keeps all of them. Working on the syntax trees of
 3. empties the texts of errors about received bytes (texts.py),
 4. drops functions, classes, methods, tables and imports that nothing live mentions; by name, so a name that
    is mentioned anywhere keeps all its bearers (liveness.py),
-5. shortens parameters that no caller names, and private names, so that modules share them (names.py),
+5. shortens parameters that no caller names, private names, and attributes that only the node's own objects
+   have (attributes.py), so that modules share them (names.py),
 6. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
@@ -27,18 +28,21 @@ from tools.slim.constants import fold_constants
 from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules
 from tools.slim.names import shorten_parameters, shorten_private
+from tools.slim.native import compact
 from tools.slim.rare import Part, rare_names, split
 from tools.slim.strip import Strip
 from tools.slim.texts import drop_texts
 
 ERRORS = "ProtocolError"
+# The rooms whose modules talk to objects of the interpreter's own hardware modules.
+OUTER = ("boards", "drivers")
 
 
 class Slim(NamedTuple):
-    """`bundle`; `opaque`: the opaque modules that are still imported; `rare`: the rare modules' sources."""
+    """`bundle`; the `opaque` modules that are still imported, as texts; `rare`: the rare modules' sources."""
 
     bundle: Source
-    opaque: set[str]
+    opaque: dict[str, str]
     rare: dict[str, Source]
 
 
@@ -69,13 +73,14 @@ def slim(
     drop_texts(worked, ERRORS)
     drop_dead(worked, roots)
     shorten_parameters(worked, roots)
-    shorten_private(worked, roots)
+    shorten_private(worked, roots, {m for m in trees if m in opaque or m.split(".")[0] in OUTER})
     needed = imported_modules(trees, entries)
     apart = sorted(needed & set(rare))
     whole = {module: worked[module] for module in worked if module in needed}
     parts = bundle(whole, [*entries, *apart], roots)
     main, others = split(parts, apart, roots, name)
-    return Slim(_source(main), needed & set(opaque), {m: _source(parts) for m, parts in others.items()})
+    kept = compact({module: sources[module] for module in sorted(needed & set(opaque))})
+    return Slim(_source(main), kept, {m: _source(parts) for m, parts in others.items()})
 
 
 def _source(parts: Sequence[Part]) -> Source:

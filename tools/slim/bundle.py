@@ -8,6 +8,8 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeGuard
 
+from tools.slim.names import short_names
+
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -48,7 +50,7 @@ def bundle(
     """
     tables = {name: _bindings(name, tree, trees) for name, tree in trees.items()}
     order = list(_in_order(trees, tables, entries))
-    names = _Names(tables, entries, kept, _all_locals(trees))
+    names = _Names(tables, entries, kept, _all_locals(trees), set(_errors(trees)))
     outside: dict[str, ast.stmt] = {}
     parts: list[tuple[str, list[ast.stmt]]] = []
     for module in order:
@@ -62,6 +64,14 @@ def bundle(
                 body.append(resolver.visit(node))
         parts.append((module, body))
     return [("", list(outside.values())), *parts]
+
+
+def _errors(trees: dict[str, ast.Module]) -> Iterator[Target]:
+    """The classes whose names a node tells: those of errors."""
+    for module, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.bases:
+                yield Own(module, node.name)
 
 
 def _bindings(module: str, tree: ast.Module, trees: dict[str, ast.Module]) -> dict[str, Target]:
@@ -129,12 +139,18 @@ class _Names:
     """The bundle's one namespace."""
 
     def __init__(
-        self, tables: dict[str, dict[str, Target]], entries: Collection[str], kept: set[str], local: set[str]
+        self,
+        tables: dict[str, dict[str, Target]],
+        entries: Collection[str],
+        kept: set[str],
+        local: set[str],
+        shown: Collection[Target],
     ):
         self._tables = tables
         self._final: dict[Target, str] = {}
         self._taken = set(kept)
         self._local = local
+        self._short = short_names()
         for table in tables.values():
             for bound, target in table.items():
                 if isinstance(target, Other) and target not in self._final:
@@ -144,8 +160,16 @@ class _Names:
                 if target == Own(module, bound):
                     if bound in kept and module in entries:
                         self._final[target] = bound
-                    else:
+                    elif target in shown:
                         self._name(target, bound, self._local)
+                    else:
+                        self._shorten(target)
+
+    def _shorten(self, target: Target) -> None:
+        """One of the short names that attributes have, too: a name costs a node thirty bytes."""
+        name = next(name for name in self._short if name not in self._taken and name not in self._local)
+        self._taken.add(name)
+        self._final[target] = name
 
     def _name(self, target: Target, wanted: str, shadows: set[str]) -> None:
         """A name that nothing else has; `shadows` would be something else inside a function."""

@@ -1,12 +1,15 @@
-"""Shorter names for what no other code can see: parameters that no caller names, and private names.
+"""Shorter names for what no other code can see: parameters that no caller names, private names, and
+attributes that objects of these modules alone have.
 
-Modules share them: the same few short names serve every function's parameters, and two private names get the
+Modules share them: the same few short names serve every function's parameters, and two other names get the
 same short one when no module (or family of modules whose classes inherit from each other) holds both.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import count
+
+from tools.slim.attributes import own_attributes
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -62,8 +65,11 @@ def _rebinds(function: Function, names: set[str]) -> bool:
     return any(argument.arg in names for inner in inners for argument in _arguments(inner))
 
 
-def shorten_private(trees: dict[str, ast.Module], kept: set[str]) -> None:
-    """Rename names that begin with one underscore and are defined in these modules, everywhere alike."""
+def shorten_private(trees: dict[str, ast.Module], kept: set[str], outer: Collection[str] = ()) -> None:
+    """Rename names that begin with one underscore and are defined in these modules, everywhere alike; so
+    too methods and attributes that are of these modules alone. `outer`: modules that talk to foreign objects.
+    """
+    attributes = own_attributes(trees, outer)
     families = _families(trees)
     held: dict[str, set[str]] = {}
     places: dict[str, set[str]] = {}
@@ -73,7 +79,8 @@ def shorten_private(trees: dict[str, ast.Module], kept: set[str]) -> None:
             held.setdefault(families[module], set()).add(name)
         texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         for name in defined - texts:
-            if name.startswith("_") and not name.startswith("__") and name not in kept:
+            private = name.startswith("_") and not name.startswith("__")
+            if (private or name in attributes) and name not in kept:
                 places.setdefault(name, set())
     for family, names in held.items():
         for name in names:
@@ -82,7 +89,7 @@ def shorten_private(trees: dict[str, ast.Module], kept: set[str]) -> None:
     used: dict[str, set[str]] = {family: set(names) for family, names in held.items()}
     new: dict[str, str] = {}
     for name in sorted(places, key=lambda n: (-len(places[n]), n)):
-        for short in _short_names():
+        for short in short_names():
             if all(short not in used[family] for family in places[name]):
                 break
         new[name] = short
@@ -92,7 +99,8 @@ def shorten_private(trees: dict[str, ast.Module], kept: set[str]) -> None:
         _Rename(new, attributes=True).visit(tree)
 
 
-def _short_names() -> Iterator[str]:
+def short_names() -> Iterator[str]:
+    """_a, _b, … without end."""
     for n in count():
         yield "_" + LETTERS[n % 26] + (str(n // 26) if n >= 26 else "")
 
