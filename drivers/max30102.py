@@ -7,6 +7,8 @@ Settings made here, and why:
   SpO2 mode (red and infrared), 100 samples a second of each, 411 us pulses: 18 bits ("SpO2 Configuration",
     Tables 6, 7).
   Range 16384 nA (Table 5): a finger in reflection at 7.2 mA stays below half of it.
+  Ambient light is subtracted by the chip itself; where there is more than it can ("ALC_OVF"), `ambient` says
+    so, and what was sampled then is not to be read.
   FIFO does not roll over: when it is full the *newest* samples are lost and counted, so the record up to the
     gap is sound and the size of the gap is known up to 31 ("FIFO Overflow Counter").
 
@@ -61,6 +63,8 @@ PART_ID = const(0xFF)
 
 PART_ID_VALUE = const(0x15)
 INT_A_FULL = const(0x80)
+INT_ALC_OVF = const(0x20)  # more ambient light than the chip can subtract
+INT_PWR_RDY = const(0x01)  # the supply came (back): every register is at its default
 MODE_SHDN = const(0x80)
 MODE_RESET = const(0x40)
 MODE_SPO2 = const(0x03)
@@ -71,6 +75,8 @@ SET_FIFO_CONFIG = const(0x0F)
 # range 11 (16384 nA), rate 001 (100 /s), pulse width 11 (411 us)
 SET_SPO2_CONFIG = const((0b11 << 5) | (0b001 << 2) | 0b11)
 LED_7_2_MA = const(0x24)  # Table 8: 0.2 mA a step
+LED_CAP = const(0x64)  # 20 mA; the chip itself would give 51
+VERIFY_EVERY = const(64)  # drains: some 13 s
 RESET_POLLS = const(100)
 
 
@@ -78,10 +84,11 @@ class Max30102:
     """The pair of optical channels.
 
     `i2c` has `readfrom_mem_into(addr, reg, buf)` and `writeto_mem(addr, reg, buf)`; `led_current` is the LED
-    register's value for both LEDs (0.2 mA a step). After each `drain`: `overflowed` = pairs lost just before
-    the first one of this drain (-1: 31 or more), `saturated` (a sample at full scale). `lead_off` is always
-    False: the chip has no finger detector, the signal chain decides. Raises WrongChip and BusError.
-    `period_ns`, `lsb` in pA.
+    register's value for both LEDs (0.2 mA a step, at most LED_CAP). After each `drain`: `overflowed` = pairs
+    lost just before the first one of this drain (-1: 31 or more), `saturated` (a sample at full scale),
+    `ambient` (too much light around). `lead_off` is always False: the chip has no finger detector, the signal
+    chain decides. Raises WrongChip and BusError; a chip that lost its configuration (its supply broke down)
+    makes every drain raise BusError until it is configured and started again. `period_ns`, `lsb` in pA.
     """
 
     part = PART
@@ -91,13 +98,18 @@ class Max30102:
 
     def __init__(self, i2c: "I2c", led_current: int = LED_7_2_MA):
         self._i2c = i2c
+        if not 0 < led_current <= LED_CAP:
+            raise ValueError("LED current above the cap")
         self._led = led_current
+        self._drains = 0
+        self._lost = False
         self._byte = bytearray(1)
         self._head = bytearray(7)
         self._data = memoryview(bytearray(6 * FIFO_PAIRS))
         self._gap = 0
         self.overflowed = 0
         self.saturated = False
+        self.ambient = False
 
     def check(self) -> None:
         """Verify the part's identity ("Part ID", 0xFF)."""
@@ -113,18 +125,36 @@ class Max30102:
                 break
         else:
             raise BusError(PART, MODE_CONFIG, "reset does not end")
-        for register, value in (
-            (MODE_CONFIG, MODE_SHDN),
+        self._write(MODE_CONFIG, MODE_SHDN)
+        self._hold(MODE_CONFIG, MODE_SHDN)
+        for register, value in self._settings():
+            self._write(register, value)
+            self._hold(register, value)
+
+    def _settings(self) -> "tuple[tuple[int, int], ...]":
+        return (
             (INT_ENABLE_1, INT_A_FULL),
             (FIFO_CONFIG, SET_FIFO_CONFIG),
             (SPO2_CONFIG, SET_SPO2_CONFIG),
             (LED1_PA, self._led),
             (LED2_PA, self._led),
-        ):
-            self._write(register, value)
-            found = self._read(register)
-            if found != value:
-                raise BusError(PART, register, "wrote 0x%02x, reads 0x%02x" % (value, found))
+        )
+
+    def _hold(self, register: int, value: int) -> None:
+        found = self._read(register)
+        if found != value:
+            self._lost = True
+            raise BusError(PART, register, "holds 0x%02x, not 0x%02x" % (found, value))
+
+    def set_led(self, value: int) -> None:
+        """Let that much current through both LEDs from the next sample on: 0.2 mA a step, at most LED_CAP
+        ("LED Pulse Amplitude", Table 8). Raises ValueError and BusError.
+        """
+        if not 0 < value <= LED_CAP:
+            raise ValueError("LED current above the cap")
+        self._led = value
+        self._write(LED1_PA, value)
+        self._write(LED2_PA, value)
 
     def start(self) -> None:
         """Empty the FIFO and begin to sample ("FIFO Data Register": clear the pointers first)."""
@@ -133,16 +163,31 @@ class Max30102:
         self._write(FIFO_RD_PTR, 0)
         self._read(INT_STATUS_1)
         self._gap = 0
+        self._drains = 0
+        self._lost = False
         self._write(MODE_CONFIG, MODE_SPO2)
 
     def drain(self, into_red: "array[int]", into_ir: "array[int]") -> int:
         """Move what the FIFO holds into two array('i') of at least 32; the number of pairs moved.
 
         Two transfers: the status and pointer registers in one, the samples in another. (A sample lost between
-        the two of a full FIFO is not in the count: popping resets it.)
+        the two of a full FIFO is not in the count: popping resets it.) Every VERIFY_EVERY drains the settings
+        are read back as well.
         """
+        if self._lost:
+            raise BusError(PART, INT_STATUS_1, "configuration lost")
         head = self._head
         self._read_into(INT_STATUS_1, head)
+        if head[0] & INT_PWR_RDY:
+            self._lost = True
+            raise BusError(PART, INT_STATUS_1, "supply came back")
+        self._drains += 1
+        if self._drains >= VERIFY_EVERY:
+            self._drains = 0
+            self._hold(MODE_CONFIG, MODE_SPO2)
+            for register, value in self._settings():
+                self._hold(register, value)
+        self.ambient = head[0] & INT_ALC_OVF != 0
         write, lost, read = head[4], head[5], head[6]
         n = (write - read) & (FIFO_PAIRS - 1)
         if n == 0 and (lost or head[0] & INT_A_FULL):

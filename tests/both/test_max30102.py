@@ -223,3 +223,95 @@ def test_the_model_limits_the_rate_by_the_pulse_width():
     value = bytearray(1)
     i2c.readfrom_mem_into(0x57, 0x0A, value)
     assert value[0] == 0x60 | 3 << 2 | 3  # 411 us allow 400 a second
+
+
+def test_the_led_current_changes_from_the_next_sample_on():
+    world, _, _, driver = started()
+    red, infrared = buffers()
+    world.us += 50_000
+    n = driver.drain(red, infrared)
+    before = red[n - 1]
+    driver.set_led(0x12)
+    world.us += 50_000
+    n = driver.drain(red, infrared)
+    assert n == 5 and driver.overflowed == 0
+    for i in range(n):
+        assert abs(red[i] * 2 - before) < 400, (i, red[i], before)
+
+
+def test_the_led_current_has_a_cap():
+    _, chip, i2c, driver = started()
+    for value in (0, 0x65, 0xFF):
+        raises(ValueError, lambda value=value: driver.set_led(value))
+        raises(ValueError, lambda value=value: Max30102(i2c, led_current=value))
+    driver.set_led(0x64)
+    assert chip._registers[0x0C] == chip._registers[0x0D] == 0x64
+
+
+def test_a_chip_whose_supply_broke_down_is_noticed_at_once_and_until_it_is_configured():
+    world, chip, _, driver = started()
+    red, infrared = buffers()
+    world.us += 50_000
+    assert driver.drain(red, infrared) == 5
+    chip.brown_out()
+    for _ in range(3):  # as many as make a fault of the sensor
+        world.us += 50_000
+        e = raises(BusError, lambda: driver.drain(red, infrared))
+        assert e.register == 0x00
+    driver.check()
+    driver.configure()
+    driver.start()
+    world.us += 50_000
+    assert driver.drain(red, infrared) == 5 and not driver.overflowed
+
+
+def test_a_register_that_changed_by_itself_is_noticed():
+    world, chip, _, driver = started()
+    red, infrared = buffers()
+    chip._registers[0x0C] = 0
+    seen = None
+    for _ in range(70):
+        world.us += 50_000
+        try:
+            driver.drain(red, infrared)
+        except BusError as e:
+            seen = e
+            break
+    assert seen is not None and seen.register == 0x0C
+    raises(BusError, lambda: driver.drain(red, infrared))
+
+
+def test_more_ambient_light_than_is_subtracted_is_told():
+    world, chip, _, driver = started()
+    red, infrared = buffers()
+    chip.ambient_na = 150_000.0
+    world.us += 50_000
+    driver.drain(red, infrared)
+    assert not driver.ambient
+    usual = red[0]
+    chip.ambient_na = 300_000.0
+    world.us += 640_000
+    driver.drain(red, infrared)
+    assert driver.ambient
+    world.us += 50_000
+    driver.drain(red, infrared)
+    world.us += 640_000
+    driver.drain(red, infrared)
+    assert driver.ambient and driver.saturated and red[31] > usual
+    chip.ambient_na = 0.0
+    world.us += 50_000
+    driver.drain(red, infrared)
+    world.us += 50_000
+    driver.drain(red, infrared)
+    assert not driver.ambient
+
+
+def test_a_transfer_that_is_not_acknowledged_leaves_the_samples_in_the_fifo():
+    world, chip, _, driver = started()
+    red, infrared = buffers()
+    world.us += 100_000
+    chip.present = False
+    for call in (lambda: driver.drain(red, infrared), lambda: driver.set_led(0x20), driver.start):
+        assert raises(BusError, call).why == ENODEV
+    chip.present = True
+    assert driver.drain(red, infrared) == 10 and not driver.overflowed

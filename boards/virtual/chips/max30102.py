@@ -2,8 +2,8 @@
 
 Modelled: the register file, auto-increment except at FIFO_DATA, the 32-sample FIFO with both pointers,
 overflow counter and both roll-over behaviours, almost-full and new-data interrupts, averaging, LED currents,
-ranges and resolutions of Tables 5 to 7, shutdown, reset. Not modelled: die temperature, multi-LED mode (only
-red alone and red with infrared).
+ranges and resolutions of Tables 5 to 7, shutdown, reset, brown-out, ambient light beyond what is subtracted.
+Not modelled: die temperature, multi-LED mode (only red alone and red with infrared).
 """
 
 from boards.virtual.chips.sampling import Feed, SampleClock
@@ -32,19 +32,21 @@ WRITABLE = (
     TEMP_CONFIG,
 )
 
-A_FULL, PPG_RDY, PWR_RDY = 0x80, 0x40, 0x01
+A_FULL, PPG_RDY, ALC_OVF, PWR_RDY = 0x80, 0x40, 0x20, 0x01
 SHDN, RESET_BIT, ROLLOVER = 0x80, 0x40, 0x10
 FULL_SCALE_NA = (2048, 4096, 8192, 16384)  # Table 5
 RATE_HZ = (50, 100, 200, 400, 800, 1000, 1600, 3200)  # Table 6
 MAX_RATE = (7, 5, 4, 3)  # Table 11: the highest SPO2_SR for each LED_PW
 REFERENCE_MA = 7.2  # the LED current at which the patient's photocurrents are given
 STEP_MA = 0.2  # Table 8
+ALC_NA = 200_000.0  # "Ambient Light Rejection": 200 uA is subtracted; the rest reaches the converter
 
 
 class Max30102Model:
     """One chip. `signal(start_us, period_us, n)` gives two lists of n photocurrents in nA at 7.2 mA: red,
     infrared.
 
+    `ambient_na`: photocurrent of the light around, subtracted up to ALC_NA.
     `now_us()` is the world's time. `read(register, n)` and `write(register, data)` are I2C transactions after
     the address. `log`, when set, gets `log.pair(red, infrared)` for every sample read, and `log.cut()` when
     sampling starts anew.
@@ -59,8 +61,8 @@ class Max30102Model:
         self._part_id = part_id
         self._log = log
         self.present = True
-        self._power_up()
-        self._status = PWR_RDY
+        self.ambient_na = 0.0
+        self.brown_out()
 
     def brown_out(self):
         """The supply failed for a moment: every register is as after power-up, and nothing samples."""
@@ -102,6 +104,8 @@ class Max30102Model:
             registers[OVF] = min(0x1F, registers[OVF] + lost)
             feed.skip(lost)
         self._status |= PPG_RDY
+        if self.ambient_na > ALC_NA:
+            self._status |= ALC_OVF
 
     def _push(self, samples):
         registers = self._registers
@@ -207,6 +211,8 @@ class Max30102Model:
             rate = min((value >> 2) & 7, MAX_RATE[value & 3])
             value = (value & 0x63) | (rate << 2)
         registers[register] = value
+        if register in (LED1, LED2) and self._feed is not None:
+            self._feed.drop()  # what was computed ahead is of the old current
         if register == MODE or (register in (SPO2, FIFO_CONFIG) and self._clock is not None):
             self._restart(now_us)
 
@@ -235,9 +241,10 @@ class Max30102Model:
         red_scale = 262144 / full_na * registers[LED1] * STEP_MA / REFERENCE_MA
         infrared_scale = 262144 / full_na * registers[LED2] * STEP_MA / REFERENCE_MA
         red, infrared = currents
+        excess = max(0.0, self.ambient_na - ALC_NA) * 262144 / full_na
         words = []
         for i in range(len(red)):
-            r = min(262143, max(0, int(red[i] * red_scale))) >> low_bits << low_bits
-            ir = min(262143, max(0, int(infrared[i] * infrared_scale))) >> low_bits << low_bits
+            r = min(262143, max(0, int(red[i] * red_scale + excess))) >> low_bits << low_bits
+            ir = min(262143, max(0, int(infrared[i] * infrared_scale + excess))) >> low_bits << low_bits
             words.append((r << 18) | ir)
         return words

@@ -70,6 +70,11 @@ class Feed:
             self._at = 0
         self._next += n
 
+    def drop(self):
+        """Compute anew what has not been taken yet."""
+        self._block = []
+        self._at = 0
+
     def _fill(self):
         period_us = self._clock.period_ps / 1_000_000
         start_us = self._clock.start_us + (self._next + 1) * period_us
