@@ -18,10 +18,15 @@ LEAST_PA = 16000  # 120 mmHg
 HIGHEST_PA = 34664  # 260 mmHg
 HOLD_US = 1500000
 HOLD_LEAK_PA = 1067
-MOST_WAIT_MS = 45000
 
 AGAIN = (frames.BP_MOTION, frames.BP_IRREGULAR, frames.BP_NO_PULSE)
-LOUD = (frames.BP_LEAK, frames.BP_SENSOR_FAULT, frames.BP_TIMEOUT, frames.BP_OVER_PRESSURE)
+LOUD = (
+    frames.BP_LEAK,
+    frames.BP_NO_CUFF,
+    frames.BP_TIMEOUT,
+    frames.BP_OVER_PRESSURE,
+    frames.BP_SENSOR_FAULT,
+)
 
 
 async def run(feature, wanted, refusal):
@@ -43,7 +48,7 @@ async def run(feature, wanted, refusal):
             if interlocks.refused(node, interlocks.CUFF):
                 raise Ended(frames.BP_INTERLOCK)
             line = Line(feature, feature.number)
-            await rest(feature, line)
+            await line.rest()
             began_us = clock.now_us()
             found = await measure(feature, line, more)
         except Ended as end:
@@ -66,18 +71,6 @@ async def run(feature, wanted, refusal):
             flags = frames.BP_RETRIED
             more = MORE_PA
     tell(feature, wanted, found, flags, began_us, peak)
-
-
-async def rest(feature, line):
-    """Until the interlock allows an inflation; Ended when that is too long."""
-    wait_ms = feature.safety.wait_ms()
-    if wait_ms > MOST_WAIT_MS:
-        raise Ended(frames.BP_INTERLOCK)
-    began = feature.node.clock.now_ms()
-    while feature.safety.wait_ms():
-        await line.block(False)
-        if feature.node.clock.now_ms() - began > MOST_WAIT_MS:
-            raise Ended(frames.BP_INTERLOCK)
 
 
 async def measure(feature, line, more):

@@ -46,6 +46,7 @@ class BloodPressure:
         self._hush_ms = 0
         self._held_ms = -1
         self._absent = 0
+        self._faulty = False
 
     @property
     def inflated(self):
@@ -104,7 +105,9 @@ class BloodPressure:
             safety.hush()
         if safety.fault and not self.fault:
             self.fault = event_of(safety.fault)
-            self.node.report(self.fault, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
+            # Of the first two the alarms make theirs, from the readings.
+            if self.node.alarms is None or safety.fault > cuff_safety.NOT_DEFLATING:
+                self.node.report(self.fault, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
         readings.cuff_fault = self.fault
         if self.last:
             readings.bp = (self.last[0], self.last[1], self.number, self.last[2])
@@ -185,6 +188,8 @@ class BloodPressure:
     # The sensor between runs
 
     def _open(self):
+        """Find the sensor; false, and told of once, when it is not well."""
+        self._absent = RETRY_S
         try:
             driver = self.driver_class(*self.node.board.bus("cuff"))
             driver.check()
@@ -192,32 +197,33 @@ class BloodPressure:
             driver.start()
             self.source = self.node.board.input_info()[-1]
         except (OSError, DriverError) as error:
-            if not self._absent:
-                self.node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, str(error))
-            self._absent = RETRY_S
+            self._lost(error)
             return
-        if self._absent:
-            self.node.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, driver.part)
-            self._absent = 0
         self.driver = driver
 
+    def _lost(self, error):
+        self.driver = None
+        self._absent = RETRY_S
+        if not self._faulty:
+            self._faulty = True
+            self.node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, str(error))
+
     def _look(self):
-        driver = self.driver
-        if driver is None:
+        if self.driver is None:
             self._absent -= 1
             if self._absent <= 0:
-                self._absent = 1
                 self._open()
             return
         try:
-            pa = driver.read()
+            pa = self.driver.read()
         except DriverError as error:
-            self.driver = None
-            self._absent = RETRY_S
-            self.node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, str(error))
+            self._lost(error)
             return
         if pa is not None:
             self.safety.level(pa)
+            if self._faulty:
+                self._faulty = False
+                self.node.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, self.driver.part)
 
 
 def event_of(fault):

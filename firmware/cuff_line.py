@@ -24,6 +24,7 @@ WAVE_BITS = 18
 APART_US = 25000
 # The interlock trips long before; between runs nobody else gives up on a sensor.
 SILENCE_US = 1000000
+MOST_WAIT_MS = 45000
 
 LEAST_PA = 16000  # 120 mmHg: a pulse that is gone below that is none that was there
 ZERO_PA = 800  # 6 mmHg: the error band of the part and some weather
@@ -33,17 +34,20 @@ FULL = 65535
 PUMP_LEAST = 14000
 RISE_PA = 1200  # a second
 PUMP_GAIN = 2
-NO_CUFF_US = 6000000
-NO_CUFF_PA = 530
+NO_CUFF_US = 8000000
+NO_CUFF_PA = 1067
 SLOW_PA = 333  # a second: less is a leak
 SLOW_FROM_PA = 4000
 SLOW_US = 3000000
 LOST_PA = 2666
+STIFF_PA = 2000  # in 100 ms: nothing there that could be filled
+RISEN_PA = 1067
 
 SEARCH = 200
 BACK = 1200
 SEARCH_LEAST = 30000
 FELL_PA = 300
+FALL_US = 4000000
 RATE_PA = 267  # a second, while no beat is known: 3 mmHg a beat at 40 /min
 RATE_MOST_PA = 533
 BEAT_PA = 347  # 2.6 mmHg
@@ -194,6 +198,17 @@ class Line:
         node.drain()
         node.sealer.seal(frames.KIND_WAVE, body, node.clock.at_us(self._began))
 
+    async def rest(self):
+        """Until the interlock allows an inflation; Ended when that is too long."""
+        safety = self._safety
+        if safety.wait_ms() > MOST_WAIT_MS:
+            raise Ended(frames.BP_INTERLOCK)
+        began = self._node.clock.now_ms()
+        while safety.wait_ms():
+            await self.block(False)
+            if self._node.clock.now_ms() - began > MOST_WAIT_MS:
+                raise Ended(frames.BP_INTERLOCK)
+
     async def take_zero(self):
         """What the sensor shows with everything open; Ended when that is no zero."""
         for _ in range(4):
@@ -222,7 +237,10 @@ class Line:
         i = 0
         while self.pa < target and not (listener and listener.gone and self.pa > LEAST_PA):
             safety.pump(duty)
+            last = self.pa
             await self.block()
+            if self.pa > last + STIFF_PA:
+                raise Ended(frames.BP_NO_CUFF)
             rise = self.pa - old[i]
             old[i] = self.pa
             i = (i + 1) % 10
@@ -239,11 +257,15 @@ class Line:
         safety.pump(0)
 
     async def hold(self, us):
-        """Wait with everything shut; what was lost meanwhile."""
+        """Wait without the pump; what was lost meanwhile. Ended when it rises: then the pump has not stopped,
+        and the end of the run takes its supply away.
+        """
         began = self._clock.ticks_us()
         first = self.pa
         while self.since(began) < us:
             await self.block()
+            if self.pa > first + RISEN_PA:
+                raise Ended(frames.BP_SENSOR_FAULT)
         return first - self.pa
 
     async def bleed(self, listener):
@@ -262,12 +284,20 @@ class Line:
         feature.bleed = min(duty + BACK, FULL)
         reference = self.pa * 16
         error = before = 0
+        old = [self.pa] * 3
+        lowest = self.pa
+        fell = self._clock.ticks_us()
         while self.pa > END_PA and not listener.done:
             safety.valve(duty)
-            last = self.pa
             await self.block()
-            if self.pa < last - LOST_PA:
+            if self.pa < old.pop(0) - LOST_PA:
                 raise Ended(frames.BP_LEAK)
+            old.append(self.pa)
+            if self.pa < lowest - FELL_PA:
+                lowest = self.pa
+                fell = self._clock.ticks_us()
+            elif self.since(fell) > FALL_US:
+                safety.trip(cuff_safety.NOT_DEFLATING)
             if self.since(self.began) > TOTAL_US:
                 raise Ended(frames.BP_TIMEOUT)
             period = listener.period_ms
@@ -298,7 +328,9 @@ class Line:
 
 
 def refusal_of(fault):
-    """How a bp frame calls what the interlock tripped by."""
+    """How a bp frame calls what the interlock tripped by; 0: it was told to end."""
+    if not fault:
+        return frames.BP_CANCELLED
     if fault <= cuff_safety.SWITCHED:
         return frames.BP_OVER_PRESSURE
     if fault == cuff_safety.NO_RISE:

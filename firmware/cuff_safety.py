@@ -25,7 +25,7 @@ SILENT_US = 300000
 RISE_PA = 40
 RISE_US = 900000
 FILLED_PA = 2666
-FILL_US = 10000000
+FILL_US = 16000000
 PUMP_US = 55000000
 TOTAL_US = 150000000
 REST_MS = 30000
@@ -64,6 +64,7 @@ class CuffSafety:
         self._timer = None
         self.running = False
         self.fault = 0
+        self._armed = False
         self._duty = 0
         self._raw = -1
         self._began = self._beat = self._fresh = self._changed = self._pumped = self._risen = 0
@@ -111,7 +112,7 @@ class CuffSafety:
         self._duty = 0
         self._raw = -1
         self._actuator.safe()
-        self._actuator.arm(1)
+        self._armed = False
         self.running = True
         if self._timer is None:
             self._timer = self._start_timer(TICK_MS, self._tick)
@@ -160,17 +161,16 @@ class CuffSafety:
         self._actuator.safe()
         if not self.fault:
             if not shout:
-                self._actuator.arm(0)
+                self._disarm()
             self._stop_timer()
 
     def hush(self):
         """The shout of an end is over."""
         if not self.running and not self.fault:
-            self._actuator.arm(0)
+            self._disarm()
 
     def trip(self, why):
         """Stop everything, latched, for what only others see (NOT_DEFLATING, BROKEN)."""
-        self._actuator.arm(1)
         self._trip(why)
 
     def acknowledge(self):
@@ -182,8 +182,12 @@ class CuffSafety:
         self.fault = 0
         self._stop_timer()
         self._actuator.safe()
-        self._actuator.arm(0)
+        self._disarm()
         return True
+
+    def _disarm(self):
+        self._armed = False
+        self._actuator.arm(0)
 
     def _stop_timer(self):
         if self._timer is not None:
@@ -195,6 +199,9 @@ class CuffSafety:
     def _trip(self, why):
         self.running = False
         self._actuator.safe()
+        if not self._armed:
+            self._armed = True
+            self._actuator.arm(1)
         if not self.fault:
             self.fault = why
 
@@ -209,6 +216,10 @@ class CuffSafety:
                 self._trip(why)
             else:
                 self._actuator.feed()
+                if not self._armed:
+                    # Behind the first feed, or the buzzer would click.
+                    self._armed = True
+                    self._actuator.arm(1)
         except Exception:
             self._trip(BROKEN)
 

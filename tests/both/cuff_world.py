@@ -3,7 +3,6 @@ levels, a board, a node, and the real firmware in between. What happens is judge
 """
 
 import sys
-from array import array
 
 from boards.virtual.chips.mprls import MprlsModel
 from boards.virtual.pneumatics import Pneumatics
@@ -14,6 +13,7 @@ from protocol import frames
 
 WRAP = 1 << 30
 PERIODIC_US = 1000000
+KEPT = []
 
 
 class Pause:
@@ -50,21 +50,13 @@ class StubListener:
     motion = False
     systolic_pa = 16000
     verdict = (0, 1200, 800, 930, 720, 90, 0)
-    made = []
-
-    def __init__(self):
-        self.made.append(self)
-        self.seen = 0
-        self.samples = []
 
     def begin(self, deflating):
         self.deflating = deflating
         self.pulses = 0
         self.gone = self.done = False
-        del self.samples[:]
 
     def process(self, block, n):
-        self.samples += list(block[:n])
         pa = block[n - 1]
         if pa < self.systolic_pa:
             self.pulses += 1
@@ -93,6 +85,40 @@ class Arm:
         rise = phase / 0.2 if phase < 0.2 else (1 - phase) / 0.8
         away = (cuff_mmhg - self.map_mmhg) / 35
         return self.ml * rise / (1 + away * away)
+
+
+class Witness:
+    """What the judgement needs of the plant's history, which would not fit into a VM's heap."""
+
+    def __init__(self):
+        self.highest = 0
+        self.pumped_us = -1
+        self.pumped_first_us = -1
+        self.buzzed = []
+        self.longest_us = 0
+        self.began_us = None
+        self._buzzer = False
+
+    def __len__(self):
+        return 0
+
+    def append(self, entry):
+        us, mmhg, pump, supply, buzzer = entry
+        self.highest = max(self.highest, mmhg)
+        if pump:
+            self.pumped_us = us
+            if self.pumped_first_us < 0:
+                self.pumped_first_us = us
+        if buzzer and not self._buzzer:
+            self.buzzed.append(us)
+        self._buzzer = buzzer
+        if mmhg >= 15 and self.began_us is None:
+            # From the start of the inflation, which is before.
+            self.began_us = self.pumped_first_us if self.pumped_first_us >= 0 else us
+        elif mmhg < 15 and self.began_us is not None:
+            self.longest_us = max(self.longest_us, us - self.began_us)
+            self.began_us = None
+            self.pumped_first_us = -1
 
 
 class Pin:
@@ -171,6 +197,8 @@ class Sealer:
 
     def seal(self, kind, body, t_us=None, keep=False):
         self.world.us += self.world.seal_us
+        if kind == frames.KIND_WAVE and not self.world.keep_waves:
+            return
         self.frames.append((kind, body, self.world.node.clock.now_us() if t_us is None else t_us))
 
 
@@ -214,13 +242,15 @@ class World:
         self.events = []
         self.deaths = []
         self.seal_us = 2000
+        self.keep_waves = False
         self.broken_pins = ()
-        self.at = []
+        self.deaf_pins = ()
         self.jitter_us = ecg_and_others
         self._sleeps = 0
         self._second_us = PERIODIC_US
         self.pins = {}
         self.plant = Pneumatics(self.pins, arm or Arm(), lambda: self.us)
+        self.witness = self.plant.history = Witness()
         self.chip = MprlsModel(self.plant.mmhg, lambda: self.us)
         if listener is not None:
             stub = Module()
@@ -250,8 +280,15 @@ class World:
         self.node.features["cuff"] = self.feature
         self.feature.begin()
         self.readings = Readings()
-        self.task = self.feature.run()
+        self.task = self._task()
         self._wake_us = self.us
+
+    def _task(self):
+        task = self.feature.run()
+        if sys.implementation.name == "cpython":
+            # Which would run the finally of one that it collects.
+            KEPT.append(task)
+        return task
 
     def kill(self):
         """The VM ends; nothing of it runs any more."""
@@ -261,7 +298,8 @@ class World:
     def pin(self, name, level):
         if name in self.broken_pins:
             raise OSError(5)
-        self.plant.drive(name, level)
+        if name not in self.deaf_pins:
+            self.plant.drive(name, level)
 
     def press(self, ms=300):
         self.held_until_us = self.us + ms * 1000
@@ -272,24 +310,23 @@ class World:
         """
         end_us = self.us + int(seconds * 1000000)
         while self.us < end_us and not (until and until()):
-            next_us = min(end_us, self.us + 1000)
-            for due_us, action in self.at:
-                if due_us <= self.us:
-                    self.at.remove((due_us, action))
-                    action()
-                    break
-            if tasks and self.task is not None and self._wake_us <= self.us:
+            due_us = min(end_us, self.us + 20000)
+            alive = tasks and self.task is not None
+            if alive and self._wake_us <= self.us:
                 self._step()
-            if tasks and self.task is not None and self.us >= self._second_us:
+            if alive and self.us >= self._second_us:
                 self._second_us = self.us + PERIODIC_US
                 self.feature.second(self.readings)
+            if alive:
+                due_us = min(due_us, self._wake_us)
             if timers:
                 for timer in list(self.timers):
                     if timer.due_us <= self.us and timer in self.timers:
                         timer.due_us = self.us + timer.period_us
                         timer.callback(timer)
-            if self.us < next_us:
-                self.us = next_us
+                for timer in self.timers:
+                    due_us = min(due_us, timer.due_us)
+            self.us = max(self.us, due_us)
             self.plant.advance()
 
     def _step(self):
@@ -297,12 +334,17 @@ class World:
             ms = self.task.send(None)
         except Exception as error:
             self.deaths.append(error)
-            self.task = self.feature.run()
+            self.task = self._task()
             ms = 500
         self._sleeps += 1
         self._wake_us = self.us + ms * 1000 + self.jitter_us(self._sleeps)
 
     # What the test asks
+
+    def over(self):
+        """Whether pump and cuff are at rest."""
+        plant = self.plant
+        return not plant.pump_running and plant.cuff_mmhg < 5 and not self.feature.safety.running
 
     def results(self):
         return [body for kind, body, _ in self.node.sealer.frames if kind == frames.KIND_BP]
@@ -312,12 +354,12 @@ class World:
 
     def pump_off_after(self, us):
         """Microseconds from `us` to the last moment at which the pump turned."""
-        return max([0] + [t - us for t, _, pump, _, _ in self.plant.history if pump and t >= us])
+        return max(0, self.witness.pumped_us - us)
 
     def buzzer_after(self, us):
         """Microseconds from `us` to the hardware's buzzer; None: never."""
-        for t, _, _, _, buzzer in self.plant.history:
-            if buzzer and t >= us:
+        for t in self.witness.buzzed:
+            if t >= us:
                 return t - us
         return None
 
@@ -328,19 +370,12 @@ class World:
         return None
 
     def highest(self):
-        return max([mmhg for _, mmhg, _, _, _ in self.plant.history])
+        """The most that the cuff has seen."""
+        return self.witness.highest
 
     def inflated_for(self):
-        """The longest time in seconds from 15 mmHg up to 15 mmHg down again; None: it still is."""
-        longest = 0
-        began = None
-        for t, mmhg, _, _, _ in self.plant.history:
-            if mmhg >= 15 and began is None:
-                began = t
-            elif mmhg < 15 and began is not None:
-                longest = max(longest, t - began)
-                began = None
-        return longest / 1e6 if began is None else None
+        """The longest time in seconds from the start of an inflation to 15 mmHg; None: it still is."""
+        return self.witness.longest_us / 1e6 if self.witness.began_us is None else None
 
 
 def ecg_and_others(n):
@@ -368,7 +403,3 @@ def started(pressure=100, **options):
     world.run(30, until=lambda: world.plant.cuff_mmhg > pressure)
     assert world.plant.pump_running
     return world
-
-
-def block(values):
-    return array("i", values)
