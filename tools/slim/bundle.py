@@ -328,6 +328,9 @@ def _all_locals(trees: dict[str, ast.Module]) -> set[str]:
                 found |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
             elif isinstance(node, ast.comprehension):
                 found |= {name.id for name in ast.walk(node.target) if _stores(name)}
+            elif isinstance(node, ast.ClassDef):
+                plain = [item for item in node.body if not isinstance(item, FUNCTIONS)]
+                found |= {name.id for item in plain for name in ast.walk(item) if _stores(name)}
     return found
 
 
