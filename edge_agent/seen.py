@@ -15,6 +15,8 @@ from protocol.frame_names import (
     VITALS_FLAG_NAMES,
 )
 
+# Event codes of what is the matter with the person; every other alarm is about the kit or its signal.
+PHYSIOLOGICAL = range(32, 48)
 SOURCE_NAMES = {None: "sensor", frames.SRC_REPLAY: "replay", frames.SRC_SYNTHETIC: "synthetic"}
 STATUS_NAMES = {
     frames.STATUS_HEAP_FREE: "heap_free",
@@ -108,11 +110,14 @@ def event(body: Body, past: bool) -> dict[str, Any]:
         "code": body[frames.EVENT_CODE],
         "priority": PRIORITY_NAMES.get(priority, str(priority)),
         "alarm": priority > frames.PRIORITY_INFO,
+        "physiological": body[frames.EVENT_CODE] in PHYSIOLOGICAL,
         "past": past or bool(body.get(frames.EVENT_PAST)),
         "state": named(STATE_NAMES, body.get(frames.EVENT_STATE, frames.STATE_HAPPENED), "state"),
         "number": body.get(frames.EVENT_ALARM),
         "value": body.get(frames.EVENT_VALUE),
         "limit": body.get(frames.EVENT_LIMIT),
+        "began_us": body.get(frames.EVENT_BEGAN_US),
+        "evidence": body.get(frames.EVENT_EVIDENCE, []),
         "text": body.get(frames.EVENT_TEXT),
     }
 

@@ -177,3 +177,28 @@ def test_alarms_without_end_fill_no_memory_and_forget_the_oldest_for_good():
         events.take(BOOT, n, n, alarm(BEGAN, n), EPOCH, False)
     events.take(BOOT, 3, 3, alarm(BEGAN, 3), EPOCH, False)
     assert [told["number"] for told in events.alarms] == list(range(10, MAX_ALARMS + 10))
+
+
+def test_an_alarm_of_a_node_is_one_with_its_newest_priority_and_state():
+    """As firmware/alarms.py makes them: began, rises, falls, latched, ended, under one number."""
+    view = View()
+    for seq, (state, priority) in enumerate([(BEGAN, 2), (BEGAN, 3), (BEGAN, 2), (LATCHED, 2)], 1):
+        body = alarm(state) | {frames.EVENT_PRIORITY: priority, frames.EVENT_BEGAN_US: S}
+        view.event(seq, body | {frames.EVENT_EVIDENCE: [[3, 2]]})
+        assert [(one["priority"], one["began_us"], one["evidence"]) for one in view.told.alarms] == [
+            ({2: "medium", 3: "high"}[priority], S, [[3, 2]])
+        ]
+        assert view.current == [(seq, {BEGAN: "began", LATCHED: "latched"}[state])]
+        assert view.told.alarms[0]["physiological"]
+    view.event(5, alarm(ENDED))
+    assert view.current == []
+
+
+def test_what_hides_a_reading_and_the_alarm_that_it_inherits_are_never_both_gone():
+    view = View()
+    technical = alarm(BEGAN, 2, frames.EVENT_CANNOT_ANALYSE)
+    for seq, body in enumerate([alarm(BEGAN, 1, frames.EVENT_HR_HIGH), technical], 1):
+        view.event(seq, body)
+    view.event(3, alarm(ENDED, 1, frames.EVENT_HR_HIGH))
+    assert [one["code"] for one in view.told.alarms] == [frames.EVENT_CANNOT_ANALYSE]
+    assert not view.told.alarms[0]["physiological"]

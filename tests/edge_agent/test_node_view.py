@@ -41,8 +41,8 @@ def alarm(state: int, number: int = 7, **more: Any) -> dict[int, Any]:
 
 def test_an_alarm_is_current_from_its_beginning_to_its_end():
     view = View()
-    view.take(EVENT, alarm(frames.STATE_BEGAN, value=131))
-    assert "ALARM (high): heart rate high at 131" in view.text()
+    view.take(EVENT, alarm(frames.STATE_BEGAN, value=1310))
+    assert "ALARM (high): heart rate high at 131 /min" in view.text()
     view.take(EVENT, alarm(frames.STATE_LATCHED))
     assert "ALARM (high): heart rate high" in view.text()
     view.take(EVENT, alarm(frames.STATE_ENDED))

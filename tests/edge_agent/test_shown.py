@@ -10,6 +10,7 @@ from edge_agent.commanding import fail
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import Ledger, account
 from edge_agent.readable import LineFormatter, printable
+from edge_agent.seen import event
 from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
@@ -151,6 +152,30 @@ def test_a_virtual_clock_is_not_shown_in_parts_per_million():
     assert "2.84 times as fast" in text and "ppm" not in text
 
 
+def told(code: int = 33, state: int = 1, priority: int = 3, **more: Any) -> dict[str, Any]:
+    names = {"value": 3, "text": 4, "limit": 8}
+    return event({1: code, 2: priority, 6: state, 7: 5} | {names[name]: more[name] for name in more}, False)
+
+
+def test_alarms_are_one_line_each_the_most_urgent_first_with_units_and_what_they_are_about():
+    alarms = [
+        told(1, priority=1),
+        told(33, value=1623, limit=1500),
+        told(7, priority=2, text="ECG"),
+        told(32, 3, value=4120, limit=4000),
+        told(36, priority=2, value=1850, limit=1800),
+    ]
+    text = shown(nodes=[{**NODE, "alarms": alarms}])
+    assert [line.strip() for line in text.splitlines() if "ALARM" in line] == [
+        "ALARM (high): heart rate high at 162.3 /min, limit 150",
+        "ALARM (high): asystole at 4.12 s without a beat, limit 4; it is over: acknowledge it at the kit",
+        "ALARM (medium, technical): sensor fault (ECG)",
+        "ALARM (medium): blood pressure high at 185 mmHg, limit 180",
+        "ALARM (low, technical): lead off",
+    ]
+    assert "ALARM" not in shown(nodes=[{**NODE, "live": False, "alarms": alarms}])
+
+
 CLEAR = "\x1b[2J\x9b1A\u202e\n\x07"
 """Clears a terminal, moves its cursor, turns its writing round, rings its bell."""
 
@@ -165,7 +190,7 @@ def unprintable(value: Any) -> Any:
 
 
 def test_nothing_that_was_said_moves_the_cursor():
-    alarm = {"priority": "high", "event": "x", "value": 1}
+    alarm = told(value=1) | {"event": "x", "priority": "high"}
     crash = {"boot": 1, "reset_cause": "watchdog", "uptime_s": 5, "text": "no line end"}
     lost = {"systolic_mmhg": None, "result": "leak", "source": "sensor"}
     node = {**NODE, "alarms": [alarm], "crash": crash, "blood_pressure": lost}
