@@ -4,7 +4,7 @@ inflate, hold, bleed, empty. For firmware/bp_run.py and firmware/cuff_check.py, 
 The pump is the interlock's (firmware/cuff_safety.py): this only asks, beats, and passes on every reading.
 Pressure is read as the loop comes round, every 10 ms or, when others hold it up, later; a conversion is dated
 by when it was asked for, and the waveform's samples are interpolated between two of them, on a grid of 10 ms.
-Inflation is 9 mmHg/s. To deflate, the valve follows a falling reference, 2.6 mmHg a beat and no more than 4
+Inflation is 9 mmHg/s. To deflate, the valve follows a falling reference, 2.5 mmHg a beat and no more than 4
 mmHg/s, by a proportional-integral rule that is slow beside the pulse. Pressures in Pa.
 """
 
@@ -43,14 +43,14 @@ LOST_PA = 2666
 STIFF_PA = 2000  # in 100 ms: nothing there that could be filled
 RISEN_PA = 1067
 
-SEARCH = 200
+SEARCH = 160
 BACK = 1200
 SEARCH_LEAST = 30000
 FELL_PA = 300
 FALL_US = 4000000
 RATE_PA = 267  # a second, while no beat is known: 3 mmHg a beat at 40 /min
 RATE_MOST_PA = 533
-BEAT_PA = 347  # 2.6 mmHg
+BEAT_PA = 333  # 2.5 mmHg
 RUN_OFF_PA = 300
 TOTAL_US = 140000000
 RELEASE_US = 1200000

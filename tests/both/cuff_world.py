@@ -103,7 +103,7 @@ class Witness:
         return 0
 
     def append(self, entry):
-        us, mmhg, pump, supply, buzzer = entry
+        us, mmhg, pump, _, buzzer = entry
         self.highest = max(self.highest, mmhg)
         if pump:
             self.pumped_us = us
