@@ -9,7 +9,9 @@ from firmware.dsp.ecg_kernel import (
     INDEX_MASK,
     NOTCH,
     RING_BAND,
+    RING_SHARP,
     SHIFT,
+    SPIKE,
     STATE_SIZE,
     T,
     prime,
@@ -30,7 +32,8 @@ _SILENCE = 4 * FS_HZ
 _CAP = 60 * FS_HZ
 _GAP = FS_HZ // 4  # so much can be missing and no beat in it
 _SETTLED = LEARN + LATENCY
-_FLOOR_NV = 61000000  # energy of a QRS of 0.17 mV, times the LSB in nV
+_FLOOR_NV = 42000000  # worth of a QRS of 0.16 mV that lasts 60 ms (others: less), times the LSB in nV
+_SPIKE_NV = 5000000  # twice 2.5 mV above the chord: a QRS of 5 mV and 40 ms stays below
 _FIBRILLATION_NV = 100000  # greatest height: below 0.2 mV peak to peak it is called asystole
 
 VF_LIKE = 1  # of `cannot_analyse`
@@ -72,6 +75,7 @@ class EcgChain:
         self._rr = array("i", [0] * BEATS_KEPT)
         self._state = array("i", [0] * STATE_SIZE)
         self._state[SHIFT] = WORD_SHIFT
+        self._state[SPIKE] = _SPIKE_NV // lsb_nv
         self._mains = MainsWatch(mains_hz, lsb_nv)
         self._notch()
         self._floor = _FLOOR_NV // lsb_nv
@@ -93,8 +97,9 @@ class EcgChain:
         self._quiet = 0  # samples since the last beat, or since now
         self._beat_known = False
         self._bad = 0
+        self._noisy = False
         self._saturated = False
-        self._moved = self._looked = self._mean = self._recent = 0
+        self._moved = self._sharp = self._looked = self._mean = self._recent = 0
         self._mains.start()
         self._fibrillation.start()
         self._irregularity.forget()
@@ -175,12 +180,13 @@ class EcgChain:
         for j in range((end - n + _EVERY - 1) & -_EVERY, end, _EVERY):
             d = state[RING_BAND + (j & 127)] - state[RING_BAND + ((j - 3) & 127)]
             self._moved += (d if d > 0 else -d) >> 4
+            self._sharp += state[RING_SHARP + (j & 63)]
             self._looked += 1
             if self._looked == _LOOKS:
-                # An energy is the sum of 30 of these.
-                self._recent = self._moved // _LOOKS * 30
+                # A candidate's worth is the sum of 30 of these.
+                self._recent = min(self._moved, 6 * self._sharp + (self._moved >> 2)) // _LOOKS * 30
                 self._mean = (self._mean * 2 + self._recent) // 3 if self._mean else self._recent
-                self._moved = self._looked = 0
+                self._moved = self._sharp = self._looked = 0
 
     def _period(self):
         """About a second has passed: what quality and noise are like."""
@@ -203,6 +209,10 @@ class EcgChain:
             self._bad = min(self._bad + 1, _BAD_PERIODS)
         else:
             self._bad = max(self._bad - 2, 0)
+        if self._bad == _BAD_PERIODS:
+            self._noisy = True
+        elif self._bad == 0:
+            self._noisy = False
 
     def _standing_out(self):
         """The detector's quality, less what the band signal moves beyond what so many beats a minute do.
@@ -253,7 +263,9 @@ class EcgChain:
     @property
     def since_beat_ms(self):
         """Time since the newest beat's R peak, at most 60000; -1 if there is none since the lead came on."""
-        return self._quiet * (1000 // FS_HZ) if self._beat_known else -1
+        if self.lead_off or not self._beat_known:
+            return -1
+        return self._quiet * (1000 // FS_HZ)
 
     @property
     def cannot_analyse(self):
@@ -272,7 +284,7 @@ class EcgChain:
             least = max(self._floor, min(self._level >> 2, self._floor * 2))
             noisy = max(self._strongest) > least or self._recent * 4 > self._floor * 3
             return NOISE if noisy and not self.settling else 0
-        return NOISE if self._bad == _BAD_PERIODS or self._is_weak() else 0
+        return NOISE if self._noisy or self._is_weak() else 0
 
     def _is_weak(self):
         """What came after a pause is less than a quarter of the QRS complexes before it: P waves, perhaps."""

@@ -5,15 +5,21 @@ Theory of operation
 Two paths leave the raw sample x (250 a second, 16 bits):
 
 display    high-pass 0.5 Hz (one pole) -> notch 50 or 60 Hz (biquad) -> low-pass 40 Hz (biquad) -> ``out``
-detection  9- and 5-point boxcars (low-pass; nulls at 50 Hz) -> minus a 33-point mean (high-pass): the band
-           signal, delayed by exactly BAND_DELAY samples -> difference over 3 -> magnitude -> 30-point (120
-           ms) sum: the energy.
+detection  spikes out (below) -> 9- and 5-point boxcars (low-pass; nulls at 50 Hz) -> minus a 33-point mean
+           (high-pass): the band signal, delayed by exactly BAND_DELAY samples -> difference over 3 ->
+           magnitude -> 30-point (120 ms) sum: the energy. Beside it the sharpness: 4-point boxcar -> second
+           difference over 4 (15-45 Hz) -> magnitude -> the same sum.
 
-A local maximum of the energy which nothing exceeds for HOLD samples is a *candidate*: it is reported HOLD
-samples later with the raw-sample index of the band signal's extreme under it (the fiducial, an R or S peak),
-its energy and its steepest slope. Which candidates are beats is decided in qrs.py. The structure is that of
-Pan & Tompkins (IEEE Trans. Biomed. Eng. 32:230, 1985) and Hamilton & Tompkins (33:1158, 1986) with symmetric
-FIR filters.
+A sample that stands off the chord of its neighbours 8 ms away by more than the state's SPIKE / 2 is a
+pacing spike: the sample before it is held from 12 ms before to 20 ms after. What is left of smaller ones is
+trimmed to within SPIKE / 32 of the median of seven samples; a QRS of 40 ms passes both.
+
+A local maximum of the energy is worth that energy, but at most a quarter of it and six times the sharpness:
+electrode motion has little sharpness, muscle little energy, a QRS has both. One which nothing exceeds for
+HOLD samples is a *candidate*: it is reported HOLD samples later with the raw-sample index of the band
+signal's extreme under it (the fiducial, an R or S peak), its worth and its steepest slope. Which candidates
+are beats is decided in qrs.py. The structure is that of Pan & Tompkins (IEEE Trans. Biomed. Eng. 32:230,
+1985) and Hamilton & Tompkins (33:1158, 1986) with symmetric FIR filters.
 
 The detection path is exact integer arithmetic of finite memory; the biquads keep their rounding remainder and
 add it to the next sample, so they neither drift nor stick. All state lives in one array, so that the viper
@@ -28,7 +34,7 @@ except ImportError:
 INDEX_MASK = const(0x3FFFFFFF)  # sample indices wrap here: 49 days, and a small integer on a 32-bit port
 BLOCK_MAX = const(64)  # samples a call
 HOLD = const(60)  # 240 ms: beats up to 250 a minute, and a P wave never counts beside its QRS
-BAND_DELAY = const(22)  # (9 - 1)/2 + (5 - 1)/2 + (33 - 1)/2 samples
+BAND_DELAY = const(30)  # 5 + (7 - 1)/2 for spikes, (9 - 1)/2 + (5 - 1)/2 + (33 - 1)/2 samples
 
 # layout of the state array
 SHIFT = const(0)  # word bits - 32: sign-extends what a 64-bit viper reads (used by the twin only)
@@ -47,23 +53,40 @@ TOP = const(23)  # index of the latest local maximum's first sample
 HELD = const(24)  # energy of the candidate being held, 0 = none
 HELD_AT = const(25)
 FOUND = const(26)  # candidates: fiducial index, energy, slope; at most two in 64 samples
-RING9 = const(32)
-RING5 = const(48)
-RING33 = const(56)
-RING_ENERGY = const(120)
-RING_BAND = const(152)
-STATE_SIZE = const(280)
+SPIKE = const(32)  # twice the height above the chord that makes a spike, in LSB
+LAST = const(33)  # the sample that is held in a spike's place
+HELD_FOR = const(34)
+SUM4 = const(35)
+SHARP = const(36)
+RING_RAW = const(40)
+RING7 = const(48)
+SORTED7 = const(56)
+RING4 = const(64)
+RING9 = const(80)
+RING5 = const(96)
+RING33 = const(104)
+RING_ENERGY = const(168)
+RING_SHARP = const(200)
+RING_BAND = const(264)
+STATE_SIZE = const(392)
 
 
 def prime(st, x):
-    """Put the filters into the steady state of a constant input `x`; sample index and notch are kept."""
+    """Put the filters into the steady state of a constant input `x`; index, notch and SPIKE are kept."""
+    spike = st[SPIKE]
     for i in range(HP_ACC, STATE_SIZE):
         st[i] = 0
+    st[SPIKE] = spike
+    st[LAST] = x
+    st[SUM4] = 4 * x
     st[HP_ACC] = x << 12
     st[SUM9] = 9 * x
     st[SUM5] = 45 * x
     st[SUM33] = 33 * 45 * x
+    for i in range(24):
+        st[RING_RAW + i] = x  # and RING7, SORTED7
     for i in range(16):
+        st[RING4 + i] = 4 * x
         st[RING9 + i] = x
     for i in range(8):
         st[RING5 + i] = 9 * x
@@ -93,6 +116,11 @@ def ecg_block(samples, st, out, n):
     s5 = st[SUM5]
     s33 = st[SUM33]
     energy = st[ENERGY]
+    last = st[LAST]
+    held_for = st[HELD_FOR]
+    s4 = st[SUM4]
+    sharp = st[SHARP]
+    spike = st[SPIKE]
     rising = st[RISING]
     top = st[TOP]
     held = st[HELD]
@@ -125,7 +153,35 @@ def ecg_block(samples, st, out, n):
         lrem = s & 8191
         out[k] = ly1
 
-        # detection: band signal
+        # detection: spikes
+        st[RING_RAW + (t & 7)] = x
+        d = 2 * st[RING_RAW + ((t - 2) & 7)] - st[RING_RAW + ((t - 4) & 7)] - x
+        if d > spike or d < -spike:
+            held_for = 9
+        if held_for:
+            held_for -= 1
+        else:
+            last = st[RING_RAW + ((t - 5) & 7)]
+        # the median of seven, kept in order: the oldest goes, the newest comes
+        v = st[RING7 + ((t - 7) & 7)]
+        st[RING7 + (t & 7)] = last
+        j = SORTED7
+        while st[j] != v:
+            j += 1
+        while j < SORTED7 + 6 and st[j + 1] < last:
+            st[j] = st[j + 1]
+            j += 1
+        while j > SORTED7 and st[j - 1] > last:
+            st[j] = st[j - 1]
+            j -= 1
+        st[j] = last
+        v = st[SORTED7 + 3]
+        x = st[RING7 + ((t - 3) & 7)]
+        if x - v > spike >> 5:
+            x = v + (spike >> 5)
+        elif v - x > spike >> 5:
+            x = v - (spike >> 5)
+        # band signal
         s9 += x - st[RING9 + ((t - 9) & 15)]
         st[RING9 + (t & 15)] = x
         s5 += s9 - st[RING5 + ((t - 5) & 7)]
@@ -141,6 +197,15 @@ def ecg_block(samples, st, out, n):
         d >>= 4
         e = energy + d - st[RING_ENERGY + ((t - 30) & 31)]
         st[RING_ENERGY + (t & 31)] = d
+        # sharpness, 17 samples later: as late as the band signal
+        s4 += x - st[RING9 + ((t - 4) & 15)]
+        d = s4 - 2 * st[RING4 + ((t - 4) & 15)] + st[RING4 + ((t - 8) & 15)]
+        st[RING4 + (t & 15)] = s4
+        if d < 0:
+            d = -d
+        most = 6 * sharp + (energy >> 2)
+        sharp += st[RING_SHARP + ((t - 17) & 63)] - st[RING_SHARP + ((t - 47) & 63)]
+        st[RING_SHARP + (t & 63)] = d
 
         # candidates
         if held and ((t - held_at) & INDEX_MASK) > HOLD:
@@ -171,6 +236,8 @@ def ecg_block(samples, st, out, n):
             top = t
         elif e < energy and rising:
             rising = 0
+            if energy > most:
+                energy = most
             if energy > held:
                 held = energy
                 held_at = top
@@ -194,6 +261,10 @@ def ecg_block(samples, st, out, n):
     st[SUM5] = s5
     st[SUM33] = s33
     st[ENERGY] = energy
+    st[LAST] = last
+    st[HELD_FOR] = held_for
+    st[SUM4] = s4
+    st[SHARP] = sharp
     st[RISING] = rising
     st[TOP] = top
     st[HELD] = held

@@ -12,7 +12,7 @@ from micropython import const
 
 INDEX_MASK = const(0x3FFFFFFF)
 HOLD = const(60)
-BAND_DELAY = const(22)
+BAND_DELAY = const(30)
 SHIFT = const(0)
 CANDIDATES = const(1)
 T = const(2)
@@ -29,11 +29,21 @@ TOP = const(23)
 HELD = const(24)
 HELD_AT = const(25)
 FOUND = const(26)
-RING9 = const(32)
-RING5 = const(48)
-RING33 = const(56)
-RING_ENERGY = const(120)
-RING_BAND = const(152)
+SPIKE = const(32)
+LAST = const(33)
+HELD_FOR = const(34)
+SUM4 = const(35)
+SHARP = const(36)
+RING_RAW = const(40)
+RING7 = const(48)
+SORTED7 = const(56)
+RING4 = const(64)
+RING9 = const(80)
+RING5 = const(96)
+RING33 = const(104)
+RING_ENERGY = const(168)
+RING_SHARP = const(200)
+RING_BAND = const(264)
 
 
 @micropython.viper
@@ -60,6 +70,11 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
     s5 = st[SUM5] << sh >> sh
     s33 = st[SUM33] << sh >> sh
     energy = st[ENERGY]
+    last = st[LAST] << sh >> sh
+    held_for = st[HELD_FOR]
+    s4 = st[SUM4] << sh >> sh
+    sharp = st[SHARP]
+    spike = st[SPIKE]
     rising = st[RISING]
     top = st[TOP]
     held = st[HELD]
@@ -92,7 +107,35 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
         lrem = s & 8191
         out[k] = ly1
 
-        # detection: band signal
+        # detection: spikes
+        st[RING_RAW + (t & 7)] = x
+        d = 2 * (st[RING_RAW + ((t - 2) & 7)] << sh >> sh) - (st[RING_RAW + ((t - 4) & 7)] << sh >> sh) - x
+        if d > spike or d < 0 - spike:
+            held_for = 9
+        if held_for:
+            held_for -= 1
+        else:
+            last = st[RING_RAW + ((t - 5) & 7)] << sh >> sh
+        # the median of seven, kept in order: the oldest goes, the newest comes
+        v = st[RING7 + ((t - 7) & 7)] << sh >> sh
+        st[RING7 + (t & 7)] = last
+        j = SORTED7
+        while (st[j] << sh >> sh) != v:
+            j += 1
+        while j < SORTED7 + 6 and (st[j + 1] << sh >> sh) < last:
+            st[j] = st[j + 1]
+            j += 1
+        while j > SORTED7 and (st[j - 1] << sh >> sh) > last:
+            st[j] = st[j - 1]
+            j -= 1
+        st[j] = last
+        v = st[SORTED7 + 3] << sh >> sh
+        x = st[RING7 + ((t - 3) & 7)] << sh >> sh
+        if x - v > spike >> 5:
+            x = v + (spike >> 5)
+        elif v - x > spike >> 5:
+            x = v - (spike >> 5)
+        # band signal
         s9 += x - (st[RING9 + ((t - 9) & 15)] << sh >> sh)
         st[RING9 + (t & 15)] = x
         s5 += s9 - (st[RING5 + ((t - 5) & 7)] << sh >> sh)
@@ -108,6 +151,15 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
         d >>= 4
         e = energy + d - st[RING_ENERGY + ((t - 30) & 31)]
         st[RING_ENERGY + (t & 31)] = d
+        # sharpness, 17 samples later: as late as the band signal
+        s4 += x - (st[RING9 + ((t - 4) & 15)] << sh >> sh)
+        d = s4 - 2 * (st[RING4 + ((t - 4) & 15)] << sh >> sh) + (st[RING4 + ((t - 8) & 15)] << sh >> sh)
+        st[RING4 + (t & 15)] = s4
+        if d < 0:
+            d = 0 - d
+        most = 6 * sharp + (energy >> 2)
+        sharp += st[RING_SHARP + ((t - 17) & 63)] - st[RING_SHARP + ((t - 47) & 63)]
+        st[RING_SHARP + (t & 63)] = d
 
         # candidates
         if held and ((t - held_at) & INDEX_MASK) > HOLD:
@@ -138,6 +190,8 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
             top = t
         elif e < energy and rising:
             rising = 0
+            if energy > most:
+                energy = most
             if energy > held:
                 held = energy
                 held_at = top
@@ -161,6 +215,10 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
     st[SUM5] = s5
     st[SUM33] = s33
     st[ENERGY] = energy
+    st[LAST] = last
+    st[HELD_FOR] = held_for
+    st[SUM4] = s4
+    st[SHARP] = sharp
     st[RISING] = rising
     st[TOP] = top
     st[HELD] = held

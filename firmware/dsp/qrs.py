@@ -8,6 +8,8 @@ to single recordings):
   are not lost.
 - A candidate is a beat when its energy exceeds noise + 3/8 (QRS - noise), the medians of the last eight of
   each kind; unless it follows a beat within 360 ms with less than half its slope (a T wave).
+- In noise (its level above a fifth of the QRS level) the threshold of what comes before 7/8 of the mean RR
+  interval is raised: by seven times that excess right after a beat, then less and less.
 - Search-back: when more than 1.5 mean RR intervals have passed, the greatest candidate since the last beat
   (but at least 360 ms after it) is accepted if it exceeds half the threshold, and those after it are judged
   again.
@@ -169,7 +171,7 @@ class QrsDetector:
             j = self._missed(since, threshold)
             if j < 0:
                 lowered = self._lowered(since, threshold)
-                if self._is_beat(i, since, lowered):
+                if self._is_beat(i, since, lowered + self._too_early(since)):
                     if self._energy[i] < threshold:
                         self._keep_fall(threshold, lowered)
                     j = i
@@ -206,6 +208,14 @@ class QrsDetector:
             threshold -= threshold >> 2
             pause += 250
         return threshold
+
+    def _too_early(self, since):
+        """What a candidate must have beyond the threshold, `since` samples after a beat."""
+        excess = min((self.noise_level - self.qrs_level // 5) >> 6, 1 << 20)
+        early = self._rr_mean * 7 // 8 - since
+        if excess <= 0 or early <= 0 or not self._beat_known:
+            return 0
+        return early * 512 // self._rr_mean * excess
 
     def _too_much(self):
         return self.qrs_level * _ARTEFACT if self.qrs_level < 1 << 26 else 1 << 29
