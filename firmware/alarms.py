@@ -12,6 +12,8 @@ from protocol import frames
 
 # A condition must be gone for so long before its alarm ends, and a reading back before what hid it does.
 CLEAR_S = 3
+# A signal that is bad again and again is one alarm, also where it is good for less than that.
+CLEAR_BLIND_S = 10
 # A missing reading does not end its alarm before that.
 HOLD_S = 5
 # A pulse that is older proves no heartbeat.
@@ -197,17 +199,20 @@ class Alarms:
             return
         if rule[ar.WATCH] and self._settings.mode != frames.MODE_WATCH:
             value = False
-            self._gone[i] = CLEAR_S
+            self._gone[i] = CLEAR_BLIND_S
+        blind = rule[ar.CAUSE] in (ar.ECG_BLIND, ar.PPG_BLIND)
+        delay_s = self.limit(i)[1]
         if self._broken(i, value):
             self._gone[i] = 0
-            self._held[i] = min(self._held[i] + elapsed, 60000)
-            if self._held[i] >= self.limit(i)[1]:
+            self._held[i] = min(self._held[i] + elapsed, delay_s + CLEAR_BLIND_S)
+            if self._held[i] >= delay_s:
                 self._on[i] = 1
             return
-        self._held[i] = 0
+        # Seconds of a bad signal add up, and are taken off one by one: no reading has its time between them.
+        self._held[i] = max(self._held[i] - elapsed, 0) if blind else 0
         if self._on[i]:
-            self._gone[i] = min(self._gone[i] + elapsed, CLEAR_S)
-            if self._gone[i] >= CLEAR_S:
+            self._gone[i] = min(self._gone[i] + elapsed, CLEAR_BLIND_S)
+            if self._gone[i] >= (CLEAR_BLIND_S if blind else CLEAR_S):
                 self._on[i] = 0
 
     def _hand_over(self, r):

@@ -1,8 +1,8 @@
 """Alarms: when they come, under which number and priority, and that a bad signal never silences one."""
 
-from firmware.alarms import CLEAR_S, HOLD_S, PAUSE_S
+from firmware.alarms import CLEAR_BLIND_S, CLEAR_S, HOLD_S, PAUSE_S
 from protocol import frames as f
-from tests.both.alarm_rig import World
+from tests.both.alarm_rig import World, told
 
 HIGH = f.PRIORITY_HIGH
 MEDIUM = f.PRIORITY_MEDIUM
@@ -147,8 +147,22 @@ def test_a_bad_signal_inherits_the_alarm_that_it_hides():
         (f.EVENT_HR_HIGH, ENDED, HIGH),
     ]
     assert world.run(300) == [] and world.alarms.active == HIGH
-    assert [one[1:3] for one in world.well(CLEAR_S)] == [(f.EVENT_CANNOT_ANALYSE, ENDED)]
+    # What it inherited goes first; what it is by itself when the signal has been good for longer.
+    assert [one[1:] for one in world.well(CLEAR_S)] == [(f.EVENT_CANNOT_ANALYSE, BEGAN, MEDIUM)]
+    assert [one[1:3] for one in world.well(CLEAR_BLIND_S - CLEAR_S)] == [(f.EVENT_CANNOT_ANALYSE, ENDED)]
     assert world.alarms.active == 0
+
+
+def test_a_signal_that_is_bad_again_and_again_is_an_alarm_and_one_only():
+    world = World()
+    for _ in range(20):
+        world.run(HOLD_S + 2, hr_x10=0, cannot_analyse=3, pulse_x10=0)
+        world.run(3, hr_x10=1600, cannot_analyse=0)
+    assert [one[1:] for one in [told(event) for event in world.events]] == [
+        (f.EVENT_CANNOT_ANALYSE, BEGAN, LOW),
+        (f.EVENT_CANNOT_ANALYSE, BEGAN, MEDIUM),
+    ]
+    assert len({body[f.EVENT_ALARM] for _, body in world.events}) == 1
 
 
 def test_what_hides_may_change_and_the_priority_goes_with_it():

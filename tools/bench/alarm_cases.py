@@ -181,15 +181,19 @@ def _well(seconds: int, **more: object) -> "Make":
 
 
 def _noisy_ecg(rate: float) -> "Make":
-    """Movement: from BEFORE_S + 30 on the ECG is drowned, and the finger is not on the sensor."""
+    """From BEFORE_S + 30 on electrodes move (steps of some 3 mV that decay, 2.5 a second) and muscles twitch
+    (0.6 mV rms); there is no oximeter.
+    """
 
     def make(rng: np.random.Generator) -> Scene:
         person = Person(rng, BEFORE_S + 120, from_then(75, rate))
         scene = person.scene(oximeter=False)
         at = (BEFORE_S + 30) * ECG_HZ
         n = len(scene.ecg) - at
-        drowned = 4000 * rng.normal(0, 1, n) + 3000 * np.sin(2 * np.pi * 0.7 * np.arange(n) / ECG_HZ)
-        scene.ecg[at:] = steps(drowned)
+        steps_uv = np.where(rng.random(n) < 2.5 / ECG_HZ, rng.normal(0, 3000, n), 0)
+        moved = np.convolve(steps_uv, np.exp(-np.arange(2 * ECG_HZ) / (0.3 * ECG_HZ)))[:n]
+        muscle = np.diff(rng.normal(0, 400, n + 1))
+        scene.ecg[at:] = steps(scene.ecg[at:] * (LSB_NV / 1000) + moved + muscle)
         return scene
 
     return make
