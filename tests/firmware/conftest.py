@@ -265,8 +265,9 @@ def vm() -> str:
 
 @pytest.fixture(scope="session")
 def virtual_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of sources: tests that break something in a node find it by its name."""
     tree = tmp_path_factory.mktemp("virtual")
-    build.write(build.make("virtual"), tree)
+    build.write(build.make("virtual", "source"), tree)
     return tree
 
 
