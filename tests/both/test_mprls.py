@@ -101,8 +101,8 @@ def test_no_acknowledge_names_chip_and_register():
 
 def test_another_part_is_refused_with_what_was_found():
     for status in (0xFF, 0x00, 0x80, 0x42):
-        world, _, driver = make()
-        world.readfrom_into = lambda address, buf, status=status: buf.__setitem__(0, status)
+        _, chip, driver = make()
+        chip.read = lambda register, n, status=status: bytes((status, 0, 0, 0))
         e = raises(WrongChip, driver.check)
         assert (e.chip, e.expected, e.found) == ("MPRLS", 0x40, status)
 
