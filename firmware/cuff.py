@@ -18,6 +18,8 @@ CONSENT_MS = 60000
 DEFLATE_MS = 20000
 SHOUT_MS = 3000
 RETRY_S = 8
+# A press that acknowledged an alarm; another within this time begins a measurement.
+QUIET_S = 60
 
 
 class BloodPressure:
@@ -45,6 +47,7 @@ class BloodPressure:
         self._watch_ms = 0
         self._hush_ms = 0
         self._held_ms = -1
+        self._quiet = 0
         self._absent = 0
         self._faulty = False
 
@@ -126,10 +129,8 @@ class BloodPressure:
             pressed = self.pressed()
             wanted = self._wanted
             if wanted is None:
-                if pressed and self.fault:
-                    self._acknowledge()
-                elif pressed:
-                    self.request(frames.REASON_BUTTON)
+                if pressed:
+                    self._press()
             elif self.stopping or (self._until_ms and self.node.clock.now_ms() > self._until_ms):
                 self._wanted = None
                 await self._do(wanted, frames.BP_CANCELLED)
@@ -164,10 +165,13 @@ class BloodPressure:
         self.busy = True
         try:
             if name == "bp_run":
-                from firmware import bp_run as module
+                from firmware import bp_run
+
+                await bp_run.run_measurement(self, wanted, refusal)
             else:
-                from firmware import cuff_check as module
-            await module.run(self, wanted, refusal)
+                from firmware import cuff_check
+
+                await cuff_check.run_check(self, wanted, refusal)
         except Exception:
             if self.safety.running:
                 self.safety.trip(cuff_safety.BROKEN)
@@ -180,8 +184,18 @@ class BloodPressure:
             forget(name)
             forget("cuff_line")
 
-    def _acknowledge(self):
-        if self.safety.acknowledge():
+    def _press(self):
+        """The button while nothing runs: first for what sounds, then to begin."""
+        alarms = self.node.alarms
+        seconds = self.node.clock.seconds
+        if alarms and alarms.active and (self.fault or seconds >= self._quiet):
+            self._quiet = seconds + QUIET_S
+            alarms.silence()
+            if not self.fault:
+                return
+        if not self.fault:
+            self.request(frames.REASON_BUTTON)
+        elif self.safety.acknowledge():
             self.node.report(self.fault, frames.PRIORITY_INFO, 0, "cuff: acknowledged")
             self.fault = 0
 

@@ -280,6 +280,23 @@ def test_a_latched_fault_wants_a_press_of_its_own():
     assert bp(world)[frames.BP_RESULT] == 0
 
 
+class Alarms:
+    active = 2
+    silenced = 0
+
+    def silence(self):
+        self.silenced += 1
+
+
+def test_while_an_alarm_sounds_the_first_press_is_for_it():
+    world = rested()
+    alarms = world.node.alarms = Alarms()
+    world.press()
+    world.run(10)
+    assert alarms.silenced == 1 and world.highest() < 1
+    assert bp(world)[frames.BP_RESULT] == 0 and alarms.silenced == 1
+
+
 def test_a_sensor_that_is_not_there_is_told_of_once():
     world = rested()
     world.chip.present = False
