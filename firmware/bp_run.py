@@ -30,7 +30,7 @@ LOUD = (
 )
 
 
-async def run(feature, wanted, refusal):
+async def run_measurement(feature, wanted, refusal):
     """Do what `wanted` says (as BloodPressure.request kept it) and seal its bp frame; `refusal`: why not."""
     node = feature.node
     clock = node.clock
@@ -87,7 +87,7 @@ async def measure(feature, line, more):
     if feature.last:
         target = feature.last[0] * 13332 // 1000 + ABOVE_PA
     target = min(max(target + more, LEAST_PA), HIGHEST_PA)
-    line.start()
+    await line.start()
     while True:
         await line.inflate(target, listener)
         if await line.hold(HOLD_US) > HOLD_LEAK_PA:

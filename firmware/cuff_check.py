@@ -22,7 +22,7 @@ LEVEL_MMHG = 150
 LEVELS = (20, 250)
 
 
-async def run(feature, wanted, refusal):
+async def run_check(feature, wanted, refusal):
     """Do what `wanted` says (as BloodPressure.request kept it) and mark what came out."""
     operation, _, _, _, level = wanted
     node = feature.node
@@ -35,7 +35,7 @@ async def run(feature, wanted, refusal):
         line = Line(feature, 0)
         await line.rest()
         await line.take_zero()
-        line.start()
+        await line.start()
         if operation == frames.OP_CUFF_LEAK:
             await leak(node, line)
         else:

@@ -42,6 +42,7 @@ SLOW_US = 3000000
 LOST_PA = 2666
 STIFF_PA = 2000  # in 100 ms: nothing there that could be filled
 RISEN_PA = 1067
+UNFED_PA = 267
 
 SEARCH = 160
 BACK = 1200
@@ -219,8 +220,16 @@ class Line:
         self._last = None
         self._n = self._count = self.peak = 0
 
-    def start(self):
-        """Arm the interlock; Ended when it refuses."""
+    async def start(self):
+        """Show that the pump has no supply unless it is fed, then arm the interlock; Ended when that refuses,
+        or the pump has one.
+        """
+        for duty in (FULL, FULL, FULL, FULL, 0):
+            self._safety.unfed(duty)
+            await self.block(False)
+            if self.pa > UNFED_PA:
+                self._safety.trip(cuff_safety.BROKEN)
+                raise Ended(frames.BP_INTERLOCK)
         try:
             self._safety.begin()
         except cuff_safety.Refused:

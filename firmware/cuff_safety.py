@@ -117,6 +117,11 @@ class CuffSafety:
         if self._timer is None:
             self._timer = self._start_timer(TICK_MS, self._tick)
 
+    def unfed(self, duty):
+        """The pump's pin without supply, before a run: that nothing turns shows that the supply ends."""
+        if not self.running:
+            self._actuator.pump(0 if self.fault else duty)
+
     def pump(self, duty):
         """Run the pump: 0 … 65535; nothing happens unless a run is on."""
         if not self.running:

@@ -321,6 +321,17 @@ def test_the_pump_cannot_be_stopped_by_its_pin():
     assert world.pump_off_after(since) < 3 * SECOND
 
 
+def test_a_monostable_that_does_not_end_is_found_before_anything_is_inflated():
+    world = rested()
+    world.plant.monostable_stuck = True
+    world.press()
+    world.run(20)
+    assert world.feature.fault and world.results()[0][1] == 11
+    assert world.highest() < 8 and not world.plant.pump_running
+    world.run(60)
+    assert world.highest() < 8
+
+
 def test_monostable_and_valve_fail_together():
     # Two faults: the software still sees 280 and opens the release.
     world = started()
