@@ -23,6 +23,7 @@ from boards.virtual.vm import RigError, find_micropython
 from boards.virtual.watchdog import FairTime
 
 HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
+SOURCE_HEAP = "320wK"  # sources, with their names and their compiler, take more than that
 SHIMS = Path(__file__).resolve().parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
 EXIT_RESET = 64  # a VM that ends so wants to be started again
@@ -298,8 +299,9 @@ class VirtualNode:
                 VITALWIRE_RTC=self._rtc_path,
                 VITALWIRE_RESET_CAUSE=str(cause),
             )
+            heap = HEAP if (self.build_dir / "node.mpy").is_file() else SOURCE_HEAP
             self._process = subprocess.Popen(
-                [self._vm, "-X", f"heapsize={HEAP}", "main.py"],
+                [self._vm, "-X", f"heapsize={heap}", "main.py"],
                 cwd=self.build_dir,
                 env=environment,
                 stdin=end.fileno(),

@@ -38,12 +38,6 @@ def one_run(vm, heap, tree, flash, board, n):
     return float(words[1]), int(words[3]), int(words[5])
 
 
-def test_a_full_outbox_leaves_room_beside_the_sources(vm, virtual_tree, tmp_path):
-    cpu_ms, heap_free, least = measure(vm, HEAP, virtual_tree, tmp_path, "virtual")
-    print(f"sources: {cpu_ms} ms of CPU a second, {heap_free} bytes free, {least} at least")
-    assert heap_free > 36000 and least > HEAP_RESERVE
-
-
 def test_a_full_outbox_leaves_room_on_an_esp32(vm, bridge_tree, tmp_path):
     """Bytecode; where $MICROPYTHON32 is a 32-bit VM, with exactly the heap of an ESP32: never so little that
     the outbox would have to give way.
