@@ -224,8 +224,8 @@ class EcgChain:
         if level == 0:
             return 0
         usual = 80 + (self._rate.rate_x10(self._now()) or 1000) * 6 // 25
-        beyond = max(0, min(320, (self._mean >> 8) * 1000 // level - usual))
-        return self._detector.quality() * (320 - beyond) // 320
+        beyond = max(0, min(270, (self._mean >> 8) * 1000 // level - usual))
+        return self._detector.quality() * (270 - beyond) // 270
 
     def _beat(self, at):
         if self._quiet >= _PAUSE:

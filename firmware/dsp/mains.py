@@ -3,7 +3,7 @@
 from array import array
 
 _WINDOW = 50  # samples, 0.2 s: both frequencies have whole periods in it, and it fits between two heartbeats
-_PAUSE = 100  # samples between two windows, and up to 90 more, so that they keep step with no heart
+_PAUSE = 64  # samples between two windows, and up to 60 more, so that they keep step with no heart
 _SURE = 10  # windows for one frequency more than for the other
 _MOST = 16
 _TOP = 8191  # of a second difference
@@ -32,12 +32,11 @@ class MainsWatch:
     """hz: what is taken for the mains frequency until the signal says otherwise; lsb_nv: nanovolts an input
     step. `take(samples, n)` gives True when `hz` has changed.
 
-    Counted are windows of 0.2 s, one in 0.4 s at most, whose second difference consists of one of the two for
+    Counted are windows of 0.2 s, one in 0.6 s, whose second difference consists of one of the two for
     the greater part: between heartbeats, without muscle noise. The component is the discrete Fourier
     transform at that frequency (as Goertzel's, Am. Math. Monthly 65:34, 1958), of the window folded to 25
     samples, in which 50 Hz has 5 periods and 60 Hz has 6; it is wide enough for half a hertz more or less. A
-    change takes ten windows more for the new one than for the old one, at least 4 s, after a lasting hum
-    twice that.
+    change takes ten windows more for the new one than for the old one: 6 s, after a lasting hum 15 s.
     """
 
     def __init__(self, hz, lsb_nv):
@@ -85,7 +84,7 @@ class MainsWatch:
                 changed = self._count(total)
                 self._windows = (self._windows + 1) & 3
                 self.start()
-                self._skip = _PAUSE + 30 * self._windows - (n - i)
+                self._skip = _PAUSE + 20 * self._windows - (n - i)
                 return changed
         self._skip = 0
         self._at = at

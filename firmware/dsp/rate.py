@@ -47,6 +47,10 @@ class RateWindow:
         since = (now - self._at[(self._next - 1) & (_SLOTS - 1)]) & INDEX_MASK
         return since if since <= INDEX_MASK >> 1 else 0  # a beat may be newer than `now`
 
+    def since(self, now):
+        """Samples since the last beat; -1 where none is known."""
+        return self._since(now) if self._joined else -1
+
     def silent(self, now):
         """True when the last beat is unknown or too long ago at the index `now`."""
         return not self._joined or self._since(now) > self._silence

@@ -130,12 +130,18 @@ class Fibrillation:
         ended = False
         phase = self._phase
         total = self._sum
-        for i in range(n):
-            total += filtered[i]
-            phase += 1
-            if phase < _STEP:
-                continue
-            phase = 0
+        i = -1
+        while i < n - 1:
+            i += 1
+            if phase == 0 and i + 3 < n:
+                total = filtered[i] + filtered[i + 1] + filtered[i + 2] + filtered[i + 3]
+                i += 3
+            else:
+                total += filtered[i]
+                phase += 1
+                if phase < _STEP:
+                    continue
+                phase = 0
             if raw[i] >= self._full_scale or raw[i] <= -self._full_scale:
                 self._clipped += _STEP
             at = self._at

@@ -93,3 +93,35 @@ def test_more_beats_than_slots():
     rate = RateWindow(250, 10000, 1250)
     last = fill(rate, [60] * 200)
     assert rate.rate_x10(last) == 2500
+
+
+def test_a_step_counts_from_the_fourth_beat_on():
+    """Or from the third where they last half a window: at 40 a minute that is after 4.5 s."""
+    for before, after, beats in ((187, 125, 4), (125, 187, 4), (187, 375, 3), (375, 187, 4), (187, 500, 3)):
+        rate = window()
+        at = fill(rate, [before] * 40)
+        for n in range(1, 9):
+            at += after
+            rate.add(at)
+            reached = abs(rate.rate_x10(at) - 150000 // after) <= 2
+            assert reached == (n >= beats), (before, after, n, rate.rate_x10(at))
+
+
+def test_single_ectopic_beats_make_no_step():
+    """Early with a pause that makes up for it, between two beats, or a beat that is missing."""
+    for odd in ([120, 280], [100, 100], [400]):
+        rate = window()
+        at = fill(rate, [200] * 20)
+        for interval in odd + [200] * 12:
+            at += interval
+            rate.add(at)
+            assert 670 <= rate.rate_x10(at) <= 840, (odd, rate.rate_x10(at))
+        assert rate.rate_x10(at) == 750
+
+
+def test_slow_and_slower_until_it_is_unknown():
+    rate = RateWindow(250, 2000, 1000)
+    last = fill(rate, [750] * 6)
+    assert rate.rate_x10(last) == 200
+    assert 0 < rate.rate_x10(last + 1000) < 200
+    assert rate.rate_x10(last + 1001) == 0
