@@ -307,7 +307,9 @@ CASES = (
     Case("finger off for 5 min", _off("finger", 320), f.EVENT_FINGER_OFF, MEDIUM, 302),
     Case("ECG chip gone", _off("chip", 30), f.EVENT_SENSOR_FAULT, MEDIUM, 12),
     Case("ECG drowned in movement", _noisy_ecg(75), f.EVENT_CANNOT_ANALYSE, LOW, 30, BEFORE_S + 30),
-    Case("the same, during heart rate 165", _noisy_ecg(165), f.EVENT_CANNOT_ANALYSE, HIGH, 30, BEFORE_S + 30),
+    Case(
+        "the same, during heart rate 165", _noisy_ecg(165), f.EVENT_CANNOT_ANALYSE, MEDIUM, 30, BEFORE_S + 30
+    ),
     Case("finger moves", _moving_finger, f.EVENT_SIGNAL_BAD, LOW, 30),
     Case("battery 20 %", _with(10, battery={BEFORE_S: 20}), f.EVENT_BATTERY_LOW, LOW, 2),
     Case("battery 5 %", _with(10, battery={BEFORE_S: 5}), f.EVENT_BATTERY_LOW, MEDIUM, 2),

@@ -51,8 +51,6 @@ alarms = Alarms(world, world, settings)
 readings = Readings()
 ecg = Sensor(EcgChain(lsb_nv=%d))
 ppg = Sensor(PpgChain())
-if not hasattr(PpgChain, "since_pulse_ms"):
-    PpgChain.since_pulse_ms = -1
 short = array("h", [0] * 250)
 long = array("i", [0] * 100)
 block = array("i", [0] * 25)

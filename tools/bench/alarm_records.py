@@ -1,7 +1,7 @@
 """The benchmark `alarms` on recordings with annotated beats: what is true, what is false, what is missed."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from protocol import frames as f
 from protocol.frame_names import EVENT_NAMES, PRIORITY_NAMES
 from tools.bench.alarm_cases import ECG_HZ, Scene
 from tools.bench.alarm_play import Told, play
-from tools.bench.heartbeats import Recording, load
+from tools.bench.heartbeats import Recording
 
 DAY_S = 86400
 WINDOW_S = 8
@@ -126,12 +126,14 @@ def _raised(told: "Sequence[Told]", code: int, t: float) -> bool:
     return on
 
 
-def recorded(paths: "Sequence[Path]", seconds: "float | None", runs: str, jobs: int) -> "dict[str, Any]":
+def recorded(
+    load_one: "Callable[[Path], Recording]", paths: "Sequence[Path]", runs: str, jobs: int
+) -> "dict[str, Any]":
     """The report on recordings, printed as it grows. Raises RecordError."""
     print("  record   hours  true  false  in flutter  missed  technical (high)  in alarm s   (* paced)")
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(jobs) as pool:
-        for row in pool.map(lambda path: evaluate(load(path, 0, seconds), runs), paths):
+        for row in pool.map(lambda path: evaluate(load_one(path), runs), paths):
             rows.append(row)
             print(
                 f"{row['record']:>8}{'*' if row['paced'] else ' '} {row['seconds'] / 3600:6.2f}"

@@ -1,6 +1,7 @@
 """Score the node's alarms: whether each comes, how late, and how often for nothing.
 
     python -m tools.bench alarms [--repeats 6] [--db DIR] [--records 100,101] [--no-records] [--json FILE]
+    python -m tools.bench alarms --no-generated --noise em --snr 0 [--noise-db DIR]
     python -m tools.bench alarms --interpreter cpython
 
 Two parts. *Generated* people (tools/bench/alarm_cases.py): ECG and pulse wave go through the firmware's own
@@ -12,20 +13,21 @@ annotated beats were 4 s apart. Ventricular flutter, where nothing is annotated,
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from boards.virtual.recording import RecordError
+from boards.virtual.recording import RecordError, data_dir
 from protocol import frames as f
 from protocol.frame_names import EVENT_NAMES, PRIORITY_NAMES
-from tools.bench import records, report
+from tools.bench import noise, records, report
 from tools.bench.alarm_cases import BEFORE_S, CASES, SEED, Case, Scene
 from tools.bench.alarm_play import Told, play
 from tools.bench.alarm_records import DAY_S, RATE_ALARMS, recorded
+from tools.bench.heartbeats import Recording, load
 from tools.bench.interpreter import interpreter
 
 
@@ -98,6 +100,17 @@ def _line(row: "dict[str, Any]") -> str:
     return f"  {row['case']:34} {expected}  {found:7} {delays:24} {row['others']:6d}"
 
 
+def _loader(parser: argparse.ArgumentParser, options: argparse.Namespace) -> "Callable[[Path], Recording]":
+    """How a recording is read: as it is, or with noise in two minutes of every four (noise.py)."""
+    if options.noise is None:
+        return lambda path: load(path, 0, options.seconds)
+    data = data_dir()
+    if options.noise_db is None and data is None:
+        parser.error("no noise: give --noise-db DIR, or set VITALWIRE_DATA to what has nstdb/")
+    folder: Path = options.noise_db or Path(data or "") / "nstdb"
+    return lambda path: noise.add(load(path, 0, options.seconds), folder / options.noise, 0, options.snr)
+
+
 def main(argv: "list[str]") -> int:
     """The command: 0; 1 when an expected alarm did not come, 2 for what cannot be run."""
     parser = argparse.ArgumentParser(
@@ -106,6 +119,9 @@ def main(argv: "list[str]") -> int:
     records.add_options(parser)
     parser.add_argument("--repeats", type=int, default=6, metavar="N", help="runs of each generated case")
     parser.add_argument("--seconds", type=report.seconds, metavar="S", help="only the first S of each record")
+    parser.add_argument("--noise", choices=noise.KINDS, help="recordings with this noise")
+    parser.add_argument("--snr", type=float, default=0.0, metavar="DB", help="of the noise; 0 if not given")
+    parser.add_argument("--noise-db", type=Path, metavar="DIR", help="else $VITALWIRE_DATA/nstdb")
     parser.add_argument("--no-records", action="store_true", help="generated cases only")
     parser.add_argument("--no-generated", action="store_true", help="recordings only")
     parser.add_argument(
@@ -132,9 +148,8 @@ def main(argv: "list[str]") -> int:
         print(f"  not found {missing}, other alarms {others}, of {quiet_s / 3600:.1f} h well")
     if not options.no_records:
         try:
-            result["recorded"] = recorded(
-                records.chosen(parser, options), options.seconds, runs, options.jobs
-            )
+            paths = records.chosen(parser, options)
+            result["recorded"] = recorded(_loader(parser, options), paths, runs, options.jobs)
         except RecordError as e:
             print(f"error: {e}", file=sys.stderr)
             return 2
