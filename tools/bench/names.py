@@ -8,6 +8,7 @@ import importlib
 
 BENCHES = {
     "qrs": "QRS detection and heart rate against annotated recordings, with noise too",
+    "rhythm": "irregular rhythm, fibrillation, asystole, noise and mains: found, and falsely found",
     "ecg-cases": "generated ECGs of known size, rate, drift and pacing: what must be found and what must not",
     "spo2": "SpO2, pulse and their quality on pulse waves of known saturation, or on a recording",
     "nibp": "blood pressure on virtual arms of known pressure, or on a recorded deflation",

@@ -5,8 +5,8 @@
 Recordings: every second of each is compared with the rhythm annotations (AFIB; ventricular flutter and
 tachycardia), the first and every other record apart from the rest: constants were chosen on the former. Then
 the noises of the MIT-BIH Noise Stress Test Database (nstdb beside the records, where it is), alone and on 118
-and 119. Then generated cases, which hold what the recordings lack: fibrillation of seven kinds, asystole under
-P waves, wander and hum, sinus arrhythmia, hum off its frequency, steps of the rate. The chain is the
+and 119. Then generated cases, which hold what the recordings lack: fibrillation of seven kinds, asystole
+under P waves, wander and hum, sinus arrhythmia, hum off its frequency, steps of the rate. The chain is the
 firmware's, on the MicroPython VM where there is one; mains is configured as 50 Hz, or as the wrong one where
 hum is generated.
 """
