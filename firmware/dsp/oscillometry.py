@@ -6,7 +6,12 @@ from protocol import frames
 
 FS_HZ = 100
 BEATS_MAX = 200
-_SMOOTH = 6  # samples; twice: -3 dB at 5.3 Hz, 5 samples late
+# samples, twice: -3 dB at 8 Hz, at 4 Hz where there is noise; what that takes from a peak is its bend by _BENT
+_SMOOTH = 4
+_SMOOTHER = 8
+_BENT = 7
+_BENT_MORE = 2
+_NOISY = 50  # Pa, mean second difference of the first second: some 0.16 mmHg rms of white noise
 _RING = 256
 _MASK = 255
 _RISE = 12
@@ -15,9 +20,28 @@ _REFRACTORY = 30
 _LONGEST = 220  # samples from foot to foot
 _MMHG = 133  # Pa
 _LEAST_SLOPE = 9  # Pa in _RISE samples
+_LEAST_SHARE = 4  # of the top: lower heights tell of noise
 _POINTS = 32  # of the envelope, at most
-_WIDE = 4  # parameters of the artery: systolic, diastolic (0.1 mmHg), widths below and above (0.1 mmHg)
-_LIMITS = (400, 2600, 250, 2000, 50, 220, 120, 600)
+_WIDE = (
+    5  # parameters of the artery: systolic, diastolic, widths below and above (0.1 mmHg), straightness (%)
+)
+_LIMITS = (400, 2600, 250, 2000, 50, 220, 120, 700, 0, 100)
+# what a step of the search changes: one parameter, or two together
+_WAYS = (
+    (0, 100, 1, 0),
+    (1, 100, 0, 0),
+    (2, 24, 0, 0),
+    (3, 80, 0, 0),
+    (4, 50, 0, 0),
+    (3, 80, 4, 50),
+    (0, 100, 1, 100),
+    (0, 100, 1, -100),
+    (0, -60, 2, 24),
+    (1, 60, 3, 80),
+)
+# collapse takes about 1/a = 9 mmHg (Babbs): what the envelope's upper flank, the weakest, is helped by
+_BELOW = 91
+_BELOW_SHIFT = 0
 _AGAINST = 150  # a point further off than this (of 1000) pulls no harder
 
 
@@ -40,8 +64,8 @@ class Oscillometer:
 
     def __init__(self):
         self._ring = array("i", [0] * _RING)
-        self._one = array("i", [0] * _SMOOTH)
-        self._two = array("i", [0] * _SMOOTH)
+        self._one = array("i", [0] * _SMOOTHER)
+        self._two = array("i", [0] * _SMOOTHER)
         self._at = array("H", [0] * BEATS_MAX)  # sample index of the peak
         self._pressure = array("H", [0] * BEATS_MAX)  # Pa
         self._height = array("H", [0] * BEATS_MAX)  # Pa; 0: left out
@@ -56,7 +80,6 @@ class Oscillometer:
         """Forget all; `deflating` False: an inflation is listened to."""
         self._deflating = deflating
         self._t = 0
-        self._sum_one = self._sum_two = 0
         self._foot = self._up = self._last_up = -1
         self._best = self._level = self._top = 0
         self._top_at = self._since = 0
@@ -64,7 +87,7 @@ class Oscillometer:
         self._slot = 0
         self._first = self._lowest = self._fastest = 0
         self._solved = False
-        self._points = self._misfit = self._gain = self._top_pressure = 0
+        self._points = self._misfit = self._gain = self._top_half = self._top_pressure = 0
         self.pulses = 0
         self.period_ms = 0
         self.gone = self.done = False
@@ -82,20 +105,27 @@ class Oscillometer:
     def _sample(self, pa):
         t = self._t
         ring = self._ring
-        slot = t % _SMOOTH
         if t == 0:
-            self._first = self._lowest = pa
-            self._sum_one = self._sum_two = pa * _SMOOTH
-            for i in range(_SMOOTH):
-                self._one[i] = self._two[i] = pa
+            self._first = self._lowest = self._before = pa
+            self._rough = self._slope = 0
             for i in range(_RING):
                 ring[i] = pa
+            self._smooth(_SMOOTH, pa)
+        elif t < FS_HZ:
+            slope = pa - self._before
+            self._rough += abs(slope - self._slope)
+            self._slope = slope
+            self._before = pa
+        elif t == FS_HZ and self._rough > _NOISY * FS_HZ:
+            self._smooth(_SMOOTHER, ring[(t - 1) & _MASK])
+        n = self._n
+        slot = t % n
         self._sum_one += pa - self._one[slot]
         self._one[slot] = pa
-        pa = self._sum_one // _SMOOTH
+        pa = self._sum_one // n
         self._sum_two += pa - self._two[slot]
         self._two[slot] = pa
-        pa = self._sum_two // _SMOOTH
+        pa = self._sum_two // n
         ring[t & _MASK] = pa
         if t < 65000:
             self._t = t + 1
@@ -119,6 +149,12 @@ class Oscillometer:
         elif self._best and (rise < self._best >> 1 or t - self._up > 25):
             self._upstroke(fall)
         self._quiet(t)
+
+    def _smooth(self, n, pa):
+        self._n = n
+        self._sum_one = self._sum_two = pa * n
+        for i in range(n):
+            self._one[i] = self._two[i] = pa
 
     def _artefact(self):
         if not self._moving:
@@ -185,6 +221,8 @@ class Oscillometer:
             elif over < under:
                 under = over
         pressure = low - drop * place // length + height // 2
+        bent = _BENT if self._n == _SMOOTH else _BENT_MORE
+        height += (self._bend(before + place) - self._bend(before)) // bent
         good = height + under * 4 > 0 and abs(drop) < 12 * _MMHG and height < 12 * _MMHG
         if self._deflating and drop < -3 * _MMHG:
             good = False
@@ -209,6 +247,11 @@ class Oscillometer:
         if not good:
             self._left_out += 1
         self._judge_end(k)
+
+    def _bend(self, at):
+        """How far a peak at `at` stands out from 40 ms before and after."""
+        ring = self._ring
+        return 2 * ring[at & _MASK] - ring[(at - 4) & _MASK] - ring[(at + 4) & _MASK]
 
     def _intervals(self):
         if self._slot >= 4:
@@ -239,34 +282,46 @@ class Oscillometer:
         if count < 7:
             return
         fit = self._fit
+        kept = array("i", fit)
+        base = array("i", fit)
         best = self._cost()
-        steps = (100, 100, 24, 80)
         scale = 64
         while scale >= 2:
-            better = False
-            for way in range(12):
-                k = way >> 1
+            before = best
+            for i in range(_WIDE):
+                base[i] = fit[i]
+            for way in range(2 * len(_WAYS)):
+                one, step, other, too = _WAYS[way >> 1]
                 sign = -scale if way & 1 else scale
-                kept = tuple(fit)
-                if k < 4:
-                    fit[k] += steps[k] * sign >> 6
-                elif k == 4:
-                    fit[0] += steps[0] * sign >> 6
-                    fit[1] += steps[1] * sign >> 6
-                else:
-                    fit[0] += steps[0] * sign >> 6
-                    fit[1] -= steps[1] * sign >> 6
-                cost = self._cost() if self._allowed() else best
-                if cost < best:
-                    best = cost
-                    better = True
-                else:
-                    for i in range(_WIDE):
-                        fit[i] = kept[i]
+                fit[one] += step * sign >> 6
+                fit[other] += too * sign >> 6
+                best = self._better(kept, best)
                 yield
-            if not better:
+            if best == before:
                 scale >>= 1
-        self._misfit = best
+                continue
+            for _ in range(6):  # what helped together is gone on with
+                for i in range(_WIDE):
+                    fit[i] = 2 * kept[i] - base[i]
+                    base[i] = kept[i]
+                before = best
+                best = self._better(kept, best)
+                yield
+                if best == before:
+                    break
+        self._misfit = best // count
+
+    def _better(self, kept, best):
+        """The cost of the fit if it is less than `best`; else the fit is `kept` again."""
+        fit = self._fit
+        cost = self._cost() if self._allowed() else best
+        worse = cost >= best
+        for i in range(_WIDE):
+            if worse:
+                fit[i] = kept[i]
+            else:
+                kept[i] = fit[i]
+        return best if worse else cost
 
     def _allowed(self):
         fit = self._fit
@@ -281,23 +336,32 @@ class Oscillometer:
         if transmural < 0:
             return below * falling((-transmural << 8) // below) >> 8
         above = self._fit[3]
-        return (below << 4) + (above * (4096 - falling((transmural << 8) // above)) >> 8)
+        bent = above * (4096 - falling((transmural << 8) // above)) >> 8
+        end = 2 * above  # where the straight line meets nothing
+        x = min(transmural, end)
+        straight = (x << 4) - (x * x << 3) // end
+        return (below << 4) + bent + (straight - bent) * self._fit[4] // 100
 
     def _cost(self):
-        """How far the fit's envelope, scaled to the points, is from them: mean square, 1000 = the top."""
+        """How far the fit's envelope, scaled to the points, is from them: sum of squares, 1000 = the top."""
         model = self._model
         both = square = 0
         for i in range(self._points):
-            m = self._volume(self._fit[0] - self._x[i]) - self._volume(self._fit[1] - self._x[i]) >> 3
+            half = (
+                self._y[i] * self._top_half // 1000
+            )  # the cuff is as much higher at the peak, lower at the foot
+            x = self._x[i]
+            m = self._volume(self._fit[0] - x - half) - self._volume(self._fit[1] - x + half) >> 3
             model[i] = m
             both += m * self._y[i]
             square += m * m
         self._gain = gain = both // max(square >> 10, 1)
-        cost = 0
+        off = self._fit[2] - _BELOW
+        cost = self._points * off * off >> _BELOW_SHIFT
         for i in range(self._points):
             off = abs(self._y[i] - (model[i] * gain >> 10))
             cost += off * off if off < _AGAINST else _AGAINST * (2 * off - _AGAINST)
-        return cost // self._points
+        return cost
 
     def _envelope(self):
         """Fill the points from the beats that agree with their neighbours; how many there are."""
@@ -308,7 +372,7 @@ class Oscillometer:
             if not near or not height[k]:
                 continue
             middle = near[len(near) // 2]
-            if abs(height[k] - middle) * 10 > middle * 4 + 200:
+            if abs(height[k] - middle) * 10 > middle * 4 + 100:
                 self._pressure[k] |= 1
             else:
                 self._pressure[k] &= 0xFFFE
@@ -319,8 +383,19 @@ class Oscillometer:
                 self._left_out += 1
             elif height[k] > top:
                 top = height[k]
-        good = [k for k in range(n) if height[k] * 12 > top]
-        if not good or top < 25:
+        if top < 25:
+            return 0
+        top = self._take_floor(top)
+        self._top_half = top * 3 // 80
+        irregular, gap = self._rhythm()
+        gap = FS_HZ * 600 // gap if gap else 0
+        good = []
+        for k in range(n):
+            if height[k] * _LEAST_SHARE > top and (
+                (irregular and height[k] * 5 > top * 2) or self._in_time(k, gap)
+            ):
+                good.append(k)
+        if not good:
             return 0
         group = (len(good) + _POINTS - 1) // _POINTS
         count = 0
@@ -335,21 +410,61 @@ class Oscillometer:
         self._begin_fit(count)
         return count
 
+    def _take_floor(self, top):
+        """Take from all heights what noise alone makes of one: the least that was seen above the top."""
+        height = self._height
+        floor = top // 5
+        last = []
+        for k in range(self._since):
+            if height[k]:
+                last = last[-4:] + [height[k]]
+                if height[k] == top:
+                    break
+                if len(last) == 5:
+                    floor = min(floor, sorted(last)[2])
+        for k in range(self._since):
+            if height[k]:
+                height[k] = max(height[k] - floor, 1)
+        return top - floor
+
+    def _in_time(self, k, gap):
+        """Whether the beat `k` is one interval from a neighbour, give or take a fifth."""
+        at = self._at
+        for j in (k, k + 1):
+            if 0 < j < self._since and abs(at[j] - at[j - 1] - gap) * 5 < gap:
+                return True
+        return False
+
     def _begin_fit(self, count):
         """Start where heights are 55 % and 70 % of the top: inside the published ranges of both ratios."""
         y = self._y
+        for _ in range(2):
+            before = y[0]
+            for i in range(1, count - 1):
+                here = y[i]
+                y[i] = (before + 2 * here + y[i + 1] + 2) >> 2
+                before = here
         top = max(range(count), key=lambda i: y[i])
-        high = low = top
-        while high > 0 and y[high] > 550:
-            high -= 1
-        while low < count - 1 and y[low] > 700:
-            low += 1
-        self._fit[0] = max(self._x[high], self._x[top] + 60)
-        self._fit[1] = min(self._x[low], self._fit[0] - 150)
+        self._high = self._crossing(top, 0, -1, y[top] * 11 // 20)
+        self._low = self._crossing(top, count - 1, 1, y[top] * 7 // 10)
+        self._fit[0] = max(self._high, self._x[top] + 60)
+        self._fit[1] = min(self._low, self._fit[0] - 150)
         self._fit[2] = 110
         self._fit[3] = 330
+        self._fit[4] = 50
         for i in range(_WIDE):
             self._fit[i] = min(max(self._fit[i], _LIMITS[2 * i]), _LIMITS[2 * i + 1])
+
+    def _crossing(self, i, end, way, level):
+        """Cuff pressure (0.1 mmHg) where the envelope falls to `level` between the points `i` and `end`."""
+        y = self._y
+        while i != end and y[i] > level:
+            i += way
+        x = self._x[i]
+        over = y[i - way] - level
+        if y[i] > level or over < 0:
+            return x
+        return self._x[i - way] + (x - self._x[i - way]) * over // max(y[i - way] - y[i], 1)
 
     def result(self):
         """(refusal, systolic, diastolic, mean in 0.1 mmHg, pulse in 0.1 /min, confidence 0-100, flags).
@@ -366,21 +481,31 @@ class Oscillometer:
         refusal = self._refusal(irregular)
         if refusal:
             return refusal, 0, 0, 0, 0, 0, flags
-        systolic, diastolic, below, above = self._fit
+        systolic, diastolic, below, above, _ = self._fit
         mean = (below * systolic + above * diastolic) // (below + above)
         confidence = 100 - self._misfit // 60 - 100 * self._left_out // (2 * max(self._since, 1))
         confidence -= max(0, 16 - self._points) * 3 + (15 if irregular else 0)
         return 0, systolic, diastolic, mean, pulse, min(max(confidence, 5), 100), flags
 
+    def envelope(self):
+        """After `result`: (cuff pressure in 0.1 mmHg, height, fitted height; 1000 = a top) of each point."""
+        points = []
+        if not self._points:
+            return points
+        self._cost()
+        for i in range(self._points):
+            points.append((self._x[i], self._y[i], self._model[i] * self._gain >> 10))
+        return points
+
     def _refusal(self, irregular):
         if self._first < 30 * _MMHG:
             return frames.BP_NO_CUFF
+        if self._lowest > 40 * _MMHG and self._first - self._lowest < 40 * _MMHG:
+            return frames.BP_TIMEOUT
         leaks = self._fastest > 32 * _MMHG
         if self._points < 7:
             if leaks:
                 return frames.BP_LEAK
-            if self._first - self._lowest < 40 * _MMHG and self._lowest > 40 * _MMHG:
-                return frames.BP_TIMEOUT
             return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE
         y = self._y
         if y[self._points - 1] > 800 or self._x[self._points - 1] > self._fit[1]:
@@ -389,7 +514,7 @@ class Oscillometer:
             return frames.BP_NO_PULSE
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
-        if self._misfit > 6000:
+        if self._misfit > 20000:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
         return 0
 
