@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,11 +173,19 @@ def firmware_version() -> str:
     return found.group(1)
 
 
-def make(name: str, output: str | None = None, progress: Callable[[str], None] = lambda text: None) -> Build:
-    """Everything of a build in memory. `output`: mpy or source, else the board's own choice."""
+def make(
+    name: str,
+    output: str | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+    only: Collection[str] = (),
+) -> Build:
+    """Everything of a build in memory. `output`: mpy or source, else the board's own choice. `only`: of the
+    board's parts these roles, else all."""
     board = read_board(name)
     modules, left_out = node_modules()
-    parts = assembly.read(ROOT, board.parts)
+    parts = assembly.read(
+        ROOT, {role: part for role, part in board.parts.items() if not only or role in only}
+    )
     modules = sorted({*modules, *board.modules, *parts.modules})
     try:
         imported.check(ROOT, modules, left_out, parts.imported)

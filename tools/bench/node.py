@@ -1,54 +1,57 @@
 """CPU time, memory and turns of a whole virtual node with an agent on its serial port.
 
-    python -m tools.bench node [--seconds 60] [--record mitdb/100] [--json FILE]
+    python -m tools.bench node [--seconds 60] [--minutes 10] [--speed 5] [--record mitdb/100] [--json FILE]
 
 A node is built and started as `vitalwire node run` does, and paired with an agent (`vitalwire agent run`).
 SETTLE_S later, when the work of a boot is over, the CPU time of the node's process is read for `--seconds`:
 everything counts, also the unix socket that stands for its buses and the pty that stands for its UART. A
 second node, in which every turn of a task is timed (node_watch.py), then says how long a turn takes and how
-often memory is collected. Being watched costs it time, so it is not the one whose CPU time is given.
+often memory is collected; it is built of sources, where the tasks have their names. Being watched costs it
+time, so it is not the one whose CPU time is given.
+
+Two more, of bytecode as shipped, run `--minutes` of their patient's time `--speed` times as fast as the
+wall: one with all parts, one with ECG and PPG alone. Every ten seconds it is said how the heap stands
+(node_heap.py). The speed changes nothing there but how long acknowledgements take in the node's time.
 
 Turns are measured on the wall's clock, less what the process waited for a processor. Caches that others have
 filled meanwhile still count: on a busy host all figures are higher.
 """
 
 import argparse
-import json
-import os
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from boards.virtual.recording import RecordError
-from boards.virtual.rig import RigError, VirtualNode
-from edge_agent import config, keys, pairing
-from edge_agent.config import LinkConfig
-from edge_agent.peers import Peers
+from boards.virtual.rig import RigError
+from edge_agent import pairing
 from tools import build
-from tools.bench import report
-from tools.demo.processes import Child, ChildError
+from tools.bench import node_heap, report
+from tools.bench.node_rig import Rig
+from tools.demo.processes import ChildError
 
-SETTLE_S = 15.0
 ESP32_TIMES = 55  # bytecode on an ESP32, in times of the VM's on the machines where this was compared
 WATCH = Path(__file__).with_name("node_watch.py")
-START = "run(Board(CONFIG), SENSORS, FEATURES)"
 WATCHING = "from firmware import app, link; import node_watch; node_watch.install(app, link)"
-CONFIG = '[agent]\nstate_dir = "{state}"\n[[links]]\nport = "{port}"\n'
 
 
-def measure(seconds: float, record: "str | None" = None) -> "dict[str, Any]":
+def measure(
+    seconds: float, record: "str | None" = None, minutes: float = 10.0, speed: float = 5.0
+) -> "dict[str, Any]":
     """The report. RigError, ChildError, BuildError, PairingError or RecordError when there can be none.
 
     cpu_ms_per_s: user, sys, total, in ms for a second of patient data. gc: passes_per_s, pass_ms, share of
-    the CPU time. heap: free, low_water, in bytes. longest_turn_ms: the longest 99th percentile of `turns`,
+    the CPU time. heap: as node_heap.measure; ecg_ppg: the same of a node with these parts alone.
+    longest_turn_ms: the longest 99th percentile of `turns`,
     task by task: per_s, p99_ms, longest_ms. esp32_share: of a core, if all of it were bytecode.
     """
     with tempfile.TemporaryDirectory(prefix="vitalwire-bench-") as folder:
         found = _plain(Path(folder) / "plain", seconds, record)
         found.update(_watched(Path(folder) / "watched", seconds, record))
+        for name, only in (("heap", ()), ("ecg_ppg", ("ecg", "ppg"))):
+            found[name] = node_heap.measure(Path(folder) / name, record, minutes, speed, only)
     total = found["cpu_ms_per_s"]["total"]
     found["gc"]["share"] = round(found["gc"]["passes_per_s"] * found["gc"]["pass_ms"] / total, 3)
     found["esp32_share"] = round(total * ESP32_TIMES / 1000, 2)
@@ -57,11 +60,10 @@ def measure(seconds: float, record: "str | None" = None) -> "dict[str, Any]":
 
 
 def _plain(folder: Path, seconds: float, record: "str | None") -> "dict[str, Any]":
-    with _Rig(folder, record) as rig:
+    with Rig(folder, record) as rig:
         before, began = rig.cpu(), time.monotonic()
         time.sleep(seconds)
         after, took = rig.cpu(), time.monotonic() - began
-        heap = rig.heap()
     user, system, exact = ((b - a) / took for a, b in zip(before, after, strict=True))
     scale = exact / (user + system) if user + system else 0.0
     return {
@@ -70,12 +72,11 @@ def _plain(folder: Path, seconds: float, record: "str | None") -> "dict[str, Any
             "sys": round(system * scale, 2),
             "total": round(exact, 2),
         },
-        "heap": heap,
     }
 
 
 def _watched(folder: Path, seconds: float, record: "str | None") -> "dict[str, Any]":
-    with _Rig(folder, record, watched=True) as rig:
+    with Rig(folder, record, output="source", beside=WATCH, first=WATCHING) as rig:
         skip = rig.log.stat().st_size
         time.sleep(seconds)
         lines = rig.log.read_bytes()[skip:].decode(errors="replace").splitlines()
@@ -114,71 +115,9 @@ def _turns(noted: "list[int]", count: int, seconds: float) -> "dict[str, Any]":
     }
 
 
-class _Rig:
-    """A paired node and its agent, past their start."""
-
-    def __init__(self, folder: Path, record: "str | None", watched: bool = False) -> None:
-        folder.mkdir()
-        self.log = folder / "node.log"
-        self._agent_dir = folder / "agent"
-        self._config = folder / "agent.toml"
-        built = build.make("virtual")
-        if watched:
-            main = built.files["main.py"].decode()
-            built.files["main.py"] = main.replace(START, f"{WATCHING}\n{START}").encode()
-            built.files[WATCH.name] = WATCH.read_bytes()
-        build.write(built, folder / "tree")
-        self._node = VirtualNode(folder / "tree", folder / "flash", record=record, log=self.log)
-        self._exit = ExitStack()
-
-    def __enter__(self) -> "_Rig":
-        with ExitStack() as undo:
-            undo.callback(self._exit.close)
-            self._exit.callback(self._node.close)
-            self._node.start()
-            self._config.write_text(CONFIG.format(state=self._agent_dir, port=self._node.port))
-            agent = keys.create(self._agent_dir / "agent.key", "agent")
-            peers = Peers(config.load(self._config).peers)
-            peers.add(pairing.exchange(LinkConfig(self._node.port), agent))
-            child = Child(
-                "agent", ["agent", "run", "--config", str(self._config)], self._config.with_name("agent.log")
-            )
-            self._exit.callback(child.stop)
-            time.sleep(SETTLE_S)
-            child.check()
-            self.heap()
-            undo.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._exit.close()
-
-    def cpu(self) -> "tuple[float, float, float]":
-        """Milliseconds of the node's process: user and system by the scheduler's ticks, and both together
-        exactly.
-        """
-        process = Path(f"/proc/{self._node.pid}")
-        words = (process / "stat").read_text().rpartition(")")[2].split()
-        tick_ms = 1000 / os.sysconf("SC_CLK_TCK")
-        exact = int((process / "schedstat").read_text().split()[0]) / 1e6
-        return int(words[11]) * tick_ms, int(words[12]) * tick_ms, exact
-
-    def heap(self) -> "dict[str, int]":
-        """Bytes free, and the least there ever were, as the node said last. RigError unless it runs and its
-        frames arrive at the agent.
-        """
-        if not self._node.running:
-            raise RigError(f"the node has ended: {self.log.read_text()[-500:]}")
-        try:
-            said = json.loads((self._agent_dir / "status.json").read_text())["nodes"][0]
-            return {"free": said["status"]["heap_free"], "low_water": said["status"]["heap_free_min"]}
-        except (OSError, ValueError, LookupError, TypeError) as e:
-            raise RigError(f"the agent has no status of the node: {e!r}") from e
-
-
 def show(found: "dict[str, Any]") -> None:
     """The report as a table."""
-    cpu, gc, heap = found["cpu_ms_per_s"], found["gc"], found["heap"]
+    cpu, gc = found["cpu_ms_per_s"], found["gc"]
     passes, share = (
         f"{gc['passes_per_s']:.2f} passes a second of {gc['pass_ms']:.2f} ms",
         f"{gc['share']:.0%}",
@@ -191,7 +130,16 @@ def show(found: "dict[str, Any]") -> None:
         f"  of an ESP32      {found['esp32_share']:.0%}, if all of it took {ESP32_TIMES} times as long there"
     )
     print(f"  collecting       {share}: {passes}")
-    print(f"  heap free        {heap['free']:,} bytes, at least {heap['low_water']:,}")
+    for name, what in (("heap", "all parts"), ("ecg_ppg", "ECG and PPG")):
+        heap = found[name]
+        shares = f"{heap['share_160wK']:.0%}, of 96wK {heap['share_96wK']:.0%}"
+        print(
+            f"  heap, {what:12}{heap['used']:,} bytes used of {heap['total']:,} ({shares}), most {heap['most']:,}"
+        )
+        print(
+            f"    free           at least {heap['low_water']:,}, at the end {heap['largest']:,} in one piece"
+        )
+        print(f"    growth         {heap['growth']:+,} bytes in {heap['seconds']} s")
     print("  turns, ms          a second  99 of 100  longest")
     for name, row in found["turns"].items():
         print(f"    {name:14}{row['per_s']:12.1f}{row['p99_ms']:11.2f}{row['longest_ms']:9.2f}")
@@ -205,11 +153,13 @@ def main(argv: "list[str]") -> int:
     parser.add_argument(
         "--seconds", type=report.seconds, default=60.0, help="each of the two nodes is watched so long"
     )
+    parser.add_argument("--minutes", type=float, default=10.0, help="the heap is watched so long")
+    parser.add_argument("--speed", type=float, default=5.0, help="of the node whose heap is watched")
     parser.add_argument("--record", help="a recording for a patient, instead of the model")
     report.add_option(parser)
     arguments = parser.parse_args(argv)
     try:
-        found = measure(arguments.seconds, arguments.record)
+        found = measure(arguments.seconds, arguments.record, arguments.minutes, arguments.speed)
         report.write(arguments.json, found)
     except (RigError, ChildError, build.BuildError, RecordError, pairing.PairingError, OSError) as e:
         print(e, file=sys.stderr)
