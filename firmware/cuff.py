@@ -8,7 +8,7 @@ import asyncio
 
 from drivers.cuff_actuator import CuffActuator
 from drivers.errors import DriverError
-from firmware import cuff_safety
+from firmware import cuff_safety, interlocks
 from firmware.requests import forget
 from protocol import frames
 
@@ -68,8 +68,6 @@ class BloodPressure:
 
         RESULT_BEGUN: one ordered from afar waits up to 60 s for the button; how it ended is in its bp frame.
         """
-        from firmware import interlocks
-
         if self.busy or self._wanted or self.fault or interlocks.refused(self.node, interlocks.CUFF):
             return frames.RESULT_INTERLOCK
         if cuff_size is None:
@@ -163,6 +161,7 @@ class BloodPressure:
     async def _do(self, wanted, refusal):
         name = "bp_run" if wanted[0] == frames.OP_MEASURE_BP else "cuff_check"
         self.busy = True
+        self._hush_ms = 0
         try:
             if name == "bp_run":
                 from firmware import bp_run
@@ -177,7 +176,7 @@ class BloodPressure:
                 self.safety.trip(cuff_safety.BROKEN)
             raise
         finally:
-            if not self._hush_ms:
+            if self.safety.running or not self._hush_ms:
                 self.safety.end()
             self.busy = False
             self._watch_ms = self.node.clock.now_ms() + DEFLATE_MS

@@ -240,6 +240,16 @@ def test_the_task_fails():
         assert world.deaths and world.feature.fault
 
 
+def test_the_task_is_cancelled():
+    for phase in PHASES:
+        world = phase()
+        since = world.us
+        world.task.close()
+        world.kill()
+        assert not world.feature.safety.running and world.pins["PUMP"] == 0 and world.pins["ARM"] == 0
+        judge(world, since, shout=False)
+
+
 def test_the_vm_is_killed():
     def fail(world):
         world.kill()
