@@ -2,11 +2,12 @@
 
 from array import array
 
+from firmware.dsp.artery import POINTS, Artery
 from protocol import frames
 
 FS_HZ = 100
 BEATS_MAX = 200
-# samples, twice: -3 dB at 8 Hz, at 4 Hz where there is noise; what that takes from a peak is its bend by _BENT
+# samples, twice: -3 dB at 8 Hz, at 4 Hz where there is noise; what it takes from a peak is its bend by _BENT
 _SMOOTH = 4
 _SMOOTHER = 8
 _BENT = 7
@@ -20,46 +21,16 @@ _REFRACTORY = 30
 _LONGEST = 220  # samples from foot to foot
 _MMHG = 133  # Pa
 _LEAST_SLOPE = 9  # Pa in _RISE samples
+_LEAST_POINTS = 7
 _LEAST_SHARE = 4  # of the top: lower heights tell of noise
-_POINTS = 32  # of the envelope, at most
-_WIDE = (
-    5  # parameters of the artery: systolic, diastolic, widths below and above (0.1 mmHg), straightness (%)
-)
-_LIMITS = (400, 2600, 250, 2000, 50, 220, 120, 700, 0, 100)
-# what a step of the search changes: one parameter, or two together
-_WAYS = (
-    (0, 100, 1, 0),
-    (1, 100, 0, 0),
-    (2, 24, 0, 0),
-    (3, 80, 0, 0),
-    (4, 50, 0, 0),
-    (3, 80, 4, 50),
-    (0, 100, 1, 100),
-    (0, 100, 1, -100),
-    (0, -60, 2, 24),
-    (1, 60, 3, 80),
-)
-# collapse takes about 1/a = 9 mmHg (Babbs): what the envelope's upper flank, the weakest, is helped by
-_BELOW = 91
-_BELOW_SHIFT = 0
-_AGAINST = 150  # a point further off than this (of 1000) pulls no harder
-
-
-def falling(x):
-    """e to the -x/256 in 1/4096, for x >= 0; 0.3 % off at most."""
-    x = x * 369 >> 8
-    f = x & 255
-    x >>= 8
-    return (4096 - (f * 2751 >> 8) + (f * f * 703 >> 16)) >> x if x < 13 else 0
 
 
 class Oscillometer:
     """Listen to a cuff at 100 Hz: `begin`, `process` blocks of Pa, then `result` when `done` or at the end.
 
     A beat's height is what rises above the line from its foot to the next one's, at the cuff pressure half
-    way up. Systolic and diastolic are those of the artery whose compliance falls exponentially on both sides
-    of no transmural pressure and whose envelope fits the heights (Babbs 2012, doi 10.1186/1475-925X-11-56,
-    found by least squares as there, with both widths free); mean pressure is at the envelope's maximum.
+    way up. Systolic and diastolic are those of the artery that fits the heights (firmware/dsp/artery.py);
+    mean pressure is at its envelope's maximum.
     """
 
     def __init__(self):
@@ -69,10 +40,7 @@ class Oscillometer:
         self._at = array("H", [0] * BEATS_MAX)  # sample index of the peak
         self._pressure = array("H", [0] * BEATS_MAX)  # Pa
         self._height = array("H", [0] * BEATS_MAX)  # Pa; 0: left out
-        self._x = array("i", [0] * _POINTS)
-        self._y = array("i", [0] * _POINTS)
-        self._model = array("i", [0] * _POINTS)
-        self._fit = array("i", [0] * _WIDE)
+        self.artery = Artery()
         self._recent = array("i", [0] * 8)
         self.begin(True)
 
@@ -87,7 +55,8 @@ class Oscillometer:
         self._slot = 0
         self._first = self._lowest = self._fastest = 0
         self._solved = False
-        self._points = self._misfit = self._gain = self._top_half = self._top_pressure = 0
+        self._top_pressure = 0
+        self.artery.count = self.artery.misfit = 0
         self.pulses = 0
         self.period_ms = 0
         self.gone = self.done = False
@@ -275,96 +244,18 @@ class Oscillometer:
     # The result
 
     def solve(self):
-        """Find the artery in small steps: a generator; each step is some 40 us of a fast machine."""
-        count = self._envelope()
-        self._points = count
-        self._solved = True
-        if count < 7:
+        """Find the result in small steps: a generator, for whom `result` in one piece would be too long."""
+        if self._solved:
             return
-        fit = self._fit
-        kept = array("i", fit)
-        base = array("i", fit)
-        best = self._cost()
-        scale = 64
-        while scale >= 2:
-            before = best
-            for i in range(_WIDE):
-                base[i] = fit[i]
-            for way in range(2 * len(_WAYS)):
-                one, step, other, too = _WAYS[way >> 1]
-                sign = -scale if way & 1 else scale
-                fit[one] += step * sign >> 6
-                fit[other] += too * sign >> 6
-                best = self._better(kept, best)
+        self._solved = True
+        self._envelope()
+        if self.artery.count >= _LEAST_POINTS:
+            self.artery.begin()
+            for _ in self.artery.solve():
                 yield
-            if best == before:
-                scale >>= 1
-                continue
-            for _ in range(6):  # what helped together is gone on with
-                for i in range(_WIDE):
-                    fit[i] = 2 * kept[i] - base[i]
-                    base[i] = kept[i]
-                before = best
-                best = self._better(kept, best)
-                yield
-                if best == before:
-                    break
-        self._misfit = best // count
-
-    def _better(self, kept, best):
-        """The cost of the fit if it is less than `best`; else the fit is `kept` again."""
-        fit = self._fit
-        cost = self._cost() if self._allowed() else best
-        worse = cost >= best
-        for i in range(_WIDE):
-            if worse:
-                fit[i] = kept[i]
-            else:
-                kept[i] = fit[i]
-        return best if worse else cost
-
-    def _allowed(self):
-        fit = self._fit
-        for i in range(_WIDE):
-            if not _LIMITS[2 * i] <= fit[i] <= _LIMITS[2 * i + 1]:
-                return False
-        return fit[0] - fit[1] >= 120
-
-    def _volume(self, transmural):
-        """Volume of the artery from its collapse on, 1/16 of compliance at its peak by 0.1 mmHg."""
-        below = self._fit[2]
-        if transmural < 0:
-            return below * falling((-transmural << 8) // below) >> 8
-        above = self._fit[3]
-        bent = above * (4096 - falling((transmural << 8) // above)) >> 8
-        end = 2 * above  # where the straight line meets nothing
-        x = min(transmural, end)
-        straight = (x << 4) - (x * x << 3) // end
-        return (below << 4) + bent + (straight - bent) * self._fit[4] // 100
-
-    def _cost(self):
-        """How far the fit's envelope, scaled to the points, is from them: sum of squares, 1000 = the top."""
-        model = self._model
-        both = square = 0
-        for i in range(self._points):
-            half = (
-                self._y[i] * self._top_half // 1000
-            )  # the cuff is as much higher at the peak, lower at the foot
-            x = self._x[i]
-            m = self._volume(self._fit[0] - x - half) - self._volume(self._fit[1] - x + half) >> 3
-            model[i] = m
-            both += m * self._y[i]
-            square += m * m
-        self._gain = gain = both // max(square >> 10, 1)
-        off = self._fit[2] - _BELOW
-        cost = self._points * off * off >> _BELOW_SHIFT
-        for i in range(self._points):
-            off = abs(self._y[i] - (model[i] * gain >> 10))
-            cost += off * off if off < _AGAINST else _AGAINST * (2 * off - _AGAINST)
-        return cost
 
     def _envelope(self):
-        """Fill the points from the beats that agree with their neighbours; how many there are."""
+        """Give the artery the points: beats that agree with their neighbours, in time and height."""
         height = self._height
         n = self._since
         for k in range(n):
@@ -384,9 +275,9 @@ class Oscillometer:
             elif height[k] > top:
                 top = height[k]
         if top < 25:
-            return 0
+            return
         top = self._take_floor(top)
-        self._top_half = top * 3 // 80
+        self.artery.half = top * 3 // 80
         irregular, gap = self._rhythm()
         gap = FS_HZ * 600 // gap if gap else 0
         good = []
@@ -396,19 +287,18 @@ class Oscillometer:
             ):
                 good.append(k)
         if not good:
-            return 0
-        group = (len(good) + _POINTS - 1) // _POINTS
+            return
+        group = (len(good) + POINTS - 1) // POINTS
         count = 0
         for i in range(0, len(good) - group + 1, group):
             x = y = 0
             for k in good[i : i + group]:
                 x += self._pressure[k]
                 y += height[k]
-            self._x[count] = x * 3 // (group * 40)
-            self._y[count] = y * 1000 // (group * top)
+            self.artery.x[count] = x * 3 // (group * 40)
+            self.artery.y[count] = y * 1000 // (group * top)
             count += 1
-        self._begin_fit(count)
-        return count
+        self.artery.count = count
 
     def _take_floor(self, top):
         """Take from all heights what noise alone makes of one: the least that was seen above the top."""
@@ -430,50 +320,15 @@ class Oscillometer:
     def _in_time(self, k, gap):
         """Whether the beat `k` is one interval from a neighbour, give or take a fifth."""
         at = self._at
-        for j in (k, k + 1):
-            if 0 < j < self._since and abs(at[j] - at[j - 1] - gap) * 5 < gap:
-                return True
-        return False
-
-    def _begin_fit(self, count):
-        """Start where heights are 55 % and 70 % of the top: inside the published ranges of both ratios."""
-        y = self._y
-        for _ in range(2):
-            before = y[0]
-            for i in range(1, count - 1):
-                here = y[i]
-                y[i] = (before + 2 * here + y[i + 1] + 2) >> 2
-                before = here
-        top = max(range(count), key=lambda i: y[i])
-        self._high = self._crossing(top, 0, -1, y[top] * 11 // 20)
-        self._low = self._crossing(top, count - 1, 1, y[top] * 7 // 10)
-        self._fit[0] = max(self._high, self._x[top] + 60)
-        self._fit[1] = min(self._low, self._fit[0] - 150)
-        self._fit[2] = 110
-        self._fit[3] = 330
-        self._fit[4] = 50
-        for i in range(_WIDE):
-            self._fit[i] = min(max(self._fit[i], _LIMITS[2 * i]), _LIMITS[2 * i + 1])
-
-    def _crossing(self, i, end, way, level):
-        """Cuff pressure (0.1 mmHg) where the envelope falls to `level` between the points `i` and `end`."""
-        y = self._y
-        while i != end and y[i] > level:
-            i += way
-        x = self._x[i]
-        over = y[i - way] - level
-        if y[i] > level or over < 0:
-            return x
-        return self._x[i - way] + (x - self._x[i - way]) * over // max(y[i - way] - y[i], 1)
+        return any(0 < j < self._since and abs(at[j] - at[j - 1] - gap) * 5 < gap for j in (k, k + 1))
 
     def result(self):
         """(refusal, systolic, diastolic, mean in 0.1 mmHg, pulse in 0.1 /min, confidence 0-100, flags).
 
         refusal: frames.BP_…, 0 when measured; all numbers are 0 otherwise.
         """
-        if not self._solved:
-            for _ in self.solve():
-                pass
+        for _ in self.solve():
+            pass
         flags = frames.BP_MOTION_LEFT_OUT if self._moved else 0
         irregular, pulse = self._rhythm()
         if irregular:
@@ -481,21 +336,11 @@ class Oscillometer:
         refusal = self._refusal(irregular)
         if refusal:
             return refusal, 0, 0, 0, 0, 0, flags
-        systolic, diastolic, below, above, _ = self._fit
+        systolic, diastolic, below, above, _ = self.artery.values
         mean = (below * systolic + above * diastolic) // (below + above)
-        confidence = 100 - self._misfit // 60 - 100 * self._left_out // (2 * max(self._since, 1))
-        confidence -= max(0, 16 - self._points) * 3 + (15 if irregular else 0)
+        confidence = 100 - self.artery.misfit // 60 - 100 * self._left_out // (2 * max(self._since, 1))
+        confidence -= max(0, 16 - self.artery.count) * 3 + (15 if irregular else 0)
         return 0, systolic, diastolic, mean, pulse, min(max(confidence, 5), 100), flags
-
-    def envelope(self):
-        """After `result`: (cuff pressure in 0.1 mmHg, height, fitted height; 1000 = a top) of each point."""
-        points = []
-        if not self._points:
-            return points
-        self._cost()
-        for i in range(self._points):
-            points.append((self._x[i], self._y[i], self._model[i] * self._gain >> 10))
-        return points
 
     def _refusal(self, irregular):
         if self._first < 30 * _MMHG:
@@ -503,18 +348,19 @@ class Oscillometer:
         if self._lowest > 40 * _MMHG and self._first - self._lowest < 40 * _MMHG:
             return frames.BP_TIMEOUT
         leaks = self._fastest > 32 * _MMHG
-        if self._points < 7:
+        if self.artery.count < _LEAST_POINTS:
             if leaks:
                 return frames.BP_LEAK
             return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE
-        y = self._y
-        if y[self._points - 1] > 800 or self._x[self._points - 1] > self._fit[1]:
+        y = self.artery.y
+        end = self.artery.count - 1
+        if y[end] > 800 or self.artery.x[end] > self.artery.values[1]:
             return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
         if y[0] > 700:
             return frames.BP_NO_PULSE
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
-        if self._misfit > 20000:
+        if self.artery.misfit > 20000:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
         return 0
 

@@ -43,7 +43,7 @@ with open(sys.argv[1], "rb") as f:
             if not listener.done:
                 listener.process(block, 10)
         print("R", *listener.result())
-        for point in listener.envelope():
+        for point in listener.artery.envelope():
             print("E", *point)
 """
 
