@@ -32,7 +32,7 @@ _SILENCE = 4 * FS_HZ
 _CAP = 60 * FS_HZ
 _GAP = FS_HZ // 4  # so much can be missing and no beat in it
 _SETTLED = LEARN + LATENCY
-_FLOOR_NV = 42000000  # worth of a QRS of 0.16 mV that lasts 60 ms (others: less), times the LSB in nV
+_FLOOR_NV = 52000000  # worth of a QRS of 0.2 mV that lasts 60 ms, the least of 0.3 mV; times the LSB in nV
 _SPIKE_NV = 5000000  # twice 2.5 mV above the chord: a QRS of 5 mV and 40 ms stays below
 _FIBRILLATION_NV = 100000  # greatest height: below 0.2 mV peak to peak it is called asystole
 
@@ -223,7 +223,9 @@ class EcgChain:
         level = self._detector.qrs_level >> 8
         if level == 0:
             return 0
-        usual = 80 + (self._rate.rate_x10(self._now()) or 1000) * 6 // 25
+        rate = self._rate.rate_x10(self._now()) or 1000
+        # Below 40 a minute the mean goes up and down with each beat, and the level is long in coming.
+        usual = 80 + rate * 6 // 25 + max(0, 400 - rate) * 2
         beyond = max(0, min(270, (self._mean >> 8) * 1000 // level - usual))
         return self._detector.quality() * (270 - beyond) // 270
 

@@ -331,3 +331,11 @@ def test_fibrillation_says_when_a_period_is_over():
     block = array("i", [0] * 25)
     periods = sum(fibrillation.take(block, block, 25) for _ in range(100))
     assert periods == 2500 // 252 and not fibrillation.likely and fibrillation.full == 0
+
+
+def test_twenty_and_thirty_a_minute_are_read_and_steadily():
+    for rr, tenths in ((750, 200), (500, 300)):
+        seen, _, _ = watch(rhythm(30, rr)[0])
+        assert not any(seen.asystole)
+        for rate in seen.rate[14:]:
+            assert abs(rate - tenths) <= 5, (tenths, seen.rate)
