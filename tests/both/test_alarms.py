@@ -305,3 +305,23 @@ def test_limits_that_were_set_count():
     told = world.run(5, spo2_x10=870)
     assert [one[1:] for one in told] == [(f.EVENT_SPO2_LOW, BEGAN, MEDIUM)]
     assert world.events[0][1][f.EVENT_LIMIT] == 880
+
+
+def test_between_the_limit_and_the_way_back_an_alarm_neither_begins_nor_ends():
+    for code, beyond, between, back in (
+        (f.EVENT_HR_HIGH, 1510, 1480, 1460),
+        (f.EVENT_HR_LOW, 390, 410, 425),
+    ):
+        world = World()
+        world.settings.levels = {2: (1400, 600), 4: (420, 600)}
+        assert world.run(60, hr_x10=between) == []
+        assert [one[1:3] for one in world.run(10, hr_x10=beyond)] == [(code, BEGAN)]
+        assert world.run(60, hr_x10=between) == []
+        assert [one[1:3] for one in world.run(CLEAR_S, hr_x10=back)] == [(code, ENDED)]
+
+
+def test_time_in_which_nothing_was_read_is_no_time_that_a_limit_was_passed_for():
+    world = World()
+    world.run(1, hr_x10=1600)
+    world.clock.seconds += 60
+    assert world.run(1) == []
