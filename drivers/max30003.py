@@ -153,6 +153,10 @@ class Max30003:
         self._write(SYNCH, 0)
         self._read(STATUS)
 
+    def stop(self) -> None:
+        """Switch the channel off, with everything else ("SW_RST (0x08)")."""
+        self._write(SW_RST, 0)
+
     def drain(self, into: "array[int]") -> int:
         """Move what the FIFO holds into `into` (array('i'), at most 32 are taken); the number of samples
         moved.

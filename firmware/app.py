@@ -12,8 +12,10 @@ import asyncio
 import gc
 import time
 
-from firmware import aftermath
+from firmware import aftermath, interlocks
 from firmware.aftermath import Aftermath
+from firmware.alarms import Alarms
+from firmware.annunciator import Annunciator
 from firmware.boots import CommitError
 from firmware.clock import Clock
 from firmware.dsp import ecg_kernel, kernels, ppg_kernel
@@ -22,9 +24,11 @@ from firmware.dsp.ppg import PpgChain
 from firmware.flash import FlashError
 from firmware.housekeeping import Heap, status_body
 from firmware.link import Link, sliced
+from firmware.readings import Readings
 from firmware.requests import Requests, forget
 from firmware.sampling import EcgSensor, PpgSensor
 from firmware.sealer import Sealer
+from firmware.settings import Settings
 from firmware.start import Start, give_back
 from firmware.tasks import describe, keep_alive
 from firmware.vitals import Contact, vitals_body
@@ -65,11 +69,16 @@ class Node:
         self.session = start.session
         self.sealer = Sealer(start.keys, start.box, start.attester, start.record, clock)
         self.aftermath = Aftermath(start, self.sealer)
-        mains_hz = board.config["node"]["mains_hz"]
+        self.settings = settings = Settings(start.records, board.config["node"]["mains_hz"])
+        if not settings.cuff_size:
+            settings.cuff_size = board.config.get("cuff", {}).get("size", frames.CUFF_UNKNOWN)
+        self.readings = Readings()
+        self.alarms = Alarms(self.sealer, clock, settings, self.repeat_bp)
+        self._annunciator = Annunciator(board)
         self.sensors = []
         self.ecg = self.ppg = None
         if "ecg" in sensors:
-            chain = EcgChain(mains_hz=mains_hz, lsb_nv=sensors["ecg"].lsb)
+            chain = EcgChain(mains_hz=settings.mains_hz, lsb_nv=sensors["ecg"].lsb)
             self.ecg = self._sensor(EcgSensor, "ecg", sensors["ecg"], chain, ECG_FRAME)
         if "ppg" in sensors:
             self.ppg = self._sensor(PpgSensor, "ppg", sensors["ppg"], PpgChain(), PPG_FRAME)
@@ -81,6 +90,8 @@ class Node:
         self._work = asyncio.Event()
         self._sign = asyncio.Event()
         self._second = 0
+        # The next sequence number as of ten to twenty seconds ago, and at the last status.
+        self._evidence = [0, 0]
         self._processed = 0
         self._heap = None
         # Whether a signature is being made; a signed range that is no frame yet; whether sensors are drained.
@@ -126,9 +137,15 @@ class Node:
         while ready.sealed < len(sensor.channels):
             if ready.sealed:
                 self.drain()
-            self.sealer.seal(frames.KIND_WAVE, wave_body(sensor, ready, ready.sealed), t_us)
+            if sensor.channels[ready.sealed] not in self.settings.not_sent:
+                self.sealer.seal(frames.KIND_WAVE, wave_body(sensor, ready, ready.sealed), t_us)
             ready.sealed += 1
             ready.halved = False
+
+    def repeat_bp(self):
+        """An alarm's limit was passed: measure the blood pressure again, where there is a cuff."""
+        if "cuff" in self.features:
+            self.features["cuff"].request(frames.REASON_REPEAT)
 
     def restart(self):
         """An orderly end, and another boot after it."""
@@ -146,11 +163,12 @@ class Node:
 
     def read_input(self):
         """Ask the board what its sensors are attached to; the label if it is new."""
-        label, ecg_source, ppg_source = self.board.input_info()
+        info = self.board.input_info()
         if self.ecg is not None:
-            self.ecg.source = ecg_source
+            self.ecg.source = info[1]
         if self.ppg is not None:
-            self.ppg.source = ppg_source
+            self.ppg.source = info[2]
+        label = info[0]
         changed = label if label != self.label else None
         self.label = label
         return changed
@@ -184,6 +202,9 @@ class Node:
                     work = True
             if turn % BEAT_EVERY == 1:
                 self.link.beat()
+                # With a cuff the button starts that, too.
+                if self.alarms.active and "cuff" not in self.features and self.board.consent():
+                    self.alarms.silence()
             clock.advance()
             if work or clock.seconds != self._second:
                 self._work.set()
@@ -224,7 +245,17 @@ class Node:
                 self.link.beat()
 
     def _each_second(self, second):
-        self.sealer.seal(frames.KIND_VITALS, vitals_body(self.ecg, self.ppg))
+        readings = self.readings
+        if self.ecg is not None:
+            self.ecg.hold(interlocks.refused(self, interlocks.ECG))
+        readings.take(self.ecg, self.ppg)
+        for feature in self.features.values():
+            feature.second(readings)
+        box = self.sealer.box
+        self.sealer.seal(frames.KIND_VITALS, vitals_body(readings, self.ecg, self.ppg))
+        readings.seqs = (self._evidence[0], box.next_seq - self._evidence[0])
+        self.alarms.second(readings)
+        self._annunciator.show(self.alarms.active, self.alarms.sounding)
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
             if sensor is None:
                 continue
@@ -238,13 +269,14 @@ class Node:
         if self.signed is not None or self.start.attester.due(self._processed):
             self._sign.set()
         if second % STATUS_EVERY_S == 0:
-            body = status_body(self._heap, self.sensors, self.session, self.board.reset_cause(), second)
+            cause = self.board.reset_cause()
+            body = status_body(self._heap, self.sensors, self.session, cause, second, readings)
+            self._evidence = [self._evidence[1], box.next_seq]
             self.sealer.seal(frames.KIND_STATUS, body)
             if body[frames.STATUS_HEAP_FREE] < HEAP_RESERVE:
-                self.sealer.box.shrink()
+                box.shrink()
         # A flash write may hold everything up for longer than the ECG's FIFO has room.
         self.drain()
-        box = self.sealer.box
         self.careful(self.start.record.reserve, box.next_seq, second, not box.holds(0))
         self.drain()
         self.careful(self.aftermath.settle)
@@ -301,6 +333,7 @@ class Node:
             ("receive", link.receive),
             ("send", link.send),
             ("key work", link.work),
+            ("signal", self._annunciator.run),
         ]
         for feature in self.features.values():
             tasks += feature.tasks()

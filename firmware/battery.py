@@ -22,6 +22,10 @@ class Battery:
     def begin(self):
         """The first reading comes with the first second."""
 
+    def channels(self):
+        """No waveform."""
+        return ()
+
     def tasks(self):
         """None of its own."""
         return ()

@@ -24,6 +24,8 @@ def first_frames(node):
     if earlier is not None:
         body[frames.BOOT_EARLIER] = earlier
     node.sealer.seal(frames.KIND_BOOT, body, None, True)
+    if node.settings.fault is not None:
+        start.faults.append(node.settings.fault)
     for fault in start.faults:
         node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
     node.careful(node.aftermath.tell, board.reset_cause())

@@ -26,13 +26,13 @@ class Heap:
         return free
 
 
-def status_body(heap, sensors, session, reset_cause, uptime_s):
-    """The body of a status frame: counters since boot."""
+def status_body(heap, sensors, session, reset_cause, uptime_s, readings):
+    """The body of a status frame: counters since boot; the battery, where the Readings know of one."""
     box = session.box
     jitter = 0
     for sensor in sensors:
         jitter = max(jitter, sensor.sample_clock.worst_us)
-    return {
+    body = {
         frames.STATUS_HEAP_FREE: heap.measure(),
         frames.STATUS_HEAP_LOW: heap.low,
         frames.STATUS_LATE: sum([sensor.late for sensor in sensors]),
@@ -48,3 +48,7 @@ def status_body(heap, sensors, session, reset_cause, uptime_s):
         frames.STATUS_BUS_ERRORS: sum([sensor.bus_errors for sensor in sensors]),
         frames.STATUS_NEXT_SEQ: box.next_seq,
     }
+    if readings.battery_pct >= 0:
+        body[frames.STATUS_BATTERY] = readings.battery_pct
+        body[frames.STATUS_CHARGING] = int(readings.charging)
+    return body

@@ -15,8 +15,7 @@ def refused(node, what):
         if board.charging() and not board.config["node"].get("isolated"):
             return "charging"
         return ""
-    cuff = getattr(node, "features", {}).get("cuff")
+    cuff = node.features.get("cuff")
     if cuff is not None and cuff.inflated:
         return "cuff inflated"
-    alarms = getattr(node, "alarms", None)
-    return "alarm" if alarms is not None and alarms.binding else ""
+    return "alarm" if node.alarms.binding else ""

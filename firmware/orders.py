@@ -17,6 +17,7 @@ from protocol.orders import check_steps, order_digest
 MARK_TEXT = 1
 MEASURE_CUFF = 1
 MAX_ANSWERS = 16
+MAX_SHOWN_MMHG = 260
 # By the priority of the rule.
 MAX_DELAY_S = (0, 600, 120, 30)
 _KNOWN = {
@@ -102,33 +103,33 @@ def _carry_out(node, kind, body, agent_id):
             return frames.RESULT_INTERLOCK, None
         return frames.RESULT_BEGUN, node.restart
     if what == frames.OP_ACKNOWLEDGE:
-        alarms = getattr(node, "alarms", None)
-        if alarms is None:
-            return frames.RESULT_UNSUPPORTED, None
-        alarms.silence()
+        node.alarms.silence()
         return frames.RESULT_DONE, None
-    if what == frames.OP_MEASURE_BP:
-        return _measure(node, arguments.get(MEASURE_CUFF), body[frames.ORDER_ID]), None
+    if what in (frames.OP_MEASURE_BP, frames.OP_CUFF_LEAK, frames.OP_CUFF_STATIC):
+        return _measure(node, what, arguments.get(MEASURE_CUFF), body[frames.ORDER_ID]), None
     return frames.RESULT_UNSUPPORTED, None
 
 
-def _measure(node, size, order_id):
-    """Ask the cuff, if there is one; it wants a button press before it moves."""
-    cuff = getattr(node, "features", {}).get("cuff")
+def _measure(node, what, argument, order_id):
+    """Ask the cuff, if there is one; it wants a button press before it moves. `argument`: the cuff size of a
+    measurement, the pressure in mmHg that is to be shown.
+    """
+    cuff = node.features.get("cuff")
     if cuff is None:
         return frames.RESULT_UNSUPPORTED
-    if size is not None and not (is_uint(size) and size <= frames.CUFF_EXTRA_LARGE):
+    most = frames.CUFF_EXTRA_LARGE if what == frames.OP_MEASURE_BP else MAX_SHOWN_MMHG
+    if argument is not None and not (is_uint(argument) and argument <= most):
         return frames.RESULT_MALFORMED
     if interlocks.refused(node, interlocks.CUFF):
         return frames.RESULT_INTERLOCK
-    return cuff.request(frames.REASON_COMMAND, order_id, size)
+    if what == frames.OP_MEASURE_BP:
+        return cuff.request(frames.REASON_COMMAND, order_id, argument)
+    return cuff.request(frames.REASON_COMMAND, order_id, None, what, argument or 0)
 
 
 def _configure(node, wanted):
     """All settings of the map `wanted`, or none: one that is not known or beyond its bounds."""
-    settings = getattr(node, "settings", None)
-    if settings is None:
-        return frames.RESULT_UNSUPPORTED
+    settings = node.settings
     for key, value in wanted.items():
         if key == frames.SET_LIMITS:
             good = is_list(value) and all([_is_limit(setting) for setting in value])

@@ -65,6 +65,7 @@ class Sensor:
         self._errors_in_row = 0
         self._faulty = False
         self._busy = False
+        self._held = ""
         self._retry_ms = 0
         self._backoff_ms = BACKOFF_FIRST_MS
         self._heard = 0
@@ -115,6 +116,16 @@ class Sensor:
             self._node.report(frames.EVENT_SENSOR_FAULT, frames.PRIORITY_MEDIUM, None, text)
             self._faulty = True
 
+    def hold(self, reason):
+        """Sample nothing for a reason that is told, as of a fault; "": go on."""
+        if reason and self.driver is not None:
+            try:
+                self.driver.stop()
+            except DriverError:
+                pass
+            self._fault(DriverError(self.part, reason), self._clock.now_ms())
+        self._held = reason
+
     # Sampling
 
     def poll(self):
@@ -144,7 +155,7 @@ class Sensor:
     def _poll(self):
         if self.driver is None:
             now_ms = self._clock.now_ms()
-            if now_ms >= self._retry_ms:
+            if not self._held and now_ms >= self._retry_ms:
                 self.start(now_ms)
             return
         begin = self._clock.ticks_us()

@@ -1,4 +1,4 @@
-"""From the signal chains' results to the vitals frame, and to the events of a lead or a finger that comes and
+"""From the readings of a second to the vitals frame, and to the events of a lead or a finger that comes and
 goes.
 """
 
@@ -7,55 +7,63 @@ from protocol import frames
 # A change must last this many readings (one a second) before it is an event; the flags in the frames do not
 # wait.
 STEADY_READINGS = 2
+# Heart and pulse rate differ when they do so by more than this, in 0.1 a minute, and by an eighth.
+DIFFER_X10 = 100
 
 
-def vitals_body(ecg, ppg):
-    """The body of a vitals frame from the EcgSensor and the PpgSensor; None: there is none.
-
-    A reading that is not there (0, settling, nothing attached, a sensor in fault) is left out. Takes the
-    beats since the last call.
-    """
+def vitals_body(r, ecg, ppg):
+    """The body of a vitals frame from the Readings `r` of the two sensors; takes the beats since the last."""
     body = {}
     flags = 0
-    if ecg is not None and ecg.driver is not None:
-        chain = ecg.chain
-        if ecg.off:
+    if ecg is not None and not r.ecg_fault:
+        if r.lead_off:
             flags |= frames.VITALS_LEAD_OFF
-        elif chain.settling:
+        elif r.ecg_settling:
             flags |= frames.VITALS_ECG_SETTLING
         else:
-            rate = chain.hr_x10
-            if rate:
-                body[frames.VITALS_HR] = rate
-            intervals = chain.rr_ms
+            if r.hr_x10:
+                body[frames.VITALS_HR] = r.hr_x10
+            intervals = ecg.chain.rr_ms
             if intervals:
                 body[frames.VITALS_RR] = intervals
-            body[frames.VITALS_ECG_QUALITY] = chain.quality
-        chain.take_beats()
+            body[frames.VITALS_ECG_QUALITY] = r.ecg_quality
+            if r.cannot_analyse:
+                flags |= frames.VITALS_CANNOT_ANALYSE
+            if r.irregular:
+                flags |= frames.VITALS_IRREGULAR
+            if r.hr_x10 and r.pulse_x10 and differ(r.hr_x10, r.pulse_x10):
+                flags |= frames.VITALS_RATES_DIFFER
+        ecg.chain.take_beats()
         if ecg.source:
             body[frames.SOURCE] = ecg.source
-    if ppg is not None and ppg.driver is not None:
-        chain = ppg.chain
-        if not chain.calibrated:
+    if ppg is not None and not r.ppg_fault:
+        if not ppg.chain.calibrated:
             flags |= frames.VITALS_UNCALIBRATED
-        if ppg.off:
+        if r.finger_off:
             flags |= frames.VITALS_NO_FINGER
-        elif chain.settling:
+        elif r.ppg_settling:
             flags |= frames.VITALS_PPG_SETTLING
         else:
             for key, reading in (
-                (frames.VITALS_SPO2, chain.spo2_x10),
-                (frames.VITALS_PULSE, chain.pulse_x10),
-                (frames.VITALS_PI, chain.pi_x100),
+                (frames.VITALS_SPO2, r.spo2_x10),
+                (frames.VITALS_PULSE, r.pulse_x10),
+                (frames.VITALS_PI, r.pi_x100),
             ):
                 if reading:
                     body[key] = reading
-            body[frames.VITALS_PPG_QUALITY] = chain.quality
+            body[frames.VITALS_PPG_QUALITY] = r.ppg_quality
+            if r.ppg_bad:
+                flags |= frames.VITALS_PPG_BAD
         if ppg.source:
             body[frames.SOURCE_PPG] = ppg.source
     if flags:
         body[frames.VITALS_FLAGS] = flags
     return body
+
+
+def differ(hr_x10, pulse_x10):
+    """Whether the rates of heart and pulse cannot be of the same beats."""
+    return abs(hr_x10 - pulse_x10) > max(DIFFER_X10, hr_x10 >> 3)
 
 
 class Contact:

@@ -18,6 +18,8 @@ WAITING_EVERY = 10
 TRY_MS = 300
 WATCHDOG_MS = 5000
 SILENCE_MS = 5000
+# By the number of the light, as boards.md has it.
+LIGHTS = ("", "LED_RED", "LED_YELLOW", "LED_CYAN", "LED_GREEN")
 
 
 class Board:
@@ -43,6 +45,7 @@ class Board:
         )
         self._bridge = self._wait_for_bridge(bridge)
         self._silent_since = None
+        self._light = self._sound = 0
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
 
     def _wait_for_bridge(self, bridge):
@@ -104,6 +107,22 @@ class Board:
     def consent(self):
         """Whether the bridge's button is held."""
         return self._pin("BUTTON")
+
+    def charging(self):
+        """Whether the bridge says that the node is on its charger."""
+        return self._pin("CHARGING")
+
+    def signal(self, light, sound):
+        """An alarm's light and sound, shown on the bridge's pins."""
+        try:
+            for i in range(1, len(LIGHTS)):
+                if (i == light) != (i == self._light):
+                    self._bridge.gpio_write(LIGHTS[i], 1 if i == light else 0)
+            if sound != self._sound:
+                self._bridge.gpio_write("SOUND", sound)
+            self._light, self._sound = light, sound
+        except OSError:
+            pass
 
     def _pin(self, name):
         """A pin of the bridge; one that does not answer is left alone for a while, since asking holds

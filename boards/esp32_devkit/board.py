@@ -10,6 +10,7 @@ from boards.esp32 import RetainedMemory, leave, quiet_entropy, radio_entropy, re
 from boards.stdio_link import UartConsoleLink, take_console
 
 WATCHDOG_MS = 5000
+GREEN = 4  # the light of a node without an alarm
 BLINK_TIMER = 3
 BLINK_MS = 250
 BLINKS = 20
@@ -97,6 +98,15 @@ class Board:
         self._led.value(self._blinks & 1)
         if self._blinks <= 0:
             timer.deinit()
+
+    def signal(self, light, sound):
+        """An alarm's light, in the one colour that there is; this board has no buzzer."""
+        if self._led is not None and not self._blinks:
+            self._led.value(1 if 0 < light < GREEN else 0)
+
+    def charging(self):
+        """This board has no charger."""
+        return False
 
     def consent(self):
         """Whether somebody holds the button."""

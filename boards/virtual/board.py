@@ -85,9 +85,9 @@ class Board:
         return self._link
 
     def input_info(self):
-        """(label, source of the ECG, source of the PPG): what the chips are attached to."""
+        """(label, sources of the ECG, the PPG and the cuff): what the chips are attached to."""
         info = self._bridge.info()
-        return info["label"], info["source_ecg"], info["source_ppg"]
+        return info["label"], info["source_ecg"], info["source_ppg"], info["source_cuff"]
 
     def entropy(self, seeded):
         """(bytes, whether they come from a true random source): the host's."""

@@ -336,6 +336,12 @@ class PpgChain:
         return not self.no_finger and not self.settling and self.quality < QUALITY_FLOOR
 
     @property
+    def since_pulse_ms(self):
+        """Time since the newest upstroke, at most 60000; -1 where none is known."""
+        since = self._rate.since(self._state[T])
+        return min(since, 6000) * 10 if since >= 0 else -1
+
+    @property
     def saturated(self):
         """True for 3 s after a sample at full scale."""
         return self._saturated > 0

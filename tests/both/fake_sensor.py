@@ -35,6 +35,10 @@ class Chain:
     pulse_x10 = 722
     pi_x100 = 0
     rr_ms = [830, 828]
+    asystole = irregular = bad = False
+    cannot_analyse = 0
+    since_beat_ms = 400
+    since_pulse_ms = 600
 
     def __init__(self):
         self.seen = []

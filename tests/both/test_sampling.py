@@ -3,6 +3,7 @@
 from array import array
 
 from drivers.errors import BusError
+from firmware.readings import Readings
 from firmware.sampling import BACKOFF_FIRST_MS, ERRORS_TO_FAULT, EcgSensor
 from firmware.vitals import vitals_body
 from firmware.wave import SLACK, WaveBuffer
@@ -151,7 +152,27 @@ def test_a_bus_that_is_not_there_yet_is_tried_again():
 
     assert not sensor.start(0) and sensor.bus_errors == 1
     assert rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
-    assert "driver" not in vitals_body(sensor, rig.sensor)
+    readings = Readings()
+    readings.take(sensor, None)
+    assert readings.ecg_fault and vitals_body(readings, sensor, None) == {}
+
+
+def test_a_sensor_that_is_held_samples_nothing_until_it_may():
+    rig = Rig(EcgSensor)
+    rig.run(10)
+    rig.chip.stop = lambda: stopped.append(True)
+    stopped = []
+    for _ in range(3):
+        rig.sensor.hold("charging")
+    assert stopped == [True] and rig.sensor.driver is None
+    assert rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
+    starts = rig.chip.starts
+    rig.run(300)
+    assert rig.chip.starts == starts and rig.sensor.driver is None
+    rig.sensor.hold("")
+    rig.run(300)
+    assert rig.chip.starts == starts + 1 and rig.sensor.driver is not None
+    assert rig.sensor.missed > 0
 
 
 def test_flags_follow_the_samples():

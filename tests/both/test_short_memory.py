@@ -22,7 +22,8 @@ class Short:
     source = 2
 
     def __init__(self):
-        self.clock = self.sealer = self.wave = self
+        self.clock = self.sealer = self.wave = self.settings = self
+        self.not_sent = ()
         self.samples = [array("i", BRIGHT), array("i", DIM)]
         self.fails = 0
         self.sealed = []

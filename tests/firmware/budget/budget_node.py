@@ -120,6 +120,12 @@ class Board:
     def retained_write(self, data):
         self.memory[:] = data
 
+    def charging(self):
+        return False
+
+    def signal(self, light, sound):
+        pass
+
     def consent(self):
         return False
 
