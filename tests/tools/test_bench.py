@@ -15,8 +15,7 @@ from boards.virtual.rig import RigError, find_micropython
 from protocol import frames
 from protocol import waveform as codec
 from tools.bench import __main__ as bench
-from tools.bench import command, frame_costs, names, noise, ppg, pulses, qrs, scoring, wave_sources, waveform
-from tools.bench.heartbeats import FS_HZ, LSB_NV, Recording, load
+from tools.bench import command, frame_costs, names, wave_sources, waveform
 
 SECONDS = 20
 
@@ -152,80 +151,6 @@ def test_a_damaged_record_is_named(database: Path, capsys: pytest.CaptureFixture
     (database / "a.dat").write_bytes(b"\0" * 11)
     assert waveform.main(["--db", str(database), "--jobs", "1"]) == 1
     assert "recording" in capsys.readouterr().err
-
-
-# qrs
-
-
-def test_qrs_scores_each_lead(database: Path, tmp_path: Path) -> None:
-    for lead in ("1", "2"):
-        found = report(tmp_path, "qrs", "--db", str(database), "--lead", lead, "--jobs", "1")
-        assert found["lead"] == int(lead) and found["gross"]["beats"] == 46
-        assert found["gross"]["se_pct"] > 85 and found["gross"]["ppv_pct"] > 95
-    with pytest.raises(SystemExit):
-        qrs.main(["--db", str(database), "--lead", "0"])
-    assert qrs.main(["--db", str(database), "--lead", "3"]) == 1
-
-
-def test_noise_has_the_ratio_that_was_asked_for(database: Path, tmp_path: Path) -> None:
-    """Measured again as its definition says, in the first noisy stretch."""
-    rng = np.random.default_rng(5)
-    wave = np.round(rng.normal(0, 40, 500 * 360)).astype(np.int64)[:, None]
-    wfdb.wrsamp(
-        "em", 360, ["mV"], ["noise"], d_signal=wave, fmt=["16"], adc_gain=[200.0], baseline=[0],
-        write_dir=str(tmp_path),
-    )  # fmt: skip
-    clean = load(database / "a", 0)
-    long = Recording("long", np.tile(clean.samples[: SECONDS * FS_HZ], 26), 520.0, clean.beats, [], False)
-    noisy = noise.add(long, tmp_path / "em", 0, 6)
-    added = (noisy.samples.astype(int) - long.samples)[300 * FS_HZ : 420 * FS_HZ]
-    power = float(np.mean((added.reshape(-1, FS_HZ) - added.reshape(-1, FS_HZ).mean(1, keepdims=True)) ** 2))
-    height = noise.mean_height(long.samples, long.beats)
-    assert height * LSB_NV / 1000 == pytest.approx(1000, rel=0.15)
-    assert 10 * math.log10(height**2 / 8 / power) == pytest.approx(6, abs=0.3)
-    untouched = noisy.samples[: 300 * FS_HZ], noisy.samples[420 * FS_HZ : 520 * FS_HZ]
-    assert all(np.array_equal(part, long.samples[: len(part)]) for part in untouched)
-
-
-def test_noise_comes_in_stretches() -> None:
-    assert noise.stretches(700) == [(300, 420), (540, 660)]
-    assert noise.quiet(700) == [(0, 300), (420, 540), (660, 700)]
-    assert noise.stretches(120) == [] and noise.quiet(350) == [(0, 300)]
-
-
-def test_noise_that_never_comes_is_said(database: Path, tmp_path: Path, capsys: Any) -> None:
-    (tmp_path / "nstdb").mkdir()
-    (tmp_path / "nstdb" / "em.hea").write_text("em 1 360 10\n")
-    argv = ["--db", str(database), "--records", "a", "--noise", "em", "--jobs", "1"]
-    assert qrs.main(argv) == 1 and "not that long" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        qrs.main([*argv[:-3], "xx"])
-
-
-def test_pairing_is_one_to_one() -> None:
-    result = scoring.score([1.0, 2.0, 3.0], [1.1, 1.12, 2.5, 3.0], exclude=[(2.4, 2.6)])
-    assert (result.tp, result.fn, result.fp) == (2, 1, 1)
-    assert result.missed_s == [2.0]
-
-
-# ppg
-
-
-def test_ppg_reads_what_was_put_in(vm: str) -> None:
-    cases = [
-        ppg.Case(ppg.KNOWN, "90", pulses.steady(pulses.Pulse(90, 60), 20), 60),
-        ppg.Case(ppg.NOTHING, "dark", pulses.constant(700, 20)),
-    ]
-    good, none = ppg.read([case.trace for case in cases], vm)
-    row = ppg.judge(cases[0], good)
-    assert row["with_reading"] == row["seconds"] == 8 and row["worst_error"] <= 1
-    assert row["worst_pulse_error"] <= 2 and ppg.judge(cases[1], none)["with_reading"] == 0
-
-
-def test_a_delay_is_found() -> None:
-    truth = 90 + 5 * np.sin(np.arange(100) / 9)
-    found = ppg._delay(np.concatenate([np.zeros(4), truth[:-4]]), truth)
-    assert found["delay_s"] == 4 and found["sd"] == 0
 
 
 # protocol

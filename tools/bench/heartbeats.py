@@ -1,6 +1,6 @@
 """Recordings as an ECG chip hands them to the firmware, and what the firmware's own chain makes of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ LSB_NV = 3052
 CHUNK_S = 20
 FLUSH_S = 2  # the last sample goes on for so long, lest the last beats be cut off by the detector's delay
 
-# Reads 16-bit samples from argv[1]; writes "B index" for each beat and "R tenths quality" each second.
+# Reads 16-bit samples from argv[1]; writes "B index samples-so-far" for each beat and "R tenths quality
+# cannot_analyse" each second.
 RUNNER = """\
 import sys
 from array import array
@@ -30,9 +31,9 @@ with open(sys.argv[1], "rb") as f:
         chain.process(block, 25)
         done += 25
         for beat in chain.take_beats():
-            print("B", beat)
+            print("B", beat, done)
         if done %% 250 == 0:
-            print("R", chain.hr_x10, chain.quality)
+            print("R", chain.hr_x10, chain.quality, chain.cannot_analyse)
 """
 
 
@@ -50,11 +51,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class Detection:
-    """What the firmware made of a recording: beat times in s, and heart rate and quality each second."""
+    """What the firmware made of a recording: beat times in s, when each was known, and each second heart
+    rate, quality and why nothing could be analysed (0: it could).
+    """
 
     beats: list[float]
     hr_bpm: list[float]
     quality: list[int]
+    cannot_analyse: list[int] = field(default_factory=list[int], compare=False)
+    known: list[float] = field(default_factory=list[float], compare=False)
 
 
 def _flutter(wfdb_notes: Any, fs_hz: float, duration_s: float) -> list[tuple[float, float]]:
@@ -109,6 +114,12 @@ def detect(samples: np.ndarray, runs: str) -> Detection:
     Raises subprocess.CalledProcessError.
     """
     lines = run(RUNNER % LSB_NV, samples.astype("<i2").tobytes(), runs)
-    beats = [int(line[2:]) / FS_HZ for line in lines if line.startswith("B")]
+    beats = [line.split() for line in lines if line.startswith("B")]
     readings = [line.split() for line in lines if line.startswith("R")]
-    return Detection(beats, [int(r[1]) / 10 for r in readings], [int(r[2]) for r in readings])
+    return Detection(
+        beats=[int(b[1]) / FS_HZ for b in beats],
+        hr_bpm=[int(r[1]) / 10 for r in readings],
+        quality=[int(r[2]) for r in readings],
+        cannot_analyse=[int(r[3]) for r in readings],
+        known=[int(b[2]) / FS_HZ for b in beats],
+    )

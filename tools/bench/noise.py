@@ -1,8 +1,11 @@
-"""Recorded noise on recorded hearts at a stated signal-to-noise ratio.
+"""Recorded noise on recorded hearts at a stated signal-to-noise ratio, by the rule of `nst`, which made the
+MIT-BIH Noise Stress Test Database (Moody, Muldrow, Mark, Computers in Cardiology 1984; nst(1) and sigamp(1)
+of the WFDB applications).
 
-As `nst` of the MIT-BIH Noise Stress Test Database does (Moody, Muldrow, Mark, Computers in Cardiology 1984):
-clean for five minutes, then noise for two minutes in every four. Signal power is the mean height of the QRS
-complexes, squared, by eight; noise power is the mean square about the mean of each second.
+Clean for five minutes, then noise for two minutes in every four; at each change the later signal is shifted
+so that there is no step. Signal: height from peak to peak within 50 ms of the first 300 beats, squared, by
+eight. Noise: root mean square about the mean of each of its first 300 seconds, squared. Both are means
+without the greatest and the least twentieth.
 """
 
 import math
@@ -22,6 +25,7 @@ RECORDS = ("118", "119")
 
 CLEAN_S, STRETCH_S = 300, 120
 QRS_HALF_S = 0.05
+MEASURED = 300
 
 
 def stretches(duration_s: float) -> list[tuple[float, float]]:
@@ -43,21 +47,30 @@ def add(recording: Recording, noise: Path, lead: int, snr_db: float) -> Recordin
     chunks = [source.ecg_uv(part, FS_HZ) for part in np.array_split(t, max(1, len(t) // 5000))]
     wave = np.concatenate(chunks) * (1000 / LSB_NV)
     height = mean_height(recording.samples, recording.beats)
-    gain = math.sqrt(height**2 / 8 / _power(wave) / 10 ** (snr_db / 10))
+    gain = math.sqrt(height**2 / 8 / noise_level(wave) ** 2 / 10 ** (snr_db / 10))
     mixed = recording.samples.astype(float)
     for start_s, end_s in stretches(recording.duration_s):
         start, end = round(start_s * FS_HZ), round(end_s * FS_HZ)
-        mixed[start:end] += gain * (wave[start:end] - wave[start])
+        added = gain * (wave[start:end] - wave[start])
+        mixed[start:end] += added
+        mixed[end:] += added[-1]
     return replace(recording, samples=np.round(mixed).clip(-32768, 32767).astype("<i2"))
 
 
 def mean_height(samples: np.ndarray, beats: Sequence[float]) -> float:
-    """Mean height of the QRS complexes of the clean beginning, peak to peak, in units of the samples."""
+    """Mean height of the QRS complexes, peak to peak, in units of the samples."""
     half = round(QRS_HALF_S * FS_HZ)
-    peaks = [round(t * FS_HZ) for t in beats if t < CLEAN_S]
-    return float(np.mean([np.ptp(samples[p - half : p + half + 1].astype(int)) for p in peaks if p >= half]))
+    peaks = [p for p in (round(t * FS_HZ) for t in beats) if p >= half][:MEASURED]
+    return _trimmed([float(np.ptp(samples[p - half : p + half + 1].astype(int))) for p in peaks])
 
 
-def _power(wave: np.ndarray) -> float:
-    seconds = wave[: len(wave) // FS_HZ * FS_HZ].reshape(-1, FS_HZ)
-    return float(np.mean((seconds - seconds.mean(axis=1, keepdims=True)) ** 2))
+def noise_level(wave: np.ndarray) -> float:
+    """Mean level of the noise in units of `wave`."""
+    seconds = wave[: len(wave) // FS_HZ * FS_HZ].reshape(-1, FS_HZ)[:MEASURED]
+    return _trimmed(np.sqrt(np.mean((seconds - seconds.mean(axis=1, keepdims=True)) ** 2, axis=1)).tolist())
+
+
+def _trimmed(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    left_out = len(ordered) // 20
+    return float(np.mean(ordered[left_out : len(ordered) - left_out]))

@@ -21,6 +21,14 @@ class Score:
     false_s: list[float]
     offset_ms: float
     jitter_ms: float
+    rr_ms: float = 0.0
+    """Mean absolute error of the RR intervals between beats that are matched both and next to each other."""
+
+    @property
+    def f1_pct(self) -> float:
+        """Harmonic mean of sensitivity and positive predictive value; 100 without any beat."""
+        whole = 2 * self.tp + self.fn + self.fp
+        return 200 * self.tp / whole if whole else 100.0
 
     @property
     def se_pct(self) -> float:
@@ -73,6 +81,9 @@ def score(
     matched = {i for i, _ in pairs}
     used = {j for _, j in pairs}
     offsets = np.array([found[j] - wanted[i] for i, j in pairs]) * 1000
+    neighbours = [
+        k for k in range(1, len(pairs)) if pairs[k][0] - pairs[k - 1][0] == 1 == pairs[k][1] - pairs[k - 1][1]
+    ]
     return Score(
         tp=len(pairs),
         fn=len(wanted) - len(pairs),
@@ -81,6 +92,7 @@ def score(
         false_s=[round(t, 2) for j, t in enumerate(found) if j not in used],
         offset_ms=float(offsets.mean()) if len(offsets) else 0.0,
         jitter_ms=float(offsets.std()) if len(offsets) else 0.0,
+        rr_ms=float(np.mean([abs(offsets[k] - offsets[k - 1]) for k in neighbours])) if neighbours else 0.0,
     )
 
 
