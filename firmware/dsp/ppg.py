@@ -33,6 +33,7 @@ from firmware.dsp.ppg_kernel import (
     IR_IR,
     IR_PP,
     IR_SHIFT,
+    NOISE,
     POINTS,
     RED_DC,
     RED_IR,
@@ -64,11 +65,12 @@ _FULL_SCALE = 262143
 _DISTURBED = 3 * FS_HZ  # after full scale or too much light: the filters, and the beat they end in
 _LED_PAUSE = 2 * FS_HZ
 _LED_BLANK = 6  # samples of a step that may be of either current
-_NOISE = 6000  # noise of either colour that is expected of a sensor: its DC by that, rms, behind the filters
+_NOISE = 310  # noise behind the filters, half as much again, from the mean third difference (times 256)
+_NOISY = 2500  # DC by noise: more is not let off
 _NOISE_MAX = 819  # of the power of a beat (in 1/4096) may be noise
-_APART = 60  # of it may be what red does not share with infrared, all the quality gone
-_APART_FAST = 120  # the same, of the curvature
-_REST = 6  # the same, of what red does not share with infrared in this beat, but did in those before
+_APART = 40  # of it may be what red does not share with infrared, all the quality gone
+_APART_FAST = 80  # the same, of the curvature
+_REST = 24  # and in 1/65536: of what red does not share with infrared in this beat, but did in others
 _JUMP = 5  # halves: a beat so much higher than what was usual is not believed at once
 _PI_MIN = 5
 _PI_MAX = 2000  # 0.01 %
@@ -232,17 +234,19 @@ class PpgChain:
         ppg_shape(state, self._last, points)
         red_dc = state[RED_DC] >> 7
         ir_dc = state[IR_DC] >> 7
-        red_noise = red_dc // _NOISE
-        ir_noise = ir_dc // _NOISE
+        red_noise = min(state[NOISE] // _NOISE, red_dc // _NOISY) + 1
+        ir_noise = min(state[NOISE + 1] // _NOISE, ir_dc // _NOISY) + 1
         score = self._together(22, red_noise, ir_noise, _APART)
         score = min(score, self._together(6, red_noise, ir_noise, _APART_FAST))
         alike = agreement(state[ALIKE], state[ALIKE + 1], state[ALIKE + 2]) * 100 >> 12
         score = min(score, alike * 3 - 80)
         r = min(red_noise * 1000 // (state[ALIKE + 5] + 1), 1000)
         i = min(ir_noise * 1000 // (state[ALIKE + 6] + 1), 1000)
-        # six times its power in a second difference, a quarter more against what follows by a quarter
-        noise = points * 7 * (r * r + i * i)
-        rest = quotient(state[ALIKE + 4], state[ALIKE + 3]) - quotient(noise, state[ALIKE + 3])
+        # six times its power in a second difference, a third more against what follows by half, and some
+        noise = points * 10 * (r * r + i * i)
+        # in 1/65536 of the power: a rest of 2 % in height is 26
+        red_power = (state[ALIKE + 3] >> 4) + 1
+        rest = quotient(state[ALIKE + 4], red_power) - quotient(noise, red_power)
         score = min(score, 100 - max(0, rest) * 100 // _REST)
         pi = perfusion_x100(state[IR_PP], ir_dc)
         if self._is_sudden(pi) or pi < _PI_MIN:

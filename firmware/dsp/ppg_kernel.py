@@ -1,23 +1,18 @@
 """PPG, sample pair by sample pair: band signals of red and infrared, upstrokes, and the moments of one beat.
 
-Theory of operation
--------------------
 Both colours (100 a second, 18 bits) pass the same symmetric filters, so whatever these do to the shape of the
 pulse cancels in the ratio of ratios:
-
     5- and 4-point boxcars (low-pass 7.5 Hz; nulls at 20, 25, 40 and 50 Hz), in units of 1/5 count
     minus a 128-point mean around it (high-pass 0.6 Hz): the AC; the mean itself is the DC
 
-The infrared AC falls steeply when the pulse arrives (blood absorbs). A maximum of that fall over 60 ms which
-nothing exceeds for HOLD samples is a candidate. Memory is finite: 1.4 s after a disturbance nothing of it is
-left. From each beat its own linear trend is taken before red is compared with infrared: what breathing moves
-is not a pulse. What moves otherwise is told by ppg_curved and ppg_shape.
+The infrared AC falls steeply when the pulse arrives. A maximum of that fall over 60 ms which nothing exceeds
+for HOLD samples is a candidate. 1.4 s after a disturbance nothing of it is left. From each beat its own trend
+is taken: what breathing moves is not a pulse. What moves otherwise is told by ppg_curved and ppg_shape.
 
 A finger is there while the infrared stays at or above a threshold. A block is left early behind a candidate
 (the beat is then still in the AC rings, whatever the size of the block) and when the finger comes or goes.
-
-All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line:
-change both, the test-suite compares them. Every intermediate stays below 2**30.
+All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line: the
+test-suite compares them. Every intermediate stays below 2**30.
 """
 
 try:
@@ -31,7 +26,6 @@ HOLD = const(26)  # 260 ms: pulses up to 220 a minute
 BEAT_MAX = const(185)  # samples of a beat that the AC rings still hold when the next one is found
 FINGER_ON_RUN = const(20)  # 200 ms
 FINGER_OFF_RUN = const(10)
-
 # layout of the state array
 SHIFT = const(0)  # word bits - 32: sign-extends what a 64-bit viper reads (used by the twin only)
 CANDIDATES = const(1)  # 1 if the block was left behind a candidate
@@ -74,7 +68,8 @@ SHAPE = const(840)  # the usual beat
 REST = const(872)  # what red usually does not share of it
 BENT = const(904)  # the beat itself
 ALIKE = const(968)  # of ppg_shape: sums of squares and products, red's, of what is new in its rest; spans
-STATE_SIZE = const(975)
+NOISE = const(975)  # of red and infrared: mean third difference, times 256
+STATE_SIZE = const(977)
 FULL_SCALE = const(262143)
 POINTS = const(32)  # of a shape
 BEFORE = const(8)  # samples of it before the upstroke
@@ -122,6 +117,8 @@ def ppg_block(red, ir, st, n):
     held = st[HELD]
     held_at = st[HELD_AT]
     full = st[FULL]
+    r_noise = st[NOISE]
+    i_noise = st[NOISE + 1]
     found = 0
     k = st[FROM]
     while k < n:
@@ -139,6 +136,9 @@ def ppg_block(red, ir, st, n):
             run = 0
             break
         # infrared
+        f = 3 * (st[RING_IR_5 + ((t - 2) & 7)] - st[RING_IR_5 + ((t - 1) & 7)])
+        f += x - st[RING_IR_5 + ((t - 3) & 7)]
+        i_noise += (f if f > 0 else -f) - (i_noise >> 8)
         i5 += x - st[RING_IR_5 + ((t - 5) & 7)]
         st[RING_IR_5 + (t & 7)] = x
         i4 += i5 - st[RING_IR_4 + ((t - 4) & 7)]
@@ -153,6 +153,9 @@ def ppg_block(red, ir, st, n):
         y = red[k]
         if x >= FULL_SCALE or y >= FULL_SCALE:
             full = (full + 1) & INDEX_MASK
+        low = 3 * (st[RING_RED_5 + ((t - 2) & 7)] - st[RING_RED_5 + ((t - 1) & 7)])
+        low += y - st[RING_RED_5 + ((t - 3) & 7)]
+        r_noise += (low if low > 0 else -low) - (r_noise >> 8)
         r5 += y - st[RING_RED_5 + ((t - 5) & 7)]
         st[RING_RED_5 + (t & 7)] = y
         r4 += r5 - st[RING_RED_4 + ((t - 4) & 7)]
@@ -205,6 +208,8 @@ def ppg_block(red, ir, st, n):
     st[HELD] = held
     st[HELD_AT] = held_at
     st[FULL] = full
+    st[NOISE] = r_noise
+    st[NOISE + 1] = i_noise
 
 
 def ppg_moments(st, start, n):
@@ -212,7 +217,7 @@ def ppg_moments(st, start, n):
     moments.
 
     Each is freed from the line between its ends and from its mean, and shifted right until it spans less than
-    1447, below 2**10.5, so that the sums stay below 2**29.
+    1447: the sums stay below 2**29.
     """
     r_first = st[RED_AC + (start & 255)]
     i_first = st[IR_AC + (start & 255)]
@@ -269,9 +274,7 @@ def ppg_moments(st, start, n):
 
 def ppg_curved(st, lag):
     """Second moments of what bends in both AC signals over the last CURVED_N pairs, beats or not: their
-    second differences over 0 < `lag` <= LAG_MAX, in units of st[CURVED + 3] and st[CURVED + 4] bits.
-
-    A `lag` of 22 takes the pulse and leaves breathing; one of 6 weighs the upstrokes.
+    second differences over 0 < `lag` <= LAG_MAX. One of 22 leaves breathing; one of 6 weighs the upstrokes.
     """
     at = st[T] - CURVED_N - lag
     r_top = 0
@@ -319,10 +322,8 @@ def ppg_curved(st, lag):
 def ppg_shape(st, start, n):
     """Compare a beat with those before it: from BEFORE pairs before index `start` on, how infrared bends with
     how it usually does, and what red does not share of that with what it usually does not.
-
     Taken are 0 < `n` <= POINTS second differences over BEND samples (which leaves breathing), APART samples
-    apart, freed from their means and stretched to a span of 1000: the sums stay below 2**28. What is usual
-    follows by half; the first beat is usual.
+    apart, stretched to a span of 1000: the sums stay below 2**28. What is usual follows by half.
     """
     start -= BEFORE
     r_low = r_high = r_sum = 0

@@ -52,6 +52,7 @@ SHAPE = const(840)
 REST = const(872)
 BENT = const(904)
 ALIKE = const(968)
+NOISE = const(975)
 FULL_SCALE = const(262143)
 POINTS = const(32)
 BEFORE = const(8)
@@ -81,6 +82,8 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
     held = st[HELD]
     held_at = st[HELD_AT]
     full = st[FULL]
+    r_noise = st[NOISE]
+    i_noise = st[NOISE + 1]
     found = 0
     k = st[FROM]
     while k < n:
@@ -99,6 +102,9 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
             break
 
         # infrared
+        f = 3 * (st[RING_IR_5 + ((t - 2) & 7)] - st[RING_IR_5 + ((t - 1) & 7)])
+        f += x - st[RING_IR_5 + ((t - 3) & 7)]
+        i_noise += (f if f > 0 else -f) - (i_noise >> 8)
         i5 += x - st[RING_IR_5 + ((t - 5) & 7)]
         st[RING_IR_5 + (t & 7)] = x
         i4 += i5 - st[RING_IR_4 + ((t - 4) & 7)]
@@ -113,6 +119,9 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
         y = red[k]
         if x >= FULL_SCALE or y >= FULL_SCALE:
             full = (full + 1) & INDEX_MASK
+        low = 3 * (st[RING_RED_5 + ((t - 2) & 7)] - st[RING_RED_5 + ((t - 1) & 7)])
+        low += y - st[RING_RED_5 + ((t - 3) & 7)]
+        r_noise += (low if low > 0 else -low) - (r_noise >> 8)
         r5 += y - st[RING_RED_5 + ((t - 5) & 7)]
         st[RING_RED_5 + (t & 7)] = y
         r4 += r5 - st[RING_RED_4 + ((t - 4) & 7)]
@@ -166,6 +175,8 @@ def ppg_block(red: ptr32, ir: ptr32, st: ptr32, n: int):
     st[HELD] = held
     st[HELD_AT] = held_at
     st[FULL] = full
+    st[NOISE] = r_noise
+    st[NOISE + 1] = i_noise
 
 
 @micropython.viper

@@ -111,7 +111,7 @@ def test_spo2_of_known_ratios_within_a_point():
             rows = readings(Patient((110 - spo2) / 25, shape=shape), 14)[11:]
             for row in rows:
                 assert abs(row[0] - spo2 * 10) <= 10, (spo2, row)
-                assert row[3] > 80
+                assert row[3] > 50
 
 
 def test_spo2_and_pulse_at_every_rate():
@@ -173,7 +173,7 @@ def test_motion_withholds_or_stays_near():
 
     patient.motion = motion
     rows = readings(patient, 40)
-    assert rows[10][0] and rows[10][3] > 80
+    assert rows[10][0] and rows[10][3] > 50
     assert min([row[3] for row in rows[18:]]) < QUALITY_FLOOR
     for row in rows[14:]:
         assert row[0] == 0 or abs(row[0] - 970) <= 30, row

@@ -96,6 +96,18 @@ def steady(
     )
 
 
+def lit(dark: Trace, seed: int = 0) -> Trace:
+    """The same with light around that the sensor does not quite subtract: 0.5 % of it by day, and lamps whose
+    100 and 120 Hz fold to 0.4 and 20 Hz.
+    """
+    t = np.arange(len(dark.ir)) / FS_HZ
+    lamp = 0.004 * np.sin(2 * math.pi * 20 * t + seed) + 0.0003 * np.sin(2 * math.pi * 0.4 * t)
+    day = 0.005 * (1 + 0.2 * np.sin(2 * math.pi * t / 31 + seed))
+    return Trace(
+        counts(dark.red + DC_IR * (lamp + day)), counts(dark.ir + DC_IR * (lamp + day)), dark.truth_pct
+    )
+
+
 def constant(value: int, seconds: int) -> Trace:
     """Both colours stand still: darkness or saturation."""
     samples = np.full(seconds * FS_HZ, value, dtype=np.int32)
