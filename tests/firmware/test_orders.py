@@ -65,13 +65,17 @@ def test_what_a_node_does_and_what_it_does_not(agent):
     assert result(agent, command, order(frames.OP_MARK, args={1: 7})) == frames.RESULT_MALFORMED
     assert result(agent, command, order(frames.OP_STRIP)) == frames.RESULT_UNSUPPORTED
     assert result(agent, command, order(99)) == frames.RESULT_UNSUPPORTED
-    assert result(agent, config, order({1: 60})) == frames.RESULT_UNSUPPORTED
+    assert result(agent, config, order({1: 60, 5: 2})) == frames.RESULT_DONE
+    assert result(agent, config, order({1: 60, 99: 1})) == frames.RESULT_UNSUPPORTED
+    assert result(agent, config, order({1: 55})) == frames.RESULT_UNSUPPORTED
     assert result(agent, update, {1: os.urandom(8), 2: 4}) == frames.RESULT_UNSUPPORTED
     assert result(agent, command, order(frames.OP_IDENTIFY, expires=1)) == frames.RESULT_EXPIRED
     assert result(agent, command, order("dance"), as_it_is=True) == frames.RESULT_MALFORMED
     # Nobody's signature, where one is needed.
     assert result(agent, command, order(frames.OP_MEASURE_BP)) == frames.RESULT_UNAUTHORISED
-    assert result(agent, config, order({3: [[33, 120, 10]]})) == frames.RESULT_UNAUTHORISED
+    assert result(agent, config, order({3: [[33, 1200, 10]]})) == frames.RESULT_UNAUTHORISED
+    assert result(agent, config, order({2: 1})) == frames.RESULT_UNAUTHORISED
+    assert result(agent, command, order(frames.OP_ACKNOWLEDGE)) == frames.RESULT_UNAUTHORISED
     agent.whole()
     assert codes(agent) == [frames.EVENT_IDENTIFY, frames.EVENT_MARK]
     assert events(agent, frames.EVENT_MARK)[0][2][frames.EVENT_TEXT] == "took the pill"
@@ -115,9 +119,9 @@ def test_an_authority_on_flash_is_believed_and_nobody_else(make_node, make_agent
     def asked(body: dict) -> int:
         return result(agent, frames.KIND_COMMAND, body)
 
-    # It has no cuff; but it would have been allowed to move it.
+    # Begun: it waits for somebody to press the button.
     measure = signed(authority, boot)
-    assert asked(measure) == frames.RESULT_UNSUPPORTED
+    assert asked(measure) == frames.RESULT_BEGUN
     message = orders.order_message(node_id, boot, frames.KIND_COMMAND, measure)
     assert answers(agent, measure[1])[-1][frames.ANSWER_DIGEST] == crypto.sha256(message)[:8]
     assert asked(signed(authority, bytes(12))) == frames.RESULT_UNAUTHORISED
@@ -169,3 +173,23 @@ def test_flash_that_takes_no_writes_leaves_the_pairing(agent):
     assert (state / "agents").read_bytes() == (kept / "agents").read_bytes()
     agent.until(lambda: len(agent.of(frames.KIND_STATUS)) > 0)
     assert agent.node.resets == 0
+
+
+def test_settings_of_an_authority_hold_and_outlive_a_restart(make_node, make_agent, tmp_path):
+    authority: Identity = crypto.run(generate_steps(os.urandom(64)))
+    state = tmp_path / "node" / "state"
+    state.mkdir(parents=True)
+    Records(str(state)).write("authorities", cbor.dumps([[authority.ed_pub, authority.x_pub]]))
+    node = make_node()
+    agent = make_agent(node.port)
+    agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
+    body = order({2: frames.MODE_WATCH, 3: [[frames.EVENT_HR_HIGH, 900, 20]], 5: frames.CUFF_LARGE})
+    signed = crypto.run(
+        orders.sign_steps(authority, agent.session.node_id, max(agent.frames), frames.KIND_CONFIG, body)
+    )
+    assert result(agent, frames.KIND_CONFIG, signed) == frames.RESULT_DONE
+    kept = cbor.loads((state / "settings").read_bytes()[8:])
+    assert (kept[2], kept[3], kept[5]) == (frames.MODE_WATCH, [[33, 900, 20]], frames.CUFF_LARGE)
+    assert result(agent, frames.KIND_COMMAND, order(frames.OP_RESTART)) == frames.RESULT_BEGUN
+    agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))
+    assert cbor.loads((state / "settings").read_bytes()[8:]) == kept
