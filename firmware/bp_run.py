@@ -17,7 +17,7 @@ MORE_PA = 5333  # 40 mmHg
 LEAST_PA = 16000  # 120 mmHg
 HIGHEST_PA = 34664  # 260 mmHg
 MARGIN_X10 = 80
-HOLD_US = 1500000
+HOLD_US = 2000000
 HOLD_LEAK_PA = 1067
 
 AGAIN = (frames.BP_MOTION, frames.BP_IRREGULAR, frames.BP_NO_PULSE)
@@ -37,7 +37,8 @@ async def run_measurement(feature, wanted, refusal):
     _, reason, command_id, cuff_size, _ = wanted
     feature.number += 1
     found = (refusal, 0, 0, 0, 0, 0, 0)
-    flags = peak = more = 0
+    flags = peak = 0
+    least = LEAST_PA
     began_us = clock.now_us()
     if not refusal and not cuff_size:
         found = (frames.BP_NO_CUFF_SIZE, 0, 0, 0, 0, 0, 0)
@@ -51,7 +52,7 @@ async def run_measurement(feature, wanted, refusal):
             line = Line(feature, feature.number)
             await line.rest()
             began_us = clock.now_us()
-            found = await measure(feature, line, more)
+            found = await measure(feature, line, least)
             if not found[0] and found[1] + (MARGIN_X10 if attempts else 0) > pa_x10(line.peak):
                 # What lies above the highest pressure, or close below, was not seen but guessed.
                 found = (frames.BP_NO_PULSE, 0, 0, 0, found[4], 0, 0)
@@ -60,6 +61,7 @@ async def run_measurement(feature, wanted, refusal):
         loud = found[0] in LOUD
         if line is not None:
             peak = line.peak
+            line.listener = None
             if loud:
                 feature.shout()
             else:
@@ -73,12 +75,12 @@ async def run_measurement(feature, wanted, refusal):
             break
         if attempts:
             flags = frames.BP_RETRIED
-            more = MORE_PA
+            least = peak + MORE_PA
     tell(feature, wanted, found, flags, began_us, peak)
 
 
-async def measure(feature, line, more):
-    """Oscillometer.result() of one inflation and deflation; Ended."""
+async def measure(feature, line, least):
+    """Oscillometer.result() of one inflation, to `least` or more, and deflation; Ended."""
     await line.take_zero()
     listener = Oscillometer()
     listener.begin(False)
@@ -86,20 +88,22 @@ async def measure(feature, line, more):
     target = FIRST_PA
     if feature.last:
         target = feature.last[0] * 13332 // 1000 + ABOVE_PA
-    target = min(max(target + more, LEAST_PA), HIGHEST_PA)
+    target = min(max(target, least), HIGHEST_PA)
     await line.start()
     while True:
         await line.inflate(target, listener)
+        felt = listener.pulses
         if await line.hold(HOLD_US) > HOLD_LEAK_PA:
             raise Ended(frames.BP_LEAK)
-        if listener.gone or listener.pulses < 2 or target >= HIGHEST_PA:
+        if listener.gone or listener.pulses == felt or target >= HIGHEST_PA:
             break
         target = min(target + MORE_PA, HIGHEST_PA)
     listener.begin(True)
     await line.bleed(listener)
-    found = listener.result()
     await line.empty()
-    return found
+    for _ in listener.solve():
+        await line.turn_over()
+    return listener.result()
 
 
 def pa_x10(pa):

@@ -5,6 +5,7 @@ begin and forgotten after. Whatever ends them, the interlock (firmware/cuff_safe
 """
 
 import asyncio
+import sys
 
 from drivers.cuff_actuator import CuffActuator
 from drivers.errors import DriverError
@@ -162,6 +163,8 @@ class BloodPressure:
         name = "bp_run" if wanted[0] == frames.OP_MEASURE_BP else "cuff_check"
         self.busy = True
         self._hush_ms = 0
+        # Reading modules from flash takes a while.
+        self.node.drain()
         try:
             if name == "bp_run":
                 from firmware import bp_run
@@ -182,6 +185,7 @@ class BloodPressure:
             self._watch_ms = self.node.clock.now_ms() + DEFLATE_MS
             forget(name)
             forget("cuff_line")
+            forget_listener()
 
     def _press(self):
         """The button while nothing runs: first for what sounds, then to begin."""
@@ -237,6 +241,15 @@ class BloodPressure:
             if self._faulty:
                 self._faulty = False
                 self.node.report(frames.EVENT_SENSOR_RECOVERED, frames.PRIORITY_LOW, None, self.driver.part)
+
+
+def forget_listener():
+    """As requests.forget, of what the oscillometer is made of."""
+    room = sys.modules.get("firmware.dsp")
+    for name in ("oscillometry", "artery"):
+        sys.modules.pop("firmware.dsp." + name, None)
+        if hasattr(room, name):
+            delattr(room, name)
 
 
 def event_of(fault):

@@ -54,7 +54,7 @@ async def leak(node, line):
     """Mark what is lost in a minute."""
     await line.inflate(LEAK_PA, None)
     await line.hold(SETTLE_US)
-    lost_x10 = await line.hold(LEAK_US) * 75 // 1000 * 60000000 // LEAK_US
+    lost_x10 = max(await line.hold(LEAK_US), 0) * 75 // 1000 * 60000000 // LEAK_US
     mark(node, "cuff leak mmHg/min: " + ("good" if lost_x10 <= LEAK_MOST_X10 else "too much"), lost_x10)
 
 

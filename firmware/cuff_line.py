@@ -115,6 +115,10 @@ class Line:
         if self._feature.stopped():
             raise Ended(frames.BP_CANCELLED)
 
+    async def turn_over(self):
+        """Let others have their turn."""
+        await self._feature.sleep_ms(0)
+
     async def _turn(self, running):
         clock = self._clock
         safety = self._safety
@@ -320,6 +324,8 @@ class Line:
     async def empty(self):
         """Show that the release alone lets go, then open all and wait until the cuff is empty."""
         safety = self._safety
+        # What follows is no measurement: the wave ends, too.
+        self.listener = None
         if safety.running and self.pa > 2 * END_PA:
             safety.valve(FULL, 0)
             if await self.hold(RELEASE_US) < self.pa // 8:

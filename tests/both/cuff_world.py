@@ -63,6 +63,9 @@ class StubListener:
         self.gone = not self.deflating and pa > self.systolic_pa + 2000
         self.done = self.deflating and pa < 7000
 
+    def solve(self):
+        return iter(())
+
     def result(self):
         return self.verdict
 
@@ -226,6 +229,11 @@ class Node:
 
     def drain(self):
         self.world.us += 3000
+        # It is forgotten after each run, as the real one.
+        if self.world.listener is not None:
+            stub = Module()
+            stub.Oscillometer = self.world.listener
+            sys.modules["firmware.dsp.oscillometry"] = stub
 
 
 class World:
@@ -252,10 +260,7 @@ class World:
         self.plant = Pneumatics(self.pins, arm or Arm(), lambda: self.us)
         self.witness = self.plant.history = Witness()
         self.chip = MprlsModel(self.plant.mmhg, lambda: self.us)
-        if listener is not None:
-            stub = Module()
-            stub.Oscillometer = listener
-            sys.modules["firmware.dsp.oscillometry"] = stub
+        self.listener = listener
         cuff.asyncio = SleepMs
         self.boot()
 

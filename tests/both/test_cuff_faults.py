@@ -163,6 +163,15 @@ def test_both_ways_out_stick_shut():
     assert not world.plant.pump_running and world.highest() < 300
 
 
+def test_a_cuff_that_nobody_watches_any_more_is_told_of():
+    world = deflating()
+    world.plant.valve_stuck = world.plant.release_stuck = "shut"
+    world.task.close()
+    world.task = world._task()
+    world.run(30)
+    assert world.feature.fault == 49 and world.pins["BUZZER"] and world.feature.inflated is False
+
+
 def test_commands_to_the_valves_fail():
     def fail(world):
         world.broken_pins = ("VALVE", "RELEASE")
@@ -225,7 +234,7 @@ def test_the_hose_is_kinked_from_the_start():
     world.plant.hose_kinked = True
     world.press()
     world.run(20, until=world.results)
-    assert world.results() and world.results()[0][1] != 0
+    assert world.results()[0][1] == 2
     judge(world, world.us, False)
 
 
@@ -235,6 +244,8 @@ def test_the_task_fails():
             raise MemoryError("short")
 
         world.node.sealer.seal = refuse
+        # It is only called with the next frame.
+        world.run(5, until=lambda: world.deaths)
 
     for world in in_both_phases(fail):
         assert world.deaths and world.feature.fault
