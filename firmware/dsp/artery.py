@@ -5,7 +5,7 @@ from array import array
 POINTS = 32  # of the envelope, at most
 # systolic, diastolic, widths below and above (0.1 mmHg), straightness (%); each from, to
 _WIDE = 5
-_LIMITS = (400, 2600, 250, 2000, 50, 220, 120, 700, 0, 100)
+_LIMITS = (400, 2600, 250, 2000, 50, 220, 200, 700, 0, 100)
 # what a step of the search changes: one parameter, or two together
 _WAYS = (
     (0, 100, 1, 0),
@@ -20,7 +20,7 @@ _WAYS = (
     (1, 60, 3, 80),
 )
 # collapse takes about 1/a = 9 mmHg (Babbs): what the envelope's upper flank, the weakest, is helped by
-_BELOW = 80
+_BELOW = 91
 _BELOW_SHIFT = 0
 _AGAINST = 150  # a point further off than this (of 1000) pulls no harder
 

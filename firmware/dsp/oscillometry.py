@@ -12,7 +12,8 @@ _SMOOTH = 4
 _SMOOTHER = 8
 _BENT = 7
 _BENT_MORE = 2
-_NOISY = 50  # Pa, mean second difference of the first second: some 0.16 mmHg rms of white noise
+_NOISY = 30  # Pa, mean second difference of the first second: some 0.11 mmHg rms of white noise
+_FLOOR = 45  # % of the mean second difference: what noise adds to a height
 _RING = 256
 _MASK = 255
 _RISE = 12
@@ -21,8 +22,8 @@ _REFRACTORY = 30
 _LONGEST = 220  # samples from foot to foot
 _MMHG = 133  # Pa
 _LEAST_SLOPE = 9  # Pa in _RISE samples
-_LEAST_POINTS = 7
-_LEAST_SHARE = 4  # of the top: lower heights tell of noise
+_LEAST_POINTS = 6
+_LEAST_SHARE = 3  # of the top: lower heights tell of noise
 
 
 class Oscillometer:
@@ -192,7 +193,7 @@ class Oscillometer:
         pressure = low - drop * place // length + height // 2
         bent = _BENT if self._n == _SMOOTH else _BENT_MORE
         height += (self._bend(before + place) - self._bend(before)) // bent
-        good = height + under * 4 > 0 and abs(drop) < 12 * _MMHG and height < 12 * _MMHG
+        good = height + under * 4 > 0 and abs(drop) < 16 * _MMHG and height < 12 * _MMHG
         if self._deflating and drop < -3 * _MMHG:
             good = False
         if height >= self._top >> 2 and height > 20:
@@ -262,7 +263,7 @@ class Oscillometer:
             near = sorted(h for h in height[max(0, k - 3) : k + 4] if h)
             if not near or not height[k]:
                 continue
-            middle = near[len(near) // 2]
+            middle = near[(len(near) - 1) // 2]
             if abs(height[k] - middle) * 10 > middle * 4 + 100:
                 self._pressure[k] |= 1
             else:
@@ -281,7 +282,7 @@ class Oscillometer:
         irregular, gap = self._rhythm()
         gap = FS_HZ * 600 // gap if gap else 0
         good = []
-        for k in range(n):
+        for k in range(self._first_beat(top), n):
             if height[k] * _LEAST_SHARE > top and (
                 (irregular and height[k] * 5 > top * 2) or self._in_time(k, gap)
             ):
@@ -301,21 +302,23 @@ class Oscillometer:
         self.artery.count = count
 
     def _take_floor(self, top):
-        """Take from all heights what noise alone makes of one: the least that was seen above the top."""
+        """Take from all heights what white noise alone makes of one, by the roughness of the first second."""
         height = self._height
-        floor = top // 5
-        last = []
-        for k in range(self._since):
-            if height[k]:
-                last = last[-4:] + [height[k]]
-                if height[k] == top:
-                    break
-                if len(last) == 5:
-                    floor = min(floor, sorted(last)[2])
+        floor = min(self._rough * _FLOOR // (100 * FS_HZ), top // 2)
         for k in range(self._since):
             if height[k]:
                 height[k] = max(height[k] - floor, 1)
         return top - floor
+
+    def _first_beat(self, top):
+        """The beat from which on the flank rises: above it come four in a row that are too low to tell."""
+        height = self._height
+        k = max(range(self._since), key=lambda i: height[i])
+        low = 0
+        while k > 0 and low < 4:
+            k -= 1
+            low = low + 1 if height[k] * _LEAST_SHARE <= top else 0
+        return k
 
     def _in_time(self, k, gap):
         """Whether the beat `k` is one interval from a neighbour, give or take a fifth."""
@@ -356,8 +359,8 @@ class Oscillometer:
         end = self.artery.count - 1
         if y[end] > 800 or self.artery.x[end] > self.artery.values[1]:
             return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
-        if y[0] > 700:
-            return frames.BP_NO_PULSE
+        if y[0] > 700 or self.artery.values[0] > self.artery.x[0] + 50:
+            return frames.BP_NO_PULSE  # of the upper flank
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
         if self.artery.misfit > 20000:
