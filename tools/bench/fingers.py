@@ -1,4 +1,4 @@
-"""A second maker of pulse waves, built otherwise than `pulses`: what constants were not chosen on.
+"""A second maker of pulse waves, built otherwise than `pulses`, so that no constant suits one of them alone.
 
 Blood volume is what a heart pumps into an elastic vessel (a half sine of flow into a leak, and its echo);
 light passes through it after Beer and Lambert; movement is a damped body that is struck, or one that is

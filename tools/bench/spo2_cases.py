@@ -1,7 +1,6 @@
 """The pulse waves that the oximetry benchmark plays: which person, which finger, what moves.
 
-Two makers of them, of different build: `pulses`, on which constants were chosen, and `fingers`, on which none
-was.
+Two makers of them, of different build (`pulses` and `fingers`), so that no constant suits one alone.
 """
 
 from collections.abc import Callable, Iterator
