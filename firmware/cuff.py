@@ -169,6 +169,7 @@ class BloodPressure:
             if name == "bp_run":
                 from firmware import bp_run
 
+                self.node.drain()
                 await bp_run.run_measurement(self, wanted, refusal)
             else:
                 from firmware import cuff_check

@@ -107,12 +107,14 @@ class Line:
         """Microseconds from then to now."""
         return self._clock.ticks_diff(self._clock.ticks_us(), ticks)
 
-    async def block(self, running=True):
-        """Wait for another block of samples, 100 ms; Ended when the interlock or a hand stops the run."""
+    async def block(self, running=True, to_the_end=False):
+        """Wait for another block of samples, 100 ms; Ended when the interlock stops the run, or a hand,
+        unless it is `to_the_end`.
+        """
         blocks = self.blocks
         while self.blocks == blocks:
             await self._turn(running)
-        if self._feature.stopped():
+        if not to_the_end and self._feature.stopped():
             raise Ended(frames.BP_CANCELLED)
 
     async def turn_over(self):
@@ -335,7 +337,7 @@ class Line:
         began = self._clock.ticks_us()
         first = self.pa
         while not safety.empty:
-            await self.block(False)
+            await self.block(False, True)
             us = self.since(began)
             if us > EMPTY_US or (us > FALLING_US and self.pa > first * 3 // 4 and not safety.empty):
                 safety.trip(cuff_safety.NOT_DEFLATING)

@@ -163,6 +163,15 @@ def test_both_ways_out_stick_shut():
     assert not world.plant.pump_running and world.highest() < 300
 
 
+def test_a_cuff_that_a_hand_stopped_is_watched_until_it_is_empty():
+    world = deflating()
+    world.plant.valve_stuck = world.plant.release_stuck = "shut"
+    since = world.us
+    world.press()
+    world.run(8)
+    assert world.feature.fault == 49 and world.event_after(since) < 5 * SECOND
+
+
 def test_a_cuff_that_nobody_watches_any_more_is_told_of():
     world = deflating()
     world.plant.valve_stuck = world.plant.release_stuck = "shut"
