@@ -29,6 +29,34 @@ def reset_cause():
     return RESET_CAUSES.get(machine.reset_cause(), 0)
 
 
+class Timers:
+    """The chip's hardware timers up to `count`, one caller each."""
+
+    def __init__(self, count):
+        self._free = list(range(count))
+
+    def start(self, period_ms, callback):
+        """callback(timer) every `period_ms` until deinit() of what this gives."""
+        return Running(self._free, period_ms, callback)
+
+
+class Running:
+    """A timer that runs until `deinit()`."""
+
+    def __init__(self, free, period_ms, callback):
+        self._free = free
+        self._id = free.pop()
+        self._timer = machine.Timer(self._id)
+        self._timer.init(period=period_ms, mode=machine.Timer.PERIODIC, callback=callback)
+
+    def deinit(self):
+        """Stop, and let another have it."""
+        if self._timer is not None:
+            self._timer.deinit()
+            self._timer = None
+            self._free.append(self._id)
+
+
 class RetainedMemory:
     """The RTC's memory: it outlives every reset, not a power cut."""
 

@@ -6,7 +6,7 @@ import time
 
 import machine
 
-from boards.esp32 import RetainedMemory, leave, quiet_entropy, radio_entropy, reset_cause
+from boards.esp32 import RetainedMemory, Timers, leave, quiet_entropy, radio_entropy, reset_cause
 from boards.stdio_link import UartConsoleLink, take_console
 
 WATCHDOG_MS = 5000
@@ -28,29 +28,45 @@ class Board:
         self._link = UartConsoleLink(config["link"]["baud"], time)
         take_console()
         self._button = machine.Pin(config["button"]["pin"], machine.Pin.IN, machine.Pin.PULL_UP)
-        ecg = config["ecg"]
-        self._cs = machine.Pin(ecg["cs"], machine.Pin.OUT, value=1)
-        self._spi = machine.SPI(
-            ecg["spi"],
-            baudrate=ecg["baud"],
-            polarity=0,
-            phase=0,
-            sck=machine.Pin(ecg["sck"]),
-            mosi=machine.Pin(ecg["mosi"]),
-            miso=machine.Pin(ecg["miso"]),
-        )
-        ppg = config["ppg"]
-        self._i2c = machine.I2C(
-            ppg["i2c"], scl=machine.Pin(ppg["scl"]), sda=machine.Pin(ppg["sda"]), freq=ppg["freq"]
-        )
+        self._buses = {}
+        self._timers = Timers(BLINK_TIMER)
         led = config.get("led")
         self._led = machine.Pin(led["pin"], machine.Pin.OUT, value=0) if led else None
         self._blinks = 0
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS) if config["node"]["watchdog"] else None
 
     def bus(self, role):
-        """What the driver of the part in this role is made with."""
-        return (self._spi, self._cs) if role == "ecg" else (self._i2c,)
+        """What the driver of the part in this role is made with: by the pins that its table names."""
+        made = self._buses.get(role)
+        if made is None:
+            made = self._buses[role] = self._make_bus(self.config[role])
+        return made
+
+    def _make_bus(self, wired):
+        if "adc" in wired:
+            adc = machine.ADC(machine.Pin(wired["adc"]), atten=machine.ADC.ATTN_11DB)
+            off = [machine.Pin(wired[name], machine.Pin.IN) for name in ("lo_plus", "lo_minus")]
+            return adc, off[0], off[1], self.timer, time.ticks_us, time.ticks_diff
+        if "i2c" in wired:
+            pins = (machine.Pin(wired["scl"]), machine.Pin(wired["sda"]))
+            return (machine.I2C(wired["i2c"], scl=pins[0], sda=pins[1], freq=wired["freq"]),)
+        cs = machine.Pin(wired["cs"], machine.Pin.OUT, value=1)
+        spi = machine.SPI(
+            wired["spi"],
+            baudrate=wired["baud"],
+            polarity=0,
+            phase=wired.get("phase", 0),
+            sck=machine.Pin(wired["sck"]),
+            mosi=machine.Pin(wired["mosi"]),
+            miso=machine.Pin(wired["miso"]),
+        )
+        if "drdy" in wired:
+            return spi, cs, machine.Pin(wired["drdy"], machine.Pin.IN)
+        return spi, cs
+
+    def timer(self, period_ms, callback):
+        """callback(timer) every `period_ms`, until deinit() of what this gives."""
+        return self._timers.start(period_ms, callback)
 
     def link(self):
         """The serial link."""
