@@ -194,6 +194,10 @@ class Max30003:
             n += 1
             if tag & ETAG_EOF:
                 break
+        else:
+            if words == FIFO_WORDS:
+                # A FIFO's last sample says so: this is a line that nobody drives.
+                raise BusError(PART, ECG_FIFO_BURST, "nobody")
         self.saturated = saturated
         self._until_status -= 1
         if saturated or self.lead_off or self._until_status <= 0:
