@@ -20,7 +20,7 @@ class Readings:
         self.ecg_settling = self.ppg_settling = self.ecg_fault = self.ppg_fault = False
         self.asystole = self.irregular = self.ppg_bad = self.charging = False
         self.bp = None
-        self.seqs = (0, 0)
+        self.seqs: "tuple[int, int]" = (0, 0)
 
     def take(self, ecg, ppg):
         """What the EcgSensor and the PpgSensor say now; None: not fitted. A reading that is not there

@@ -1,4 +1,4 @@
-"""docs/adding-a-sensor.md is done as it says, on both interpreters: its driver, its lines of a board, its test."""
+"""docs/adding-a-sensor.md is done as it says, on both interpreters: driver, lines of a board, test."""
 
 import importlib.util
 import os
