@@ -12,6 +12,7 @@ from pytest_embedded.plugin import multi_dut_fixture
 from boards.virtual.rig import RigError, VirtualNode, find_micropython
 from hil_tests import rig_file
 from hil_tests.duts import NodeDut, NodeSerial
+from hil_tests.listener import watch_mode
 from hil_tests.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "patient(**options): options of the virtual node under `dut` (record, speed, …)"
     )
+    config.addinivalue_line("markers", "watching: the virtual node under `dut` is in watch mode")
 
 
 def _absent(why: str) -> None:
@@ -120,7 +122,10 @@ def board(request):
     options = dict(marker.kwargs) if marker else {}
     if "record" in options:
         options["record"] = request.getfixturevalue("recording") / options["record"]
-    return request.getfixturevalue("make_node")(**options)
+    node = request.getfixturevalue("make_node")(**options)
+    if request.node.get_closest_marker("watching"):
+        watch_mode(node)
+    return node
 
 
 @pytest.fixture
