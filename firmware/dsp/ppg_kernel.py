@@ -8,7 +8,6 @@ pulse cancels in the ratio of ratios:
 The infrared AC falls steeply when the pulse arrives. A maximum of that fall over 60 ms which nothing exceeds
 for HOLD samples is a candidate. 1.4 s after a disturbance nothing of it is left. From each beat its own trend
 is taken: what breathing moves is not a pulse. What moves otherwise is told by ppg_curved and ppg_shape.
-
 A finger is there while the infrared stays at or above a threshold. A block is left early behind a candidate
 (the beat is then still in the AC rings, whatever the size of the block) and when the finger comes or goes.
 All state lives in one array, so that the viper twin (ppg_kernel_fast.py) can be this code line for line: the
