@@ -40,6 +40,7 @@ class Alarms:
         self._held = array("H", [0] * len(ar.RULES))  # seconds that each rule has been broken for
         self._gone = bytearray(len(ar.RULES))  # seconds that an `on` rule has been kept for
         self._on = bytearray(len(ar.RULES))
+        self._top = array("b", [-1] * _CAUSES)  # the most urgent rule that holds, by cause
         self._number = array("H", [0] * _CAUSES)
         self._told = bytearray(_CAUSES)
         self._latched = bytearray(_CAUSES)
@@ -92,13 +93,20 @@ class Alarms:
             self._judge(i, readings, elapsed)
         self._hand_over(readings)
         # What begins is told before what ends: one may take the place of the other.
+        top = self._top
+        for cause in range(_CAUSES):
+            top[cause] = -1
+        for i in range(len(ar.RULES) - 1, -1, -1):
+            if self._on[i]:
+                top[ar.RULES[i][ar.CAUSE]] = i
+        hides = [self._why(source, readings) for source in (_RATE, _SPO2)]
         for ending in (False, True):
             for cause in range(_CAUSES):
-                rule = self._rule(cause)
+                rule = top[cause]
                 priority = ar.RULES[rule][ar.PRIORITY] if rule >= 0 else 0
                 for source in (_RATE, _SPO2):
-                    if self._owed[source] > priority and self._why(source, readings) == cause:
-                        priority = self._owed[source]
+                    if hides[source] == cause:
+                        priority = max(priority, self._owed[source])
                 if ending == (priority == 0):
                     self._tell(cause, priority, rule, readings)
         self.active = max(self._told)
@@ -217,7 +225,7 @@ class Alarms:
 
     def _hand_over(self, r):
         """What hides a reading inherits its alarm; a heart that stands still has no rate to be alarmed at."""
-        standstill = self._rule(ar.ASYSTOLE) >= 0
+        standstill = self._on[0]
         for source, first, last in ((_RATE, ar.HR_HIGH, ar.HR_LOW), (_SPO2, ar.SPO2_LOW, ar.SPO2_LOW)):
             ended = standstill and source == _RATE
             if ended or self._blind[source] >= HOLD_S:
@@ -240,13 +248,6 @@ class Alarms:
         if ecg:
             return ar.ECG_FAULT if r.ecg_fault else ar.LEAD_OFF
         return ar.PPG_FAULT if r.ppg_fault else ar.FINGER_OFF
-
-    def _rule(self, cause):
-        """The most urgent rule of `cause` that holds, or -1."""
-        for i in range(len(ar.RULES)):
-            if self._on[i] and ar.RULES[i][ar.CAUSE] == cause:
-                return i
-        return -1
 
     def _tell(self, cause, priority, rule, r):
         """Seal what has changed of the alarm of `cause`, if anything has."""
