@@ -354,13 +354,14 @@ class Oscillometer:
         if self.artery.count < _LEAST_POINTS:
             if leaks:
                 return frames.BP_LEAK
-            return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE
+            shaken = self._level > _MMHG and self._left_out * 2 > self._since
+            return frames.BP_MOTION if shaken or self._moved > 1 else frames.BP_NO_PULSE
         y = self.artery.y
         end = self.artery.count - 1
         if y[end] > 800 or self.artery.x[end] > self.artery.values[1]:
             return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
-        if y[0] > 700 or self.artery.values[0] > self.artery.x[0] + 50:
-            return frames.BP_NO_PULSE  # of the upper flank
+        if y[0] > 700 or self.artery.values[0] > self.artery.x[0] + 250:
+            return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE  # of the upper flank
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
         if self.artery.misfit > 20000:
