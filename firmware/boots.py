@@ -215,3 +215,11 @@ def read_retained(memory):
         return None
     boot_id, known_next, check = struct.unpack_from(RETAINED_FORMAT + "I", bytes(memory[:RETAINED_BYTES]))
     return (boot_id, known_next) if check == crc32(bytes(memory[:16])) else None
+
+
+def give_back():
+    """A boot is committed once: what only that takes is given back to the heap."""
+    global together, span, read_retained
+    together = span = read_retained = None  # pyright: ignore[reportAssignmentType]
+    one = BootRecord
+    one.__init__ = one.commit = one.earlier = one._previous = one._newest = None  # pyright: ignore

@@ -8,14 +8,17 @@ says so: a refusal with REFUSE_NO_RECORDS on the link every RETRY_MS, for a pers
 import os
 import time
 
+from firmware import boots
 from firmware.boots import BootRecord, CommitError
 from firmware.entropy import EntropyPool
 from firmware.flash import FlashError, Records
 from firmware.keys import KeyStore
 from protocol import cobs, crypto, messages
 from protocol.attest import Attester
+from protocol.identity import Identity
+from protocol.node_party import NodeParty
 from protocol.outbox import Outbox
-from protocol.seal import SealingKeys
+from protocol.seal import BootKeys, SealingKeys
 from protocol.session_node import NodeSession
 
 STATE_FOLDER = "state"
@@ -107,7 +110,13 @@ def make_folder(path):
 
 
 def give_back():
-    """A boot starts once: what the functions here hold of the heap is given back."""
+    """A boot starts once: what only its start takes is given back to the heap."""
+    boots.give_back()
+    pool, store = EntropyPool, KeyStore
+    pool.__init__ = pool._stored = pool._replace = None  # pyright: ignore
+    store.__init__ = store.identity_steps = store.agents = store.authorities = None  # pyright: ignore
+    for one in (NodeSession, NodeParty, Outbox, Attester, SealingKeys, BootKeys, Identity, Records):
+        one.__init__ = None  # pyright: ignore
     global fed, insist, say, make_folder
     fed = insist = say = make_folder = None  # pyright: ignore[reportAssignmentType]
     Start.__init__ = None  # pyright: ignore[reportAttributeAccessIssue]

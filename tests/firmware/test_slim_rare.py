@@ -55,8 +55,13 @@ def test_what_only_it_needs_goes_with_it_and_what_others_need_stays():
     shared, deep, alone = 3, 6, 9
     assert lines_of(bundle, "pack.lib") == {shared} and lines_of(rare, "pack.lib") == {deep, alone}
     assert "from node import" in rare.text()
-    assert "math" in rare.text() and "math" not in bundle.text(), "imports from outside, too"
+    assert "import math" in rare.text() and "import math" not in bundle.text(), "imports from outside, too"
     assert "LIMIT" not in bundle.text() + rare.text()
+
+
+def test_its_names_are_known_from_the_beginning():
+    first = made().bundle.lines[0]
+    assert first.startswith("if not __name__: (") and "floor" in first and "work" in first
 
 
 def test_each_line_of_it_leads_to_its_source():

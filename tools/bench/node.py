@@ -133,9 +133,7 @@ def show(found: "dict[str, Any]") -> None:
     for name, what in (("heap", "all parts"), ("ecg_ppg", "ECG and PPG")):
         heap = found[name]
         shares = f"{heap['share_160wK']:.0%}, of 96wK {heap['share_96wK']:.0%}"
-        print(
-            f"  heap, {what:12}{heap['used']:,} bytes used of {heap['total']:,} ({shares}), most {heap['most']:,}"
-        )
+        print(f"  heap {what:12}{heap['used']:,} of {heap['total']:,} bytes used ({shares})")
         print(
             f"    free           at least {heap['low_water']:,}, at the end {heap['largest']:,} in one piece"
         )

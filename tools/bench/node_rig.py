@@ -32,8 +32,8 @@ class Rig:
         beside: "Path | None" = None,
         first: str = "",
     ) -> None:
-        """`output`, `only`: as tools.build.make; `beside`: a file that lies beside main.py, which does `first`
-        before it runs the node.
+        """`output`, `only`: as tools.build.make; `beside`: a file that lies beside main.py, which does
+        `first` before it runs the node.
         """
         folder.mkdir()
         self.log = folder / "node.log"

@@ -12,7 +12,9 @@ hundred, and stock MicroPython keeps all of them. Working on the syntax trees of
    is mentioned anywhere keeps all its bearers (liveness.py),
 5. shortens parameters that no caller names, private names, and attributes that only the node's own objects
    have (attributes.py), so that modules share them (names.py),
-6. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
+6. has the names of rare modules known from the beginning: the table of names grows in blocks, for which a
+   heap in pieces has no room later (rare.py),
+7. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
 
@@ -29,7 +31,7 @@ from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules
 from tools.slim.names import shorten_parameters, shorten_private
 from tools.slim.native import compact
-from tools.slim.rare import Part, rare_names, split
+from tools.slim.rare import Part, rare_names, split, texts_kept
 from tools.slim.strip import Strip
 from tools.slim.texts import drop_texts
 
@@ -80,11 +82,15 @@ def slim(
     parts = bundle(whole, [*entries, *apart], roots)
     main, others = split(parts, apart, roots, name)
     kept = compact({module: sources[module] for module in sorted(needed & set(opaque))})
-    return Slim(_source(main), kept, {m: _source(parts) for m, parts in others.items()})
-
-
-def _source(parts: Sequence[Part]) -> Source:
+    apart_names = texts_kept([node for own in others.values() for _, body in own for node in body])
     source = Source()
+    if apart_names:
+        source.lines.append(f"if not __name__: ({', '.join(apart_names)},)")
+        source.origins.append(("", 0))
+    return Slim(_source(main, source), kept, {m: _source(parts, Source()) for m, parts in others.items()})
+
+
+def _source(parts: Sequence[Part], source: Source) -> Source:
     for module, body in parts:
         source.add(module, body)
     return source

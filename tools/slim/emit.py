@@ -32,12 +32,23 @@ class Source:
         self.origins.append((self._module, self._at))
 
     def _block(self, body: list[ast.stmt], indent: int) -> None:
+        simple: list[ast.stmt] = []
         for node in body:
-            self._at = node.lineno
             if isinstance(node, COMPOUND):
+                self._row(simple, indent)
+                self._at = node.lineno
                 self._compound(node, indent)
             else:
-                self._line(ast.unparse(node), indent)
+                simple.append(node)
+        self._row(simple, indent)
+
+    def _row(self, simple: list[ast.stmt], indent: int) -> None:
+        """Statements without blocks in one line; clears them. A line costs a node a byte or two in each
+        function."""
+        if simple:
+            self._at = simple[0].lineno
+            self._line("; ".join(ast.unparse(node) for node in simple), indent)
+            simple.clear()
 
     def _compound(self, node: ast.stmt, indent: int, word: str = "") -> None:
         shell = copy.copy(node)

@@ -5,12 +5,15 @@ shares with the bundle it imports from there, under the bundle's names.
 """
 
 import ast
+import keyword
 from collections.abc import Callable, Collection, Sequence
 
 from tools.slim.bundle import Unbundled
 from tools.slim.liveness import IMPORTS, binds, drop_dead, live_names
 
 Part = tuple[str, list[ast.stmt]]
+# Longer texts are objects of their own.
+INTERNED = 10
 
 
 def rare_names(trees: dict[str, ast.Module], rare: Collection[str]) -> set[str]:
@@ -136,3 +139,30 @@ def _header(
         if names:
             header.append(ast.ImportFrom(module, [ast.alias(bound) for bound in names], 0))
     return [ast.fix_missing_locations(node) for node in header]
+
+
+def texts_kept(body: Sequence[ast.stmt]) -> list[str]:
+    """Expressions of the texts that an interpreter keeps for good when it loads `body`: names but those of
+    variables, and short texts.
+    """
+    found: set[str] = set()
+    for node in body:
+        for child in ast.walk(node):
+            if isinstance(child, ast.Attribute):
+                found.add(child.attr)
+            elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                found.add(child.name)
+            elif isinstance(child, ast.arg):
+                found.add(child.arg)
+            elif isinstance(child, ast.alias):
+                found.update(child.name.split("."))
+            elif (
+                isinstance(child, ast.Constant)
+                and isinstance(child.value, str)
+                and len(child.value) <= INTERNED
+            ):
+                found.add(child.value)
+    return [
+        text if text.isidentifier() and not keyword.iskeyword(text) else repr(text)
+        for text in sorted(found - {""})
+    ]
