@@ -360,7 +360,7 @@ class Oscillometer:
         end = self.artery.count - 1
         if y[end] > 800 or self.artery.x[end] > self.artery.values[1]:
             return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
-        if y[0] > 700 or self.artery.values[0] > self.artery.x[0] + 250:
+        if y[0] > 700 or self.artery.values[0] > min(self._first * 3 // 40, self.artery.x[0] + 250):
             return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE  # of the upper flank
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
