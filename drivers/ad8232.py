@@ -63,6 +63,7 @@ class Ad8232:
     part = PART
     period_ns = PERIOD_NS
     lsb = LSB_NV
+    full_scale = RAIL_UV // GAIN
 
     def __init__(
         self,

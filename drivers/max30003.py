@@ -110,6 +110,7 @@ class Max30003:
     part = PART
     period_ns = PERIOD_NS
     lsb = LSB_NV
+    full_scale = FULL_SCALE
 
     def __init__(self, spi: "Spi", cs: "Callable[[int], object] | None" = None):
         self._spi = spi

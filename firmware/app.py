@@ -57,6 +57,7 @@ EXIT_RESTART = 2
 if kernels.NATIVE:
     # Nobody calls the pure twins then: what they hold of the heap is given back.
     ecg_kernel.ecg_block = ppg_kernel.ppg_block = ppg_kernel.ppg_moments = None
+    ppg_kernel.ppg_curved = ppg_kernel.ppg_shape = None
 
 
 class Node:
@@ -78,10 +79,12 @@ class Node:
         self.sensors = []
         self.ecg = self.ppg = None
         if "ecg" in sensors:
-            chain = EcgChain(mains_hz=settings.mains_hz, lsb_nv=sensors["ecg"].lsb)
-            self.ecg = self._sensor(EcgSensor, "ecg", sensors["ecg"], chain, ECG_FRAME)
+            kind = sensors["ecg"]
+            chain = EcgChain(mains_hz=settings.mains_hz, lsb_nv=kind.lsb, full_scale=kind.full_scale)
+            self.ecg = self._sensor(EcgSensor, "ecg", kind, chain, ECG_FRAME)
         if "ppg" in sensors:
-            self.ppg = self._sensor(PpgSensor, "ppg", sensors["ppg"], PpgChain(), PPG_FRAME)
+            chain = PpgChain(table=board.config.get("ppg", {}).get("calibration"))
+            self.ppg = self._sensor(PpgSensor, "ppg", sensors["ppg"], chain, PPG_FRAME)
         self.features = {role: features[role](self, sensors[role]) for role in features}
         self.link = Link(board.link(), start.session, clock, Requests(self))
         self.label = None

@@ -259,9 +259,29 @@ class PpgSensor(Sensor):
     fresh_us = 150000
     overflow_event = frames.EVENT_PPG_OVERFLOW
 
+    # The driver whose LEDs are as the chain wants them.
+    _lit = None
+
+    def start(self, now_ms):
+        """As any sensor; the chip comes up with LEDs of its own."""
+        self._lit = None
+        return Sensor.start(self, now_ms)
+
     def _drain(self):
+        if self._lit is not self.driver:
+            self.driver.set_led(self.chain.led)
+            self._lit = self.driver
         return self.driver.drain(self._blocks[0], self._blocks[1])
 
     def _process(self, n):
-        self.chain.process(self._blocks[0], self._blocks[1], n)
-        self.off = self.chain.no_finger
+        chain = self.chain
+        chain.process(self._blocks[0], self._blocks[1], n, self.driver.ambient)
+        self.off = chain.no_finger
+        if chain.led_step():
+            self._lit = None
+            try:
+                self.driver.set_led(chain.led)
+                self._lit = self.driver
+            except DriverError:
+                # These samples are sound; the next drain tries again, and fails if that does.
+                pass

@@ -39,13 +39,23 @@ class Chain:
     cannot_analyse = 0
     since_beat_ms = 400
     since_pulse_ms = 600
+    led = 36
+    steps = 0
+
+    def led_step(self):
+        """As often as `steps` says, the LEDs are to be one step brighter."""
+        if self.steps:
+            self.steps -= 1
+            self.led += 1
+            return 1
+        return 0
 
     def __init__(self):
         self.seen = []
         self.gaps = []
 
     def process(self, *args):
-        self.seen.append(args[-1])
+        self.seen.append(args[2] if len(args) == 4 else args[-1])
 
     def gap(self, missed):
         self.gaps.append(missed)
@@ -60,12 +70,20 @@ class Chip:
     """
 
     part = "FAKE"
+    ambient = False
+    led = 0
+
+    def set_led(self, value):
+        if self.led_fails:
+            raise self.led_fails.pop()
+        self.led = value
 
     def __init__(self, time, period_us=PERIOD_US, depth=32):
         self.time = time
         self.period_us = period_us
         self.depth = depth
         self.fail = []
+        self.led_fails = []
         self.overflowed = 0
         self.lead_off = False
         self.saturated = False

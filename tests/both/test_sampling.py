@@ -175,6 +175,27 @@ def test_a_sensor_that_is_held_samples_nothing_until_it_may():
     assert rig.sensor.missed > 0
 
 
+def test_the_leds_are_what_the_chain_wants_also_after_a_fault():
+    rig = Rig()
+    rig.run(10)
+    assert rig.chip.led == rig.chain.led == 36
+    rig.chain.steps = 2
+    rig.run(10)
+    assert rig.chip.led == rig.chain.led == 38
+    rig.chip.led_fails = [BusError("FAKE", 12, 5)]
+    rig.chain.steps = 1
+    rig.poll()
+    assert rig.chip.led == 38 and rig.sensor.driver is not None
+    rig.poll()
+    assert rig.chip.led == rig.chain.led == 39
+    rig.chip.fail = [BusError("FAKE", 7, 5)] * ERRORS_TO_FAULT
+    rig.run(ERRORS_TO_FAULT)
+    assert rig.sensor.driver is None
+    rig.chip.led = 36
+    rig.run(60)
+    assert rig.sensor.driver is not None and rig.chip.led == 39
+
+
 def test_flags_follow_the_samples():
     rig = Rig(EcgSensor)
     rig.run(10)
