@@ -14,6 +14,9 @@ from typing import Any
 
 ROLES = ("ecg", "ppg", "cuff", "gauge")
 
+# Within a second of a fault the pump is off (docs/cuff.md).
+MONOSTABLE_MAX_MS = 400
+
 TEXT = '''"""Made by `vitalwire build`: the parts of the board, and what they bring."""
 
 {imports}
@@ -50,6 +53,18 @@ def check(root: Path, parts: Mapping[str, Any]) -> None:
         name = _class(driver)
         if not any(isinstance(n, ast.ClassDef) and n.name == name for n in ast.parse(path.read_text()).body):
             raise BadPart(f"{role} is {driver!r}, but drivers/{driver}.py has no class {name}")
+
+
+def check_cuff(settings: Mapping[str, Any]) -> None:
+    """BadPart unless a board with a cuff declares the hardware that does not trust its software."""
+    cuff = settings.get("cuff", {})
+    lacking = [what for what in ("second_release", "pressure_switch") if cuff.get(what) is not True]
+    if not 0 < cuff.get("monostable_ms", 0) <= MONOSTABLE_MAX_MS:
+        lacking.append(f"monostable_ms, from 1 to {MONOSTABLE_MAX_MS}")
+    if lacking:
+        raise BadPart(
+            f"a cuff needs hardware of its own against a failing node: [cuff] lacks {', '.join(lacking)}"
+        )
 
 
 def read(root: Path, parts: Mapping[str, str]) -> Assembly:

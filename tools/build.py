@@ -117,6 +117,8 @@ def read_board(name: str) -> Board:
     parts = settings.pop("parts", {})
     try:
         assembly.check(ROOT, parts)
+        if "cuff" in parts:
+            assembly.check_cuff(settings)
     except assembly.BadPart as e:
         raise BuildError(f"{_shown(path)}: {e}") from e
     return Board(name, build["format"], modules, parts, build.get("first", []), settings)

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -220,3 +221,18 @@ def test_an_unknown_board_names_the_known():
         build.make("esp33")
     ran = CliRunner().invoke(build.build, ["--board", "esp33", "--out", "x"])
     assert ran.exit_code == 1 and "no board 'esp33'" in ran.output
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["", "second_release = true\npressure_switch = true\nmonostable_ms = 401\n", "second_release = 1\n"],
+)
+def test_a_cuff_without_its_own_hardware_is_refused(monkeypatch, tmp_path, lines):
+    source = build.ROOT
+    shutil.copytree(source / "drivers", tmp_path / "drivers")
+    (tmp_path / "boards/demo").mkdir(parents=True)
+    (tmp_path / "boards/demo/board.toml").write_text(
+        f'name = "demo"\n[build]\nformat = "source"\n[parts]\ncuff = "mprls"\n[cuff]\n{lines}'
+    )
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    assert "a cuff needs hardware of its own against a failing node: [cuff] lacks" in refusal()
