@@ -1,7 +1,7 @@
 """What pytest-embedded drives here: a node on a serial port, virtual or on a bench."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,7 +55,7 @@ class NodeDut(SerialDut):
             while time.monotonic() < deadline:
                 yield from decoder.feed(self._read())
 
-    def converse(self, session: AgentSession, timeout_s: float) -> Iterator[Any]:
+    def converse(self, session: AgentSession, timeout_s: float) -> Generator[Any, None, None]:
         """Be the agent at the other end: every event of `session`, until the time is up.
 
         Frames are acknowledged as they come; a welcomed node is asked for a time echo.

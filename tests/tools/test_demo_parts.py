@@ -62,6 +62,7 @@ def vitals(t_us, hr=None, spo2=None, flags=0):
 def cuff_wave(mmhg):
     body = frames.unpack(wave([0, round(mmhg * 133.322)], channel=frames.CH_CUFF))[2]
     body[frames.WAVE_PERIOD_NS], body[frames.WAVE_LSB] = 10_000_000, 1
+    body[frames.WAVE_MEASUREMENT] = 1
     return frames.pack(frames.KIND_WAVE, 0, body)
 
 
@@ -146,6 +147,7 @@ def test_a_blood_pressure_is_shown_from_the_cuff_to_the_summary():
     node = reading(boot(), cuff_wave(134))
     assert "BP cuff at 134 mmHg" in shown(Snapshot(1, "x", [node]))
     node.take(bp())
+    node.take(cuff_wave(13))  # the end of its wave, overtaken by the result
     now = Snapshot(1, "x", [node])
     assert "BP 128/82 mmHg" in shown(now) and "BP 128/82" in view.line(now)
     assert "SYNTHETIC: blood pressure" in shown(now)

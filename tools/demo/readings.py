@@ -78,6 +78,8 @@ class NodeReadings:
     t_us: int = 0
     bp: BloodPressure | None = None
     cuff_mmhg: float | None = None
+    bp_number: int = 0
+    """Of the last measurement in this boot that is over."""
     bp_entry: int | None = None
     """The last measurement's place in the agent's store."""
     bp_receipted: bool = False
@@ -120,7 +122,7 @@ class NodeReadings:
             self.label = None if label is None else printable(label)
             self.board = printable(body[frames.BOOT_BOARD])
             self.has_cuff = any(channel[0] == frames.CH_CUFF for channel in body[frames.BOOT_CHANNELS])
-            self.t_us = t_us
+            self.t_us, self.bp_number = t_us, 0
         elif kind == frames.KIND_WAVE:
             self._take_wave(body)
         elif kind == frames.KIND_VITALS:
@@ -145,7 +147,8 @@ class NodeReadings:
             return
         samples = _samples(body)
         if channel == frames.CH_CUFF:
-            if samples:
+            # Its result goes first on the link: the end of the wave comes after it.
+            if samples and body.get(frames.WAVE_MEASUREMENT) != self.bp_number:
                 self.cuff_mmhg = samples[-1] * body[frames.WAVE_LSB] / PA_PER_MMHG
             return
         if samples is None:
@@ -164,7 +167,7 @@ class NodeReadings:
             return body[key] / 10 if key in body else None
 
         self.sources["blood pressure"] = body.get(frames.SOURCE)
-        self.cuff_mmhg = None
+        self.cuff_mmhg, self.bp_number = None, body[frames.BP_NUMBER]
         result = body[frames.BP_RESULT]
         if result != frames.BP_MEASURED:
             self.bp = BloodPressure(refused=BP_RESULT_NAMES.get(result, f"reason {result}"))
