@@ -86,3 +86,15 @@ def test_a_fault_is_told_in_a_file_and_never_on_the_console_which_is_the_link(vm
     fault.unlink()
     fault.mkdir()
     assert left("fault") == EXIT_RESET, "what cannot be written holds up nothing"
+
+
+def test_a_bus_is_made_once_of_the_pins_that_a_part_s_table_names(vm):
+    done = subprocess.run(
+        [vm, str(SHIMS / "buses.py")],
+        env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["2 True", "3 True", "6 True", "1", "timers"]

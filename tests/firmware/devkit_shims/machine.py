@@ -30,6 +30,10 @@ class Anything:
 I2C = SPI = RTC = WDT = Anything
 
 
+class ADC(Anything):
+    ATTN_11DB = 3
+
+
 class Pin(Anything):
     IN = OUT = PULL_UP = 0
 
