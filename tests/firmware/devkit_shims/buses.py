@@ -1,4 +1,4 @@
-"""Has the board make the buses of several front ends and use its timers over and over; prints what there is."""
+"""Has the board make buses of several front ends and use its timers again and again; prints what there is."""
 
 from devkit_config import CONFIG
 
