@@ -29,6 +29,11 @@ url = "mqtt://{host}:{port}"
 receipt_timeout_s = 5
 """
 
+WAITING = 1.000001
+"""The speed of a demo at the wall's: at any but 1 the patient waits for a node whose host holds it up, whose
+cuff would stop for readings that come late.
+"""
+
 LINK_TOML = """
 [[links]]
 port = "{port}"
@@ -167,7 +172,7 @@ class Stack:
                 tree,
                 self.folder / f"flash-{n}",
                 record=self.source.record,
-                speed=self.source.speed,
+                speed=WAITING if self.source.speed == 1 else self.source.speed,
                 bp_mmhg=self.source.bp_mmhg,
                 seed=n + 1,
                 log=self._node_log(n),
