@@ -114,6 +114,7 @@ RULES = (
     (BATTERY, PRIORITY_MEDIUM, AT_MOST, 5, 0, 2, 0, 3, 10),
     (BATTERY, PRIORITY_LOW, AT_MOST, 20, 0, 2, 0, 11, 50),
 )
+FIBRILLATION = 21
 DIASTOLIC = (8, 11)
 """Rules of the diastolic pressure. Those of BP_HIGH, BP_LOW without a limit: a repeat has not come."""
 

@@ -52,6 +52,7 @@ class Alarms:
         self._back = [0, 0]
         self._owed = [0, 0]  # the priority of the alarm that went with it
         self._pulse = False
+        self._still = False
         self._rate = 0
         self._bp_number = 0
         self._suspect = self._confirmed = -1
@@ -65,7 +66,11 @@ class Alarms:
 
     @property
     def binding(self):
-        """Whether an alarm about the person or the cuff is there or latched."""
+        """Whether an alarm about the person or the cuff is there or latched, or one that stands for it and
+        nobody has seen yet.
+        """
+        if self._on[ar.FIBRILLATION] or (any(self._owed) and self.sounding):
+            return True
         return any([self._number[cause] for cause in range(ar.BINDING)])
 
     def silence(self):
@@ -75,9 +80,13 @@ class Alarms:
         if not self.active:
             return False
         self._quiet_until = self._clock.seconds + PAUSE_S
-        self._suspect = self._confirmed = -1
         for cause in range(_CAUSES):
             self._seen[cause] = self._number[cause] != 0
+        # Of a pressure that is no alarm yet nobody can have seen one.
+        if self._suspect >= 0 and self._seen[self._suspect]:
+            self._suspect = -1
+        if self._confirmed >= 0 and self._seen[self._confirmed]:
+            self._confirmed = -1
         return True
 
     def second(self, readings):
@@ -99,23 +108,29 @@ class Alarms:
         for i in range(len(ar.RULES) - 1, -1, -1):
             if self._on[i]:
                 top[ar.RULES[i][ar.CAUSE]] = i
-        hides = [self._why(source, readings) for source in (_RATE, _SPO2)]
+        wanted = [ar.RULES[rule][ar.PRIORITY] if rule >= 0 else 0 for rule in top]
+        for source in (_RATE, _SPO2):
+            why = self._why(source, readings)
+            wanted[why] = max(wanted[why], self._owed[source])
+        # Light and sound do not wait for memory or numbers that a frame may not find.
+        active = 0
+        for cause in range(_CAUSES):
+            if wanted[cause] > self._told[cause] or (wanted[cause] and self._latched[cause]):
+                self._quiet_until = self._seen[cause] = 0
+            latched = cause in ar.LATCHED and not self._seen[cause]
+            active = max(active, wanted[cause] or (self._told[cause] if latched else 0))
+        self.active = active
         for ending in (False, True):
             for cause in range(_CAUSES):
-                rule = top[cause]
-                priority = ar.RULES[rule][ar.PRIORITY] if rule >= 0 else 0
-                for source in (_RATE, _SPO2):
-                    if hides[source] == cause:
-                        priority = max(priority, self._owed[source])
-                if ending == (priority == 0):
-                    self._tell(cause, priority, rule, readings)
-        self.active = max(self._told)
+                if ending == (wanted[cause] == 0):
+                    self._tell(cause, wanted[cause], top[cause], readings)
 
     def _take(self, r, elapsed):
         """What is known of rate, pulse, SpO2 and pressure, and for how long it has not been."""
-        self._pulse = bool(r.pulse_x10) and not r.ppg_bad and r.since_pulse_ms < PULSE_MS
+        self._pulse = bool(r.pulse_x10) and not r.ppg_bad and 0 <= r.since_pulse_ms < PULSE_MS
         self._rate = r.hr_x10 if r.hr_x10 and not r.cannot_analyse else r.pulse_x10 if self._pulse else 0
-        for source, known in ((_RATE, self._rate), (_SPO2, r.spo2_x10)):
+        self._still = r.asystole and not self._pulse and not (r.lead_off or r.ecg_fault or r.no_ecg)
+        for source, known in ((_RATE, self._rate or self._still), (_SPO2, r.spo2_x10)):
             if known:
                 self._blind[source] = 0
                 self._back[source] = min(self._back[source] + elapsed, CLEAR_S)
@@ -147,7 +162,7 @@ class Alarms:
         rule = ar.RULES[i]
         cause = rule[ar.CAUSE]
         if cause == ar.ASYSTOLE:
-            return r.asystole and not self._pulse and not (r.lead_off or r.ecg_fault or r.no_ecg)
+            return True if self._still else False if self._rate else None
         if cause <= ar.HR_LOW:
             return self._rate or None
         if cause == ar.SPO2_LOW:
@@ -161,13 +176,13 @@ class Alarms:
         if cause <= ar.NOT_DEFLATING:
             return r.cuff_fault == ar.CAUSES[cause]
         if cause == ar.BATTERY:
-            return False if r.charging or r.battery_pct < 0 else r.battery_pct
+            return False if r.charging else None if r.battery_pct < 0 else r.battery_pct
         if cause in (ar.ECG_FAULT, ar.LEAD_OFF, ar.ECG_BLIND):
             if r.no_ecg or r.ecg_fault:
                 return cause == ar.ECG_FAULT and not r.no_ecg
             if r.lead_off:
                 return cause == ar.LEAD_OFF
-            if cause != ar.ECG_BLIND or (r.asystole and not self._pulse):
+            if cause != ar.ECG_BLIND or self._still:
                 return False
             if r.cannot_analyse:
                 return 3 if self._pulse else r.cannot_analyse
@@ -217,23 +232,39 @@ class Alarms:
                 self._on[i] = 1
             return
         # Seconds of a bad signal add up, and are taken off one by one: no reading has its time between them.
-        self._held[i] = max(self._held[i] - elapsed, 0) if blind else 0
+        # None is taken off while there is no reading for another reason: what is loose would never be told.
+        missing = self._missing(rule[ar.CAUSE], r)
+        if not missing:
+            self._held[i] = max(self._held[i] - elapsed, 0) if blind else 0
         if self._on[i]:
             self._gone[i] = min(self._gone[i] + elapsed, CLEAR_BLIND_S)
-            if self._gone[i] >= (CLEAR_BLIND_S if blind else CLEAR_S):
+            if self._gone[i] >= (CLEAR_BLIND_S if blind or missing else CLEAR_S):
                 self._on[i] = 0
+
+    def _missing(self, cause, r):
+        """Whether the signal that `cause` is about gives no reading. What is taken off in a spot check need
+        give none.
+        """
+        if not ar.LEAD_OFF <= cause <= ar.PPG_BLIND:
+            return False
+        ppg = cause in (ar.FINGER_OFF, ar.PPG_FAULT, ar.PPG_BLIND)
+        if self._settings.mode != frames.MODE_WATCH and (r.finger_off if ppg else r.lead_off):
+            return False
+        return not (r.spo2_x10 if ppg else r.hr_x10)
 
     def _hand_over(self, r):
         """What hides a reading inherits its alarm; a heart that stands still has no rate to be alarmed at."""
-        standstill = self._on[0]
-        for source, first, last in ((_RATE, ar.HR_HIGH, ar.HR_LOW), (_SPO2, ar.SPO2_LOW, ar.SPO2_LOW)):
-            ended = standstill and source == _RATE
+        for source, first, last in ((_RATE, ar.ASYSTOLE, ar.HR_LOW), (_SPO2, ar.SPO2_LOW, ar.SPO2_LOW)):
+            ended = self._still and source == _RATE
             if ended or self._blind[source] >= HOLD_S:
-                for i in range(len(ar.RULES)):
+                for i in range(1 if ended else 0, len(ar.RULES)):
                     if first <= ar.RULES[i][ar.CAUSE] <= last:
                         if self._on[i]:
                             self._owed[source] = max(self._owed[source], ar.RULES[i][ar.PRIORITY])
                         self._on[i] = self._held[i] = 0
+            # Until there is a rate, fibrillation is not known to be over.
+            if source == _RATE and self._on[ar.FIBRILLATION]:
+                self._owed[source] = frames.PRIORITY_HIGH
             off = self._why(source, r) in (ar.LEAD_OFF, ar.FINGER_OFF)
             if ended or self._back[source] >= CLEAR_S or (off and self._settings.mode != frames.MODE_WATCH):
                 self._owed[source] = 0
@@ -254,14 +285,10 @@ class Alarms:
         if priority:
             if self._told[cause] == priority and not self._latched[cause]:
                 return
-            new = not self._number[cause]
-            if new:
+            if not self._number[cause]:
                 self._last_number = self._last_number % 0xFFFF + 1
                 self._number[cause] = self._last_number
                 self._began_us[cause] = self._clock.now_us()
-            if new or priority > self._told[cause]:
-                self._quiet_until = 0
-                self._seen[cause] = 0
             self._seal(frames.STATE_BEGAN, cause, priority, rule, r)
             self._told[cause] = priority
             self._latched[cause] = 0
@@ -285,6 +312,9 @@ class Alarms:
         value = None
         if rule >= 0 and ar.RULES[rule][ar.SENSE] not in (ar.IS, ar.EQUALS):
             value = self._value(rule, r)
+            if value is False:
+                # A rule outlasts what it looks at by some seconds.
+                value = None
             more[frames.EVENT_LIMIT] = self.limit(rule)[0]
         elif cause == ar.ASYSTOLE and r.since_beat_ms >= 0:
             value = r.since_beat_ms
