@@ -19,8 +19,6 @@ CONSENT_MS = 60000
 DEFLATE_MS = 20000
 SHOUT_MS = 3000
 RETRY_S = 8
-# A press that acknowledged an alarm; another within this time begins a measurement.
-QUIET_S = 60
 
 
 class BloodPressure:
@@ -48,7 +46,6 @@ class BloodPressure:
         self._watch_ms = 0
         self._hush_ms = 0
         self._held_ms = -1
-        self._quiet = 0
         self._absent = 0
         self._faulty = False
 
@@ -111,7 +108,8 @@ class BloodPressure:
             if self.node.alarms is None or safety.fault > cuff_safety.NOT_DEFLATING:
                 self.node.report(self.fault, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
         readings.cuff_fault = self.fault
-        if self.last:
+        # `number` counts runs, also those that measure nothing: what is read already keeps its own.
+        if self.last and (readings.bp is None or readings.bp[3] != self.last[2]):
             readings.bp = (self.last[0], self.last[1], self.number, self.last[2])
 
     def stop(self):
@@ -191,9 +189,7 @@ class BloodPressure:
     def _press(self):
         """The button while nothing runs: first for what sounds, then to begin."""
         alarms = self.node.alarms
-        seconds = self.node.clock.seconds
-        if alarms and alarms.active and (self.fault or seconds >= self._quiet):
-            self._quiet = seconds + QUIET_S
+        if alarms and (self.fault or alarms.sounding):
             alarms.silence()
             if not self.fault:
                 return

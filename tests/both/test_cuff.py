@@ -282,9 +282,11 @@ def test_a_latched_fault_wants_a_press_of_its_own():
 
 class Alarms:
     active = 2
+    sounding = True
     silenced = 0
 
     def silence(self):
+        self.sounding = False
         self.silenced += 1
 
 
@@ -294,7 +296,33 @@ def test_while_an_alarm_sounds_the_first_press_is_for_it():
     world.press()
     world.run(10)
     assert alarms.silenced == 1 and world.highest() < 1
+    # Another alarm: who presses because of that wants no cuff to begin.
+    alarms.sounding = True
+    world.press()
+    world.run(10)
+    assert alarms.silenced == 2 and world.highest() < 1
+    alarms.silenced = 1
     assert bp(world)[frames.BP_RESULT] == 0 and alarms.silenced == 1
+
+
+def test_a_run_that_measures_nothing_is_no_repeat_of_the_pressure_before():
+    world = rested()
+    bp(world)
+    world.run(2)
+    assert world.readings.bp[2] == 1
+    world.run(40)
+    world.press()
+    world.run(5)
+    assert world.feature.number == 2 and world.readings.bp[2] == 1
+    world.press()
+    world.run(40, until=lambda: len(world.results()) == 2)
+    world.run(2)
+    assert world.results()[-1][frames.BP_RESULT] == frames.BP_CANCELLED and world.readings.bp[2] == 1
+    world.run(40)
+    world.press()
+    world.run(150, until=lambda: len(world.results()) == 3)
+    world.run(2)
+    assert world.results()[-1][frames.BP_RESULT] == 0 and world.readings.bp[2] == 3
 
 
 def test_a_sensor_that_is_not_there_is_told_of_once():
