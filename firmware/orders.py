@@ -82,6 +82,8 @@ def _make_room(answers, now_us):
 def _carry_out(node, kind, body, agent_id):
     """(result, what is to be done once it is answered)."""
     if kind == frames.KIND_UNPAIR:
+        if interlocks.refused(node, interlocks.RESTART):
+            return frames.RESULT_INTERLOCK, None
         return _unpair(node, agent_id)
     if kind == frames.KIND_CONFIG:
         return _configure(node, body[frames.ORDER_WHAT]), None

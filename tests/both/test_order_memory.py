@@ -170,6 +170,9 @@ class Leaving(Node):
         self.session = self
         self.agents = []
         self.removed = []
+        self.features = {}
+        self.alarms = self
+        self.binding = False
 
     def remove_agent(self, agent_id):
         self.removed.append(agent_id)

@@ -200,3 +200,11 @@ def test_an_order_acknowledges_alarms():
     assert world.alarms.active and node.command(f.OP_ACKNOWLEDGE) == f.RESULT_DONE
     world.run(1)
     assert not world.alarms.active
+
+
+def test_a_node_does_not_forget_its_alarm_because_an_agent_leaves_it():
+    node = Node()
+    world = World()
+    node.alarms = world.alarms
+    world.stand_still(3)
+    assert _carry_out(node, f.KIND_UNPAIR, {f.UNPAIR_ID: bytes(8)}, bytes(8)) == (f.RESULT_INTERLOCK, None)
