@@ -49,13 +49,17 @@ class Annunciator:
 
     async def run(self):
         """The task: asleep while there is no alarm."""
-        while True:
-            self._changed.clear()
-            if self.priority:
-                await self._signal(self.priority, self.sound)
-            else:
-                self._board.signal(GREEN, 0)
-                await self._changed.wait()
+        try:
+            while True:
+                self._changed.clear()
+                if self.priority:
+                    await self._signal(self.priority, self.sound)
+                else:
+                    self._board.signal(GREEN, 0)
+                    await self._changed.wait()
+        finally:
+            # Pins stay as they are: without this the buzzer would go on where a pulse was cut off.
+            self._board.signal(OFF, 0)
 
     async def _signal(self, priority, sound):
         """One priority, until another is to be shown."""

@@ -27,11 +27,16 @@ class World:
     def __init__(self, script, end_ms):
         self.ms = self.sleeps = 0
         self.signals = []
+        self.shown = (GREEN, 0)
+        self.over = False
         self.script = list(script)
         self.end_ms = end_ms
         self.annunciator = Annunciator(self)
 
     def signal(self, light, sound):
+        self.shown = (light, sound)
+        if self.over:
+            return
         if not self.signals or self.signals[-1][1:] != (light, sound):
             self.signals.append((self.ms, light, sound))
 
@@ -49,7 +54,9 @@ class World:
             if self.ms == before:
                 self.ms += 100
                 self.tick()
+        self.over = True
         task.cancel()
+        await asyncio.sleep(0)
 
     def run(self):
         annunciator.asyncio = Asyncio(self)
@@ -132,3 +139,8 @@ def test_another_priority_is_shown_within_half_a_second_and_the_end_is_green():
         assert any(at <= when <= at + 600 and shown == light for when, shown, _ in world.signals), light
     assert world.signals[-1][1:] == (GREEN, 0)
     assert LIGHTS == (GREEN, CYAN, YELLOW, RED)
+
+
+def test_no_pulse_is_left_on_when_the_task_ends():
+    for end_ms in range(100, 6000, 50):
+        assert World([(0, 3, True)], end_ms).run().shown == (OFF, 0), end_ms
