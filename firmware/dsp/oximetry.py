@@ -5,6 +5,7 @@ Quotients are counted in 1/4096 (UNIT) and end at QUOTIENT_MAX, just below 32; n
 
 UNIT = 4096
 QUOTIENT_MAX = 32 * UNIT - 1
+PI_STRICT, PI_STRICTEST = 140, 700  # 0.01 %
 RATIO_MAX = 5000  # of a calibration table, in 1/1000
 
 
@@ -57,6 +58,24 @@ def agreement(red_red, ir_ir, red_ir):
     if red_ir <= 0:
         return 0
     return min(UNIT, product(quotient(red_ir, red_red), quotient(red_ir, ir_ir)))
+
+
+def bent(ratio, last, before):
+    """By how much a ratio of ratios leaves the line through the two before it, squared, in 1/2**20; 0 if one
+    of them is 0. Noise counts twice. Such a beat has other shares of what moves and of what pulses.
+    """
+    if ratio == 0 or last == 0 or before == 0:
+        return 0
+    bend = min((abs(ratio - 2 * last + before) << 10) // ratio, 8000)
+    return bend * bend // 3
+
+
+def by_height(rest, pi_x100):
+    """What colours do not share, in 1/2**20 of the power of a beat so high; of beats above PI_STRICT by the
+    power at that height, below 2**24: what moves is higher than what pulses, and may hide it.
+    """
+    height = max(64, min(pi_x100, PI_STRICTEST) * 64 // PI_STRICT)
+    return min(rest, 8000) * (height * height >> 6) >> 6
 
 
 def spo2_x10(ratio, table=None):

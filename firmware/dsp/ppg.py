@@ -7,6 +7,8 @@ from firmware.dsp.kernels import WORD_SHIFT, ppg_block, ppg_curved, ppg_moments,
 from firmware.dsp.oximetry import (
     UNIT,
     agreement,
+    bent,
+    by_height,
     check_table,
     led_wanted,
     perfusion_x100,
@@ -70,7 +72,7 @@ _NOISY = 2500  # DC by noise: more is not let off
 _NOISE_MAX = 819  # of the power of a beat (in 1/4096) may be noise
 _APART = 40  # of it may be what red does not share with infrared, all the quality gone
 _APART_FAST = 80  # the same, of the curvature
-_REST = 24  # and in 1/65536: of what red does not share with infrared in this beat, but did in others
+_REST = 1152  # and in 1/2**20: of what red does not share with infrared in this beat, but did in others
 _JUMP = 5  # halves: a beat so much higher than what was usual is not believed at once
 _PI_MIN = 5
 _PI_MAX = 2000  # 0.01 %
@@ -115,6 +117,7 @@ class PpgChain:
         self._whole = False  # the signal has been whole since the last beat
         self._reprime = False
         self._age = 0
+        self._quality = -1  # not looked at since the last sample
         self._beats_quality = 0
         self._beats_ratio = self._beats_pi = 0
         self._full = 0
@@ -142,6 +145,7 @@ class PpgChain:
             self._checked_red = red
             self._checked_ir = ir
         state = self._state
+        self._quality = -1
         at = min(self._blank, n)
         self._blank -= at
         state[T] = (state[T] + at) & INDEX_MASK
@@ -184,6 +188,7 @@ class PpgChain:
         """`missed` pairs were lost before the next block (negative: nobody knows): no interval spans it."""
         self._state[T] = (self._state[T] + max(missed, 0)) & INDEX_MASK
         self._reprime = self._state[FINGER] != 0
+        self._quality = -1
         self._rate.gap()
         self._whole = False
 
@@ -206,6 +211,7 @@ class PpgChain:
         step = wanted - self.led
         if step:
             self.led = wanted
+            self._quality = -1
             self._blank = _LED_BLANK
             self._saturated = 0
             if state[FINGER]:
@@ -240,22 +246,24 @@ class PpgChain:
         score = min(score, self._together(6, red_noise, ir_noise, _APART_FAST))
         alike = agreement(state[ALIKE], state[ALIKE + 1], state[ALIKE + 2]) * 100 >> 12
         score = min(score, alike * 3 - 80)
-        r = min(red_noise * 1000 // (state[ALIKE + 5] + 1), 1000)
-        i = min(ir_noise * 1000 // (state[ALIKE + 6] + 1), 1000)
+        ratio = ratio_of_ratios(state[RED_IR], state[IR_IR], state[RED_SHIFT], state[IR_SHIFT], red_dc, ir_dc)
+        apart = UNIT - agreement(state[RED_RED], state[IR_IR], state[RED_IR])
+        ratio = without_noise(ratio, min(apart, _NOISE_MAX))
+        last, before = self._ratio[(self._slot - 1) % _BEATS], self._ratio[(self._slot - 2) % _BEATS]
+        bend = bent(ratio, last, before) if self._count > 1 else 0
+        r = min(red_noise * 4000 // (state[ALIKE + 5] + 1), 900)
+        i = min(ir_noise * 4000 // (state[ALIKE + 6] + 1), 900)
+        red_power = (state[ALIKE + 3] >> 8) + 1
         # six times its power in a second difference, a third more against what follows by half, and some
-        noise = points * 10 * (r * r + i * i)
-        # in 1/65536 of the power: a rest of 2 % in height is 26
-        red_power = (state[ALIKE + 3] >> 4) + 1
-        rest = quotient(state[ALIKE + 4], red_power) - quotient(noise, red_power)
-        score = min(score, 100 - max(0, rest) * 100 // _REST)
+        noise = quotient(points * 10 * (r * r + i * i) >> 4, red_power)
+        rest = max(0, quotient(state[ALIKE + 4], red_power) - noise) + max(0, bend - 2 * noise)
         pi = perfusion_x100(state[IR_PP], ir_dc)
+        score = min(score, 100 - by_height(rest, pi) * 100 // _REST)
         if self._is_sudden(pi) or pi < _PI_MIN:
             score = 0
         level = self._detector.level
         score = max(0, min(100, score)) * (50 + min(slope, level) * 50 // max(slope, level, 1)) // 100
-        ratio = ratio_of_ratios(state[RED_IR], state[IR_IR], state[RED_SHIFT], state[IR_SHIFT], red_dc, ir_dc)
-        apart = UNIT - agreement(state[RED_RED], state[IR_IR], state[RED_IR])
-        self._note(without_noise(ratio, min(apart, _NOISE_MAX)), pi, score)
+        self._note(ratio, pi, score)
 
     def _together(self, lag, red_noise, ir_noise, apart_max):
         """0-100 of what bends over `lag`: how little red does not share with infrared, noise let off."""
@@ -360,15 +368,10 @@ class PpgChain:
         """0-100, of the last 8 beats: how far both colours agree, slow and fast parts each, how alike the
         beats are in shape and height, how little the ratio of ratios jumps. 0 while nothing can be told.
         """
-        if (
-            self.no_finger
-            or self._count < _BEATS_MIN
-            or self._saturated
-            or self._ambient
-            or self._rate.silent(self._now())
-        ):
-            return 0
-        return self._beats_quality
+        if self._quality < 0:  # asked for once by each reading
+            none = self.no_finger or self._count < _BEATS_MIN or self._saturated or self._ambient
+            self._quality = 0 if none or self._rate.silent(self._now()) else self._beats_quality
+        return self._quality
 
     def _reading(self, value):
         return value if self.quality >= QUALITY_FLOOR else 0

@@ -82,3 +82,37 @@ def test_full_scale_gets_less_current_and_darkness_the_usual():
     chain.process(dark, dark, 50)
     chain.process(dark, dark, 50)
     assert chain.no_finger and chain.led_step() == 18 and chain.led_step() == 0
+
+
+def test_a_rest_counts_by_height_above_what_is_usual():
+    assert oximetry.by_height(300, 30) == oximetry.by_height(300, oximetry.PI_STRICT) == 300
+    assert 1195 <= oximetry.by_height(300, 2 * oximetry.PI_STRICT) <= 1200
+    top = oximetry.by_height(300, oximetry.PI_STRICTEST)
+    assert top == oximetry.by_height(300, 10 * oximetry.PI_STRICTEST) < 300 * 26
+    assert 0 < oximetry.by_height(1 << 29, 1 << 20) < 1 << 24
+
+
+def test_a_ratio_that_leaves_its_line_is_seen_and_one_that_falls_steadily_is_not():
+    assert oximetry.bent(4000, 4100, 4200) == oximetry.bent(4000, 4000, 4000) == 0
+    assert oximetry.bent(0, 1, 1) == oximetry.bent(1, 0, 1) == oximetry.bent(1, 1, 0) == 0
+    # 2 % of the ratio, squared, twice what the variance of each would give
+    found = oximetry.bent(4000, 4040, 4000)
+    assert abs(found - (0.02 * 1024) ** 2 / 3) < 15, found
+    top = oximetry.QUOTIENT_MAX
+    for a in (1, top):
+        for b in (1, top):
+            for c in (1, top):
+                assert 0 <= oximetry.bent(a, b, c) < 1 << 25
+
+
+def test_what_is_known_of_a_second_is_forgotten_with_the_next_samples():
+    chain = PpgChain()
+    play(chain, 20)
+    assert chain.quality >= QUALITY_FLOOR and chain.spo2_x10
+    chain.gap(-1)
+    assert chain.quality == 0 and chain.spo2_x10 == 0 and chain.bad
+    play(chain, 8, start=2000)
+    assert chain.spo2_x10
+    red = array("i", [80000])
+    chain.process(red, red, 1, True)
+    assert chain.quality == 0 and chain.bad

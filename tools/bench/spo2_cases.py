@@ -37,13 +37,14 @@ AMBIENT = "lamps and daylight on it"
 LIGHT = "light movement, 0.1 to 0.3 of the pulse"
 OWN = "heavy movement, each colour its own"
 SHARED = "heavy movement that both colours share"
+EVEN = "the same in an even rhythm, 0.5 to 4 Hz, 1 to 6 times the pulse"
 WEAK = "perfusion 0.05 to 0.28 %"
 NOTHING = "nothing to read"
 PEOPLE = "people breathing down to 70 %"
 BEATS = "97 % on the beats of recordings"
 CLEAN_2, OWN_2, SHARED_2, WEAK_2 = (f"other maker: {name}" for name in (CLEAN, OWN, SHARED, WEAK))
 # A reading of these is to be within 4 points, or not to be given.
-HARD = (OWN, SHARED, WEAK, OWN_2, SHARED_2, WEAK_2)
+HARD = (OWN, SHARED, EVEN, WEAK, OWN_2, SHARED_2, WEAK_2)
 STEADY = (CLEAN, CLEAN_2)
 
 
@@ -59,7 +60,7 @@ class Case(NamedTuple):
 def models(thin: int = 1) -> Iterator[Case]:
     """The traces that need no recordings, or one in `thin` of them."""
     some = np.random.default_rng(9)
-    for maker in (_clean, _ambient, _light, _heavy, _weak, _others):
+    for maker in (_clean, _ambient, _light, _heavy, _even, _weak, _others):
         cases = list(maker())
         for k in sorted(some.permutation(len(cases))[::thin]):
             yield cases[k]
@@ -99,6 +100,18 @@ def _heavy() -> Iterator[Case]:
             moves = (_waving, _shaking)[k % 2](0.02 * share, shared, tissue)
             pulse = Pulse(spo2, bpm, SHAPES[k % 4], noise=NOISE * DC_IR)
             yield Case(group, f"{spo2} %, {bpm} /min, {share} x, {tissue}", steady(pulse, SECONDS, moves, k))
+
+
+def _even() -> Iterator[Case]:
+    for k, (spo2, bpm, hz, share) in enumerate(
+        product((72, 85, 97), (52, 75, 110), (0.5, 0.9, 1.3, 1.7, 2.3, 3, 4), (1, 2, 4, 6))
+    ):
+        tissue = (0.7, 1, 1.3, 1.6)[k * 7 % 11 % 4]
+        moves = _swinging(0.015 * share, hz, tissue, FROM_S if k % 3 else 0)
+        pulse = Pulse(spo2, bpm, SHAPES[k % 4], 0.015, noise=NOISE * DC_IR)
+        yield Case(
+            EVEN, f"{spo2} %, {bpm} /min, {hz} Hz, {share} x, {tissue}", steady(pulse, SECONDS, moves, k)
+        )
 
 
 def _weak() -> Iterator[Case]:
@@ -142,6 +155,18 @@ def _waving(
         on = (t >= 12) * height / 2
         a = on * np.sin(2 * np.pi * 1.9 * t + 3 * np.sin(0.9 * t))
         return _pair(a, on * np.sin(2 * np.pi * 2.6 * t + 2 * np.sin(1.3 * t)), shared, tissue)
+
+    return at
+
+
+def _swinging(
+    height: float, hz: float, tissue: float, begins_s: float
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """One sine that both colours share, so high by DC from peak to peak."""
+
+    def at(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a = (t >= begins_s) * height / 2 * np.sin(2 * np.pi * hz * t + 7 * hz)
+        return tissue * a, a
 
     return at
 
