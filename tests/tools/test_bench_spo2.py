@@ -134,6 +134,11 @@ def test_counts_of_18_bits_stay_what_they_are(tmp_path: Path) -> None:
         ("red,ir\n" + "5,7\n5,8\n" * 400, "red,ir", 100, "never changes"),
         ("red,ir\n", "red,ir", 100, "no row"),
         ("", "red,ir", 100, "no columns"),
+        ("red,ir\n" + "5,7\n6,inf\n" * 400, "red,ir", 100, "row 3"),
+        ("red,ir\n" + "5,7\n6,\n7,\n" * 400, "red,ir", 100, "hold no sample"),
+        ("ir,red\n" + "5,7\n6,8\n" * 400, "ir,red", 100, "red comes first"),
+        ("red,ir\n" + "5,7\n6,8\n" * 400, "red,red", 100, "same column"),
+        ("red,ir,ref\n" + "5,7,0.9\n6,8,0.9\n" * 400, "red,ir,ref", 100, "in %"),
     ],
 )
 def test_a_bad_file_is_refused_in_words(
@@ -148,6 +153,27 @@ def test_a_bad_file_is_refused_in_words(
 def test_a_file_that_is_not_there_is_refused_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert spo2.main(["--csv", "/nowhere/x.csv", "--fs", "100", "--columns", "0,1"]) == 1
     assert "/nowhere/x.csv" in capsys.readouterr().err
+
+
+def test_names_in_other_letters_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    file = written(tmp_path / "x.csv", 50, 1e-5)
+    plain = optical_csv.load(file, 50, ["red", "ir"])[0]
+    file.write_text(file.read_text().replace(",", "; ").replace(".", ","))
+    assert (optical_csv.load(file, 50, ["RED", "IR"])[0].ir == plain.ir).all()
+
+
+@pytest.mark.parametrize("fs_hz", [30, 100])
+def test_what_is_missing_is_bridged_or_dark(tmp_path: Path, vm: str, fs_hz: int) -> None:
+    file = written(tmp_path / "x.csv", fs_hz, seconds=40)
+    rows = file.read_text().splitlines()
+    rows[8 * fs_hz] = rows[8 * fs_hz].split(",")[0] + ",nan,,88"
+    for k in range(20 * fs_hz, 22 * fs_hz):
+        rows[k] = f"{k},,12,88"
+    file.write_text("\n".join(rows))
+    found = spo2.read([optical_csv.load(file, fs_hz, ["RED", "IR"])[0]], vm)[0]
+    shown = found[:, 0] > 0
+    assert shown[9:19].all() and not shown[20:26].any() and shown[34:].all()
+    assert np.abs(found[shown, 0] - 88).max() <= 1
 
 
 def test_resampling_keeps_what_a_pulse_has_and_takes_what_would_fold() -> None:
