@@ -6,6 +6,8 @@ movement, an irregular pulse or too low an inflation spoilt is tried once more, 
 interlock wants.
 """
 
+import asyncio
+
 from firmware import interlocks
 from firmware.cuff_line import Ended, Line
 from firmware.dsp.oscillometry import Oscillometer
@@ -36,13 +38,14 @@ async def run_measurement(feature, wanted, refusal):
     clock = node.clock
     _, reason, command_id, cuff_size, _ = wanted
     feature.number += 1
-    found = (refusal, 0, 0, 0, 0, 0, 0)
+    found = (refusal or frames.BP_CANCELLED, 0, 0, 0, 0, 0, 0)
     flags = peak = 0
     least = LEAST_PA
     began_us = clock.now_us()
-    if not refusal and not cuff_size:
+    attempts = 0 if refusal else 2
+    if attempts and not cuff_size:
+        attempts = 0
         found = (frames.BP_NO_CUFF_SIZE, 0, 0, 0, 0, 0, 0)
-    attempts = 0 if found[0] else 2
     while attempts:
         attempts -= 1
         line = None
@@ -58,14 +61,21 @@ async def run_measurement(feature, wanted, refusal):
                 found = (frames.BP_NO_PULSE, 0, 0, 0, found[4], 0, 0)
         except Ended as end:
             found = (end.refusal, 0, 0, 0, 0, 0, 0)
+        except asyncio.CancelledError:
+            # The node ends in order; its cuff is open by now.
+            if line is not None:
+                peak = line.peak
+                line.flush()
+            tell(feature, wanted, found, flags, began_us, peak)
+            raise
         loud = found[0] in LOUD
+        if loud:
+            feature.shout()
+        else:
+            feature.safety.end()
         if line is not None:
             peak = line.peak
             line.listener = None
-            if loud:
-                feature.shout()
-            else:
-                feature.safety.end()
             line.flush()
             if found[0] != frames.BP_SENSOR_FAULT:
                 await emptied(line)
@@ -135,7 +145,7 @@ def tell(feature, wanted, found, flags, began_us, peak):
         body[frames.BP_SYSTOLIC] = systolic
         body[frames.BP_DIASTOLIC] = diastolic
         body[frames.BP_MEAN] = mean
-        feature.last = (systolic, diastolic, node.clock.now_us())
+        feature.last = (systolic, diastolic, node.clock.now_us(), feature.number)
     if pulse:
         body[frames.BP_PULSE] = pulse
     if confidence:

@@ -23,8 +23,9 @@ RETRY_S = 8
 
 class BloodPressure:
     """`driver_class` of the pressure sensor. `inflated`; `fault`: 0 or the event code of what is latched;
-    `last`: (systolic, diastolic in 0.1 mmHg, t_us) of the last one measured, None. Of the runs: `number`,
-    `driver`, `safety`, `source`, `bleed` (duty at which the valve began to let go, learned).
+    `last`: (systolic, diastolic in 0.1 mmHg, t_us, number) of the last one measured, None. Of the runs:
+    `number`, `driver`, `safety`, `source`, `bleed` (duty at which the valve began to let go, learned),
+    `stopping` (0, or the refusal that is to end it).
     """
 
     def __init__(self, node, driver_class):
@@ -40,7 +41,7 @@ class BloodPressure:
         self.source = 0
         self.bleed = 0
         self.busy = False
-        self.stopping = False
+        self.stopping = 0
         self._wanted = None
         self._until_ms = 0
         self._watch_ms = 0
@@ -52,7 +53,7 @@ class BloodPressure:
     @property
     def inflated(self):
         """Whether a run is on, or the cuff is not known to be empty after one."""
-        return self.safety.running or (self.busy and not self.safety.empty) or self._watch_ms > 0
+        return self.safety.running or ((self.busy or self._watch_ms > 0) and self.safety.empty is False)
 
     def channels(self):
         """For the boot frame."""
@@ -70,18 +71,19 @@ class BloodPressure:
             return frames.RESULT_INTERLOCK
         if cuff_size is None:
             cuff_size = self.node.settings.cuff_size
-        self.stopping = False
+        self.stopping = 0
         self._wanted = (operation, reason, command_id, cuff_size, level)
         self._until_ms = self.node.clock.now_ms() + CONSENT_MS if reason == frames.REASON_COMMAND else 0
         return frames.RESULT_BEGUN
 
     def cancel(self):
         """End what runs or waits; the cuff is empty soon after."""
-        self.stopping = True
+        self.stopping = frames.BP_CANCELLED
 
     def begin(self):
-        """After the boot frame: find the sensor."""
+        """After the boot frame: find the sensor. An earlier boot may have left the cuff full."""
         self._open()
+        self._watch_ms = self.node.clock.now_ms() + DEFLATE_MS
 
     def tasks(self):
         """(name, coroutine function) of each task."""
@@ -91,6 +93,8 @@ class BloodPressure:
         """Once a second: how full the cuff is, what is wrong."""
         now_ms = self.node.clock.now_ms()
         safety = self.safety
+        if self.busy and not self.stopping and interlocks.refused(self.node, interlocks.CUFF):
+            self.stopping = frames.BP_INTERLOCK
         if not safety.running and not self.busy:
             self._look()
             if self._watch_ms:
@@ -98,23 +102,27 @@ class BloodPressure:
                     self._watch_ms = 0
                 elif now_ms > self._watch_ms:
                     self._watch_ms = 0
-                    safety.trip(cuff_safety.NOT_DEFLATING)
+                    # Not where no sensor has ever said so, and nothing was inflated.
+                    if safety.empty is False:
+                        safety.trip(cuff_safety.NOT_DEFLATING)
         if self._hush_ms and now_ms > self._hush_ms:
             self._hush_ms = 0
             safety.hush()
         if safety.fault and not self.fault:
-            self.fault = event_of(safety.fault)
+            code = event_of(safety.fault)
             # Of the first two the alarms make theirs, from the readings.
             if self.node.alarms is None or safety.fault > cuff_safety.NOT_DEFLATING:
-                self.node.report(self.fault, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
+                self.node.report(code, frames.PRIORITY_HIGH, safety.fault, "cuff: stopped")
+            # Not before it is told: that may fail for want of memory.
+            self.fault = code
         readings.cuff_fault = self.fault
-        # `number` counts runs, also those that measure nothing: what is read already keeps its own.
-        if self.last and (readings.bp is None or readings.bp[3] != self.last[2]):
-            readings.bp = (self.last[0], self.last[1], self.number, self.last[2])
+        # Runs that measure nothing have numbers, too.
+        if self.last:
+            readings.bp = (self.last[0], self.last[1], self.last[3], self.last[2])
 
     def stop(self):
         """The orderly end of the node."""
-        self.stopping = True
+        self.cancel()
         self.safety.end()
 
     # The task
@@ -123,11 +131,11 @@ class BloodPressure:
         """Watch the button, and do what is wanted."""
         while True:
             await self.sleep_ms(POLL_MS)
-            pressed = self.pressed()
+            pressed = self.pressed() and self._press()
             wanted = self._wanted
             if wanted is None:
                 if pressed:
-                    self._press()
+                    self.request(frames.REASON_BUTTON)
             elif self.stopping or (self._until_ms and self.node.clock.now_ms() > self._until_ms):
                 self._wanted = None
                 await self._do(wanted, frames.BP_CANCELLED)
@@ -146,10 +154,12 @@ class BloodPressure:
         return held_ms >= 0 and now_ms - held_ms < SHORT_MS
 
     def stopped(self):
-        """Whether a run is to end: a hand on the button, which is no short press then, or cancel()."""
+        """The refusal that a run is to end with, or 0: a hand on the button, which is no short press then,
+        cancel(), a charger.
+        """
         if self.node.board.consent():
             self._held_ms = self.node.clock.now_ms() - SHORT_MS
-            self.stopping = True
+            self.stopping = self.stopping or frames.BP_CANCELLED
         return self.stopping
 
     def shout(self):
@@ -161,9 +171,10 @@ class BloodPressure:
         name = "bp_run" if wanted[0] == frames.OP_MEASURE_BP else "cuff_check"
         self.busy = True
         self._hush_ms = 0
-        # Reading modules from flash takes a while.
-        self.node.drain()
         try:
+            self.safety.hush()
+            # Reading modules from flash takes a while.
+            self.node.drain()
             if name == "bp_run":
                 from firmware import bp_run
 
@@ -178,26 +189,27 @@ class BloodPressure:
                 self.safety.trip(cuff_safety.BROKEN)
             raise
         finally:
-            if self.safety.running or not self._hush_ms:
-                self.safety.end()
             self.busy = False
             self._watch_ms = self.node.clock.now_ms() + DEFLATE_MS
+            if self.safety.running or not self._hush_ms:
+                self.safety.end()
             forget(name)
             forget("cuff_line")
             forget_listener()
 
     def _press(self):
-        """The button while nothing runs: first for what sounds, then to begin."""
+        """Of the button while nothing runs: whether it is to begin; first it is for what sounds."""
         alarms = self.node.alarms
         if alarms and (self.fault or alarms.sounding):
             alarms.silence()
             if not self.fault:
-                return
+                return False
         if not self.fault:
-            self.request(frames.REASON_BUTTON)
-        elif self.safety.acknowledge():
+            return True
+        if self.safety.acknowledge():
             self.node.report(self.fault, frames.PRIORITY_INFO, 0, "cuff: acknowledged")
             self.fault = 0
+        return False
 
     # The sensor between runs
 

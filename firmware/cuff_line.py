@@ -68,8 +68,9 @@ class Ended(Exception):
 
 
 class Line:
-    """The pressure line during one run: reads, dates, resamples; `listener.process(block, n)` gets the
-    samples, frames of them are sealed as they fill (`number`: the measurement; 0: none are).
+    """The pressure line during one run: reads, dates, resamples; while there is a `listener`, its
+    process(block, n) gets the samples, and frames of them are sealed as they fill (`number`: the measurement;
+    0: none are).
 
     `pa`: mean of the newest block, zero taken; `peak` of all.
     """
@@ -114,8 +115,9 @@ class Line:
         blocks = self.blocks
         while self.blocks == blocks:
             await self._turn(running)
-        if not to_the_end and self._feature.stopped():
-            raise Ended(frames.BP_CANCELLED)
+        refusal = 0 if to_the_end else self._feature.stopped()
+        if refusal:
+            raise Ended(refusal)
 
     async def turn_over(self):
         """Let others have their turn."""
@@ -167,7 +169,7 @@ class Line:
     def _put(self, pa):
         self._block[self._n] = pa
         self._n += 1
-        if self._number:
+        if self._number and self.listener is not None:
             if self._count == 0:
                 self._began = self._grid
             self._wave[self._count] = pa

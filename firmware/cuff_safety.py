@@ -24,8 +24,9 @@ STUCK_US = 250000
 SILENT_US = 300000
 RISE_PA = 40
 RISE_US = 900000
-FILLED_PA = 2666
-FILL_US = 16000000
+# Below it a cuff unfolds without a rise, for so long; 8 mmHg.
+FILLED_PA = 1067
+FILL_US = 9000000
 PUMP_US = 55000000
 TOTAL_US = 150000000
 REST_MS = 30000
@@ -72,7 +73,8 @@ class CuffSafety:
         self._starts = []
         self._empty_ms = -1
         self._known_ms = -1
-        self.empty = False
+        # None: not known.
+        self.empty = None
         actuator.safe()
         actuator.arm(0)
 
@@ -165,7 +167,11 @@ class CuffSafety:
         self.running = False
         self._actuator.safe()
         if not self.fault:
-            if not shout:
+            if shout:
+                # A run that ends before it has begun is not armed yet.
+                self._armed = True
+                self._actuator.arm(1)
+            else:
                 self._disarm()
             self._stop_timer()
 
@@ -204,11 +210,11 @@ class CuffSafety:
     def _trip(self, why):
         self.running = False
         self._actuator.safe()
+        if not self.fault:
+            self.fault = why
         if not self._armed:
             self._armed = True
             self._actuator.arm(1)
-        if not self.fault:
-            self.fault = why
 
     def _tick(self, timer):
         if not self.running:

@@ -1,9 +1,10 @@
 """Air, valves and supply of a cuff: what the pins of drivers/cuff_actuator.py do to the pressure on an arm.
 
-Two volumes: the manifold (pump, valve, sensor, pressure switch) and the cuff, with the hose between them. The
-release has a port of its own at the cuff. Gas at constant temperature: (p + 760) * volume is its amount. The
-cuff's bladder unfolds at a few mmHg and then stretches; the artery under it takes its volume away (Babbs
-2012, doi 10.1186/1475-925X-11-56). Pins keep their levels whatever becomes of who set them, as on silicon.
+Two volumes: the manifold (pump, valve, sensor) and the cuff, with the hose between them. The release and the
+pressure switch have ports of their own at the cuff. Gas at constant temperature: (p + 760) * volume is its
+amount. The cuff's bladder unfolds at a few mmHg and then stretches; the artery under it takes its volume away
+(Babbs 2012, doi 10.1186/1475-925X-11-56). Pins keep their levels whatever becomes of who set them, as on
+silicon.
 
 Stepped lazily: `mmhg`, `drive` and every property bring it to now_us() first. Runs under both interpreters.
 """
@@ -225,7 +226,7 @@ class Pneumatics:
         self.cuff_mmhg = p
 
     def _outputs(self):
-        if max(self.cuff_mmhg, self.manifold_mmhg) >= SWITCH_MMHG and not self.switch_stuck:
+        if self.cuff_mmhg >= SWITCH_MMHG and not self.switch_stuck:
             self._tripped = True
         pins = self.pins
         buzzer = self.buzzer
