@@ -87,8 +87,9 @@ class Max30102:
     register's value for both LEDs (0.2 mA a step, at most LED_CAP). After each `drain`: `overflowed` = pairs
     lost just before the first one of this drain (-1: 31 or more), `saturated` (a sample at full scale),
     `ambient` (too much light around). `lead_off` is always False: the chip has no finger detector, the signal
-    chain decides. Raises WrongChip and BusError; a chip that lost its configuration (its supply broke down)
-    makes every drain raise BusError until it is configured and started again. `period_ns`, `lsb` in pA.
+    chain decides. Raises WrongChip and BusError; a chip that lost its configuration (its supply broke down),
+    or whose read pointer is not where reading left it, makes every drain raise BusError until it is
+    configured and started again. `period_ns`, `lsb` in pA.
     """
 
     part = PART
@@ -107,6 +108,7 @@ class Max30102:
         self._head = bytearray(7)
         self._data = memoryview(bytearray(6 * FIFO_PAIRS))
         self._gap = 0
+        self._next = 0  # where the read pointer has to be
         self.overflowed = 0
         self.saturated = False
         self.ambient = False
@@ -125,6 +127,7 @@ class Max30102:
                 break
         else:
             raise BusError(PART, MODE_CONFIG, "reset does not end")
+        self._read(INT_STATUS_1)  # from here on the supply has to stay
         self._write(MODE_CONFIG, MODE_SHDN)
         self._hold(MODE_CONFIG, MODE_SHDN)
         for register, value in self._settings():
@@ -161,8 +164,9 @@ class Max30102:
         self._write(FIFO_WR_PTR, 0)
         self._write(OVF_COUNTER, 0)
         self._write(FIFO_RD_PTR, 0)
-        self._read(INT_STATUS_1)
+        self._see(self._read(INT_STATUS_1))
         self._gap = 0
+        self._next = 0
         self._drains = 0
         self._lost = False
         self._write(MODE_CONFIG, MODE_SPO2)
@@ -170,17 +174,15 @@ class Max30102:
     def drain(self, into_red: "array[int]", into_ir: "array[int]") -> int:
         """Move what the FIFO holds into two array('i') of at least 32; the number of pairs moved.
 
-        Two transfers: the status and pointer registers in one, the samples in another. (A sample lost between
-        the two of a full FIFO is not in the count: popping resets it.) Every VERIFY_EVERY drains the settings
-        are read back as well.
+        Two transfers: the status and pointer registers in one, the samples in another; a third asks after the
+        supply where the last pair is 0. (A sample lost between the two of a full FIFO is not in the count:
+        popping resets it.) Every VERIFY_EVERY drains the settings are read back as well.
         """
         if self._lost:
             raise BusError(PART, INT_STATUS_1, "configuration lost")
         head = self._head
         self._read_into(INT_STATUS_1, head)
-        if head[0] & INT_PWR_RDY:
-            self._lost = True
-            raise BusError(PART, INT_STATUS_1, "supply came back")
+        self._see(head[0])
         self._drains += 1
         if self._drains >= VERIFY_EVERY:
             self._drains = 0
@@ -194,16 +196,24 @@ class Max30102:
             n = FIFO_PAIRS
         self.overflowed = 0
         self.saturated = False
+        if read != self._next:
+            self._lost = True
+            raise BusError(PART, FIFO_RD_PTR, "is %d, not %d" % (read, self._next))
         if n == 0:
             return 0
-        self.overflowed = self._gap
-        self._gap = -1 if lost >= OVF_SATURATED else lost
+        gap = self._gap
         data = self._data
         if n < FIFO_PAIRS:
             data = data[: 6 * n]
+        # Should that fail: it took nothing, or the pointer tells, which comes round after a full one.
+        if n == FIFO_PAIRS:
+            self._gap = -1
         self._read_into(FIFO_DATA, data)
+        self._next = (read + n) & (FIFO_PAIRS - 1)
+        self.overflowed = gap
+        self._gap = -1 if lost >= OVF_SATURATED else lost
         saturated = False
-        at = 0
+        at = red = infrared = 0
         for i in range(n):
             red = ((data[at] & 3) << 16) | (data[at + 1] << 8) | data[at + 2]
             infrared = ((data[at + 3] & 3) << 16) | (data[at + 4] << 8) | data[at + 5]
@@ -212,8 +222,16 @@ class Max30102:
             into_red[i] = red
             into_ir[i] = infrared
             at += 6
+        if not red and not infrared:
+            # darker than any finger, or the supply went between the two transfers
+            self._see(self._read(INT_STATUS_1))
         self.saturated = saturated
         return n
+
+    def _see(self, status: int) -> None:
+        if status & INT_PWR_RDY:
+            self._lost = True
+            raise BusError(PART, INT_STATUS_1, "supply came back")
 
     def _read(self, register: int) -> int:
         self._read_into(register, self._byte)
