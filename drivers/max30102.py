@@ -108,7 +108,7 @@ class Max30102:
         self._head = bytearray(7)
         self._data = memoryview(bytearray(6 * FIFO_PAIRS))
         self._gap = 0
-        self._next = 0  # where the read pointer has to be
+        self._next = -1  # where the read pointer has to be; -1: not known before a start or a drain
         self.overflowed = 0
         self.saturated = False
         self.ambient = False
@@ -196,7 +196,7 @@ class Max30102:
             n = FIFO_PAIRS
         self.overflowed = 0
         self.saturated = False
-        if read != self._next:
+        if read != self._next >= 0:
             self._lost = True
             raise BusError(PART, FIFO_RD_PTR, "is %d, not %d" % (read, self._next))
         if n == 0:
