@@ -21,7 +21,7 @@ _WAYS = (
 )
 # collapse takes about 1/a = 9 mmHg (Babbs): what the envelope's upper flank, the weakest, is helped by
 _BELOW = 91
-_BELOW_SHIFT = 0
+_HALF = 50  # % straight: the flank below tells it badly from the width above
 _AGAINST = 150  # a point further off than this (of 1000) pulls no harder
 
 
@@ -157,7 +157,8 @@ class Artery:
             square += m * m
         self._gain = gain = both // max(square >> 10, 1)
         off = self.values[2] - _BELOW
-        cost = self.count * off * off >> _BELOW_SHIFT
+        bent = self.values[4] - _HALF
+        cost = self.count * (4 * off * off + bent * bent)
         for i in range(self.count):
             off = abs(self.y[i] - (model[i] * gain >> 10))
             cost += off * off if off < _AGAINST else _AGAINST * (2 * off - _AGAINST)

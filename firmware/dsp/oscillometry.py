@@ -13,17 +13,20 @@ _SMOOTHER = 8
 _BENT = 7
 _BENT_MORE = 2
 _NOISY = 30  # Pa, mean second difference of the first second: some 0.11 mmHg rms of white noise
-_FLOOR = 45  # % of the mean second difference: what noise adds to a height
-_RING = 256
-_MASK = 255
+_FLOOR = 40  # % of the mean second difference: what noise adds to a height
+_RING = 512
+_MASK = 511
 _RISE = 12
 _TREND = 128
 _REFRACTORY = 30
 _LONGEST = 220  # samples from foot to foot
 _MMHG = 133  # Pa
 _LEAST_SLOPE = 9  # Pa in _RISE samples
+_LEAST_NOISE = 10  # % of the mean second difference: half an SD of what white noise rises
 _LEAST_POINTS = 6
 _LEAST_SHARE = 3  # of the top: lower heights tell of noise
+_DECAYS = 15 * _MMHG  # from half the top on: an artery that collapses in 14 mmHg is at a sixth there
+_GO_ON = 4  # beats
 
 
 class Oscillometer:
@@ -49,18 +52,14 @@ class Oscillometer:
         """Forget all; `deflating` False: an inflation is listened to."""
         self._deflating = deflating
         self._t = 0
-        self._foot = self._up = self._last_up = -1
-        self._best = self._level = self._top = 0
-        self._top_at = self._since = 0
-        self._moving = self._moved = self._left_out = 0
-        self._slot = 0
+        self._foot = self._next = self._up = self._last_up = -1
+        self._least = _LEAST_SLOPE
+        self._best = self._level = self._top = self._strength = 0
+        self._top_at = self._since = self._slot = self._top_pressure = self._gap = 0
+        self._moving = self._moved = self._left_out = self._over = 0
         self._first = self._lowest = self._fastest = 0
-        self._solved = False
-        self._top_pressure = 0
-        self.artery.count = self.artery.misfit = 0
-        self.pulses = 0
-        self.period_ms = 0
-        self.gone = self.done = False
+        self.artery.count = self.artery.misfit = self.pulses = self.period_ms = 0
+        self._solved = self.gone = self.done = False
 
     @property
     def motion(self):
@@ -86,8 +85,10 @@ class Oscillometer:
             self._rough += abs(slope - self._slope)
             self._slope = slope
             self._before = pa
-        elif t == FS_HZ and self._rough > _NOISY * FS_HZ:
-            self._smooth(_SMOOTHER, ring[(t - 1) & _MASK])
+        elif t == FS_HZ:
+            self._least = max(self._rough * _LEAST_NOISE // (100 * FS_HZ), _LEAST_SLOPE)
+            if self._rough > _NOISY * FS_HZ:
+                self._smooth(_SMOOTHER, ring[(t - 1) & _MASK])
         n = self._n
         slot = t % n
         self._sum_one += pa - self._one[slot]
@@ -113,7 +114,7 @@ class Oscillometer:
             self._fastest = fall
         if abs(rise) > 8 * _MMHG + 4 * self._level:
             self._artefact()
-        elif rise > self._best and rise > _LEAST_SLOPE:
+        elif rise > self._best and rise > self._least:
             self._best = rise
             self._up = t
         elif self._best and (rise < self._best >> 1 or t - self._up > 25):
@@ -127,10 +128,9 @@ class Oscillometer:
             self._one[i] = self._two[i] = pa
 
     def _artefact(self):
-        if not self._moving:
-            self._moved += 1
+        self._moved += not self._moving
         self._moving = FS_HZ
-        self._foot = -1
+        self._foot = self._next = -1
         self._best = 0
 
     def _quiet(self, t):
@@ -142,9 +142,7 @@ class Oscillometer:
             if t > 300 and self._lowest < 20 * _MMHG:
                 self.done = True
         elif self.pulses > 3 and not self._moving:
-            wait = min(max(200, self.period_ms * 3 // 10), 400)
-            if t - self._top_at > wait:
-                self.gone = True
+            self.gone = self.gone or t - self._top_at > min(max(200, self.period_ms * 3 // 10), 400)
 
     def _upstroke(self, fall):
         """The steepest place since the last look was at `_up`: a beat's, if steep enough for its distance."""
@@ -152,16 +150,19 @@ class Oscillometer:
         best = self._best
         self._best = 0
         since = up - self._last_up
-        period = self.period_ms // 10
         if self._last_up >= 0:
-            if since < _REFRACTORY or best * 3 < self._level:
+            if best * 3 < self._level:
                 return
-            if since * 20 < period * 11 and best * 4 < self._level * 3:
-                return
+            near = since < _REFRACTORY
+            if near or since * 200 < min(self.period_ms, 1500) * 11:
+                if best < self._strength if near else best * 4 < self._level * 3:
+                    return
+                near = near or best * 3 > self._strength * 4
+            if not near:  # else it takes the last one's place
+                self._confirm(since)
         self._last_up = up
+        self._strength = best
         self._level += (best - self._level) >> 1 if best > self._level else (best - self._level) >> 2
-        self._recent[self._slot & 7] = min(since, 300)
-        self._slot += 1
         ring = self._ring
         foot = up - 4
         least = ring[foot & _MASK] << 7
@@ -171,7 +172,13 @@ class Oscillometer:
             if value < least:
                 least = value
                 foot = at
-        before = self._foot
+        self._next = foot
+
+    def _confirm(self, since):
+        """The last upstroke was a beat's: measure what lies between its foot and the one before."""
+        self._recent[self._slot & 7] = min(since, 300)
+        self._slot += 1
+        before, foot = self._foot, self._next
         self._foot = foot
         if before >= 0 and 25 < foot - before < _LONGEST:
             self._beat(before, foot)
@@ -188,8 +195,7 @@ class Oscillometer:
             if over > height:
                 height = over
                 place = i
-            elif over < under:
-                under = over
+            under = min(under, over)
         pressure = low - drop * place // length + height // 2
         bent = _BENT if self._n == _SMOOTH else _BENT_MORE
         height += (self._bend(before + place) - self._bend(before)) // bent
@@ -211,7 +217,7 @@ class Oscillometer:
             return
         self._at[k] = before + place
         self._pressure[k] = max(pressure, 0)
-        # gas of a constant volume: the same millilitre is more mmHg the higher the pressure (Boyle)
+        # Boyle: the same millilitre is more mmHg the higher the pressure
         self._height[k] = height * 860 // (760 + pressure * 3 // 400) if good else 0
         self._since = k + 1
         if not good:
@@ -252,6 +258,7 @@ class Oscillometer:
         self._envelope()
         if self.artery.count >= _LEAST_POINTS:
             self.artery.begin()
+            self._go_on(self.artery.values[0] * 40 // 3 + _DECAYS)
             for _ in self.artery.solve():
                 yield
 
@@ -280,7 +287,7 @@ class Oscillometer:
         top = self._take_floor(top)
         self.artery.half = top * 3 // 80
         irregular, gap = self._rhythm()
-        gap = FS_HZ * 600 // gap if gap else 0
+        self._gap = gap = FS_HZ * 600 // gap if gap else 0
         good = []
         for k in range(self._first_beat(top), n):
             if height[k] * _LEAST_SHARE > top and (
@@ -301,6 +308,13 @@ class Oscillometer:
             count += 1
         self.artery.count = count
 
+    def _go_on(self, pressure):
+        """Count the beats above `pressure` that are too high for an artery that is shut there."""
+        least = max(self._height[: self._since]) >> 2
+        for k in range(self._since):
+            if self._pressure[k] > pressure and self._height[k] > least and self._in_time(k, self._gap):
+                self._over += 1
+
     def _take_floor(self, top):
         """Take from all heights what white noise alone makes of one, by the roughness of the first second."""
         height = self._height
@@ -311,11 +325,11 @@ class Oscillometer:
         return top - floor
 
     def _first_beat(self, top):
-        """The beat from which on the flank rises: above it come four in a row that are too low to tell."""
+        """The beat from which on the flank rises: above it come two in a row that are too low to tell."""
         height = self._height
         k = max(range(self._since), key=lambda i: height[i])
         low = 0
-        while k > 0 and low < 4:
+        while k > 0 and low < 2:
             k -= 1
             low = low + 1 if height[k] * _LEAST_SHARE <= top else 0
         return k
@@ -360,7 +374,8 @@ class Oscillometer:
         end = self.artery.count - 1
         if y[end] > 800 or self.artery.x[end] > self.artery.values[1]:
             return frames.BP_LEAK if leaks else frames.BP_TIMEOUT
-        if y[0] > 700 or self.artery.values[0] > min(self._first * 3 // 40, self.artery.x[0] + 250):
+        highest = min(self._first * 3 // 40, self.artery.x[0] + 250)
+        if self._over >= _GO_ON or y[0] > 700 or self.artery.values[0] > highest:
             return frames.BP_MOTION if self._moved > 1 else frames.BP_NO_PULSE  # of the upper flank
         if self._left_out * 2 > self._since:
             return frames.BP_IRREGULAR if irregular else frames.BP_MOTION
