@@ -255,7 +255,7 @@ class Oscillometer:
         if self._solved:
             return
         self._solved = True
-        self._envelope()
+        yield from self._envelope()
         if self.artery.count >= _LEAST_POINTS:
             self.artery.begin()
             self._go_on(self.artery.values[0] * 40 // 3 + _DECAYS)
@@ -264,8 +264,7 @@ class Oscillometer:
 
     def _envelope(self):
         """Give the artery the points: beats that agree with their neighbours, in time and height."""
-        height = self._height
-        n = self._since
+        height, n = self._height, self._since
         for k in range(n):
             near = sorted(h for h in height[max(0, k - 3) : k + 4] if h)
             if not near or not height[k]:
@@ -275,6 +274,7 @@ class Oscillometer:
                 self._pressure[k] |= 1
             else:
                 self._pressure[k] &= 0xFFFE
+        yield
         top = 0
         for k in range(n):
             if height[k] and self._pressure[k] & 1:
