@@ -64,7 +64,10 @@ def test_a_boot_from_hello_to_an_orderly_stop(make_node, make_agent):
     assert body[frames.BOOT_INPUT] == node.label
     assert body[frames.BOOT_ENTROPY] == frames.ENTROPY_STRONG
     assert frames.BOOT_PREVIOUS not in body
-    channels = [[0, "MAX30003", 4000000, 3052], [1, "MAX30102", 10000000, 62], [2, "MAX30102", 10000000, 62]]
+    channels = [
+        *([0, "MAX30003", 4000000, 3052], [1, "MAX30102", 10000000, 62], [2, "MAX30102", 10000000, 62]),
+        [3, "MPRLS", 10000000, 1],
+    ]
     assert body[frames.BOOT_CHANNELS] == channels
 
     agent.until(lambda: agent.of(frames.KIND_STATUS))

@@ -88,7 +88,7 @@ def test_a_watchdogs_reset_is_told_without_a_traceback(make_node, make_agent):
     agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 1)
     first = max(agent.frames)
     # The node feeds it, too.
-    agent.until(lambda: node.resets or node.bench.watch(1))
+    agent.until(lambda: node.resets or node.bench.watchdog.feed(1))
     agent.until(lambda: len(agent.frames) == 2 and logs(agent))
     (log,) = logs(agent)
     assert log[frames.LOG_BOOT] == first and log[frames.LOG_RESET_CAUSE] == frames.RESET_WATCHDOG
