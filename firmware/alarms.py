@@ -57,6 +57,7 @@ class Alarms:
         self._bp_number = 0
         self._suspect = self._confirmed = -1
         self._quiet_until = 0
+        self._again = False
         self.active = 0
 
     @property
@@ -89,6 +90,10 @@ class Alarms:
             self._confirmed = -1
         return True
 
+    def again(self):
+        """An agent has just connected: what is on, which is past to it, is told once more."""
+        self._again = True
+
     def second(self, readings):
         """The rules over what is known now; frames are sealed on the way."""
         now = self._clock.seconds
@@ -120,6 +125,12 @@ class Alarms:
             latched = cause in ar.LATCHED and not self._seen[cause]
             active = max(active, wanted[cause] or (self._told[cause] if latched else 0))
         self.active = active
+        if self._again:
+            for cause in range(_CAUSES):
+                if self._told[cause]:
+                    state = frames.STATE_LATCHED if self._latched[cause] else frames.STATE_BEGAN
+                    self._seal(state, cause, self._told[cause], top[cause], readings)
+            self._again = False
         for ending in (False, True):
             for cause in range(_CAUSES):
                 if ending == (wanted[cause] == 0):
@@ -179,7 +190,9 @@ class Alarms:
             return False if r.charging else None if r.battery_pct < 0 else r.battery_pct
         if cause in (ar.ECG_FAULT, ar.LEAD_OFF, ar.ECG_BLIND):
             if r.no_ecg or r.ecg_fault:
-                return cause == ar.ECG_FAULT and not r.no_ecg
+                # On the charger nobody is watched, but where somebody should be that is an alarm.
+                held = r.ecg_held and self._settings.mode != frames.MODE_WATCH
+                return cause == ar.ECG_FAULT and not r.no_ecg and not held
             if r.lead_off:
                 return cause == ar.LEAD_OFF
             if cause != ar.ECG_BLIND or self._still:
@@ -248,7 +261,7 @@ class Alarms:
         if not ar.LEAD_OFF <= cause <= ar.PPG_BLIND:
             return False
         ppg = cause in (ar.FINGER_OFF, ar.PPG_FAULT, ar.PPG_BLIND)
-        if self._settings.mode != frames.MODE_WATCH and (r.finger_off if ppg else r.lead_off):
+        if self._settings.mode != frames.MODE_WATCH and (r.finger_off if ppg else r.lead_off or r.ecg_held):
             return False
         return not (r.spo2_x10 if ppg else r.hr_x10)
 
@@ -265,7 +278,8 @@ class Alarms:
             # Until there is a rate, fibrillation is not known to be over.
             if source == _RATE and self._on[ar.FIBRILLATION]:
                 self._owed[source] = frames.PRIORITY_HIGH
-            off = self._why(source, r) in (ar.LEAD_OFF, ar.FINGER_OFF)
+            why = self._why(source, r)
+            off = why in (ar.LEAD_OFF, ar.FINGER_OFF) or (why == ar.ECG_FAULT and r.ecg_held)
             if ended or self._back[source] >= CLEAR_S or (off and self._settings.mode != frames.MODE_WATCH):
                 self._owed[source] = 0
 

@@ -90,6 +90,8 @@ class Node:
         self.label = None
         self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
         self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
+        # The button, and whether an agent was connected, as last seen.
+        self._held = self._streamed = False
         self._work = asyncio.Event()
         self._sign = asyncio.Event()
         self._second = 0
@@ -205,9 +207,7 @@ class Node:
                     work = True
             if turn % BEAT_EVERY == 1:
                 self.link.beat()
-                # With a cuff the button starts that, too.
-                if self.alarms.active and "cuff" not in self.features and self.board.consent():
-                    self.alarms.silence()
+                self._look_at_button()
             clock.advance()
             if work or clock.seconds != self._second:
                 self._work.set()
@@ -227,38 +227,65 @@ class Node:
             await asyncio.sleep_ms(clock.ticks_diff(due, now) // 1000)
             turn += 1
 
+    def _look_at_button(self):
+        """A press acknowledges; with a cuff that is its affair. A button that sticks is one press."""
+        if "cuff" in self.features or not self.alarms.active:
+            # What is held before there is an alarm is no press for it.
+            self._held = True
+            return
+        held = self.board.consent()
+        if held and not self._held:
+            self.alarms.silence()
+        self._held = held
+
     async def process(self):
         """Complete waveforms and each second's readings into frames."""
         while True:
             await self._work.wait()
             self._work.clear()
             self._processed = self.clock.now_ms()
-            for sensor in self.sensors:
-                if sensor.wave.ready is not None:
-                    self.drain()
-                    # The drain itself may have sealed it, for want of room.
+            failed = None
+            try:
+                for sensor in self.sensors:
                     if sensor.wave.ready is not None:
-                        sensor.flush()
-                    self.link.beat()
-                    await asyncio.sleep_ms(0)
+                        self.drain()
+                        # The drain itself may have sealed it, for want of room.
+                        if sensor.wave.ready is not None:
+                            sensor.flush()
+                        self.link.beat()
+                        await asyncio.sleep_ms(0)
+            except Exception as error:
+                # A waveform that cannot be sealed holds up no alarm.
+                failed = error
             if self.clock.seconds != self._second:
                 self._second = self.clock.seconds
                 self.drain()
                 self._each_second(self._second)
                 self.link.beat()
+            if failed is not None:
+                raise failed
 
     def _each_second(self, second):
         readings = self.readings
-        if self.ecg is not None:
-            self.ecg.hold(interlocks.refused(self, interlocks.ECG))
-        readings.take(self.ecg, self.ppg)
-        for feature in self.features.values():
-            feature.second(readings)
         box = self.sealer.box
-        self.sealer.seal(frames.KIND_VITALS, vitals_body(readings, self.ecg, self.ppg))
-        readings.seqs = (self._evidence[0], box.next_seq - self._evidence[0])
-        self.alarms.second(readings)
-        self._annunciator.show(self.alarms.active, self.alarms.sounding)
+        try:
+            if self.ecg is not None:
+                self.ecg.hold(interlocks.refused(self, interlocks.ECG))
+            readings.take(self.ecg, self.ppg)
+            for feature in self.features.values():
+                feature.second(readings)
+            self.sealer.seal(frames.KIND_VITALS, vitals_body(readings, self.ecg, self.ppg))
+        finally:
+            # Whatever went wrong before, and where no frame of it can be made: alarms are decided and shown.
+            readings.seqs = (self._evidence[0], box.next_seq - self._evidence[0])
+            streams = self.session.state == STREAMING
+            if streams and not self._streamed:
+                self.alarms.again()
+            self._streamed = streams
+            try:
+                self.alarms.second(readings)
+            finally:
+                self._annunciator.show(self.alarms.active, self.alarms.sounding)
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
             if sensor is None:
                 continue

@@ -1,5 +1,6 @@
 """A boot's first frames. Loaded when a boot begins and forgotten after it."""
 
+from firmware import interlocks
 from firmware.version import VERSION
 from protocol import frames
 
@@ -29,8 +30,11 @@ def first_frames(node):
     for fault in start.faults:
         node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
     node.careful(node.aftermath.tell, board.reset_cause())
+    if node.ecg is not None:
+        node.ecg.hold(interlocks.refused(node, interlocks.ECG))
     for sensor in node.sensors:
-        sensor.start(node.clock.now_ms())
+        if not sensor.held:
+            sensor.start(node.clock.now_ms())
     for feature in node.features.values():
         feature.begin()
 

@@ -9,7 +9,7 @@ class Readings:
     `since_beat_ms`, `since_pulse_ms`: time since the newest QRS and the newest pulse (-1 unknown).
     `cannot_analyse`: 1 VF/VT-like, 2 saturated, 3 noise. `cuff_fault`: an event code. `bp`: (systolic,
     diastolic in 0.1 mmHg, number of the measurement, t_us) or None. `seqs`: (first, count) of the frames of
-    the last seconds, for evidence; count 0 is none.
+    the last seconds, for evidence; count 0 is none. `ecg_held`: in fault only because an interlock wants it.
     """
 
     def __init__(self):
@@ -17,7 +17,7 @@ class Readings:
         self.ecg_quality = self.ppg_quality = self.cannot_analyse = self.cuff_fault = 0
         self.since_beat_ms = self.since_pulse_ms = self.battery_pct = -1
         self.lead_off = self.finger_off = self.no_ecg = self.no_ppg = True
-        self.ecg_settling = self.ppg_settling = self.ecg_fault = self.ppg_fault = False
+        self.ecg_settling = self.ppg_settling = self.ecg_fault = self.ppg_fault = self.ecg_held = False
         self.asystole = self.irregular = self.ppg_bad = self.charging = False
         self.bp = None
         self.seqs: "tuple[int, int]" = (0, 0)
@@ -34,6 +34,7 @@ class Readings:
         self.no_ecg = ecg is None
         self.no_ppg = ppg is None
         self.ecg_fault = ecg is not None and ecg.driver is None
+        self.ecg_held = ecg is not None and bool(ecg.held)
         self.ppg_fault = ppg is not None and ppg.driver is None
         if ecg is not None and not self.ecg_fault:
             chain = ecg.chain

@@ -43,6 +43,8 @@ class Sensor:
     # True: the gap of an overflow lies behind the samples of the drain that tells of it; False: in front of
     # them.
     gap_after = False
+    # Why it may not sample now; "": it may.
+    held = ""
 
     def __init__(self, part, period_ns, lsb, clock, node, open_driver, chain, frame_samples):
         self.part = part
@@ -65,7 +67,6 @@ class Sensor:
         self._errors_in_row = 0
         self._faulty = False
         self._busy = False
-        self._held = ""
         self._retry_ms = 0
         self._backoff_ms = BACKOFF_FIRST_MS
         self._heard = 0
@@ -118,13 +119,14 @@ class Sensor:
 
     def hold(self, reason):
         """Sample nothing for a reason that is told, as of a fault; "": go on."""
-        if reason and self.driver is not None:
-            try:
-                self.driver.stop()
-            except DriverError:
-                pass
+        if reason and not self.held:
+            if self.driver is not None:
+                try:
+                    self.driver.stop()
+                except DriverError:
+                    pass
             self._fault(DriverError(self.part, reason), self._clock.now_ms())
-        self._held = reason
+        self.held = reason
 
     # Sampling
 
@@ -155,7 +157,7 @@ class Sensor:
     def _poll(self):
         if self.driver is None:
             now_ms = self._clock.now_ms()
-            if not self._held and now_ms >= self._retry_ms:
+            if not self.held and now_ms >= self._retry_ms:
                 self.start(now_ms)
             return
         begin = self._clock.ticks_us()

@@ -169,3 +169,20 @@ def test_what_stands_for_an_alarm_about_the_person_binds_as_it_did():
     world = World()
     world.run(400, lead_off=True, hr_x10=0)
     assert world.alarms.active == f.PRIORITY_MEDIUM and not world.alarms.binding
+
+
+def test_a_node_on_its_charger_with_nobody_on_it_is_quiet_and_one_that_should_watch_is_not():
+    held = {
+        "ecg_fault": True,
+        "ecg_held": True,
+        "hr_x10": 0,
+        "finger_off": True,
+        "spo2_x10": 0,
+        "pulse_x10": 0,
+    }
+    assert World(f.MODE_SPOT_CHECK).run(3600, **held) == []
+    assert (10, f.EVENT_SENSOR_FAULT, BEGAN, f.PRIORITY_MEDIUM) in World().run(10, **held)
+    world = World(f.MODE_SPOT_CHECK)
+    world.run(10, hr_x10=1600)
+    world.run(HOLD_S + CLEAR_S, **held)
+    assert world.alarms.active == 0

@@ -175,6 +175,18 @@ def test_a_sensor_that_is_held_samples_nothing_until_it_may():
     assert rig.sensor.missed > 0
 
 
+def test_a_sensor_that_is_held_from_the_start_is_told_of_and_begins_later():
+    rig = Rig(EcgSensor)
+    rig.sensor.driver = None
+    starts = rig.chip.starts
+    rig.sensor.hold("charging")
+    rig.run(300)
+    assert rig.chip.starts == starts and rig.node.events == [(frames.EVENT_SENSOR_FAULT, None)]
+    rig.sensor.hold("")
+    rig.run(300)
+    assert rig.chip.starts == starts + 1
+
+
 def test_the_leds_are_what_the_chain_wants_also_after_a_fault():
     rig = Rig()
     rig.run(10)

@@ -21,6 +21,7 @@ class Board:
 
 class Cuff:
     inflated = False
+    fault = 0
 
     def __init__(self):
         self.asked = []
@@ -160,6 +161,9 @@ def test_nothing_is_configured_or_restarted_in_an_alarm_or_while_the_cuff_is_inf
     assert node.config(ALL) == node.command(f.OP_RESTART) == f.RESULT_INTERLOCK
     assert state(node.settings)[0] == 50
     cuff.inflated = False
+    cuff.fault = f.EVENT_SENSOR_FAULT
+    assert node.command(f.OP_RESTART) == f.RESULT_INTERLOCK
+    cuff.fault = 0
     world = World()
     node.alarms = world.alarms
     world.run(10, hr_x10=1600)

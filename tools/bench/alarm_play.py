@@ -40,6 +40,7 @@ class Settings:
 class Sensor:
     driver = 1
     off = False
+    held = ""
 
     def __init__(self, chain):
         self.chain = chain
