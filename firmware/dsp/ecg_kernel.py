@@ -220,7 +220,8 @@ def ecg_block(samples, st, out, n):
                     v = -v
                 if d < 0:
                     d = -d
-                if v > extreme:
+                # A second deflection must be clearly the greater one.
+                if v > extreme and (j == at + 1 or v - (v >> 3) > extreme):
                     extreme = v
                     at = j
                 if d > steepest:

