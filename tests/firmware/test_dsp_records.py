@@ -197,7 +197,7 @@ def test_spo2_follows_people_who_breathe_down_to_70(name: str) -> None:
         lambda s: known[s][2],
     )
     errors = []
-    # Where saturation falls by points from beat to beat, a ratio that bends is not told from motion: withheld.
+    # Where saturation falls by points a beat, a ratio that bends is not told from motion, and is withheld.
     assert sum(x > 0 for x in read[20:]) >= 0.85 * len(read[20:])
     for s in range(20, len(read)):
         if read[s] == 0:

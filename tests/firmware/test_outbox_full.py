@@ -3,7 +3,8 @@
 from protocol import frames
 from tests.firmware.test_app import patched
 
-# Leaves 150000 bytes to a node of sources that needs two thirds of them, and lets it think that its outbox may take a megabyte.
+# Leaves 150000 bytes to a node of sources that needs two thirds of them, and lets it think that its outbox
+# may take a megabyte.
 HUNGRY = """
 from firmware import app
 gc.collect()
