@@ -5,7 +5,7 @@ valves only while everything is well, from its own timer, so that a node which h
 within monostable_ms, and sounds the buzzer (docs/cuff.md has the circuit, the times and what is left over).
 
 While it runs it stops everything (`_trip`) when a reading is above 280 mmHg or below -20; when none comes for
-250 ms, or the counts do not change for 250 ms; when the pump brings no new maximum for 900 ms, or too little
+250 ms, or the counts do not change for 250 ms; when the pump brings no new maximum for 750 ms, or too little
 at the beginning; when the control loop is silent for 300 ms; when the pump or the whole takes too long; when
 the pressure switch has acted. A trip is latched: `fault` stays, and the buzzer with it, until a person at the
 kit acknowledges it.
@@ -23,7 +23,7 @@ STALE_US = 250000
 STUCK_US = 250000
 SILENT_US = 300000
 RISE_PA = 40
-RISE_US = 900000
+RISE_US = 750000
 # Below it a cuff unfolds without a rise, for so long; 8 mmHg.
 FILLED_PA = 1067
 FILL_US = 9000000

@@ -4,7 +4,7 @@ With a speed of k, this clock runs k times faster than the wall. A node on the u
 request with its own time: then the world is exactly where the node is, and goes on at k between requests, so
 that a host that hesitates slows the world instead of overflowing FIFOs. A node on a serial line sends no
 stamps and meets a world on the wall clock. A node that is stopped while it leads, as one that hangs, is let
-go: the world goes on without it, and is led again, from where it then is, by the node's next stamp.
+go: the world goes on without it, and is led again, from where it then is, when the node goes on.
 """
 
 import threading
@@ -26,7 +26,7 @@ class SharedClock:
         self._at_wall = wall()
         self._at_us = 0
         self._offset_us: int | None = None
-        self._let_go = False
+        self._let_go = self._back = False
 
     @property
     def led(self) -> bool:
@@ -46,10 +46,16 @@ class SharedClock:
             self._let_go = False
 
     def let_go(self) -> None:
-        """The node that leads has been stopped: the world does not wait for it."""
+        """The node that leads has been stopped: the world waits no more, whatever it had still said."""
         with self._lock:
             self._settle()
             self._let_go = True
+            self._back = False
+
+    def take_up(self) -> None:
+        """That node goes on: with its next stamp it leads again."""
+        with self._lock:
+            self._back = True
 
     def detach(self) -> None:
         """The node is gone: the world goes on at the clock's speed alone."""
@@ -64,6 +70,8 @@ class SharedClock:
             if self._offset_us is None:
                 return self._extrapolate()
             if self._let_go:
+                if not self._back:
+                    return self._extrapolate()
                 self._settle()
                 self._offset_us = self._at_us - node_us
                 self._let_go = False

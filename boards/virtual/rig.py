@@ -206,6 +206,7 @@ class VirtualNode:
     def go_on(self) -> None:
         """End a hang."""
         with self._lock:
+            self.bench.clock.take_up()
             self._signal(signal.SIGCONT)
 
     def reset(self, hard: bool = True) -> None:

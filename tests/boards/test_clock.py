@@ -70,3 +70,19 @@ def test_after_a_node_is_gone_the_world_goes_on() -> None:
 def test_a_speed_that_is_none(speed: float) -> None:
     with pytest.raises(ValueError, match="above 0"):
         SharedClock(speed)
+
+
+def test_a_node_that_was_stopped_leads_again_when_it_goes_on_and_not_before() -> None:
+    wall = Wall()
+    clock = SharedClock(8.0, wall)
+    clock.attach(0)
+    clock.stamp(1_000_000)
+    clock.let_go()
+    assert not clock.led
+    wall.s += 0.1
+    clock.stamp(1_001_000)
+    wall.s += 0.9
+    assert clock.now_us() == 9_000_000 and not clock.led
+    clock.take_up()
+    assert clock.stamp(1_002_000) == 9_000_000 and clock.led
+    assert clock.stamp(1_003_000) == 9_001_000
