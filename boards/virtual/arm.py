@@ -12,6 +12,7 @@ which a line above the peak is as good a description as any: doi 10.1109/TBME.20
 
 import math
 import random
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
@@ -49,7 +50,7 @@ class RegularHeart:
         return [t for t in times[bisect_right(times, start_s - 1e-9) :] if t < end_s]
 
 
-class _Arm:
+class _Arm(ABC):
     """What both generators share: beats, breathing, tremor, movement.
 
     sys_mmhg, dia_mmhg: changeable at any time; beats: a rate (/min), or R times (s) in [start, end);
@@ -117,11 +118,11 @@ class _Arm:
                 volume += ml * math.sin(math.pi * (t_s - begin) / seconds) ** 2
         return volume
 
-    def _pulse(self, phase: float) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _pulse(self, phase: float) -> float: ...
 
-    def _artery_ml(self, transmural: float) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _artery_ml(self, transmural: float) -> float: ...
 
 
 class BabbsArm(_Arm):
