@@ -31,7 +31,8 @@ def status_body(heap, sensors, session, reset_cause, uptime_s, readings):
     box = session.box
     jitter = 0
     for sensor in sensors:
-        jitter = max(jitter, sensor.sample_clock.worst_us)
+        # A part without a FIFO is sampled by a timer of the board, which jitters itself.
+        jitter = max(jitter, sensor.sample_clock.worst_us, getattr(sensor.driver, "jitter_us", 0))
     body = {
         frames.STATUS_HEAP_FREE: heap.measure(),
         frames.STATUS_HEAP_LOW: heap.low,

@@ -6,6 +6,9 @@ from boards.virtual.chips.ad8232 import Ad8232Model
 from drivers.ad8232 import LSB_NV, PERIOD_NS, RING, Ad8232
 from drivers.errors import BusError
 from firmware.dsp.ecg import EcgChain
+from firmware.housekeeping import status_body
+from firmware.readings import Readings
+from protocol import frames
 
 WRAP = 1 << 30
 
@@ -159,3 +162,45 @@ def test_it_stops():
     into = array("i", [0] * RING)
     assert world.driver.drain(into) == 3
     world.driver.stop()
+
+
+def test_its_jitter_is_in_the_status():
+    world = started()
+    world.run(20, late_us=300)
+    sensor = Sensor(world.driver)
+    assert status_body(Heap(), [sensor], Session(), 1, 10, Readings())[frames.STATUS_JITTER_US] == 300
+    sensor.driver = None
+    assert status_body(Heap(), [sensor], Session(), 1, 10, Readings())[frames.STATUS_JITTER_US] == 7
+
+
+class Sensor:
+    """What a status asks of one."""
+
+    late = missed = bus_errors = 0
+
+    def __init__(self, driver):
+        self.driver = driver
+        self.sample_clock = self
+        self.worst_us = 7
+
+
+class Session:
+    """And of a session, whose outbox is empty."""
+
+    bytes = evicted = next_seq = resent = 0
+    rejected = {}
+
+    def __init__(self):
+        self.box = self.window = self
+
+    def __len__(self):
+        return 0
+
+
+class Heap:
+    """And of the heap."""
+
+    low = 1
+
+    def measure(self):
+        return 2
