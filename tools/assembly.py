@@ -14,6 +14,17 @@ from typing import Any
 
 ROLES = ("ecg", "ppg", "cuff", "gauge")
 
+# What the firmware asks of the driver in each role (docs/adding-a-sensor.md).
+SAMPLED = ("part", "period_ns", "lsb", "check", "configure", "start", "drain", "overflowed", "saturated")
+ASKED = {
+    "ecg": (*SAMPLED, "full_scale", "stop", "lead_off"),
+    "ppg": (*SAMPLED, "set_led", "ambient"),
+    "cuff": ("part", "period_ns", "lsb", "check", "configure", "start", "read", "raw"),
+    "gauge": ("part", "check", "configure", "read", "cell_mv", "charge_pct"),
+}
+# What a cuff asks of the board's class besides (docs/boards.md).
+ASKED_OF_BOARD = ("cuff", "timer")
+
 # Within a second of a fault the pump is off (docs/cuff.md).
 MONOSTABLE_MAX_MS = 400
 
@@ -47,24 +58,42 @@ def check(root: Path, parts: Mapping[str, Any]) -> None:
     for role, driver in parts.items():
         if role not in ROLES:
             raise BadPart(f"[parts] has no role {role!r}; it has {', '.join(ROLES)}")
+        if not isinstance(driver, str) or not driver.isidentifier():
+            raise BadPart(f"{role} is {driver!r}, and not the name of a file in drivers/, without .py")
         path = root / "drivers" / f"{driver}.py"
         if not path.is_file():
-            raise BadPart(f"{role} is {driver!r}, but there is no drivers/{driver}.py")
+            there = ", ".join(sorted(path.stem for path in (root / "drivers").glob("[!_]*.py")))
+            raise BadPart(f"{role} is {driver!r}, but there is no drivers/{driver}.py; there are: {there}")
         name = _class(driver)
-        if not any(isinstance(n, ast.ClassDef) and n.name == name for n in ast.parse(path.read_text()).body):
+        members = _members(path, name)
+        if members is None:
             raise BadPart(f"{role} is {driver!r}, but drivers/{driver}.py has no class {name}")
+        lacking = [what for what in ASKED[role] if what not in members]
+        if lacking:
+            raise BadPart(
+                f"{role} is {driver!r}, but {name} is no driver for that: it has no {', '.join(lacking)}"
+            )
 
 
-def check_cuff(settings: Mapping[str, Any]) -> None:
-    """BadPart unless a board with a cuff declares the hardware that does not trust its software."""
+def check_cuff(settings: Mapping[str, Any], board: Path) -> None:
+    """BadPart unless a board with a cuff declares the hardware that does not trust its software, and its
+    class, in the file `board`, gives that to the firmware.
+    """
     cuff = settings.get("cuff", {})
+    if not isinstance(cuff, Mapping):
+        raise BadPart("cuff has to be a table: [cuff]")
     lacking = [what for what in ("second_release", "pressure_switch") if cuff.get(what) is not True]
-    if not 0 < cuff.get("monostable_ms", 0) <= MONOSTABLE_MAX_MS:
+    feed_ms = cuff.get("monostable_ms", 0)
+    if type(feed_ms) is not int or not 0 < feed_ms <= MONOSTABLE_MAX_MS:
         lacking.append(f"monostable_ms, from 1 to {MONOSTABLE_MAX_MS}")
     if lacking:
         raise BadPart(
             f"a cuff needs hardware of its own against a failing node: [cuff] lacks {', '.join(lacking)}"
         )
+    members = _members(board, "Board") or ()
+    lacking = [f"{what}()" for what in ASKED_OF_BOARD if what not in members]
+    if lacking:
+        raise BadPart(f"a cuff needs a board that drives it: its class Board has no {', '.join(lacking)}")
 
 
 def read(root: Path, parts: Mapping[str, str]) -> Assembly:
@@ -86,7 +115,30 @@ def read(root: Path, parts: Mapping[str, str]) -> Assembly:
 
 
 def _class(driver: str) -> str:
-    return driver.capitalize()
+    return "".join(part.capitalize() for part in driver.split("_"))
+
+
+def _members(path: Path, name: str) -> set[str] | None:
+    """What a class of a file has: methods, attributes of its own and of its objects, and what it inherits
+    from another driver; None: there is no such class.
+    """
+    tree = ast.parse(path.read_text("utf-8"), str(path))
+    found = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), None)
+    if found is None:
+        return None
+    members = {item.name for item in found.body if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    for node in ast.walk(found):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            members.add(node.attr)
+    for item in found.body:
+        targets = item.targets if isinstance(item, ast.Assign) else [getattr(item, "target", None)]
+        members.update(target.id for target in targets if isinstance(target, ast.Name))
+    for base in (ast.unparse(base) for base in found.bases):
+        for node in tree.body:
+            if isinstance(node, ast.ImportFrom) and any(alias.name == base for alias in node.names):
+                other = path.with_name(f"{(node.module or '').rpartition('.')[2]}.py")
+                members |= (_members(other, base) if other.is_file() else None) or set()
+    return members
 
 
 def _by_role(classes: Mapping[str, tuple[str, ...]]) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from tools import assembly, imported
+from tools import assembly, board_settings, imported
 from tools.slim import slim
 from tools.slim.bundle import Unbundled
 from tools.slim.emit import Source
@@ -102,10 +102,16 @@ def read_board(name: str) -> Board:
     if not path.is_file():
         raise BuildError(f"no board {name!r}; there are: {', '.join(board_names())}")
     try:
-        settings = tomllib.loads(path.read_text())
+        settings = tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as e:
-        raise BuildError(f"{_shown(path)}: {e}") from e
-    build = settings.pop("build", {})
+        hint = "; a text stands in quotes" if str(e).startswith("Invalid value") else ""
+        raise BuildError(f"{_shown(path)}: {e}{hint}") from e
+    except UnicodeDecodeError as e:
+        raise BuildError(f"{_shown(path)} is no text in UTF-8: {e.reason} at byte {e.start}") from e
+    build, parts = settings.pop("build", {}), settings.pop("parts", {})
+    for table, value in (("build", build), ("parts", parts)):
+        if not isinstance(value, dict):
+            raise BuildError(f"{_shown(path)}: {table} has to be a table: [{table}]")
     for key in build:
         if key not in BUILD_KEYS:
             raise BuildError(f"{_shown(path)}: [build] has no {key!r}; it has {', '.join(BUILD_KEYS)}")
@@ -113,15 +119,23 @@ def read_board(name: str) -> Board:
         raise BuildError(f"{_shown(path)}: [build] format must be one of {', '.join(FORMATS)}")
     if settings.get("name") != name:
         raise BuildError(f"{_shown(path)}: name is {settings.get('name')!r}, the folder is {name!r}")
+    for key in ("board_modules", "first"):
+        if not _are_modules(build.get(key, [])):
+            raise BuildError(f"{_shown(path)}: [build] {key} has to be a list of modules, each in quotes")
     modules = [f"boards.{name}.board", *build.get("board_modules", [])]
-    parts = settings.pop("parts", {})
     try:
         assembly.check(ROOT, parts)
         if "cuff" in parts:
-            assembly.check_cuff(settings)
+            assembly.check_cuff(settings, path.with_name("board.py"))
     except assembly.BadPart as e:
         raise BuildError(f"{_shown(path)}: {e}") from e
     return Board(name, build["format"], modules, parts, build.get("first", []), settings)
+
+
+def _are_modules(found: object) -> bool:
+    return isinstance(found, list) and all(
+        isinstance(module, str) and all(part.isidentifier() for part in module.split(".")) for module in found
+    )
 
 
 def node_modules() -> tuple[list[str], dict[str, str]]:
@@ -193,18 +207,34 @@ def make(
         imported.check(ROOT, modules, left_out, parts.imported)
     except imported.BadImport as e:
         raise BuildError(str(e)) from e
+    _check_settings(board, modules)
     build = Build(name, output or board.format, firmware_version())
     if build.format == "mpy":
         _bundle(build, modules, parts, progress)
     else:
         build.files[f"{ASSEMBLY}.py"] = parts.text.encode()
         sources = {module: module_path(module).read_text() for module in modules}
-        for module, text in put_in_place(sources).items():
+        try:
+            placed = put_in_place(sources)
+        except Unbundled as e:
+            raise BuildError(str(e)) from e
+        for module, text in placed.items():
             build.files[module.replace(".", "/") + ".py"] = text.encode()
-    build.files["board_config.py"] = CONFIG.format(name=name, config=_literal(board.settings)).encode()
+    build.files["board_config.py"] = CONFIG.format(
+        name=name, config=board_settings.literal(board.settings)
+    ).encode()
     build.files["main.py"] = _main(board, build.format).encode()
     build.files[MANIFEST] = manifest(build)
     return build
+
+
+def _check_settings(board: Board, modules: list[str]) -> None:
+    readers = [*board.modules, *(module for module in modules if module.startswith("firmware."))]
+    sources = {_shown(module_path(module)): module_path(module).read_text("utf-8") for module in readers}
+    try:
+        board_settings.check(board.settings, board.parts, sources)
+    except board_settings.BadSetting as e:
+        raise BuildError(f"boards/{board.name}/board.toml: {e}") from e
 
 
 def _bundle(
@@ -293,10 +323,6 @@ def _main(board: Board, output: str) -> str:
     if output == "mpy":
         places = dict.fromkeys(places, BUNDLE)
     return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first, **places)
-
-
-def _literal(settings: dict[str, Any]) -> str:
-    return json.dumps(settings, indent=4).replace("true", "True").replace("false", "False")
 
 
 def _shown(path: Path) -> str:
