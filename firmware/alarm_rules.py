@@ -63,6 +63,8 @@ CAUSES = (
 BINDING = 8
 LATCHED = (ASYSTOLE,)
 """Causes whose alarm stays, once it has begun, until a person acknowledges it."""
+KEPT = (ASYSTOLE, OVER_PRESSURE, NOT_DEFLATING)
+"""Causes that another boot has to know of: those, and what the cuff itself latches."""
 
 # Sense of a limit: the value is above it, below it, at it or above, at it or below, at it. IS: a condition.
 IS = 0

@@ -3,6 +3,10 @@ that begins, changes its priority, ends or stays latched.
 
 Where a reading is missing, its rules wait. After HOLD_S their alarm ends, and what hides the reading is an
 alarm of the same priority at once: a bad signal never silences. What it means for each cause: docs/alarms.md.
+
+The flash record `latched` holds the event codes (a byte each) of alarms that a person has to see (ar.KEPT).
+It is written as one of them begins and as it has been seen, never oftener: behind every second write is a
+hand on the button, so it wears nothing.
 """
 
 from array import array
@@ -12,13 +16,20 @@ from protocol import frames
 
 # A condition must be gone for so long before its alarm ends, and a reading back before what hid it does.
 CLEAR_S = 3
-# A signal that is bad again and again is one alarm, also where it is good for less than that.
+# A signal that is bad again and again is one alarm, also where it is good for less than that. What noise has
+# left of a reading is to be believed after that only.
 CLEAR_BLIND_S = 10
+# Readings are given from 15 (ECG) and 40 (pulse) on; where noise begins to take beats away or add some, they
+# pass through what lies between.
+GOOD_QUALITY = 50
 # A missing reading does not end its alarm before that.
 HOLD_S = 5
 # A pulse that is older proves no heartbeat.
 PULSE_MS = 3000
 PAUSE_S = 120
+
+LATCHED_RECORD = "latched"
+BEFORE = "since before this start"
 
 _RATE = 0
 _SPO2 = 1
@@ -49,7 +60,9 @@ class Alarms:
         self._last_number = 0
         self._second = clock.seconds
         self._blind = [0, 0]  # seconds without a rate, without SpO2
-        self._back = [0, 0]
+        # By so much a second counts: where a reading is good CLEAR_S of it will do, else CLEAR_BLIND_S.
+        self._counts = bytearray(2)
+        self._back = bytearray(2)  # what the seconds since a reading came back count for
         self._owed = [0, 0]  # the priority of the alarm that went with it
         self._pulse = False
         self._still = False
@@ -58,6 +71,7 @@ class Alarms:
         self._suspect = self._confirmed = -1
         self._quiet_until = 0
         self._again = False
+        self._kept = b""
         self.active = 0
 
     @property
@@ -93,6 +107,33 @@ class Alarms:
     def again(self):
         """An agent has just connected: what is on, which is past to it, is told once more."""
         self._again = True
+
+    def restore(self, codes):
+        """What `latched` held as this boot began: nobody has seen it yet, so it is on and told again."""
+        self._kept = codes
+        for cause in ar.KEPT:
+            if ar.CAUSES[cause] in codes:
+                self._last_number += 1
+                self._number[cause] = self._last_number
+                self._told[cause] = frames.PRIORITY_HIGH
+                self._latched[cause] = cause in ar.LATCHED
+                self._again = True
+
+    def keep(self, drain):
+        """Bring what a person has to see onto flash where that has changed; `drain()`: before and after a
+        write. Raises FlashError, once for each change.
+        """
+        unseen = [n for n in ar.KEPT if self._number[n] and not (n in ar.LATCHED and self._seen[n])]
+        before, now = self._kept, bytes([ar.CAUSES[cause] for cause in unseen])
+        if now != before:
+            self._kept = now
+            drain()
+            try:
+                self._settings.records.write(LATCHED_RECORD, now)
+            except MemoryError:
+                # The next second may have more room.
+                self._kept = before
+            drain()
 
     def second(self, readings):
         """The rules over what is known now; frames are sealed on the way."""
@@ -141,10 +182,13 @@ class Alarms:
         self._pulse = bool(r.pulse_x10) and not r.ppg_bad and 0 <= r.since_pulse_ms < PULSE_MS
         self._rate = r.hr_x10 if r.hr_x10 and not r.cannot_analyse else r.pulse_x10 if self._pulse else 0
         self._still = r.asystole and not self._pulse and not (r.lead_off or r.ecg_fault or r.no_ecg)
+        good = r.ecg_quality if self._rate == r.hr_x10 else r.ppg_quality
+        self._counts[_RATE] = 4 if self._still or good >= GOOD_QUALITY else 1
+        self._counts[_SPO2] = 4 if r.ppg_quality >= GOOD_QUALITY else 1
         for source, known in ((_RATE, self._rate or self._still), (_SPO2, r.spo2_x10)):
             if known:
                 self._blind[source] = 0
-                self._back[source] = min(self._back[source] + elapsed, CLEAR_S)
+                self._back[source] = min(self._back[source] + self._counts[source] * elapsed, CLEAR_BLIND_S)
             else:
                 self._back[source] = 0
                 self._blind[source] = min(self._blind[source] + elapsed, HOLD_S)
@@ -232,11 +276,13 @@ class Alarms:
         rule = ar.RULES[i]
         value = self._value(i, r)
         if value is None:
+            self._gone[i] = 0
             return
         if rule[ar.WATCH] and self._settings.mode != frames.MODE_WATCH:
             value = False
             self._gone[i] = CLEAR_BLIND_S
-        blind = rule[ar.CAUSE] in (ar.ECG_BLIND, ar.PPG_BLIND)
+        cause = rule[ar.CAUSE]
+        blind = cause in (ar.ECG_BLIND, ar.PPG_BLIND)
         delay_s = self.limit(i)[1]
         if self._broken(i, value):
             self._gone[i] = 0
@@ -246,12 +292,15 @@ class Alarms:
             return
         # Seconds of a bad signal add up, and are taken off one by one: no reading has its time between them.
         # None is taken off while there is no reading for another reason: what is loose would never be told.
-        missing = self._missing(rule[ar.CAUSE], r)
+        missing = self._missing(cause, r)
         if not missing:
             self._held[i] = max(self._held[i] - elapsed, 0) if blind else 0
         if self._on[i]:
+            measured = cause <= ar.SPO2_LOW
+            if measured:
+                elapsed *= self._counts[_SPO2 if cause == ar.SPO2_LOW else _RATE]
             self._gone[i] = min(self._gone[i] + elapsed, CLEAR_BLIND_S)
-            if self._gone[i] >= (CLEAR_BLIND_S if blind or missing else CLEAR_S):
+            if self._gone[i] >= (CLEAR_BLIND_S if blind or missing or measured else CLEAR_S):
                 self._on[i] = 0
 
     def _missing(self, cause, r):
@@ -280,7 +329,8 @@ class Alarms:
                 self._owed[source] = frames.PRIORITY_HIGH
             why = self._why(source, r)
             off = why in (ar.LEAD_OFF, ar.FINGER_OFF) or (why == ar.ECG_FAULT and r.ecg_held)
-            if ended or self._back[source] >= CLEAR_S or (off and self._settings.mode != frames.MODE_WATCH):
+            off = off and self._settings.mode != frames.MODE_WATCH
+            if ended or off or self._back[source] >= CLEAR_BLIND_S:
                 self._owed[source] = 0
 
     def _why(self, source, r):
@@ -303,6 +353,9 @@ class Alarms:
                 self._last_number = self._last_number % 0xFFFF + 1
                 self._number[cause] = self._last_number
                 self._began_us[cause] = self._clock.now_us()
+            elif not self._began_us[cause] and cause in ar.LATCHED:
+                # It was another boot's, and is this one's, too.
+                self._began_us[cause] = self._clock.now_us()
             self._seal(frames.STATE_BEGAN, cause, priority, rule, r)
             self._told[cause] = priority
             self._latched[cause] = 0
@@ -314,6 +367,7 @@ class Alarms:
                 return
             self._seal(frames.STATE_ENDED, cause, self._told[cause], rule, r)
             self._number[cause] = self._told[cause] = self._latched[cause] = 0
+            self._began_us[cause] = 0
 
     def _seal(self, state, cause, priority, rule, r):
         more = {
@@ -330,7 +384,7 @@ class Alarms:
                 # A rule outlasts what it looks at by some seconds.
                 value = None
             more[frames.EVENT_LIMIT] = self.limit(rule)[0]
-        elif cause == ar.ASYSTOLE and r.since_beat_ms >= 0:
+        elif cause == ar.ASYSTOLE and rule >= 0 and r.since_beat_ms >= 0:
             value = r.since_beat_ms
             more[frames.EVENT_LIMIT] = ar.RULES[0][ar.LIMIT]
         elif cause == ar.ECG_BLIND and r.cannot_analyse:
@@ -338,4 +392,6 @@ class Alarms:
         text = None
         if cause in (ar.ECG_FAULT, ar.PPG_FAULT):
             text = "ECG" if cause == ar.ECG_FAULT else "PPG"
+        elif not self._began_us[cause]:
+            text = BEFORE
         self._sealer.event(ar.CAUSES[cause], priority, value, text, more)

@@ -286,6 +286,7 @@ class Node:
                 self.alarms.second(readings)
             finally:
                 self._annunciator.show(self.alarms.active, self.alarms.sounding)
+                self.careful(self.alarms.keep, self.drain)
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
             if sensor is None:
                 continue

@@ -1,6 +1,8 @@
 """A boot's first frames. Loaded when a boot begins and forgotten after it."""
 
 from firmware import interlocks
+from firmware.alarms import LATCHED_RECORD
+from firmware.flash import FlashError
 from firmware.version import VERSION
 from protocol import frames
 
@@ -25,6 +27,7 @@ def first_frames(node):
     if earlier is not None:
         body[frames.BOOT_EARLIER] = earlier
     node.sealer.seal(frames.KIND_BOOT, body, None, True)
+    restore_latched(node)
     if node.settings.fault is not None:
         start.faults.append(node.settings.fault)
     for fault in start.faults:
@@ -37,6 +40,25 @@ def first_frames(node):
             sensor.start(node.clock.now_ms())
     for feature in node.features.values():
         feature.begin()
+
+
+def restore_latched(node):
+    """What nobody had seen when an earlier boot ended is an alarm again; a fault of the cuff keeps it from
+    being inflated until somebody has pressed the button.
+    """
+    records = node.start.records
+    try:
+        codes = records.read(LATCHED_RECORD)
+    except FlashError as error:
+        node.start.faults.append(str(error))
+        node.careful(records.set_aside, LATCHED_RECORD)
+        return
+    if codes:
+        node.alarms.restore(codes)
+        cuff = node.features.get("cuff")
+        for code in codes:
+            if cuff is not None and code != frames.EVENT_ASYSTOLE:
+                cuff.fault = code
 
 
 def all_channels(node):

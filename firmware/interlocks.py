@@ -18,7 +18,7 @@ def refused(node, what):
     cuff = node.features.get("cuff")
     if cuff is not None and cuff.inflated:
         return "cuff inflated"
-    # It is latched until a person at the kit has seen it; another boot would not know of it.
+    # It is latched until a person at the kit has seen it; another boot would not know of every one.
     if cuff is not None and cuff.fault:
         return "cuff fault"
     return "alarm" if node.alarms.binding else ""

@@ -5,32 +5,49 @@ from firmware.flash import FlashError
 from protocol import cbor, frames
 from protocol.errors import ProtocolError
 
-RECORD = "settings"
+RECORDS = ("settings", "settings-b")
 
 
 class Settings:
     """`records`: the node's flash records; `mains_hz`: the board's, until an order says another.
 
     `mode`: frames.MODE_…; `levels`: rule of alarm_rules.RULES → (limit, delay in s), of those that were set;
-    `not_sent`: channels; `cuff_size`: frames.CUFF_…; `fault`: text on a damaged record, set aside, or None.
+    `not_sent`: channels; `cuff_size`: frames.CUFF_…; `fault`: text on a damaged record, or None. They lie in
+    two places. Where neither can be read, the node may have watched somebody: so it does (docs/alarms.md).
     """
 
     def __init__(self, records, mains_hz=50):
-        self._records = records
+        self.records = records
         self.fault = None
         self.mains_hz = mains_hz
         self.mode = frames.MODE_SPOT_CHECK
         self.levels = {}
         self.not_sent = []
         self.cuff_size = frames.CUFF_UNKNOWN
-        try:
-            stored = records.read(RECORD)
-            if stored is not None:
-                self.take(cbor.loads(stored))
-        except (FlashError, ProtocolError) as error:
-            self.fault = str(error)
+        whole = None
+        copies = []
+        for name in RECORDS:
+            payload = None
             try:
-                records.set_aside(RECORD)
+                payload = records.read(name)
+                if whole is None and payload is not None:
+                    self.take(cbor.loads(payload))
+                    whole = payload
+            except (FlashError, ProtocolError) as error:
+                self.fault = str(error)
+            copies.append(payload)
+        if whole is None:
+            if self.fault is not None:
+                # Both stay as they are, so that each start says so until an order writes them anew.
+                self.fault += "; watch mode, default limits"
+                self.mode = frames.MODE_WATCH
+            return
+        if self.fault is not None:
+            self.fault += "; its copy holds"
+        if copies[0] != copies[1]:
+            # One is damaged, or a cut came between the two.
+            try:
+                self.keep({})
             except FlashError:
                 pass
 
@@ -62,5 +79,11 @@ class Settings:
         kept[frames.SET_LIMITS] = [
             [CAUSES[RULES[rule][CAUSE]], levels[rule][0], levels[rule][1]] for rule in sorted(levels)
         ]
-        self._records.write(RECORD, cbor.dumps(kept))
+        payload = cbor.dumps(kept)
+        self.records.write(RECORDS[0], payload)
         self.take(kept)
+        try:
+            self.records.write(RECORDS[1], payload)
+        except FlashError:
+            # The first is read first. The next start tries again.
+            pass

@@ -54,11 +54,13 @@ def sign_steps(
 
 
 def needs_authority(kind: int, body: "Mapping[int, Any]") -> bool:
-    """Whether the order moves the cuff or changes alarms."""
+    """Whether the order moves the cuff, says which cuff it is (a wrong size is a wrong pressure), or changes
+    alarms. The mains frequency is told by the signal, and what is not sent is measured all the same.
+    """
     what = body[f.ORDER_WHAT]
     if kind == f.KIND_COMMAND:
         return what in (f.OP_MEASURE_BP, f.OP_CUFF_LEAK, f.OP_CUFF_STATIC, f.OP_ACKNOWLEDGE)
-    return kind == f.KIND_CONFIG and (f.SET_MODE in what or f.SET_LIMITS in what)
+    return kind == f.KIND_CONFIG and (f.SET_MODE in what or f.SET_LIMITS in what or f.SET_CUFF_SIZE in what)
 
 
 def check_steps(

@@ -186,3 +186,37 @@ def test_a_node_on_its_charger_with_nobody_on_it_is_quiet_and_one_that_should_wa
     world.run(10, hr_x10=1600)
     world.run(HOLD_S + CLEAR_S, **held)
     assert world.alarms.active == 0
+
+
+def test_noise_that_lowers_a_reading_before_it_hides_it_lowers_no_alarm():
+    for low in (1400, 720):
+        world = World()
+        world.run(15, hr_x10=1650)
+        # Beats are lost in it: readings that are too low, of poor quality or with none between, then none.
+        world.run(5, hr_x10=low, ecg_quality=20)
+        assert world.alarms.active == HIGH
+        for _ in range(10):
+            world.run(1, hr_x10=0, ecg_quality=0, pulse_x10=0)
+            world.run(2, hr_x10=low, ecg_quality=90)
+            assert world.alarms.active == HIGH
+        for _ in range(30):
+            world.run(1, **dict(LEARNS, cannot_analyse=3))
+            assert world.alarms.active == HIGH
+        # What it hands over to does not end with a poor reading that comes through, either.
+        world.run(CLEAR_BLIND_S - 1, hr_x10=low, cannot_analyse=0, ecg_quality=20)
+        assert world.alarms.active == HIGH
+        world.run(1, hr_x10=0, ecg_quality=0)
+        world.run(CLEAR_S, hr_x10=720, ecg_quality=90)
+        assert world.alarms.active < HIGH
+
+
+def test_a_reading_of_poor_quality_ends_an_alarm_but_later():
+    for quality, seconds in ((90, CLEAR_S), (20, CLEAR_BLIND_S)):
+        world = World()
+        world.run(15, hr_x10=1650)
+        assert world.run(seconds - 1, hr_x10=800, ecg_quality=quality) == []
+        assert world.run(1) == [(15 + seconds, f.EVENT_HR_HIGH, ENDED, HIGH)]
+    world = World()
+    world.run(20, spo2_x10=800)
+    assert world.run(CLEAR_BLIND_S - 1, spo2_x10=970, ppg_quality=42) == []
+    assert len(world.run(1)) == 1

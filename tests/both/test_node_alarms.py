@@ -25,6 +25,7 @@ class Stub:
 
     _each_second = Node._each_second
     _look_at_button = Node._look_at_button
+    careful = Node.careful
 
     def __init__(self):
         self.world = World()
@@ -47,6 +48,9 @@ class Stub:
             raise MemoryError
         if kind == f.KIND_VITALS:
             raise EndOfSecond
+
+    def drain(self):
+        pass
 
     def show(self, priority, sound):
         self.shown = (priority, sound)

@@ -24,7 +24,7 @@ def test_what_moves_the_cuff_or_changes_alarms_needs_an_authority():
         assert needed == (operation in guarded)
     for setting in range(8):
         needed = orders.needs_authority(frames.KIND_CONFIG, {2: {setting: 0}})
-        assert needed == (setting in (frames.SET_MODE, frames.SET_LIMITS))
+        assert needed == (setting in (frames.SET_MODE, frames.SET_LIMITS, frames.SET_CUFF_SIZE))
     assert orders.needs_authority(frames.KIND_CONFIG, {2: {frames.SET_MAINS_HZ: 50, frames.SET_LIMITS: []}})
     assert not orders.needs_authority(frames.KIND_CONFIG, {2: {}})
 

@@ -142,14 +142,46 @@ def test_a_power_cut_leaves_the_old_settings_or_the_new():
     assert seen == {(0, 0, 0), (1, 3, 3)} and steps > 3
 
 
-def test_damaged_settings_are_told_and_the_defaults_hold():
+def test_of_two_copies_one_may_be_damaged_and_is_mended():
+    for name in ("state/settings", "state/settings-b"):
+        medium = Medium()
+        node = Node(medium)
+        node.config({f.SET_MAINS_HZ: 60})
+        node.config(ALL)
+        medium.files[name] = b"VWR1rubbish"
+        settings = Settings(on(medium))
+        assert "settings" in settings.fault and "copy" in settings.fault
+        assert state(settings) == state(node.settings)
+        assert Settings(on(medium)).fault is None
+        assert medium.files["state/settings"] == medium.files["state/settings-b"]
+
+
+def test_a_copy_that_a_cut_left_behind_is_brought_up():
+    medium = Medium()
+    node = Node(medium)
+    node.config({f.SET_MAINS_HZ: 60})
+    old = medium.files["state/settings-b"]
+    node.config(ALL)
+    medium.files["state/settings-b"] = old
+    assert state(Settings(on(medium))) == state(node.settings)
+    assert medium.files["state/settings"] == medium.files["state/settings-b"] != old
+
+
+def test_where_both_copies_are_damaged_the_node_watches_and_says_so_at_each_start():
     medium = Medium()
     node = Node(medium)
     node.config(ALL)
-    medium.files["state/settings"] = b"VWR1rubbish"
+    for name in ("state/settings", "state/settings-b"):
+        medium.files[name] = b"VWR1rubbish"
+    for _ in range(2):
+        settings = Settings(on(medium))
+        assert settings.mode == f.MODE_WATCH and settings.levels == {}
+        assert "watch mode, default limits" in settings.fault and len(settings.fault.encode()) <= 64
+    # Until an order has written them anew.
+    node = Node(medium)
+    assert node.config({f.SET_MODE: f.MODE_SPOT_CHECK}) == f.RESULT_DONE
     settings = Settings(on(medium))
-    assert "settings" in settings.fault and settings.levels == {} and settings.mode == f.MODE_SPOT_CHECK
-    assert Settings(on(medium)).fault is None
+    assert settings.fault is None and settings.mode == f.MODE_SPOT_CHECK
 
 
 def test_nothing_is_configured_or_restarted_in_an_alarm_or_while_the_cuff_is_inflated():

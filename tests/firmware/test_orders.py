@@ -193,3 +193,40 @@ def test_settings_of_an_authority_hold_and_outlive_a_restart(make_node, make_age
     assert result(agent, frames.KIND_COMMAND, order(frames.OP_RESTART)) == frames.RESULT_BEGUN
     agent.until(lambda: len(agent.frames) == 2 and agent.of(frames.KIND_BOOT))
     assert cbor.loads((state / "settings").read_bytes()[8:]) == kept
+
+
+def test_an_alarm_that_nobody_saw_is_told_by_each_boot_until_it_is_acknowledged(
+    make_node, make_agent, tmp_path
+):
+    authority: Identity = crypto.run(generate_steps(os.urandom(64)))
+    folder = tmp_path / "node" / "state"
+    folder.mkdir(parents=True)
+    state = Records(str(folder))
+    state.write("authorities", cbor.dumps([[authority.ed_pub, authority.x_pub]]))
+    state.write("latched", bytes((frames.EVENT_ASYSTOLE,)))
+    node = make_node()
+    agent = make_agent(node.port)
+
+    def told(boot: int, code: int) -> bool:
+        held = [one for counter, one in agent.frames.items() if int.from_bytes(counter[:4], "big") == boot]
+        bodies = [body for kind, _, body in (held[0].values() if held else ()) if kind == frames.KIND_EVENT]
+        return any(
+            (body[1], body.get(frames.EVENT_STATE)) == (frames.EVENT_ASYSTOLE, code) for body in bodies
+        )
+
+    agent.until(lambda: told(1, frames.STATE_LATCHED))
+    node.power_cycle()
+    agent.until(lambda: told(2, frames.STATE_LATCHED))
+    # Meanwhile nothing restarts it but a power cut.
+    assert result(agent, frames.KIND_COMMAND, order(frames.OP_RESTART)) == frames.RESULT_INTERLOCK
+    seen = crypto.run(
+        orders.sign_steps(
+            authority,
+            agent.session.node_id,
+            max(agent.frames),
+            frames.KIND_COMMAND,
+            order(frames.OP_ACKNOWLEDGE),
+        )
+    )
+    assert result(agent, frames.KIND_COMMAND, seen) == frames.RESULT_DONE
+    agent.until(lambda: told(2, frames.STATE_ENDED) and state.read("latched") == b"")
