@@ -213,6 +213,8 @@ class Max30003:
         # "ECG FIFO": after an overflow the record is corrupt until FIFO_RST
         self.overflowed = -1
         self._write(FIFO_RST, 0)
+        # A line that is pulled up and nobody drives says the same.
+        self.check()
         return n
 
     def _read(self, register: int) -> int:

@@ -176,9 +176,11 @@ class Sensor:
         lost = self.driver.overflowed
         if n:
             self._heard = end
+        elif self._clock.ticks_diff(end, self._heard) > SILENCE_US:
+            # Also of one that does nothing but run over.
+            self._fault(DriverError(self.part, "no samples"), self._clock.now_ms())
+            return
         elif not lost:
-            if self._clock.ticks_diff(end, self._heard) > SILENCE_US:
-                self._fault(DriverError(self.part, "no samples"), self._clock.now_ms())
             return
         # Until they are in the buffer, whatever goes wrong on the way: the next frame says that they are not.
         self._unkept += n

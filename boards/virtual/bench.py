@@ -182,9 +182,12 @@ class Bench:
         """Press the button for so long (of the world)."""
         self._released_us = self.clock.now_us() + int(seconds * 1e6)
 
-    def unplug(self, role: str) -> None:
-        """Pull a chip (ecg, ppg, cuff, gauge) off its bus: it acknowledges no more, or answers zeros."""
+    def unplug(self, role: str, line: int = 0x00) -> None:
+        """Pull a chip (ecg, ppg, cuff, gauge) off its bus: on I2C it acknowledges no more, on SPI all that is
+        read is `line`, 0x00 or 0xFF, as the data line floats.
+        """
         with self.moment():
+            self.ecg.line = line
             self.chips[role].present = False
 
     def replug(self, role: str) -> None:

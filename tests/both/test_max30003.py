@@ -156,20 +156,21 @@ def test_a_full_fifo_is_whole_and_one_more_is_an_overflow():
         assert driver.drain(into) == 5 and driver.overflowed == 0
 
 
-def test_a_chip_that_was_pulled_off_is_no_flat_line():
-    world, chip, _, driver = started()
-    into = array("i", [0] * 32)
-    world.us += 100_000
-    assert driver.drain(into) > 20
-    chip.present = False
-    world.us += 100_000
-    raises(BusError, lambda: driver.drain(into))
-    chip.brown_out()
-    chip.present = True
-    driver.configure()
-    driver.start()
-    world.us += 100_000
-    assert driver.drain(into) > 20
+def test_a_chip_that_was_pulled_off_is_no_flat_line_and_no_overflow():
+    for line, kind in ((0x00, BusError), (0xFF, WrongChip)):
+        world, chip, _, driver = started()
+        into = array("i", [0] * 32)
+        world.us += 100_000
+        assert driver.drain(into) > 20
+        chip.present, chip.line = False, line
+        world.us += 100_000
+        raises(kind, lambda driver=driver, into=into: driver.drain(into))
+        chip.brown_out()
+        chip.present = True
+        driver.configure()
+        driver.start()
+        world.us += 100_000
+        assert driver.drain(into) > 20
 
 
 def test_after_an_overflow_the_record_goes_on_with_new_samples():

@@ -143,6 +143,17 @@ def test_a_chip_that_falls_silent_is_a_fault():
     assert (frames.EVENT_SENSOR_FAULT, None) in rig.node.events
 
 
+def test_a_chip_that_only_runs_over_is_a_fault():
+    rig = Rig(EcgSensor)
+    rig.run(30)
+    rig.chip.overflowed = -1
+    rig.chip.drain = lambda into: 0
+    rig.run(20)
+    assert (frames.EVENT_SENSOR_FAULT, None) not in rig.node.events
+    rig.run(10)
+    assert (frames.EVENT_SENSOR_FAULT, None) in rig.node.events and rig.sensor.driver is None
+
+
 def test_a_bus_that_is_not_there_yet_is_tried_again():
     rig = Rig()
     sensor = EcgSensor("FAKE", 4000000, 1, rig.clock, rig.node, lambda: absent(), rig.chain, SIZE)

@@ -60,6 +60,7 @@ class Max30003Model:
     while they hang loose.
 
     `now_us()` is the world's time. `transfer(out) -> bytes` is one SPI transaction (chip select low to high).
+    Without the chip (`present` false) the data line is `line`: 0x00, or 0xFF where a resistor pulls it up.
     `log`, when set, gets `log.sample(code)` for every 18-bit sample that leaves the FIFO by a read, and
     `log.cut()` at each new record.
     """
@@ -72,6 +73,7 @@ class Max30003Model:
         self._info = info
         self._log = log
         self.present = True
+        self.line = 0x00
         self._power_up()
 
     def brown_out(self):
@@ -175,7 +177,7 @@ class Max30003Model:
         """One SPI transaction; bytes of the same length as `out` come back."""
         n = len(out)
         if not self.present or not n:
-            return bytes(n)
+            return bytes((self.line,)) * n
         now_us = self._now_us()
         self.advance(now_us)
         command = out[0]
