@@ -22,6 +22,8 @@ ASKED = {
     "cuff": ("part", "period_ns", "lsb", "check", "configure", "start", "read", "raw"),
     "gauge": ("part", "check", "configure", "read", "cell_mv", "charge_pct"),
 }
+# The sample periods for which the filters are made (firmware/dsp), in ns.
+PERIODS = {"ecg": 4_000_000, "ppg": 10_000_000, "cuff": 10_000_000}
 # What a cuff asks of the board's class besides (docs/boards.md).
 ASKED_OF_BOARD = ("cuff", "timer")
 
@@ -73,6 +75,9 @@ def check(root: Path, parts: Mapping[str, Any]) -> None:
             raise BadPart(
                 f"{role} is {driver!r}, but {name} is no driver for that: it has no {', '.join(lacking)}"
             )
+        period = _period_ns(path, name)
+        if role in PERIODS and period not in (None, PERIODS[role]):
+            raise BadPart(f"{role} is {driver!r}, whose period_ns is {period}: it has to be {PERIODS[role]}")
 
 
 def check_cuff(settings: Mapping[str, Any], board: Path) -> None:
@@ -116,6 +121,24 @@ def read(root: Path, parts: Mapping[str, str]) -> Assembly:
 
 def _class(driver: str) -> str:
     return "".join(part.capitalize() for part in driver.split("_"))
+
+
+def _period_ns(path: Path, name: str) -> object:
+    """What a class of a file says of its sample period; None: nothing, or nothing that is plain."""
+    tree = ast.parse(path.read_text("utf-8"), str(path))
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    value: ast.expr | None = ast.Name("period_ns")
+    for body in (classes[0].body, tree.body):
+        for node in body:
+            if (
+                isinstance(node, ast.Assign)
+                and isinstance(value, ast.Name)
+                and ast.unparse(node.targets[0]) == value.id
+            ):
+                value = node.value
+    if isinstance(value, ast.Call) and value.args:
+        value = value.args[0]
+    return value.value if isinstance(value, ast.Constant) else None
 
 
 def _members(path: Path, name: str) -> set[str] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from boards.virtual.rig import HEAP, RigError, find_micropython
-from tools import build
+from tools import assembly, build
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "adding-a-sensor.md").read_text("utf-8")
@@ -36,8 +36,9 @@ def project(tmp_path: Path) -> Path:
     line, pins = blocks("toml")
     board = tmp_path / "boards/esp32_devkit/board.toml"
     text = board.read_text()
-    assert text.count('ecg = "max30003"\n') == text.count("[ecg]\n") == 1
-    board.write_text(text.replace('ecg = "max30003"\n', line).replace("[ecg]\n", "[ecg]\n" + pins))
+    baud = "baud = 4000000\n"
+    assert text.count('ecg = "max30003"\n') == text.count(baud) == 1
+    board.write_text(text.replace('ecg = "max30003"\n', line).replace(baud, pins))
     return tmp_path
 
 
@@ -89,6 +90,14 @@ def test_its_test_passes_on_micropython(project: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_page_says_what_the_firmware_asks_of_a_driver() -> None:
+    told: dict[str, set[str]] = {role: set() for role in assembly.ROLES}
+    for names, roles in re.findall(r"^\| (`.*?) \| (`.*?) \| ", TEXT, re.MULTILINE):
+        for role in re.findall(r"`(\w+)`", roles):
+            told[role] |= set(re.findall(r"`(\w+)", names))
+    assert told == {role: set(asked) for role, asked in assembly.ASKED.items()}
+
+
 def test_a_part_that_cannot_be_built_in_is_refused_by_name(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +107,10 @@ def test_a_part_that_cannot_be_built_in_is_refused_by_name(
     for line, words in (
         ('ecg = "ads1298"\n', "ecg is 'ads1298', but there is no drivers/ads1298.py"),
         ('ecg = "errors"\n', "ecg is 'errors', but drivers/errors.py has no class Errors"),
+        (
+            'ppg = "ads1292r"\n',
+            "ppg is 'ads1292r', but Ads1292r is no driver for that: it has no set_led, ambient",
+        ),
         ('eeg = "ads1292r"\n', "[parts] has no role 'eeg'; it has ecg, ppg, cuff, gauge"),
     ):
         board.write_text(text.replace('ecg = "ads1292r"\n', line))

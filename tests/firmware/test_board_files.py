@@ -80,6 +80,15 @@ def test_a_driver_may_inherit_what_it_has(demo):
     assert build.read_board("demo").parts == {"ppg": "max30101_like"}
 
 
+def test_a_sensor_of_another_rate_is_refused(demo):
+    driver = demo.parents[2] / "drivers" / "max30003.py"
+    driver.write_text(
+        driver.read_text().replace("PERIOD_NS = const(4_000_000)", "PERIOD_NS = const(2_000_000)")
+    )
+    words = "ecg is 'max30003', whose period_ns is 2000000: it has to be 4000000"
+    assert words in refused(demo, f"{DEMO}[parts]\necg = 'max30003'\n")
+
+
 CODE = {
     "boards/demo/board.py": "def bus(config):\n    return config['ppg']['scl'], config['link']['baud']\n",
     "firmware/app.py": "def app(to):\n    return to.config['node']['mains_hz'], 'outbox_bytes', 'size'\n",
