@@ -18,7 +18,7 @@ APP = (
 )
 SELDOM = (
     "import math\n\nfrom pack import lib\n\ndef work(given):\n"
-    "    return lib.alone(lib.shared(given)) + math.floor(lib.LIMIT)\n"
+    "    return lib.alone(lib.shared(given)) + math.hypot(lib.LIMIT)\n"
 )
 
 
@@ -61,7 +61,7 @@ def test_what_only_it_needs_goes_with_it_and_what_others_need_stays():
 
 def test_its_names_are_known_from_the_beginning():
     first = made().bundle.lines[0]
-    assert first.startswith("if not __name__: (") and "floor" in first and "work" in first
+    assert first.startswith("if not __name__: (") and "hypot" in first and "work" in first
 
 
 def test_each_line_of_it_leads_to_its_source():

@@ -10,11 +10,13 @@ hundred, and stock MicroPython keeps all of them. Working on the syntax trees of
 3. empties the texts of errors about received bytes (texts.py),
 4. drops functions, classes, methods, tables and imports that nothing live mentions; by name, so a name that
    is mentioned anywhere keeps all its bearers (liveness.py),
-5. shortens parameters that no caller names, private names, and attributes that only the node's own objects
-   have (attributes.py), so that modules share them (names.py),
-6. has the names of rare modules known from the beginning: the table of names grows in blocks, for which a
-   heap in pieces has no room later (rare.py),
-7. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
+5. shortens parameters that no caller names,
+6. puts all modules into one namespace (bundle.py), in which dead names show better: step 4 again,
+7. parts what is rare from it: files of their own (rare.py),
+8. gives private names, attributes that only the node's own objects have (attributes.py) and all of the one
+   namespace short names, as far as they go such that the interpreter holds anyway (names.py, known.py),
+9. has the other names of rare modules known from the beginning: the table of names grows in blocks, for
+   which a heap in pieces has no room later (rare.py),
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
 
@@ -25,11 +27,12 @@ import ast
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from tools.slim.attributes import own_attributes
 from tools.slim.bundle import Unbundled, bundle
 from tools.slim.constants import fold_constants
 from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules
-from tools.slim.names import shorten_parameters, shorten_private
+from tools.slim.names import shorten_globals, shorten_parameters, shorten_private
 from tools.slim.native import compact
 from tools.slim.rare import Part, rare_names, split, texts_kept
 from tools.slim.strip import Strip
@@ -75,12 +78,15 @@ def slim(
     drop_texts(worked, ERRORS)
     drop_dead(worked, roots)
     shorten_parameters(worked, roots)
-    shorten_private(worked, roots, {m for m in trees if m in opaque or m.split(".")[0] in OUTER})
+    attributes = own_attributes(worked, {m for m in trees if m in opaque or m.split(".")[0] in OUTER})
     needed = imported_modules(trees, entries)
     apart = sorted(needed & set(rare))
     whole = {module: worked[module] for module in worked if module in needed}
-    parts = bundle(whole, [*entries, *apart], roots)
+    parts, long = bundle(whole, [*entries, *apart], roots)
     main, others = split(parts, apart, roots, name)
+    together = _by_module([main, *others.values()])
+    shorten_private(together, {*roots, *long}, attributes)
+    shorten_globals(together.values(), long, roots)
     kept = compact({module: sources[module] for module in sorted(needed & set(opaque))})
     apart_names = texts_kept([node for own in others.values() for _, body in own for node in body])
     source = Source()
@@ -88,6 +94,15 @@ def slim(
         source.lines.append(f"if not __name__: ({', '.join(apart_names)},)")
         source.origins.append(("", 0))
     return Slim(_source(main, source), kept, {m: _source(parts, Source()) for m, parts in others.items()})
+
+
+def _by_module(files: Sequence[Sequence[Part]]) -> dict[str, ast.Module]:
+    """What of each module is in any of the files."""
+    found: dict[str, ast.Module] = {}
+    for parts in files:
+        for module, body in parts:
+            found.setdefault(module, ast.Module([], [])).body += body
+    return found
 
 
 def _source(parts: Sequence[Part], source: Source) -> Source:

@@ -8,8 +8,8 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeGuard
 
-from tools.slim.names import short_names
-
+# How the names begin that the bundle gives; they are others in the end.
+LONG = "bundled"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -42,9 +42,9 @@ Target = Own | Other | Whole
 
 def bundle(
     trees: dict[str, ast.Module], entries: Collection[str], kept: set[str]
-) -> list[tuple[str, list[ast.stmt]]]:
-    """(module, its statements) in order, all in one namespace; names of the entries in `kept` keep their
-    spelling.
+) -> tuple[list[tuple[str, list[ast.stmt]]], list[str]]:
+    """(module, its statements) in order, all in one namespace, and the names that it got: each stands for one
+    thing only. Those of the entries in `kept` keep their spelling.
 
     The first item, under the name "", holds the imports from outside.
     """
@@ -63,7 +63,7 @@ def bundle(
             else:
                 body.append(resolver.visit(node))
         parts.append((module, body))
-    return [("", list(outside.values())), *parts]
+    return [("", list(outside.values())), *parts], names.long
 
 
 def _errors(trees: dict[str, ast.Module]) -> Iterator[Target]:
@@ -150,7 +150,7 @@ class _Names:
         self._final: dict[Target, str] = {}
         self._taken = set(kept)
         self._local = local
-        self._short = short_names()
+        self.long: list[str] = []
         for table in tables.values():
             for bound, target in table.items():
                 if isinstance(target, Other) and target not in self._final:
@@ -163,13 +163,8 @@ class _Names:
                     elif target in shown:
                         self._name(target, bound, self._local)
                     else:
-                        self._shorten(target)
-
-    def _shorten(self, target: Target) -> None:
-        """One of the short names that attributes have, too: a name costs a node thirty bytes."""
-        name = next(name for name in self._short if name not in self._taken and name not in self._local)
-        self._taken.add(name)
-        self._final[target] = name
+                        self._final[target] = f"{LONG}{len(self.long)}_{bound}"
+                        self.long.append(self._final[target])
 
     def _name(self, target: Target, wanted: str, shadows: set[str]) -> None:
         """A name that nothing else has; `shadows` would be something else inside a function."""

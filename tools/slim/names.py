@@ -6,10 +6,10 @@ same short one when no module (or family of modules whose classes inherit from e
 """
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 
-from tools.slim.attributes import own_attributes
+from tools.slim.known import KNOWN
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
@@ -65,11 +65,10 @@ def _rebinds(function: Function, names: set[str]) -> bool:
     return any(argument.arg in names for inner in inners for argument in _arguments(inner))
 
 
-def shorten_private(trees: dict[str, ast.Module], kept: set[str], outer: Collection[str] = ()) -> None:
-    """Rename names that begin with one underscore and are defined in these modules, everywhere alike; so
-    too methods and attributes that are of these modules alone. `outer`: modules that talk to foreign objects.
+def shorten_private(trees: dict[str, ast.Module], kept: Collection[str], attributes: set[str]) -> None:
+    """Rename names that begin with one underscore and are defined in these modules, everywhere alike, and so
+    too `attributes`: those of these modules alone.
     """
-    attributes = own_attributes(trees, outer)
     families = _families(trees)
     held: dict[str, set[str]] = {}
     places: dict[str, set[str]] = {}
@@ -90,7 +89,7 @@ def shorten_private(trees: dict[str, ast.Module], kept: set[str], outer: Collect
     new: dict[str, str] = {}
     for name in sorted(places, key=lambda n: (-len(places[n]), n)):
         for short in short_names():
-            if all(short not in used[family] for family in places[name]):
+            if short not in kept and all(short not in used[family] for family in places[name]):
                 break
         new[name] = short
         for family in places[name]:
@@ -99,8 +98,33 @@ def shorten_private(trees: dict[str, ast.Module], kept: set[str], outer: Collect
         _Rename(new, attributes=True).visit(tree)
 
 
+def shorten_globals(trees: Iterable[ast.Module], long: Iterable[str], kept: Collection[str]) -> None:
+    """Rename the globals `long` of one namespace, which stand for nothing else, to what no function calls
+    anything of its own.
+    """
+    modules = list(trees)
+    taken = set(kept)
+    for tree in modules:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                taken.add(node.id)
+            elif isinstance(node, ast.arg):
+                taken.add(node.arg)
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                taken.add(node.name)
+            elif isinstance(node, ast.alias):
+                taken.update((node.name, node.asname or node.name))
+            elif isinstance(node, ast.ExceptHandler) and node.name:
+                taken.add(node.name)
+    free = (name for name in short_names() if name not in taken)
+    new = dict(zip(long, free, strict=False))
+    for tree in modules:
+        _Rename(new, attributes=True).visit(tree)
+
+
 def short_names() -> Iterator[str]:
-    """_a, _b, … without end."""
+    """The interpreter's own, then _a, _b, … without end."""
+    yield from KNOWN
     for n in count():
         yield "_" + LETTERS[n % 26] + (str(n // 26) if n >= 26 else "")
 

@@ -9,6 +9,7 @@ import keyword
 from collections.abc import Callable, Collection, Sequence
 
 from tools.slim.bundle import Unbundled
+from tools.slim.known import KNOWN
 from tools.slim.liveness import IMPORTS, binds, drop_dead, live_names
 
 Part = tuple[str, list[ast.stmt]]
@@ -164,5 +165,5 @@ def texts_kept(body: Sequence[ast.stmt]) -> list[str]:
                 found.add(child.value)
     return [
         text if text.isidentifier() and not keyword.iskeyword(text) else repr(text)
-        for text in sorted(found - {""})
+        for text in sorted(found - {"", *KNOWN})
     ]
