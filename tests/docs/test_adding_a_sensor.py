@@ -108,8 +108,8 @@ def test_a_part_that_cannot_be_built_in_is_refused_by_name(
         ('ecg = "ads1298"\n', "ecg is 'ads1298', but there is no drivers/ads1298.py"),
         ('ecg = "errors"\n', "ecg is 'errors', but drivers/errors.py has no class Errors"),
         (
-            'ppg = "ads1292r"\n',
-            "ppg is 'ads1292r', but Ads1292r is no driver for that: it has no set_led, ambient",
+            'gauge = "ads1292r"\n',
+            "gauge is 'ads1292r', but Ads1292r is no driver for that: it has no read, cell_mv, charge_pct",
         ),
         ('eeg = "ads1292r"\n', "[parts] has no role 'eeg'; it has ecg, ppg, cuff, gauge"),
     ):
