@@ -5,7 +5,8 @@ go high when an electrode is off ("Leads Off Detection"). It has no identity, no
 the board takes the samples, with the timer's jitter, into a ring here.
 
 Settings, which are resistors on the module: a gain of 1100 and 0.5 to 40 Hz (the common single-lead circuit;
-the chip's own amplifier has 100, "Theory of Operation"), reference at half of 3.3 V: a range of +-1.5 mV.
+the chip's own amplifier has 100, "Theory of Operation"), reference at half of 3.3 V. An ESP32's converter
+ends at some 0.14 and 3.1 V: a range of +-1.27 mV.
 
 Output: microvolts at the electrodes.
 """
@@ -46,7 +47,7 @@ LSB_NV = const(1000)
 GAIN = const(1100)
 MIDDLE_UV = const(1_650_000)
 # Beyond this, either way, the amplifier is near a rail, or the converter at the end of its range.
-RAIL_UV = const(1_500_000)
+RAIL_UV = const(1_400_000)
 RING = const(32)
 OUTPUT = const(0)  # stands for a register in errors: the analog output
 

@@ -1,8 +1,9 @@
 """AD8232 on its usual single-lead module, with the ESP32's converter behind it.
 
 Modelled: gain 1100 around half of the supply, both rails, the module's 0.5 Hz high-pass and 40 Hz low-pass
-(one pole each: the real ones are of second order), LO+ and LO- with an electrode off, the converter's 12 bits
-and noise. Not modelled: the converter's non-linearity, right-leg drive, fast restore.
+(one pole each: the real ones are of second order), LO+ and LO- with an electrode off, the converter's 12 bits,
+noise, and ends (some 0.14 V and 3.1 V with its widest attenuation, whatever the pin has). Not modelled: the
+converter's non-linearity, right-leg drive, fast restore.
 """
 
 SUPPLY_UV = 3_300_000
@@ -11,6 +12,7 @@ PERIOD_S = 0.004
 HIGH_PASS = 1 / (1 + 2 * 3.14159265 * 0.5 * PERIOD_S)
 LOW_PASS = 1 - 1 / (1 + 2 * 3.14159265 * 40 * PERIOD_S)
 STEP_UV = SUPPLY_UV / 4096
+LEAST_UV, MOST_UV = 142_000, 3_100_000
 
 
 class Ad8232Model:
@@ -44,8 +46,7 @@ class Ad8232Model:
         if self.failing:
             raise OSError(self.failing)
         out = SUPPLY_UV if self._off() else SUPPLY_UV / 2 + GAIN * self._low + self._noise_uv()
-        out = min(max(out, 0.0), SUPPLY_UV - STEP_UV)
-        return int(int(out / STEP_UV) * STEP_UV)
+        return int(int(min(max(out, LEAST_UV), MOST_UV) / STEP_UV) * STEP_UV)
 
     def value(self):
         """LO+, and LO-."""
