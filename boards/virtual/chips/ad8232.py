@@ -1,9 +1,9 @@
 """AD8232 on its usual single-lead module, with the ESP32's converter behind it.
 
 Modelled: gain 1100 around half of the supply, both rails, the module's 0.5 Hz high-pass and 40 Hz low-pass
-(one pole each: the real ones are of second order), LO+ and LO- with an electrode off, the converter's 12 bits,
-noise, and ends (some 0.14 V and 3.1 V with its widest attenuation, whatever the pin has). Not modelled: the
-converter's non-linearity, right-leg drive, fast restore.
+(one pole each: the real ones are of second order), LO+ and LO- with an electrode off, the converter's 12
+bits, noise, and ends (some 0.14 V and 3.1 V with its widest attenuation, whatever the pin has). Not modelled:
+the converter's non-linearity, right-leg drive, fast restore.
 """
 
 SUPPLY_UV = 3_300_000
