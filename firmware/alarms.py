@@ -5,8 +5,7 @@ Where a reading is missing, its rules wait. After HOLD_S their alarm ends, and w
 alarm of the same priority at once: a bad signal never silences. What it means for each cause: docs/alarms.md.
 
 The flash record `latched` holds the event codes (a byte each) of alarms that a person has to see (ar.KEPT).
-It is written as one of them begins and as it has been seen, never oftener: behind every second write is a
-hand on the button, so it wears nothing.
+It is written as one of them begins and as it has been seen: every second write takes a hand on the button.
 """
 
 from array import array
@@ -19,8 +18,7 @@ CLEAR_S = 3
 # A signal that is bad again and again is one alarm, also where it is good for less than that. What noise has
 # left of a reading is to be believed after that only.
 CLEAR_BLIND_S = 10
-# Readings are given from 15 (ECG) and 40 (pulse) on; where noise begins to take beats away or add some, they
-# pass through what lies between.
+# There are readings from 15 (ECG) and 40 (pulse) on. Where noise takes beats away they are below this first.
 GOOD_QUALITY = 50
 # A missing reading does not end its alarm before that.
 HOLD_S = 5
@@ -317,19 +315,22 @@ class Alarms:
     def _hand_over(self, r):
         """What hides a reading inherits its alarm; a heart that stands still has no rate to be alarmed at."""
         for source, first, last in ((_RATE, ar.ASYSTOLE, ar.HR_LOW), (_SPO2, ar.SPO2_LOW, ar.SPO2_LOW)):
+            why = self._why(source, r)
+            off = why in (ar.LEAD_OFF, ar.FINGER_OFF) or (why == ar.ECG_FAULT and r.ecg_held)
+            off = off and self._settings.mode != frames.MODE_WATCH
             ended = self._still and source == _RATE
             if ended or self._blind[source] >= HOLD_S:
                 for i in range(1 if ended else 0, len(ar.RULES)):
                     if first <= ar.RULES[i][ar.CAUSE] <= last:
                         if self._on[i]:
                             self._owed[source] = max(self._owed[source], ar.RULES[i][ar.PRIORITY])
-                        self._on[i] = self._held[i] = 0
+                            self._on[i] = 0
+                        elif off or self._held[i] < self.limit(i)[1]:
+                            # Of one that was on the time is not begun anew: it is at once as it was.
+                            self._held[i] = 0
             # Until there is a rate, fibrillation is not known to be over.
             if source == _RATE and self._on[ar.FIBRILLATION]:
                 self._owed[source] = frames.PRIORITY_HIGH
-            why = self._why(source, r)
-            off = why in (ar.LEAD_OFF, ar.FINGER_OFF) or (why == ar.ECG_FAULT and r.ecg_held)
-            off = off and self._settings.mode != frames.MODE_WATCH
             if ended or off or self._back[source] >= CLEAR_BLIND_S:
                 self._owed[source] = 0
 

@@ -220,3 +220,21 @@ def test_a_reading_of_poor_quality_ends_an_alarm_but_later():
     world.run(20, spo2_x10=800)
     assert world.run(CLEAR_BLIND_S - 1, spo2_x10=970, ppg_quality=42) == []
     assert len(world.run(1)) == 1
+
+
+def test_a_rate_that_comes_back_as_it_went_is_alarmed_at_without_a_pause():
+    for mode, off in ((f.MODE_WATCH, False), (f.MODE_WATCH, True), (f.MODE_SPOT_CHECK, True)):
+        world = World(mode)
+        world.run(15, hr_x10=1650)
+        world.run(
+            60, **dict(LEARNS, lead_off=off, cannot_analyse=0 if off else 3, pulse_x10=0, finger_off=off)
+        )
+        world.run(9, hr_x10=1650, lead_off=False, cannot_analyse=0)
+        # In a spot check an electrode that is off may be another person's when it is on again.
+        assert (world.alarms.active == HIGH) == (mode == f.MODE_WATCH)
+    world = World()
+    world.run(15, hr_x10=1650)
+    world.run(60, **dict(LEARNS, cannot_analyse=3, pulse_x10=0))
+    for _ in range(30):
+        world.run(1, hr_x10=1650, cannot_analyse=0)
+        assert world.alarms.active == HIGH

@@ -45,10 +45,27 @@ def test_found_in_time_or_not_and_what_else_came() -> None:
         Told(BEFORE_S + 21, f.EVENT_HR_HIGH, BEGAN, HIGH, 1),
         Told(BEFORE_S + 1, f.EVENT_SPO2_LOW, BEGAN, HIGH, 2),
     ]
-    row = alarms.judge(case, [(scene, told), (scene, late), (scene, [])])
+    active = [0] * 61
+    row = alarms.judge(case, [(scene, told, active), (scene, late, active), (scene, [], active)])
     assert (row["found"], row["delay_s"], row["delay_max_s"], row["others"]) == (1, 12.0, 12, 1)
-    well = alarms.judge(Case("y", lambda rng: scene), [(scene, told)])
+    well = alarms.judge(Case("y", lambda rng: scene), [(scene, told, active)])
     assert well["others"] == 1 and well["found"] is None
+
+
+def test_how_an_alarm_ends_and_whether_it_was_lowered_before() -> None:
+    scene = Scene(np.zeros(250 * 90, "<i2"), None, None)
+    case = Case("x", lambda rng: scene, f.EVENT_HR_HIGH, HIGH, 20, BEFORE_S, BEFORE_S + 30)
+    at = BEFORE_S + 12
+    began, ended = Told(at, f.EVENT_HR_HIGH, BEGAN, HIGH, 1), Told(at + 27, f.EVENT_HR_HIGH, ENDED, HIGH, 1)
+    active = [0] * at + [3] * 27 + [0] * 10
+    row = alarms.judge(case, [(scene, [began, ended], active), (scene, [began], active)])
+    assert (row["found"], row["ended"], row["end_s"], row["lowered"]) == (2, 1, 9.0, 0)
+    heir = Told(at + 27, f.EVENT_CANNOT_ANALYSE, BEGAN, HIGH, 2)
+    gone = Told(at + 30, f.EVENT_CANNOT_ANALYSE, ENDED, HIGH, 2)
+    assert alarms.judge(case, [(scene, [began, heir, ended, gone], active)])["end_s"] == 12.0
+    assert alarms.judge(case, [(scene, [began, heir, ended], active)])["ended"] == 0
+    active[at + 5] = MEDIUM
+    assert alarms.judge(case, [(scene, [began, ended], active)])["lowered"] == 1
 
 
 def test_the_annotated_rate_and_what_it_bears_out() -> None:
@@ -87,7 +104,7 @@ def test_cases_come_and_both_interpreters_agree(name: str) -> None:
     case = next(one for one in CASES if one.name == name)
     scene = case.make(np.random.default_rng(5))
     told, active = play(scene, interpreter())
-    assert alarms.judge(case, [(scene, told)])["found"] == 1
+    assert alarms.judge(case, [(scene, told, active)])["found"] == 1
     assert len(active) == scene.seconds + 1 and max(active) >= case.priority
     assert play(scene, sys.executable) == (told, active)
 

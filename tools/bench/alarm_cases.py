@@ -20,6 +20,9 @@ LSB_NV = 3052
 NA_COUNTS = 16
 FULL_SCALE = 262_143
 BEFORE_S = 40  # all is well for so long
+AFTER_S = 40  # and again for so long, where it ends
+STILL_S, FIBRILLATES_S, LOW_S = 15, 25, 60
+MOVES_S, BACK_S = BEFORE_S + 30, BEFORE_S + LOW_S
 SEED = 20261122
 # height in uV, middle in s from the R peak, width (standard deviation) in s
 QRS = ((-90.0, -0.028, 0.011), (1000.0, 0.0, 0.011), (-190.0, 0.028, 0.011))
@@ -55,7 +58,7 @@ Make = Callable[[np.random.Generator], Scene]
 @dataclass(frozen=True)
 class Case:
     """`make(rng)`: a Scene. The condition begins at `at_s`; `code` with a priority of at least `priority` is
-    expected (0: no alarm at all) within `within_s` of it.
+    expected (0: no alarm at all) within `within_s` of it. It is over at `back_s` (None: not in the scene).
     """
 
     name: str
@@ -64,10 +67,11 @@ class Case:
     priority: int = 0
     within_s: float = 0.0
     at_s: float = BEFORE_S
+    back_s: "float | None" = None
 
 
 class Person:
-    """A heart with a rate by time, drawn as ECG and pulse. `rate(t)`: beats a minute, 0: none any more."""
+    """A heart with a rate by time, drawn as ECG and pulse. `rate(t)`: beats a minute, 0: none."""
 
     def __init__(self, rng: np.random.Generator, seconds: int, rate: "Callable[[float], float]") -> None:
         self.rng = rng
@@ -79,15 +83,14 @@ class Person:
         self.spo2: Callable[[float], float] = lambda t: level
         self.pi_pct = rng.uniform(0.8, 4)
 
-    def ecg(self, p_waves_from: "float | None" = None) -> Array:
-        """In microvolts; `p_waves_from`: from then on P waves go on alone."""
+    def ecg(self, p_waves: "tuple[float, float]" = (0, 0)) -> Array:
+        """In microvolts; `p_waves`: from when to when there are P waves alone."""
         t = np.arange(self.seconds * ECG_HZ) / ECG_HZ
         out = np.zeros(len(t))
         for r in self.at:
             _draw(out, t, r, (*QRS, P, T), self.height)
-        if p_waves_from is not None:
-            for r in np.arange(p_waves_from, self.seconds, 0.8):
-                _draw(out, t, r, (P,), self.height)
+        for r in np.arange(*p_waves, 0.8):
+            _draw(out, t, r, (P,), self.height)
         out += 80 * np.sin(2 * np.pi * 0.25 * t + self.rng.uniform(0, 6))
         out += 8 * np.sin(2 * np.pi * 50 * t)
         return out + self.rng.normal(0, self.noise_uv, len(t))
@@ -106,10 +109,10 @@ class Person:
             np.concatenate([ir for _, ir in both])
         )
 
-    def scene(self, oximeter: bool = True, p_waves_from: "float | None" = None, **more: object) -> Scene:
+    def scene(self, oximeter: bool = True, p_waves: "tuple[float, float]" = (0, 0), **more: object) -> Scene:
         """As the sensors give it."""
         red, ir = self.pulse() if oximeter else (None, None)
-        return Scene(steps(self.ecg(p_waves_from)), red, ir, **more)  # pyright: ignore[reportArgumentType]
+        return Scene(steps(self.ecg(p_waves)), red, ir, **more)  # pyright: ignore[reportArgumentType]
 
 
 def _beats(rng: np.random.Generator, seconds: int, rate: "Callable[[float], float]") -> "list[float]":
@@ -118,7 +121,9 @@ def _beats(rng: np.random.Generator, seconds: int, rate: "Callable[[float], floa
     while at[-1] < seconds + 2:
         now = rate(max(at[-1], 0))
         if not now:
-            break
+            begins = (t for t in np.arange(at[-1], seconds + 4, 0.1) if rate(t))
+            at.append(next(begins, seconds + 4) + 0.3)
+            continue
         at.append(at[-1] + 60 / now * (1 + 0.03 * np.sin(2 * np.pi * 0.2 * at[-1]) + 0.01 * rng.normal()))
     return at
 
@@ -141,15 +146,15 @@ def counts(nanoamperes: Array) -> Array:
     return np.round(nanoamperes * NA_COUNTS).clip(0, FULL_SCALE).astype("<i4")
 
 
-def from_then(before: float, after: float) -> "Callable[[float], float]":
-    """One value until BEFORE_S, another from then on."""
-    return lambda t: before if t < BEFORE_S else after
+def spell(usual: float, ill: float, seconds: float) -> "Callable[[float], float]":
+    """One value, from BEFORE_S on another for so many seconds."""
+    return lambda t: ill if BEFORE_S <= t < BEFORE_S + seconds else usual
 
 
 def _heart(rate_from: float, rate_to: float, seconds: int, **more: object) -> "Make":
     def make(rng: np.random.Generator) -> Scene:
-        target = rng.uniform(rate_from, rate_to)
-        person = Person(rng, seconds, from_then(rng.uniform(60, 95), target))
+        ill = rng.uniform(rate_from, rate_to)
+        person = Person(rng, BEFORE_S + seconds + AFTER_S, spell(rng.uniform(60, 95), ill, seconds))
         return person.scene(**more)  # pyright: ignore[reportArgumentType]
 
     return make
@@ -157,16 +162,24 @@ def _heart(rate_from: float, rate_to: float, seconds: int, **more: object) -> "M
 
 def _standstill(oximeter: bool, p_waves: bool) -> "Make":
     def make(rng: np.random.Generator) -> Scene:
-        person = Person(rng, BEFORE_S + 30, from_then(rng.uniform(50, 100), 0))
-        return person.scene(oximeter, BEFORE_S + 0.5 if p_waves else None)
+        person = Person(rng, BEFORE_S + STILL_S + AFTER_S, spell(rng.uniform(50, 100), 0, STILL_S))
+        return person.scene(oximeter, (BEFORE_S + 0.5, BEFORE_S + STILL_S) if p_waves else (0, 0))
 
     return make
 
 
 def _saturation(low: float, high: float, limits: "list[list[int]] | None" = None) -> "Make":
     def make(rng: np.random.Generator) -> Scene:
-        person = Person(rng, BEFORE_S + 80, from_then(75, 75))
-        person.spo2 = from_then(96, rng.uniform(low, high))
+        person = Person(rng, BEFORE_S + LOW_S + AFTER_S, lambda t: 75.0)
+        ill = rng.uniform(low, high)
+
+        def level(t: float) -> float:
+            if t < BEFORE_S:
+                return 96
+            # It falls at once, and rises by a point a second.
+            return ill if t < BACK_S else min(96, ill + t - BACK_S)
+
+        person.spo2 = level
         return person.scene(limits=limits or [])
 
     return make
@@ -181,58 +194,61 @@ def _well(seconds: int, **more: object) -> "Make":
 
 
 def _noisy_ecg(rate: float) -> "Make":
-    """From BEFORE_S + 30 on electrodes move (steps of some 3 mV that decay, 2.5 a second) and muscles twitch
-    (0.6 mV rms); there is no oximeter.
+    """From MOVES_S on, for LOW_S, electrodes move (steps of some 3 mV that decay, 2.5 a second) and muscles
+    twitch (0.6 mV rms); there is no oximeter.
     """
 
     def make(rng: np.random.Generator) -> Scene:
-        person = Person(rng, BEFORE_S + 120, from_then(75, rate))
+        person = Person(rng, MOVES_S + LOW_S + AFTER_S, lambda t: rate if t >= BEFORE_S else 75.0)
         scene = person.scene(oximeter=False)
-        at = (BEFORE_S + 30) * ECG_HZ
-        n = len(scene.ecg) - at
+        moves = slice(MOVES_S * ECG_HZ, (MOVES_S + LOW_S) * ECG_HZ)
+        n = LOW_S * ECG_HZ
         steps_uv = np.where(rng.random(n) < 2.5 / ECG_HZ, rng.normal(0, 3000, n), 0)
         moved = np.convolve(steps_uv, np.exp(-np.arange(2 * ECG_HZ) / (0.3 * ECG_HZ)))[:n]
         muscle = np.diff(rng.normal(0, 400, n + 1))
-        scene.ecg[at:] = steps(scene.ecg[at:] * (LSB_NV / 1000) + moved + muscle)
+        scene.ecg[moves] = steps(scene.ecg[moves] * (LSB_NV / 1000) + moved + muscle)
         return scene
 
     return make
 
 
 def _moving_finger(rng: np.random.Generator) -> Scene:
-    person = Person(rng, BEFORE_S + 60, from_then(75, 75))
+    person = Person(rng, BEFORE_S + LOW_S + AFTER_S, lambda t: 75.0)
     scene = person.scene()
     assert scene.red is not None and scene.ir is not None
-    at = BEFORE_S * PPG_HZ
-    shape = (2, len(scene.red) - at)
+    moves = slice(BEFORE_S * PPG_HZ, (BEFORE_S + LOW_S) * PPG_HZ)
+    shape = (2, LOW_S * PPG_HZ)
     smooth = np.cumsum(rng.normal(0, 1, shape), axis=1)
     smooth -= np.array([np.convolve(row, np.ones(100) / 100, "same") for row in smooth])
-    moved = np.array([scene.red[at:], scene.ir[at:]]) * (1 + 0.03 * smooth + 0.02 * rng.normal(0, 1, shape))
-    scene.red[at:], scene.ir[at:] = moved.clip(0, FULL_SCALE).astype("<i4")
+    moved = np.array([scene.red[moves], scene.ir[moves]])
+    moved = moved * (1 + 0.03 * smooth + 0.02 * rng.normal(0, 1, shape))
+    scene.red[moves], scene.ir[moves] = moved.clip(0, FULL_SCALE).astype("<i4")
     return scene
 
 
 def _fibrillation(rng: np.random.Generator) -> Scene:
     """Six sines of 3.5 to 6.5 Hz, as high as half a millivolt, and no pulse."""
-    person = Person(rng, BEFORE_S + 40, from_then(75, 0))
+    person = Person(rng, BEFORE_S + FIBRILLATES_S + AFTER_S, spell(75, 0, FIBRILLATES_S))
     scene = person.scene()
-    t = np.arange(40 * ECG_HZ) / ECG_HZ
+    t = np.arange(FIBRILLATES_S * ECG_HZ) / ECG_HZ
     hz, phase = rng.uniform(3.5, 6.5, 6), rng.uniform(0, 2 * np.pi, 6)
     wave = np.sin(2 * np.pi * hz[:, None] * t + phase[:, None]).sum(axis=0) * rng.uniform(100, 250)
-    scene.ecg[BEFORE_S * ECG_HZ :] = steps(wave + rng.normal(0, 8, len(t)))
+    begin = BEFORE_S * ECG_HZ
+    scene.ecg[begin : begin + len(t)] = steps(wave + rng.normal(0, 8, len(t)))
     return scene
 
 
 def _off(what: str, seconds: int, watch: bool = True) -> "Make":
     def make(rng: np.random.Generator) -> Scene:
-        scene = Person(rng, BEFORE_S + seconds, lambda t: 75.0).scene(watch=watch)
+        scene = Person(rng, BEFORE_S + seconds + AFTER_S, lambda t: 75.0).scene(watch=watch)
         if what == "finger":
             assert scene.red is not None and scene.ir is not None
-            scene.red[BEFORE_S * PPG_HZ :] = scene.ir[BEFORE_S * PPG_HZ :] = 240
+            away = slice(BEFORE_S * PPG_HZ, (BEFORE_S + seconds) * PPG_HZ)
+            scene.red[away] = scene.ir[away] = 240
         elif what == "lead":
-            scene.lead_off = set(range(BEFORE_S, scene.seconds))
+            scene.lead_off = set(range(BEFORE_S, BEFORE_S + seconds))
         else:
-            scene.unplugged = set(range(BEFORE_S, scene.seconds))
+            scene.unplugged = set(range(BEFORE_S, BEFORE_S + seconds))
         return scene
 
     return make
@@ -250,72 +266,71 @@ def _with(seconds: int, **scripted: object) -> "Make":
 
 HIGH, MEDIUM, LOW = f.PRIORITY_HIGH, f.PRIORITY_MEDIUM, f.PRIORITY_LOW
 COPD = [[f.EVENT_SPO2_LOW, 880, 30]]
-LATER = BEFORE_S + 20
+LATER, WELL = BEFORE_S + 20, BEFORE_S + 30
+
+
+def _case(name: str, make: Make, code: int, priority: int, within_s: float, lasts_s: float) -> Case:
+    """A Case that begins at BEFORE_S and lasts so long."""
+    return Case(name, make, code, priority, within_s, BEFORE_S, BEFORE_S + lasts_s)
+
+
+def _seen(code: int) -> "Make":
+    """A fault of the cuff that somebody acknowledges."""
+    return _with(40, cuff_fault={BEFORE_S: code, WELL: 0})
+
+
+def _measured(systolic: int, diastolic: int) -> "Make":
+    wrong = (systolic, diastolic)
+    return _with(60, pressures={BEFORE_S: wrong, LATER: wrong, WELL: (1200, 750)})
+
 
 CASES = (
-    Case("heart rate 155–200", _heart(155, 200, BEFORE_S + 40), f.EVENT_HR_HIGH, HIGH, 22),
-    Case("heart rate 134–146", _heart(134, 146, BEFORE_S + 60), f.EVENT_HR_HIGH, MEDIUM, 42),
-    Case("heart rate 25–38", _heart(25, 38, BEFORE_S + 50), f.EVENT_HR_LOW, HIGH, 30),
-    Case("heart rate 41–43", _heart(41, 43, BEFORE_S + 70), f.EVENT_HR_LOW, MEDIUM, 46),
-    Case(
+    _case("heart rate 155–200", _heart(155, 200, 30), f.EVENT_HR_HIGH, HIGH, 22, 30),
+    _case("heart rate 134–146", _heart(134, 146, 50), f.EVENT_HR_HIGH, MEDIUM, 42, 50),
+    _case("heart rate 25–38", _heart(25, 38, 40), f.EVENT_HR_LOW, HIGH, 30, 40),
+    _case("heart rate 41–43", _heart(41, 43, 60), f.EVENT_HR_LOW, MEDIUM, 46, 60),
+    _case(
         "pulse 155–190, no ECG electrodes",
-        _heart(155, 190, BEFORE_S + 50, lead_off=set(range(200)), watch=False),
+        _heart(155, 190, 40, lead_off=set(range(200)), watch=False),
         f.EVENT_HR_HIGH,
         HIGH,
         24,
+        40,
     ),
-    Case("standstill", _standstill(True, False), f.EVENT_ASYSTOLE, HIGH, 6),
-    Case("standstill, no oximeter", _standstill(False, False), f.EVENT_ASYSTOLE, HIGH, 6),
-    Case("standstill, P waves go on", _standstill(True, True), f.EVENT_ASYSTOLE, HIGH, 6),
-    Case("fibrillation-like, no pulse", _fibrillation, f.EVENT_CANNOT_ANALYSE, HIGH, 20),
-    Case("SpO2 75–83 %", _saturation(75, 83), f.EVENT_SPO2_LOW, HIGH, 28),
-    Case("SpO2 86–88.5 %", _saturation(86, 88.5), f.EVENT_SPO2_LOW, MEDIUM, 42),
-    Case("SpO2 86–87 %, limit 88", _saturation(86, 87, COPD), f.EVENT_SPO2_LOW, MEDIUM, 42),
+    _case("standstill", _standstill(True, False), f.EVENT_ASYSTOLE, HIGH, 6, STILL_S),
+    _case("standstill, no oximeter", _standstill(False, False), f.EVENT_ASYSTOLE, HIGH, 6, STILL_S),
+    _case("standstill, P waves go on", _standstill(True, True), f.EVENT_ASYSTOLE, HIGH, 6, STILL_S),
+    _case("fibrillation-like, no pulse", _fibrillation, f.EVENT_CANNOT_ANALYSE, HIGH, 20, FIBRILLATES_S),
+    _case("SpO2 75–83 %", _saturation(75, 83), f.EVENT_SPO2_LOW, HIGH, 28, LOW_S),
+    _case("SpO2 86–88.5 %", _saturation(86, 88.5), f.EVENT_SPO2_LOW, MEDIUM, 42, LOW_S),
+    _case("SpO2 86–87 %, limit 88", _saturation(86, 87, COPD), f.EVENT_SPO2_LOW, MEDIUM, 42, LOW_S),
+    Case("185/95, confirmed", _measured(1850, 950), f.EVENT_BP_HIGH, MEDIUM, 2, LATER, WELL),
+    Case("85/45, confirmed", _measured(850, 450), f.EVENT_BP_LOW, MEDIUM, 2, LATER, WELL),
+    _case("cuff over-pressure", _seen(f.EVENT_OVER_PRESSURE), f.EVENT_OVER_PRESSURE, HIGH, 2, 30),
+    _case("cuff does not deflate", _seen(f.EVENT_NOT_DEFLATING), f.EVENT_NOT_DEFLATING, HIGH, 2, 30),
+    _case("lead off, watch mode", _off("lead", 60), f.EVENT_LEAD_OFF, LOW, 32, 60),
+    _case("lead off for 5 min", _off("lead", 320), f.EVENT_LEAD_OFF, MEDIUM, 302, 320),
+    _case("finger off, watch mode", _off("finger", 60), f.EVENT_FINGER_OFF, LOW, 32, 60),
+    _case("finger off for 5 min", _off("finger", 320), f.EVENT_FINGER_OFF, MEDIUM, 302, 320),
+    _case("ECG chip gone", _off("chip", 30), f.EVENT_SENSOR_FAULT, MEDIUM, 12, 30),
     Case(
-        "185/95, confirmed",
-        _with(60, pressures={BEFORE_S: (1850, 950), LATER: (1850, 950)}),
-        f.EVENT_BP_HIGH,
-        MEDIUM,
-        2,
-        LATER,
-    ),
-    Case(
-        "85/45, confirmed",
-        _with(60, pressures={BEFORE_S: (850, 450), LATER: (850, 450)}),
-        f.EVENT_BP_LOW,
-        MEDIUM,
-        2,
-        LATER,
+        "ECG drowned in movement", _noisy_ecg(75), f.EVENT_CANNOT_ANALYSE, LOW, 30, MOVES_S, MOVES_S + LOW_S
     ),
     Case(
-        "cuff over-pressure",
-        _with(20, cuff_fault={BEFORE_S: f.EVENT_OVER_PRESSURE}),
-        f.EVENT_OVER_PRESSURE,
+        "the same, during heart rate 165",
+        _noisy_ecg(165),
+        f.EVENT_CANNOT_ANALYSE,
         HIGH,
-        2,
+        30,
+        MOVES_S,
+        MOVES_S + LOW_S,
     ),
-    Case(
-        "cuff does not deflate",
-        _with(20, cuff_fault={BEFORE_S: f.EVENT_NOT_DEFLATING}),
-        f.EVENT_NOT_DEFLATING,
-        HIGH,
-        2,
-    ),
-    Case("lead off, watch mode", _off("lead", 60), f.EVENT_LEAD_OFF, LOW, 32),
-    Case("lead off for 5 min", _off("lead", 320), f.EVENT_LEAD_OFF, MEDIUM, 302),
-    Case("finger off, watch mode", _off("finger", 60), f.EVENT_FINGER_OFF, LOW, 32),
-    Case("finger off for 5 min", _off("finger", 320), f.EVENT_FINGER_OFF, MEDIUM, 302),
-    Case("ECG chip gone", _off("chip", 30), f.EVENT_SENSOR_FAULT, MEDIUM, 12),
-    Case("ECG drowned in movement", _noisy_ecg(75), f.EVENT_CANNOT_ANALYSE, LOW, 30, BEFORE_S + 30),
-    Case(
-        "the same, during heart rate 165", _noisy_ecg(165), f.EVENT_CANNOT_ANALYSE, MEDIUM, 30, BEFORE_S + 30
-    ),
-    Case("finger moves", _moving_finger, f.EVENT_SIGNAL_BAD, LOW, 30),
-    Case("battery 20 %", _with(10, battery={BEFORE_S: 20}), f.EVENT_BATTERY_LOW, LOW, 2),
-    Case("battery 5 %", _with(10, battery={BEFORE_S: 5}), f.EVENT_BATTERY_LOW, MEDIUM, 2),
+    _case("finger moves", _moving_finger, f.EVENT_SIGNAL_BAD, LOW, 30, LOW_S),
+    _case("battery 20 %", _with(40, battery={BEFORE_S: 20, WELL: 60}), f.EVENT_BATTERY_LOW, LOW, 2, 30),
+    _case("battery 5 %", _with(40, battery={BEFORE_S: 5, WELL: 60}), f.EVENT_BATTERY_LOW, MEDIUM, 2, 30),
     Case("well: 55–120, 95–99 %", _well(600)),
-    Case("well: heart rate 122–128", _heart(122, 128, BEFORE_S + 300)),
-    Case("well: heart rate 47–50", _heart(47, 50, BEFORE_S + 300)),
+    Case("well: heart rate 122–128", _heart(122, 128, 300)),
+    Case("well: heart rate 47–50", _heart(47, 50, 300)),
     Case("well: SpO2 89–91 %, limit 88", _saturation(89, 91, COPD)),
     Case("well: 185/95 once, then 150/85", _with(400, pressures={BEFORE_S: (1850, 950), LATER: (1500, 850)})),
     Case("well: lead off, spot check", _off("lead", 400, False)),

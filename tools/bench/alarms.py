@@ -30,12 +30,20 @@ from tools.bench.alarm_records import DAY_S, RATE_ALARMS, recorded
 from tools.bench.heartbeats import Recording, load
 from tools.bench.interpreter import interpreter
 
+# What a signal that gives no reading is an alarm of.
+HEIRS = (f.EVENT_CANNOT_ANALYSE, f.EVENT_SIGNAL_BAD)
 
-def judge(case: Case, made: "Sequence[tuple[Scene, list[Told]]]") -> "dict[str, Any]":
-    """One row: how many of the runs gave the alarm in time, its delays, and all other alarms."""
+
+def judge(case: Case, made: "Sequence[tuple[Scene, list[Told], list[int]]]") -> "dict[str, Any]":
+    """One row: how many of the runs gave the alarm in time, its delays, how it ended, and all other alarms.
+
+    `made`: of each run its scene, event frames and the highest priority of each second. `lowered`: runs in
+    which between the alarm and the end of what it is about that priority was ever below the expected one.
+    """
     delays: list[float] = []
-    others = 0
-    for _, told in made:
+    ends: list[float] = []
+    others = lowered = 0
+    for _, told, active in made:
         good = [
             one.at_s - case.at_s
             for one in told
@@ -45,6 +53,10 @@ def judge(case: Case, made: "Sequence[tuple[Scene, list[Told]]]") -> "dict[str, 
         ]
         if good and good[0] <= case.within_s:
             delays.append(good[0])
+            if case.back_s is not None:
+                during = active[int(case.at_s + good[0]) : int(case.back_s)]
+                lowered += min(during, default=case.priority) < case.priority
+                ends += ending(case, told)
         # The condition's own alarm, and what hides or replaces it, count once it is there.
         others += len(
             {
@@ -53,7 +65,7 @@ def judge(case: Case, made: "Sequence[tuple[Scene, list[Told]]]") -> "dict[str, 
                 if one.state == f.STATE_BEGAN and (one.at_s < BEFORE_S or not _akin(one.code, case.code))
             }
         )
-    seconds = sum(scene.seconds for scene, _ in made)
+    seconds = sum(scene.seconds for scene, _, _ in made)
     return {
         "case": case.name,
         "expected": EVENT_NAMES.get(case.code) if case.code else None,
@@ -62,9 +74,24 @@ def judge(case: Case, made: "Sequence[tuple[Scene, list[Told]]]") -> "dict[str, 
         "found": len(delays) if case.code else None,
         "delay_s": round(float(np.mean(delays)), 1) if delays else None,
         "delay_max_s": max(delays) if delays else None,
+        "ended": len(ends) if case.back_s is not None else None,
+        "end_s": round(float(np.mean(ends)), 1) if ends else None,
+        "end_max_s": max(ends) if ends else None,
+        "lowered": lowered,
         "others": others,
         "seconds": seconds,
     }
+
+
+def ending(case: Case, told: "Sequence[Told]") -> "list[float]":
+    """The time from the end of what the alarm is about to that of the alarm (to *latched* of one that stays
+    until it is seen), or of that which it was handed over to; none where one of them is there to the last.
+    """
+    last = {one.code: one for one in told if one.code in (case.code, *HEIRS)}
+    if case.back_s is None or any(one.state == f.STATE_BEGAN for one in last.values()):
+        return []
+    end = max((one.at_s for one in last.values()), default=-1.0)
+    return [end - case.back_s] if end >= case.back_s else []
 
 
 def _akin(code: int, expected: int) -> bool:
@@ -73,18 +100,19 @@ def _akin(code: int, expected: int) -> bool:
     """
     if code == expected or not expected:
         return bool(expected)
-    heart = (*RATE_ALARMS, f.EVENT_CANNOT_ANALYSE, f.EVENT_SIGNAL_BAD, f.EVENT_SPO2_LOW)
+    heart = (*RATE_ALARMS, *HEIRS, f.EVENT_SPO2_LOW)
     return expected in (f.EVENT_ASYSTOLE, f.EVENT_CANNOT_ANALYSE) and code in heart
 
 
 def generated(repeats: int, runs: str, jobs: int) -> "list[dict[str, Any]]":
     """The rows of all cases, printed as they come."""
-    print(f"  {'generated case':34} {'expected':22} {'prio':>6}  found   delay s (mean, worst)  other alarms")
+    head = f"  {'generated case':34} {'expected':22} {'prio':>6}"
+    print(f"{head}  found  delay s      ended after s  lowered other")
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(jobs) as pool:
         for number, case in enumerate(CASES):
             scenes = [case.make(np.random.default_rng((SEED, number, i))) for i in range(repeats)]
-            made = list(pool.map(lambda scene: (scene, play(scene, runs)[0]), scenes))
+            made = list(pool.map(lambda scene: (scene, *play(scene, runs)), scenes))
             row = judge(case, made)
             rows.append(row)
             print(_line(row), flush=True)
@@ -93,11 +121,15 @@ def generated(repeats: int, runs: str, jobs: int) -> "list[dict[str, Any]]":
 
 def _line(row: "dict[str, Any]") -> str:
     if row["expected"] is None:
-        return f"  {row['case']:34} {'none':22} {'':>6}  {'':7} {'':24} {row['others']:6d}"
-    delays = f"{row['delay_s']:6.1f} {row['delay_max_s']:6.0f}" if row["delay_s"] is not None else ""
+        return f"  {row['case']:34} {'none':22} {'':>6}  {'':41} {row['others']:5d}"
+    delays = f"{row['delay_s']:5.1f} {row['delay_max_s']:5.0f}" if row["delay_s"] is not None else ""
+    ends = f"{row['end_s']:5.1f} {row['end_max_s']:5.0f}" if row["end_s"] is not None else ""
+    if row["ended"] is not None and row["ended"] < row["found"]:
+        ends += f" ({row['ended']})"
     found = f"{row['found']}/{row['runs']}"
     expected = f"{row['expected']:22} {row['priority']:>6}"
-    return f"  {row['case']:34} {expected}  {found:7} {delays:24} {row['others']:6d}"
+    counts = f"{row['lowered']:7d} {row['others']:5d}"
+    return f"  {row['case']:34} {expected}  {found:5} {delays:11}  {ends:13} {counts}"
 
 
 def _loader(parser: argparse.ArgumentParser, options: argparse.Namespace) -> "Callable[[Path], Recording]":
