@@ -2,6 +2,8 @@
 
 import io
 import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -17,6 +19,7 @@ from tools.demo.picture import save_picture
 from tools.demo.processes import tail
 from tools.demo.readings import SETTLED_US, STALE_S, STRIP_S, NodeReadings
 from tools.demo.snapshot import Snapshot
+from tools.demo.stack import agent_toml
 from tools.demo.strip import draw
 
 
@@ -325,3 +328,12 @@ def test_an_interrupted_start_is_called_so():
     assert "interrupted before the first frame" in out.getvalue()
     assert "a model (SYNTHETIC)" in out.getvalue()
     assert "BALANCE" not in out.getvalue()
+
+
+def test_a_folder_may_have_any_name():
+    folder = Path('/tmp/a "b" \\c é')
+    read = tomllib.loads(
+        agent_toml(folder, folder / "x.pub", "mqtt://127.0.0.1:1", ["/dev/pts/1", "/dev/pts/2"])
+    )
+    assert read["agent"]["state_dir"] == str(folder) and read["collector"]["public"] == str(folder / "x.pub")
+    assert [link["port"] for link in read["links"]] == ["/dev/pts/1", "/dev/pts/2"]

@@ -2,6 +2,7 @@
 order.
 """
 
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ from tools.demo.processes import Child, ChildError, tail
 
 AGENT_TOML = """\
 [agent]
-state_dir = "{state}"
+state_dir = {state}
 
 [collector]
-public = "{collector_public}"
+public = {collector_public}
 
 [mqtt]
-url = "mqtt://{host}:{port}"
+url = {url}
 receipt_timeout_s = 5
 """
 
@@ -36,8 +37,18 @@ cuff would stop for readings that come late.
 
 LINK_TOML = """
 [[links]]
-port = "{port}"
+port = {port}
 """
+
+
+def agent_toml(state: Path, collector_public: Path, url: str, ports: list[str]) -> str:
+    """The text of the agent's configuration, whatever characters the folder's name has."""
+
+    def quoted(text: object) -> str:
+        return json.dumps(str(text), ensure_ascii=False)
+
+    text = AGENT_TOML.format(state=quoted(state), collector_public=quoted(collector_public), url=quoted(url))
+    return text + "".join(LINK_TOML.format(port=quoted(port)) for port in ports)
 
 
 @dataclass(frozen=True)
@@ -127,15 +138,14 @@ class Stack:
         agent = keys.create(self.agent_state / "agent.key", "agent")
         agents = self.collector_state / "agents"
         keys.write_public(agents / "demo-agent.pub", "agent", keys.PublicKeys(*agent.public()))
-        text = AGENT_TOML.format(
-            state=self.agent_state,
-            collector_public=self.collector_state / "collector.pub",
-            host=LOOPBACK,
-            port=port,
-        )
-        text += "".join(LINK_TOML.format(port=node.port) for node in self.nodes)
-        self.agent_config.write_text(text, encoding="utf-8")
         url = f"mqtt://{LOOPBACK}:{port}"
+        text = agent_toml(
+            self.agent_state,
+            self.collector_state / "collector.pub",
+            url,
+            [node.port for node in self.nodes],
+        )
+        self.agent_config.write_text(text, encoding="utf-8")
         self.collector = self._child(
             "collector", ["collector", "run", "--state", str(self.collector_state), "--broker", url]
         )
