@@ -3,25 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from edge_agent.alarm_lines import alarm_lines
 from edge_agent.hearsay import UNBOUNDED
 from edge_agent.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
 from edge_agent.readable import printable
 from edge_agent.sentences import sentence
 from edge_agent.status import is_stale
-from protocol import frames
-from protocol.frame_names import PRIORITY_NAMES, STATE_NAMES
 
-URGENCY = tuple(PRIORITY_NAMES[priority] for priority in sorted(PRIORITY_NAMES, reverse=True))
-# What value and limit of an alarm are divided by, and their unit (docs/alarms.md).
-UNITS = {
-    frames.EVENT_ASYSTOLE: (1000, " s without a beat"),
-    frames.EVENT_HR_HIGH: (10, " /min"),
-    frames.EVENT_HR_LOW: (10, " /min"),
-    frames.EVENT_SPO2_LOW: (10, " %"),
-    frames.EVENT_BP_HIGH: (10, " mmHg"),
-    frames.EVENT_BP_LOW: (10, " mmHg"),
-    frames.EVENT_BATTERY_LOW: (1, " %"),
-}
 # No oscillator is so far off.
 VIRTUAL_PPB = 1_000_000
 
@@ -173,8 +161,7 @@ def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         parts.append("[" + ", ".join(sources) + "]")
     if parts:
         yield "  " + ", ".join(parts)
-    if node["live"]:
-        yield from (f"  ALARM {_alarm(alarm)}" for alarm in sorted(node.get("alarms", ()), key=_urgency))
+    yield from (f"  {line}" for line in alarm_lines(node, now_ms))
     pressure = node.get("blood_pressure")
     if pressure:
         yield f"  blood pressure: {_pressure(pressure)}"
@@ -184,26 +171,6 @@ def _node_lines(node: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     clock = node.get("clock")
     if clock:
         yield f"  clock: within {clock['bound_us'] / 1000:.1f} ms, {_rate(clock['rate_ppb'])}"
-
-
-def _urgency(alarm: Mapping[str, Any]) -> int:
-    """The most urgent first, the oldest first among equals."""
-    return URGENCY.index(alarm["priority"]) if alarm["priority"] in URGENCY else len(URGENCY)
-
-
-def _alarm(alarm: Mapping[str, Any]) -> str:
-    """One alarm: priority, what it is about, value and limit, and whether it only waits to be seen."""
-    about = "" if alarm["physiological"] else ", technical"
-    text = f" ({alarm['text']})" if alarm["text"] else ""
-    divisor, unit = UNITS.get(alarm["code"], (1, ""))
-    value = f" at {alarm['value'] / divisor:g}{unit}" if alarm["value"] is not None else ""
-    limit = f", limit {alarm['limit'] / divisor:g}" if alarm["limit"] is not None else ""
-    over = (
-        "; it is over: acknowledge it at the kit"
-        if alarm["state"] == STATE_NAMES[frames.STATE_LATCHED]
-        else ""
-    )
-    return f"({alarm['priority']}{about}): {alarm['event']}{text}{value}{limit}{over}"
 
 
 def _pressure(pressure: Mapping[str, Any]) -> str:

@@ -62,8 +62,8 @@ STATUS: dict[str, Any] = {
 }
 
 
-def shown(**changes: Any) -> str:
-    return "\n".join(status_lines({**STATUS, **changes}, 11_000))
+def shown(now_ms: int = 11_000, **changes: Any) -> str:
+    return "\n".join(status_lines({**STATUS, **changes}, now_ms))
 
 
 def test_what_is_wrong_is_in_sight():
@@ -152,6 +152,9 @@ def test_a_virtual_clock_is_not_shown_in_parts_per_million():
     assert "2.84 times as fast" in text and "ppm" not in text
 
 
+NOW_MS = 2_000_000
+
+
 def told(code: int = 33, state: int = 1, priority: int = 3, **more: Any) -> dict[str, Any]:
     names = {"value": 3, "text": 4, "limit": 8}
     return event({1: code, 2: priority, 6: state, 7: 5} | {names[name]: more[name] for name in more}, False)
@@ -167,13 +170,47 @@ def test_alarms_are_one_line_each_the_most_urgent_first_with_units_and_what_they
     ]
     text = shown(nodes=[{**NODE, "alarms": alarms}])
     assert [line.strip() for line in text.splitlines() if "ALARM" in line] == [
-        "ALARM (high): heart rate high at 162.3 /min, limit 150",
-        "ALARM (high): asystole at 4.12 s without a beat, limit 4; it is over: acknowledge it at the kit",
-        "ALARM (medium, technical): sensor fault (ECG)",
-        "ALARM (medium): blood pressure high at 185 mmHg, limit 180",
-        "ALARM (low, technical): lead off",
+        "ALARM (high): heart rate high at 162.3 /min, limit 150; look at the person; unwell, call for help",
+        "ALARM (high): asystole at 4.12 s without a beat, limit 4; it is over: look at the person, "
+        "then acknowledge it at the kit",
+        "ALARM (medium, technical): sensor fault (ECG); switch the kit off and on; if it comes again, "
+        "have it repaired",
+        "ALARM (medium): blood pressure high at 185 mmHg, limit 180; look at the person; "
+        "unwell, call for help",
+        "ALARM (low, technical): lead off; put the electrodes on again",
     ]
-    assert "ALARM" not in shown(nodes=[{**NODE, "live": False, "alarms": alarms}])
+
+
+def test_an_alarm_of_a_node_that_is_not_heard_is_neither_hidden_nor_said_to_last():
+    text = shown(nodes=[{**NODE, "live": False, "alarms": [told(33, value=1623, limit=1500)]}])
+    assert "ALARM" not in text and "when last heard: (high): heart rate high at 162.3 /min" in text
+
+
+def test_every_alarm_of_the_rules_says_what_to_do_and_why_a_rhythm_cannot_be_told():
+    from edge_agent.alarm_lines import ADVICE
+    from firmware.alarm_rules import CAUSES
+
+    assert set(CAUSES) == set(ADVICE)
+    text = shown(nodes=[{**NODE, "alarms": [told(51, value=1), told(51, priority=1, value=3)]}])
+    first, second = [line.strip() for line in text.splitlines() if "ALARM" in line]
+    assert "cannot analyse: as in fibrillation; look at the person first; then press" in first
+    assert "cannot analyse: noise; press the electrodes on" in second
+
+
+def test_since_when_an_alarm_is_on_also_where_it_was_told_again():
+    alarm = told() | {"began_us": 10_000_000, "t_us": 130_000_000, "received_ms": NOW_MS - 65_000}
+    assert "heart rate high, for 3 min;" in shown(NOW_MS, nodes=[{**NODE, "alarms": [alarm]}])
+    before = alarm | {"began_us": 0, "text": "since before this start"}
+    assert "(since before this start); look" in shown(NOW_MS, nodes=[{**NODE, "alarms": [before]}])
+
+
+def test_what_happened_and_began_no_alarm_is_shown_for_a_while():
+    fault = told(10, state=0, priority=2, text="settings: damaged") | {"received_ms": NOW_MS - 40_000}
+    late = fault | {"received_ms": NOW_MS - 700_000}
+    past, low = fault | {"past": True}, fault | {"priority": "low"}
+    text = shown(NOW_MS, nodes=[{**NODE, "events": [fault, late, past, low]}])
+    assert text.count("internal error") == 1
+    assert "told 40 s ago (medium): internal error (settings: damaged)" in text
 
 
 CLEAR = "\x1b[2J\x9b1A\u202e\n\x07"
