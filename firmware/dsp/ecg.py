@@ -12,6 +12,7 @@ from firmware.dsp.ecg_kernel import (
     RING_SHARP,
     SHIFT,
     SPIKE,
+    SPIKED,
     STATE_SIZE,
     T,
     prime,
@@ -41,6 +42,10 @@ SATURATED = 2
 NOISE = 3
 _BAD_PERIODS = 4  # of quality below the floor
 _WEAK_PERIODS = 300
+_SPIKED = 110  # samples in a period in whose place another was held: eight spikes, more than pacing makes
+_RECOVERY = 6  # points of quality a period
+_SPREAD = 25  # so many points of quality at most do irregular intervals cost
+_JUMP_NV = 1000000
 _PAUSE = 2 * FS_HZ
 _EVERY = 8  # samples between two that are looked at for noise, a power of two
 _LOOKS = 32  # of them, about a second, make a mean
@@ -79,6 +84,7 @@ class EcgChain:
         self._mains = MainsWatch(mains_hz, lsb_nv)
         self._notch()
         self._floor = _FLOOR_NV // lsb_nv
+        self._jump = _JUMP_NV // lsb_nv
         self._detector = QrsDetector(self._floor)
         self._rate = RateWindow(FS_HZ, _RATE_WINDOW, _SILENCE)
         self._irregularity = Irregularity()
@@ -99,6 +105,9 @@ class EcgChain:
         self._bad = 0
         self._noisy = False
         self._saturated = False
+        self._spiky = 0
+        self._jumped = False
+        self._trust = 100
         self._moved = self._sharp = self._looked = self._mean = self._recent = 0
         self._mains.start()
         self._fibrillation.start()
@@ -194,6 +203,14 @@ class EcgChain:
         if self._saturated and not full:
             self._reprime = self._restart = True  # it came back with a jump, which is no beat
         self._saturated = full
+        self._spiky = max(self._spiky - 1, 0)
+        if self._state[SPIKED] > _SPIKED:
+            self._spiky = _BAD_PERIODS
+        self._state[SPIKED] = 0
+        if self._quiet < _PAUSE and self._fibrillation.shifted() > self._jump:
+            self._jumped = True
+        standing = self._standing_out()
+        self._trust = 100 if self.settling else min(standing, self._trust + _RECOVERY)
         level = self._detector.qrs_level
         if self._weak and level < self._level >> 2:
             self._weak -= 1
@@ -205,7 +222,7 @@ class EcgChain:
         strongest[2] = strongest[1]
         strongest[1] = strongest[0]
         strongest[0] = 0
-        if self._quiet < _SILENCE and self._standing_out() < QUALITY_FLOOR and not self.settling:
+        if self._quiet < _SILENCE and standing < QUALITY_FLOOR and not self.settling:
             self._bad = min(self._bad + 1, _BAD_PERIODS)
         else:
             self._bad = max(self._bad - 2, 0)
@@ -234,6 +251,7 @@ class EcgChain:
             self._weak = _WEAK_PERIODS
         self._quiet = min((self._state[T] - at) & INDEX_MASK, _CAP)
         self._beat_known = True
+        self._jumped = False
         if self.n_beats == BEATS_KEPT:
             for i in range(BEATS_KEPT - 1):
                 self.beats[i] = self.beats[i + 1]
@@ -274,7 +292,8 @@ class EcgChain:
         """0, or why nothing can be said of the rhythm.
 
         VF_LIKE: one wave after another, no QRS can be told; SATURATED: half of the last second at full scale;
-        NOISE: quality below the floor for 4 s, or no beat for 4 s, but something as strong as one.
+        NOISE: quality below the floor for 4 s, or no beat for 4 s, but something as strong as one, or for two
+        more, if the line jumped as they ended; or more spikes than a pacemaker makes.
         """
         if self.lead_off or self._restart:
             return 0
@@ -284,9 +303,11 @@ class EcgChain:
             return VF_LIKE
         if self._quiet >= _SILENCE + LATENCY:
             least = max(self._floor, min(self._level >> 2, self._floor * 2))
-            noisy = max(self._strongest) > least or self._recent * 4 > self._floor * 3
+            noisy = self._spiky or max(self._strongest) > least or self._recent * 4 > self._floor * 3
+            # The line jumped as the beats ended: perhaps a contact that failed. No longer doubt than that.
+            noisy = noisy or (self._jumped and self._quiet < _SILENCE + LATENCY + _PAUSE)
             return NOISE if noisy and not self.settling else 0
-        return NOISE if self._noisy or self._is_weak() else 0
+        return NOISE if self._noisy or self._spiky or self._is_weak() else 0
 
     def _is_weak(self):
         """What came after a pause is less than a quarter of the QRS complexes before it: P waves, perhaps."""
@@ -296,7 +317,8 @@ class EcgChain:
     def asystole(self):
         """True when there has been no QRS for 4 s, nor anything that could be one; until the next beat.
 
-        Told 4.5 s after the last R peak: a beat in the fourth second would be known by then.
+        Told 4.5 s after the last R peak: a beat in the fourth second would be known by then. 6.5 s where the
+        line jumped as the beats ended.
         """
         return (
             self._quiet >= _SILENCE + LATENCY
@@ -319,12 +341,13 @@ class EcgChain:
 
     @property
     def quality(self):
-        """0-100: how far QRS complexes stand out, and how alike they are; 0 without any, and while nothing
-        can be analysed.
+        """0-100: how far QRS complexes stand out, and how alike they and their intervals are; falls at once,
+        rises by 6 a second. 0 without any, and while nothing can be analysed.
         """
         if self.lead_off or self._restart or self._rate.silent(self._now()) or self.cannot_analyse:
             return 0
-        return self._standing_out()
+        standing = min(self._standing_out(), self._trust)
+        return max(0, standing - min(_SPREAD, self._rate.spread * 3 // 2))
 
     @property
     def hr_x10(self):

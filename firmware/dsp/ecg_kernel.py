@@ -58,6 +58,7 @@ LAST = const(33)  # the sample that is held in a spike's place
 HELD_FOR = const(34)
 SUM4 = const(35)
 SHARP = const(36)
+SPIKED = const(37)  # samples that were held since somebody set it to 0
 RING_RAW = const(40)
 RING7 = const(48)
 SORTED7 = const(56)
@@ -121,6 +122,7 @@ def ecg_block(samples, st, out, n):
     s4 = st[SUM4]
     sharp = st[SHARP]
     spike = st[SPIKE]
+    spiked = st[SPIKED]
     rising = st[RISING]
     top = st[TOP]
     held = st[HELD]
@@ -160,6 +162,7 @@ def ecg_block(samples, st, out, n):
             held_for = 9
         if held_for:
             held_for -= 1
+            spiked += 1
         else:
             last = st[RING_RAW + ((t - 5) & 7)]
         # the median of seven, kept in order: the oldest goes, the newest comes
@@ -266,6 +269,7 @@ def ecg_block(samples, st, out, n):
     st[HELD_FOR] = held_for
     st[SUM4] = s4
     st[SHARP] = sharp
+    st[SPIKED] = spiked
     st[RISING] = rising
     st[TOP] = top
     st[HELD] = held

@@ -34,6 +34,7 @@ LAST = const(33)
 HELD_FOR = const(34)
 SUM4 = const(35)
 SHARP = const(36)
+SPIKED = const(37)
 RING_RAW = const(40)
 RING7 = const(48)
 SORTED7 = const(56)
@@ -75,6 +76,7 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
     s4 = st[SUM4] << sh >> sh
     sharp = st[SHARP]
     spike = st[SPIKE]
+    spiked = st[SPIKED]
     rising = st[RISING]
     top = st[TOP]
     held = st[HELD]
@@ -114,6 +116,7 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
             held_for = 9
         if held_for:
             held_for -= 1
+            spiked += 1
         else:
             last = st[RING_RAW + ((t - 5) & 7)] << sh >> sh
         # the median of seven, kept in order: the oldest goes, the newest comes
@@ -220,6 +223,7 @@ def ecg_block(samples: ptr32, st: ptr32, out: ptr32, n: int):
     st[HELD_FOR] = held_for
     st[SUM4] = s4
     st[SHARP] = sharp
+    st[SPIKED] = spiked
     st[RISING] = rising
     st[TOP] = top
     st[HELD] = held

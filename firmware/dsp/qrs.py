@@ -17,7 +17,7 @@ to single recordings):
   never below twice the noise; a beat found that way makes the fall permanent only if the old threshold would
   have missed it. After 5 s the levels are learnt anew from the last candidates.
 - An energy above eight times the QRS level is an artefact, unless it keeps coming: then the amplitude has
-  changed.
+  changed; or unless it is at most twice what beats were before 5 s without any.
 
 The refractory time is the kernel's: candidates are never closer than 240 ms.
 """
@@ -86,7 +86,7 @@ class QrsDetector:
         self._last = at  # index of the last beat
         self._last_slope = 0
         self._beat_known = False
-        self._oversize = 0
+        self._oversize = self._before = 0
 
     @staticmethod
     def _fill(ring, value):
@@ -224,7 +224,9 @@ class QrsDetector:
         energy = self._energy[i]
         if energy > self._too_much():
             self._oversize += 2
-            if self._oversize < _NEW_LEVEL:
+            # After a standstill: as great as the beats before it, though not as what was learnt since.
+            back = since > _LOST and energy >> 1 < self._before
+            if self._oversize < _NEW_LEVEL and not back:
                 return False
             self._oversize = 0
             self._fill(self._qrs, energy >> 1)
@@ -258,6 +260,6 @@ class QrsDetector:
         self._oversize = max(0, self._oversize - 1)
         self._qrs[self._slot_qrs] = min(self._energy[j], 2 * self.qrs_level)
         self._slot_qrs = (self._slot_qrs + 1) % _LEVELS
-        self.qrs_level = _median(self._qrs, self._qrs_ordered)
+        self._before = self.qrs_level = _median(self._qrs, self._qrs_ordered)
         self._drop(j + 1)
         self._judged = 0

@@ -15,7 +15,8 @@ class RateWindow:
     """Intervals between beats and their mean rate; times are sample indices modulo INDEX_MASK + 1.
 
     fs_hz: sampling rate; window: samples to average over; silence: samples without a beat after which the
-    rate is unknown. A slow rhythm stretches the window until it holds two intervals.
+    rate is unknown. A slow rhythm stretches the window until it holds two intervals. `spread`: mean deviation
+    of the intervals that the last `rate_x10` counted, in percent of their mean.
     """
 
     def __init__(self, fs_hz, window, silence):
@@ -26,6 +27,7 @@ class RateWindow:
         self._interval = array("i", [0] * _SLOTS)  # 0: nothing is known of the time before this beat
         self._next = 0
         self._joined = False
+        self.spread = 0
 
     def gap(self):
         """The time before the next beat is unknown: samples were lost, or the signal was off. No rate."""
@@ -61,6 +63,7 @@ class RateWindow:
         A pause that outlasts every interval of the window counts as time without beats. After a step of the
         rate only what came since counts; single ectopic beats make none.
         """
+        self.spread = 0
         if self.silent(now):
             return 0
         slot = (self._next - 1) & (_SLOTS - 1)
@@ -77,6 +80,10 @@ class RateWindow:
             slot = (slot - 1) & (_SLOTS - 1)
         if count < _INTERVALS_MIN:
             return 0
+        off = 0
+        for n in range(count):
+            off += abs(self._before(n) * count - total)
+        self.spread = off // count * 100 // total
         if since > longest:
             total += since
         return (count * self._tenths + total // 2) // total

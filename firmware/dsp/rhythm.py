@@ -171,6 +171,17 @@ class Fibrillation:
         self._sum = total
         return ended
 
+    def shifted(self):
+        """The greatest mean of a quarter of the last second, its sign left out: what a jump leaves."""
+        total = most = 0
+        for i in range(64):
+            total += self._ring[i]
+            if i >= 16:
+                total -= self._ring[i - 16]
+            if i >= 15:
+                most = max(most, abs(total))
+        return most >> 4
+
     def _judge(self):
         sums = self._sums
         self.full = self._clipped
