@@ -39,7 +39,10 @@ def _absent(why: str) -> None:
 @pytest.fixture(scope="session")
 def rig(request: pytest.FixtureRequest) -> rig_file.RigFile:
     """The rig's description."""
-    return rig_file.load(str(request.config.getoption("rig")))
+    try:
+        return rig_file.load(str(request.config.getoption("rig")))
+    except rig_file.BadRig as e:
+        pytest.exit(str(e), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,23 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RIGS = Path(__file__).resolve().parent / "rigs"
+
+
+# In the order of RigFile's fields.
+KEYS = {
+    "name": str,
+    "board": str,
+    "patient.hr_bpm": (int, float),
+    "patient.spo2_pct": (int, float),
+    "node.boot_s": (int, float),
+}
+
+
+class BadRig(Exception):
+    """There is no such rig, or its description lacks something; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +40,28 @@ class RigFile:
 
 
 def load(name_or_path: str) -> RigFile:
-    """The rig of that name in hil_tests/rigs, or of that file. KeyError and OSError name what is missing."""
+    """The rig of that name in hil_tests/rigs, or of that file. BadRig says which file and key, and what there
+    is.
+    """
     path = Path(name_or_path)
     if not path.suffix:
         path = RIGS / f"{name_or_path}.toml"
-    with open(path, "rb") as file:
-        text = tomllib.load(file)
-    patient, node = text["patient"], text["node"]
-    return RigFile(text["name"], text["board"], patient["hr_bpm"], patient["spo2_pct"], node["boot_s"])
+    try:
+        text = tomllib.loads(path.read_text("utf-8"))
+    except OSError as e:
+        there = ", ".join(sorted(rig.stem for rig in RIGS.glob("*.toml")))
+        raise BadRig(f"no rig {path}: {e.strerror}; there are: {there}") from e
+    except ValueError as e:
+        raise BadRig(f"{path}: {e}") from e
+    found: list[Any] = []
+    for key, kind in KEYS.items():
+        value: Any = text
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise BadRig(f"{path}: {key} has to be {'a text' if kind is str else 'a number'}, not {value!r}")
+        found.append(value)
+    return RigFile(*found)
 
 
 def data_dir() -> Path | None:
