@@ -1,9 +1,12 @@
-"""A boot's first frames. Loaded when a boot begins and forgotten after it."""
+"""A boot's first frames, and what goes when it has begun. Loaded for that and forgotten after it."""
 
 from firmware import interlocks
 from firmware.alarms import LATCHED_RECORD
 from firmware.flash import FlashError
+from firmware.sample_clock import SampleClock
+from firmware.sampling import Sensor
 from firmware.version import VERSION
+from firmware.wave import WaveBuffer
 from protocol import frames
 
 
@@ -59,6 +62,13 @@ def restore_latched(node):
         for code in codes:
             if cuff is not None and code != frames.EVENT_ASYSTOLE:
                 cuff.fault = code
+
+
+def forget_start():
+    """Give back what no code needs from here on. A slim build adds what it finds (tools/slim/once.py), not
+    the classes that are handed over to be made elsewhere.
+    """
+    Sensor.__init__ = SampleClock.__init__ = WaveBuffer.__init__ = None  # pyright: ignore
 
 
 def all_channels(node):

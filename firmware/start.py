@@ -13,6 +13,7 @@ from firmware.boots import BootRecord, CommitError
 from firmware.entropy import EntropyPool
 from firmware.flash import FlashError, Records
 from firmware.keys import KeyStore
+from firmware.requests import forget
 from protocol import cobs, crypto, messages
 from protocol.attest import Attester
 from protocol.identity import Identity
@@ -120,3 +121,7 @@ def give_back():
     global fed, insist, say, make_folder
     fed = insist = say = make_folder = None  # pyright: ignore[reportAssignmentType]
     Start.__init__ = None  # pyright: ignore[reportAttributeAccessIssue]
+    from firmware import beginning
+
+    beginning.forget_start()
+    forget("beginning")

@@ -17,6 +17,7 @@ hundred, and stock MicroPython keeps all of them. Working on the syntax trees of
    namespace short names, as far as they go such that the interpreter holds anyway (names.py, known.py),
 9. has the other names of rare modules known from the beginning: the table of names grows in blocks, for
    which a heap in pieces has no room later (rare.py),
+10. writes what gives back to the heap what only the start needed (once.py),
 
 and keeps a record of where each line came from (emit.py), for tracebacks from a node.
 
@@ -34,6 +35,7 @@ from tools.slim.emit import Source
 from tools.slim.liveness import drop_dead, imported_modules
 from tools.slim.names import shorten_globals, shorten_parameters, shorten_private
 from tools.slim.native import compact
+from tools.slim.once import HOOK, dead_after_start, forgotten
 from tools.slim.rare import Part, rare_names, split, texts_kept
 from tools.slim.strip import Strip
 from tools.slim.texts import drop_texts
@@ -84,9 +86,15 @@ def slim(
     whole = {module: worked[module] for module in worked if module in needed}
     parts, long = bundle(whole, [*entries, *apart], roots)
     main, others = split(parts, apart, roots, name)
+    dead = dead_after_start(main, [part for parts in others.values() for part in parts], roots)
     together = _by_module([main, *others.values()])
     shorten_private(together, {*roots, *long}, attributes)
     shorten_globals(together.values(), long, roots)
+    for parts in others.values():
+        for _, body in parts:
+            for node in body:
+                if isinstance(node, ast.FunctionDef) and node.name == HOOK:
+                    node.body += forgotten(dead, name)
     kept = compact({module: sources[module] for module in sorted(needed & set(opaque))})
     apart_names = texts_kept([node for own in others.values() for _, body in own for node in body])
     source = Source()
