@@ -1,4 +1,4 @@
-"""What `protocol.crypto` offers, on MicroPython: hashlib, cryptolib, and pure integers for the curves,
+"""What `protocol.crypto` offers, on MicroPython: hashlib, cryptolib, and limbs for the curves,
 which are loaded when they are wanted (on_demand.py).
 """
 
@@ -12,6 +12,12 @@ from protocol import hkdf as _hkdf
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+try:
+    # Compiled now, while the heap is whole, and kept: an ESP32 gets executable memory back at a reset only.
+    from protocol import limbs_fast  # noqa: F401  # pyright: ignore[reportUnusedImport]
+except (SyntaxError, ImportError, MemoryError):  # no native emitter, no such file, no executable memory
+    pass
 
 _ECB = 1
 _CBC = 2

@@ -1,6 +1,6 @@
 """The one small interface to cryptography: the same functions on both interpreters.
 
-On CPython they are `cryptography` and `pyhpke`; on MicroPython, hashlib, cryptolib and pure integers.
+On CPython they are `cryptography` and `pyhpke`; on MicroPython, hashlib, cryptolib and limbs (limbs.py).
 
 A slow public-key operation is a generator function named `*_steps`: it yields, often, so that a caller with
 other work can do it in between, and returns its result (`r = yield from x25519_steps(sk, pk)`). `run` drives

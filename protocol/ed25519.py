@@ -1,15 +1,15 @@
-"""Ed25519 (RFC 8032 §5.1) in pure integers, in slices.
+"""Ed25519 (RFC 8032 §5.1) in limbs, in slices.
 
-Signing takes no branch and no index from a secret; see field25519.py for what that is worth with big
-integers. Verification is of public things and takes what time it likes. It is strict: a public key or R that
-is not canonically encoded, S not below the group's order, and public keys of small order (for which a
-signature proves nothing) are refused; the equation is the one without the cofactor.
+Signing takes no branch and no index from a secret; see field25519.py for what that is worth. Verification is
+of public things and takes what time it likes. It is strict: a public key or R that is not canonically
+encoded, S not below the group's order, and public keys of small order (for which a signature proves nothing)
+are refused; the equation is the one without the cofactor.
 """
 
 from protocol import edwards25519 as edwards
 from protocol.edwards25519 import ORDER
 from protocol.errors import LocalError
-from protocol.field25519 import P
+from protocol.field25519 import P, new_registers
 from protocol.sha512 import sha512_steps
 
 TYPE_CHECKING = False
@@ -34,8 +34,9 @@ def acceptable_public(pub: bytes) -> bool:
 def public_steps(seed: bytes) -> "Generator[None, None, bytes]":
     """The public key of a 32-byte seed. RFC 8032 §5.1.5."""
     scalar, _ = yield from _expand_steps(seed)
-    point = yield from edwards.base_multiply_steps(scalar)
-    return (yield from edwards.encode_steps(point))
+    registers = new_registers(edwards.BASE_REGISTERS)
+    yield from edwards.base_multiply_steps(registers, scalar)
+    return (yield from edwards.encode_steps(registers))
 
 
 def sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, bytes]":
@@ -49,8 +50,9 @@ def sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, by
     scalar, prefix = yield from _expand_steps(seed)
     digest = yield from sha512_steps(prefix, msg)
     r = int.from_bytes(digest, "little") % ORDER
-    point = yield from edwards.base_multiply_steps(r)
-    encoded = yield from edwards.encode_steps(point)
+    registers = new_registers(edwards.BASE_REGISTERS)
+    yield from edwards.base_multiply_steps(registers, r)
+    encoded = yield from edwards.encode_steps(registers)
     digest = yield from sha512_steps(encoded, pub, msg)
     s = (int.from_bytes(digest, "little") % ORDER * scalar + r) % ORDER
     return encoded + s.to_bytes(32, "little")
@@ -63,15 +65,16 @@ def verify_steps(pub: bytes, msg: bytes, sig: bytes) -> "Generator[None, None, b
     s = int.from_bytes(sig[32:], "little")
     if s >= ORDER:
         return False
-    point = yield from edwards.decode_steps(pub)
-    if point is None:
+    registers = new_registers(edwards.REGISTERS)
+    if not (yield from edwards.decode_steps(registers, pub)):
         return False
-    x, y, z, t = point
     digest = yield from sha512_steps(sig[:32], pub, msg)
-    k = int.from_bytes(digest, "little") % ORDER
-    left = yield from edwards.base_multiply_steps(s)
-    right = yield from edwards.multiply_steps((P - x, y, z, P - t), k)
-    encoded = yield from edwards.encode_steps(edwards.add(left, right))
+    edwards.negate_point(registers)
+    yield from edwards.multiply_steps(registers, int.from_bytes(digest, "little") % ORDER)
+    edwards.keep_point(registers, edwards.LAST)
+    yield from edwards.base_multiply_steps(registers, s)
+    edwards.add_point(registers, edwards.LAST)
+    encoded = yield from edwards.encode_steps(registers)
     return encoded == sig[:32]
 
 

@@ -1,284 +1,266 @@
 """The group of edwards25519 (RFC 8032 §5.1): base point multiples in constant time, others in variable time.
 
-A point is (X, Y, Z, T): x = X/Z, y = Y/Z, T = XY/Z, each loosely reduced (see field25519.py). The formulas
-are those of Hisil, Wong, Carter and Dawson (2008), as in RFC 8032 §5.1.4. They are complete: no pair of
-points is a special case.
+A point (X, Y, Z, T) with x = X/Z, y = Y/Z, T = XY/Z lies in registers 7 to 10, and programs for limbs.py work
+on it; all four are short. The formulas are those of Hisil, Wong, Carter and Dawson (2008), as in RFC 8032
+§5.1.4. They are complete: no pair of points is a special case.
+
+Registers: 4 to 6 what the comb adds, y + x, y - x and 2dxy; 11 to 18 A to H; 19 zero. Points that are added
+otherwise are kept as Y + X, Y - X, 2dT, 2Z in four registers.
 """
 
-from protocol.field25519 import LIFT, LIFT_FOLDED, MASK, P, invert_steps, root_power_steps
+from protocol.field25519 import (
+    FLAG,
+    LIMBS,
+    calculate,
+    choose_entry,
+    invert_steps,
+    load_register,
+    register_bytes,
+    root_power_steps,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Generator
 
-    Point = tuple[int, int, int, int]
-
 ORDER = (1 << 252) + 27742317777372353535851937790883648493
-_D = 0x52036CEE2B6FFE738CC740797779E89800700A4D4141D8AB75EB4DCA135978A3
-_2D = 0x2406D9DC56DFFCE7198E80F2EEF3D13000E0149A8283B156EBD69B9426B2F159
-_SQRT_M1 = 0x2B8324804FC1DF0B2B4D00993DFBD7A72F431806AD2FE478C4EE1B274A0EA0B0
+BASE_REGISTERS = 20
+"""As many need the base point's multiples."""
+REGISTERS = 40
+"""As many need others."""
+X = 7
+Y = 8
+Z = 9
+T = 10
+_ODD = 20
+LAST = 36
+"""Room for a kept point that multiplication leaves alone when it is done."""
+_D = (
+    b"\xa3\x78\x59\x13\xca\x4d\xeb\x75\xab\xd8\x41\x41\x4d\x0a\x70\x00"
+    b"\x98\xe8\x79\x77\x79\x40\xc7\x8c\x73\xfe\x6f\x2b\xee\x6c\x03\x52"
+)
+_2D = (
+    b"\x59\xf1\xb2\x26\x94\x9b\xd6\xeb\x56\xb1\x83\x82\x9a\x14\xe0\x00"
+    b"\x30\xd1\xf3\xee\xf2\x80\x8e\x19\xe7\xfc\xdf\x56\xdc\xd9\x06\x24"
+)
+_SQRT_M1 = (
+    b"\xb0\xa0\x0e\x4a\x27\x1b\xee\xc4\x78\xe4\x2f\xad\x06\x18\x43\x2f"
+    b"\xa7\xd7\xfb\x3d\x99\x00\x4d\x2b\x0b\xdf\xc1\x4f\x80\x24\x83\x2b"
+)
+
+_DOUBLE = (
+    b"\x02\x0b\x07\x01\x02\x0c\x08\x01\x02\x0d\x09\x01"  # A = X^2, B = Y^2, C = Z^2
+    b"\x04\x12\x0b\x0c\x05\x11\x0b\x0c\x06\x10\x11\x0d"  # H = A + B, G = A - B, F = G + 2C
+    b"\x04\x0f\x07\x08\x02\x0f\x0f\x01\x05\x0f\x12\x0f"  # E = H - (X + Y)^2
+    b"\x01\x07\x0f\x10\x01\x08\x11\x12\x01\x09\x10\x11"  # X = EF, Y = GH, Z = FG
+)
+_WITH_T = b"\x01\x0a\x0f\x12\x00"  # T = EH
+_SUM = (
+    b"\x05\x0f\x0c\x0b\x07\x10\x0e\x0d"  # E = B - A, F = D - C
+    b"\x04\x11\x0e\x0d\x04\x12\x0c\x0b"  # G = D + C, H = B + A
+    b"\x01\x07\x0f\x10\x01\x08\x11\x12\x01\x09\x10\x11"  # X = EF, Y = GH, Z = FG
+) + _WITH_T
+# Where the flag is set, the entry's negative: y + x and y - x exchanged, and 2dxy negated.
+_ADD_CHOSEN = (
+    b"\x03\x04\x05\x00\x05\x0b\x13\x06\x03\x06\x0b\x00"
+    b"\x05\x0b\x08\x07\x01\x0b\x0b\x05"  # A = (Y - X)(y - x)
+    b"\x04\x0c\x08\x07\x01\x0c\x0c\x04"  # B = (Y + X)(y + x)
+    b"\x01\x0d\x0a\x06\x04\x0e\x09\x09"  # C = T 2dxy, D = 2Z
+) + _SUM
+# Of 4, which is d, and 5, which is 1: 17 is u = y^2 - 1, 18 is v = dy^2 + 1, 16 is v^3, and Z = u v^7.
+_BEFORE_ROOT = (
+    b"\x02\x11\x08\x01\x01\x12\x11\x04\x05\x11\x11\x05\x04\x12\x12\x05"
+    b"\x02\x10\x12\x01\x01\x10\x10\x12\x02\x09\x10\x01\x01\x09\x09\x12\x01\x09\x09\x11\x00"
+)
+# X = u v^3 times the power; 13 is v X^2 - u, 14 is v X^2 + u; Y is carried.
+_AFTER_ROOT = (
+    b"\x01\x07\x10\x11\x01\x07\x07\x0b\x02\x0c\x07\x01\x01\x0c\x0c\x12"
+    b"\x05\x0d\x0c\x11\x04\x0e\x0c\x11\x06\x08\x08\x13\x00"
+)
+_TIMES_4 = b"\x01\x07\x07\x04\x00"
+_KEEP_X = b"\x06\x07\x07\x13\x00"  # carried, both of these
+_NEGATE_X = b"\x07\x07\x13\x07\x00"
+_COMPLETE = b"\x01\x0a\x07\x08\x04\x09\x05\x13\x00"  # T = XY, Z = 1
+_NEGATE = b"\x05\x07\x13\x07\x05\x0a\x13\x0a\x00"
+_TO_AFFINE = b"\x01\x07\x07\x0b\x01\x08\x08\x0b\x00"
 
 # A comb of four teeth with signed digits. Entry i, with bits t2 t1 t0, is the point 2^192 B ± 2^128 B ± 2^64
-# B ± B (plus where t2, t1, t0 are 1), as y + x, y - x and 2dxy of 32 bytes, little-endian. Bytes, because as
-# big integers it would hold three times as much of a node's heap for good.
+# B ± B (plus where t2, t1, t0 are 1), as y + x, y - x and 2dxy: 20 limbs each, of 16 bits, little-endian.
 _COMB = (
-    b"\x3e\x38\x73\x24\xc8\xa2\xb0\x4b\x54\x48\x9a\xd3\x1c\xd9\x93\x8b\x51\x8b\x45\xaa\xee\xc2\x83\x64"
-    b"\x27\x68\x08\x48\x46\x94\xce\x4b\xad\xd0\x88\xdb\x13\xa8\xe2\xe3\xc1\x4d\xb1\x5b\x3d\xb1\x40\x6f"
-    b"\xd2\x2b\x1e\x55\x25\x54\x71\xc6\x6d\x39\x64\xc4\xae\xb7\x05\x40\x1c\x79\xec\x5b\x82\xe1\x80\xcc"
-    b"\x25\x76\x6d\xaf\xd0\xa9\xb4\xe0\x98\x2e\xbb\x2f\x7d\x35\x4d\x61\xda\x43\xa6\x63\x76\xbb\x77\x1c"
-    b"\xe7\x68\x3e\xae\x59\xb5\xd2\x16\xbd\xac\x47\x58\x73\x62\xc5\x6f\x75\x08\x29\x96\x54\x1f\x89\xb9"
-    b"\x66\x8a\xf3\x6f\xcf\xfd\xa8\x43\xb0\x34\x71\x9d\x75\xd2\xde\xe9\x0d\x0a\x7b\x54\x93\xb5\xbc\xe7"
-    b"\xfb\x44\x73\x02\xf0\x65\xbc\x5e\xa7\x80\xbc\x89\x8f\x35\x4f\x66\xb4\xeb\x15\x67\x64\x39\xd4\x3d"
-    b"\xf1\xa3\xe4\x3b\xf1\x92\x4d\x11\x59\xc1\xd4\x57\x67\x8b\x43\xe1\x85\x6c\xef\x7c\x9c\x7c\xb5\x51"
-    b"\x81\x47\x04\xac\x05\x3e\x14\x99\x52\x86\x72\xc6\xa6\xfd\x80\x55\xd2\xbc\x15\x0c\xd9\x84\xf4\x3e"
-    b"\x57\x26\xce\x48\x1e\x9c\x9d\x1d\xc9\xd5\x0d\x5a\x65\x1b\x33\x1f\xd3\x2b\x86\xc9\x61\x5f\x54\x0b"
-    b"\x33\x78\x73\x15\xb3\x89\x97\x39\x5c\xd4\x43\x77\x90\x73\x50\x13\xab\x1e\xad\xf5\x2f\x86\xe0\x13"
-    b"\x7a\xd1\x71\x90\xb9\x63\xfa\xfe\xeb\x8c\x82\xf3\x93\x66\x37\xd8\x5a\x05\x5d\x4a\xb1\xe7\x56\x0a"
-    b"\x9c\x8c\x5f\x25\x6a\xce\xcf\xad\xee\x88\x44\xc9\x41\x77\xd8\x8b\xfd\x5b\x44\x04\xd4\x94\x3a\x09"
-    b"\x8a\x14\xe9\xfc\xf3\x11\x25\x7b\x3e\x5b\x23\xbf\xf7\x46\x42\x12\xcb\x7d\xd8\x1e\x54\x6e\x7e\xe8"
-    b"\x92\x55\x38\xc1\x34\xec\x52\x78\x13\x5f\x42\x65\x88\x5a\x18\x7c\xef\xaf\xd9\x9e\x8e\x81\x4f\x97"
-    b"\x19\x7c\x06\x6b\x01\x39\x33\x03\xa5\xf0\x65\xa1\xdd\x9a\x7c\x44\xb5\x57\x18\x14\xa0\x04\x64\x59"
-    b"\x8d\x0c\xbf\xd8\x1f\x1b\x89\xf7\xc9\xae\x0b\x9f\x8b\x27\x52\xb3\x33\xe2\xcd\xac\x39\x17\x26\x08"
-    b"\x5c\xc8\xd9\xf2\x54\x87\x68\x6e\x2d\x4a\x94\x84\x91\x8f\x63\x82\x04\x30\x82\x97\xad\xae\x54\x61"
-    b"\xee\xac\xc0\x2f\xdf\x49\xa3\x78\xc0\x59\xe0\x47\xa4\xdd\xaa\x11\xb9\xcf\x54\xf2\xd9\x33\x63\xa3"
-    b"\xda\xc3\xef\x0d\x54\x3c\xf8\xbe\xa2\xca\x6f\xf5\xc3\xf8\x96\x8e\xbb\xad\x77\x4b\x23\xb2\xcc\x42"
-    b"\x33\xd9\xfd\x77\x68\xfd\xd2\xcc\x42\x9e\x75\x43\xfe\x6e\x77\x82\x74\xc3\x97\xe4\x9f\xf4\xc4\xde"
-    b"\x1a\x8c\x24\x48\x57\x69\x44\x5e\xab\x71\x9a\x2f\xc4\x80\xf8\x63\x3a\x06\x02\x91\xb0\x91\x0b\x45"
-    b"\xd1\x1b\x29\xd4\x82\x7c\xe9\x46\x6e\xfb\xa8\xf8\xb3\xfe\xd2\x43\xfe\x1f\x09\x97\x74\x16\xbd\x28"
-    b"\x08\xa7\x4b\x9d\xd0\x95\x29\x70\x94\xed\x00\x5f\x1a\xd3\x37\xfb\xbc\x12\x14\x9f\xef\xfb\x4e\x15"
-    b"\xa2\x53\x60\x15\xc8\x2e\x7b\x05\x29\x91\xfd\xf2\x26\xb4\xac\x0d\xd5\xdd\x10\xbd\x20\x8d\x0d\xe3"
-    b"\x2e\xb3\x9b\x07\x9d\x96\xb7\x27\x9d\x11\x1a\x27\xb0\x74\x7e\x08\x42\x1f\x0e\x0b\x27\xe0\xc0\x67"
-    b"\x8f\x64\x2b\x0d\x9d\x83\xdc\xee\x8b\x8a\x9c\xfb\x96\xa0\xe6\x6a\x81\x82\x8d\x90\x5a\x3e\x24\xa7"
-    b"\xd1\x8c\x51\x8f\xda\x8c\xe1\x72\xac\xdc\x8d\x1f\x3b\xe8\xe3\xf2\x3c\x7b\x8f\xbd\xba\x3d\xd1\x70"
-    b"\x42\xb8\xfb\x47\x67\xeb\x7e\x13\x8b\x1a\x81\x60\x75\x5c\xdf\x79\x9a\xc8\xf8\x71\x6f\xa7\x2b\x5a"
-    b"\xc2\xff\xc8\x3b\x56\x2a\x95\x09\x3c\xf8\x7e\xdc\x4b\xcb\xa8\xa2\x26\xc2\x93\x5f\xfa\xc6\xb5\x96"
-    b"\xa5\xe3\x64\x06\x1b\xeb\xeb\xd4\x2f\xcf\xc6\xe5\xdc\x4a\x9b\x40\xc4\x50\x43\x83\xb9\x3d\xd5\x44"
-    b"\xb4\x05\xf5\xa5\x05\x93\x29\x89\x2f\xff\x49\x59\xa2\xfa\x22\xfb\x64\x7d\x65\x04\xa7\x68\xb9\x69"
+    b"\x3e\x18\x99\x03\x09\x12\x45\x01\xbb\x04\x2a\x04\x69\x0e\x9a\x03\xd9\x13\x5c\x0c\xd4\x02\x8b\x14"
+    b"\xea\x0e\xe1\x01\x92\x1d\x04\x0d\x08\x08\x32\x02\xa5\x13\x97\x00\xad\x10\x46\x1c\xf6\x04\x50\x05"
+    b"\x3e\x1e\xe0\x06\xc5\x0e\xab\x07\xb1\x00\x7a\x13\xf4\x0a\x3c\x0a\x55\x02\xaa\x18\x19\x17\x2d\x07"
+    b"\x64\x04\x76\x1d\x6d\x01\x80\x00\x1c\x19\x63\x1f\x96\x00\xc3\x01\xc8\x1c\x12\x1b\xb5\x1d\x15\x1a"
+    b"\xa9\x14\x05\x07\xa6\x0b\x76\x1f\xd2\x17\x9a\x06\x85\x09\x7b\x08\xa6\x03\xb3\x1b\xee\x1d\x38\x00"
+    b"\xe7\x08\xf3\x11\x6b\x16\x6a\x05\x6d\x11\x5e\x16\x1e\x01\x6b\x0e\x62\x05\x7e\x0b\x1d\x02\x52\x0c"
+    b"\x49\x15\x8f\x04\xe6\x1a\x4c\x11\xf3\x0f\x7b\x0e\x3f\x0a\x87\x00\xb0\x14\x89\x0b\x67\x1d\xa4\x1d"
+    b"\x9d\x1e\x06\x05\xec\x11\x6a\x12\xb5\x1c\x3d\x1f\x3e\x11\xe6\x04\x00\x1f\x32\x1e\x7a\x1d\x14\x10"
+    b"\xbc\x09\x7c\x0c\xcd\x13\xcc\x00\xb4\x0b\xaf\x18\x19\x19\x72\x08\xdd\x13\xf8\x11\x92\x0f\x27\x1e"
+    b"\x92\x0d\x8a\x08\x56\x10\xa9\x0f\x75\x16\xc5\x01\x85\x17\x90\x0d\xef\x1c\xe3\x04\x5f\x0d\xa3\x00"
+    b"\x81\x07\x22\x00\x6b\x01\x7c\x08\x91\x09\x29\x03\xca\x19\xd8\x14\xfd\x00\xac\x12\x34\x0f\x2b\x18"
+    b"\x90\x0d\x42\x1a\xfb\x1c\xca\x04\xce\x08\xf2\x00\x67\x07\x3b\x00\xc9\x15\x6e\x10\x56\x19\x36\x06"
+    b"\xf3\x11\xe9\x15\x18\x06\x39\x0c\x5f\x14\x5a\x18\x0c\x1e\xe6\x0a\x31\x1b\xc4\x0b\xe6\x10\x8b\x1a"
+    b"\x43\x17\x83\x1c\x1c\x14\x26\x00\xab\x1e\x68\x0d\xfd\x0b\x0c\x01\x3e\x01\xbd\x08\xc7\x01\x32\x17"
+    b"\x63\x1a\xf7\x1f\x3a\x03\x05\x07\x3f\x09\xb3\x1b\x60\x0b\xab\x00\x5d\x0a\x8a\x1d\xb9\x15\x14\x00"
+    b"\x9c\x0c\xfc\x0a\x89\x1a\x9c\x1f\xdc\x0a\x77\x04\x12\x05\x39\x08\x77\x18\x5e\x0c\xff\x16\x88\x08"
+    b"\x40\x0d\x4a\x1d\x24\x08\x91\x02\xe9\x1c\x9f\x0f\x44\x09\xf6\x00\x3e\x1b\x1a\x19\xef\x1d\x8d\x04"
+    b"\x24\x11\xe5\x1e\x61\x1b\x83\x0a\x6e\x1e\x43\x17\x64\x15\x70\x02\x4c\x03\x76\x09\xe1\x0d\xe2\x0b"
+    b"\x42\x05\x43\x14\x16\x06\xf8\x00\xef\x0f\xcd\x16\xa7\x03\x03\x1f\x74\x19\x0c\x1e\x19\x0c\x2d\x00"
+    b"\x39\x13\x19\x08\x29\x1c\xcb\x02\xda\x0d\x4d\x1e\x11\x15\xf6\x0a\x18\x14\x00\x05\x01\x19\xb2\x00"
+    b"\x8d\x0c\xf8\x05\xf6\x07\x36\x12\x78\x1f\x64\x17\x2e\x1c\x73\x11\x27\x12\x9a\x1d\x8c\x18\x9b\x19"
+    b"\x9a\x13\x0b\x13\x20\x10\x0b\x19\xd9\x12\xa7\x1a\x21\x1a\xdc\x00\x2d\x0a\xa2\x04\x61\x04\x1f\x07"
+    b"\x26\x08\x02\x18\x08\x1e\xb2\x15\xae\x14\x0a\x13\x3b\x0b\x81\x1f\xf2\x1d\xa4\x11\xe2\x01\x38\x0b"
+    b"\xe0\x07\x22\x0d\xb7\x0a\x23\x00\xb9\x0f\xa6\x12\x7c\x16\x67\x06\x36\x0a\xed\x01\xbf\x17\x81\x0a"
+    b"\x3c\x18\xf7\x15\xa8\x12\xdf\x0a\x3f\x0c\x7c\x0b\x3a\x0e\xb7\x15\x77\x0b\x1a\x11\x2c\x13\x85\x00"
+    b"\x33\x19\xee\x1f\x1d\x1a\xfa\x05\xcd\x0c\x21\x0f\xd6\x0d\xc8\x1f\x6e\x17\x13\x04\xdd\x10\x2f\x09"
+    b"\xfe\x09\x7a\x02\x7b\x0b\x83\x11\x24\x08\xba\x0a\x1a\x11\xbc\x00\xab\x11\xd3\x1c\x0b\x11\x01\x11"
+    b"\x3f\x06\x1d\x03\x08\x04\x12\x16\x91\x0b\x28\x0a\xf4\x06\x52\x08\x2d\x08\xbe\x14\x1b\x19\x6d\x1f"
+    b"\xa8\x18\x9f\x15\xbf\x14\x87\x00\xfe\x1f\x48\x18\x25\x1d\x2c\x1a\x8b\x02\x84\x13\x2e\x15\x13\x1a"
+    b"\x95\x09\x81\x03\x65\x1b\x01\x1e\xa5\x11\xe9\x1b\xec\x13\x57\x02\x14\x1f\x7c\x1f\xbe\x13\x2a\x00"
+    b"\xa2\x13\x02\x0b\x05\x12\x5d\x16\x57\x10\x94\x08\xf6\x0b\xde\x04\xb4\x0c\x6d\x08\x75\x17\x21\x1a"
+    b"\x0b\x12\xc6\x06\x8c\x1b\x65\x16\x9b\x07\xe8\x14\xe5\x0d\x4f\x00\x9d\x11\xd0\x18\x09\x0c\xe9\x1c"
+    b"\x87\x00\xa1\x0f\x38\x0c\xe1\x04\xe0\x00\x3e\x1b\x23\x19\x56\x1a\xd0\x19\x41\x0e\xbb\x0f\x51\x11"
+    b"\x9c\x1b\xb7\x04\xa8\x19\xd5\x00\x81\x02\x6c\x04\xa4\x16\x7c\x08\x72\x1a\x68\x06\x46\x1d\x51\x1b"
+    b"\x8c\x01\x97\x03\x2b\x17\x1b\x1f\xb1\x03\xf4\x11\xcb\x13\x67\x0f\x8f\x1d\xd5\x0d\x4f\x14\xe1\x00"
+    b"\x42\x18\xdd\x1f\xd1\x19\xd6\x1d\x37\x11\x45\x0d\x04\x02\xac\x0e\x5c\x1f\xce\x13\x26\x12\xf1\x03"
+    b"\xf7\x16\xd3\x15\x68\x09\xf8\x1f\xc8\x1b\xb1\x12\x4a\x05\x13\x00\x3c\x18\xf7\x03\xf7\x12\x96\x11"
+    b"\x2a\x0a\x13\x01\x4f\x1e\x4b\x1f\xc6\x15\xb5\x0c\xe9\x18\xc9\x0c\xb0\x11\xf5\x15\x53\x1f\xe5\x19"
+    b"\xc6\x05\xe7\x16\xd2\x06\x81\x00\xc4\x10\x1a\x1a\x60\x0e\x7b\x0a\x4d\x04\xda\x02\xd4\x17\xb4\x00"
+    b"\x93\x09\x49\x1c\xcb\x1f\x93\x12\x25\x0a\x7d\x11\xec\x13\xac\x0f\x65\x04\x38\x05\x5a\x0e\xd3\x00"
 )
-_COMB_TOP = 1 << 256
 _ALL_PLUS = (1 << 256) - 1
 _HALF = (ORDER + 1) // 2
 
 
-def base_multiply_steps(scalar: int) -> "Generator[None, None, Point]":
+def base_multiply_steps(registers: "array[int]", scalar: int) -> "Generator[None, None, None]":
     """`scalar` (secret, below ORDER) times the base point, in the same steps whatever it is.
 
     scalar = sum of ±2^i for i = 0 … 255 (mod ORDER): the signs are the bits of (scalar + 2^256 - 1) / 2. So
     every column of the comb adds or subtracts exactly one entry (Hedabou, Pinel and Beneteau 2005).
     """
-    m = MASK
-    top = _COMB_TOP
-    lift = LIFT
-    lift_folded = LIFT_FOLDED
-    two_p = P << 1
+    double = _DOUBLE + _WITH_T
     signs = ((scalar + _ALL_PLUS) * _HALF % ORDER).to_bytes(32, "little")
-    table = [
-        (
-            top | int.from_bytes(_COMB[at : at + 32], "little"),
-            top | int.from_bytes(_COMB[at + 32 : at + 64], "little"),
-            top | int.from_bytes(_COMB[at + 64 : at + 96], "little"),
-        )
-        for at in range(0, len(_COMB), 96)
-    ]
-    yield
-    x = 0
-    y = 1
-    z = 1
-    t = 0
+    _begin(registers)
     for column in range(63, -1, -1):
-        x, y, z, t = double((x, y, z, t), True)
-
         at = column >> 3
         shift = column & 7
-        sign = (signs[at + 24] >> shift) & 1
-        t0 = (signs[at] >> shift) & 1
-        t1 = (signs[at + 8] >> shift) & 1
-        t2 = (signs[at + 16] >> shift) & 1
-        wanted = (t2 << 2 | t1 << 1 | t0) ^ (7 * (sign ^ 1))
-        plus = minus = product = top
-        for i in range(8):
-            same = (((i ^ wanted) - 1) >> 3) & 1
-            mask = (top << same) - same
-            p, q, r = table[i]
-            plus |= p & mask
-            minus |= q & mask
-            product |= r & mask
-        # The negative of a point has y + x and y - x exchanged and 2dxy negated. `top` goes with the
-        # exchange.
-        negative = sign ^ 1
-        mask = (top << negative) - negative
-        q = ((plus ^ minus) | top) & mask
-        plus ^= q
-        minus ^= q
-        product ^= ((product ^ (two_p - (product ^ top))) & mask) | top
-
-        q = (y - x + lift) * minus
-        a = (q & m) + 38 * (q >> 256)
-        q = (y + x) * plus
-        b = (q & m) + 38 * (q >> 256)
-        q = t * product
-        c = (q & m) + 38 * (q >> 256)
-        e = b - a + lift_folded
-        f = z + z - c + lift_folded
-        g = z + z + c
-        h = b + a
-        q = e * f
-        q = (q & m) + 38 * (q >> 256)
-        x = (q & m) + 38 * (q >> 256)
-        q = g * h
-        q = (q & m) + 38 * (q >> 256)
-        y = (q & m) + 38 * (q >> 256)
-        q = f * g
-        q = (q & m) + 38 * (q >> 256)
-        z = (q & m) + 38 * (q >> 256)
-        q = e * h
-        q = (q & m) + 38 * (q >> 256)
-        t = (q & m) + 38 * (q >> 256)
-        if not column & 1:
+        negative = (signs[at + 24] >> shift & 1) ^ 1
+        t0 = signs[at] >> shift & 1
+        t1 = signs[at + 8] >> shift & 1
+        t2 = signs[at + 16] >> shift & 1
+        calculate(registers, double)
+        choose_entry(registers, _COMB, (t2 << 2 | t1 << 1 | t0) ^ (7 * negative))
+        registers[FLAG] = negative
+        calculate(registers, _ADD_CHOSEN)
+        if not column & 3:
             yield
-    return x, y, z, t
 
 
-def multiply_steps(point: "Point", scalar: int) -> "Generator[None, None, Point]":
-    """`scalar` times any point, both public: the time tells them. Signed windows of 4 bits."""
-    twice = double(point, True)
-    odd = [_cached(point)]
-    for _ in range(3):
-        point = _add(point, _cached(twice))
-        odd.append(_cached(point))
+def multiply_steps(registers: "array[int]", scalar: int) -> "Generator[None, None, None]":
+    """`scalar` times the point, both public: the time tells them. Signed windows of 4 bits."""
+    double = _DOUBLE + b"\x00"
+    double_with_t = _DOUBLE + _WITH_T
+    keep_point(registers, _ODD)
+    calculate(registers, double_with_t)
+    keep_point(registers, LAST)
+    add_point(registers, _ODD)
+    for at in range(_ODD + 4, _ODD + 16, 4):
+        keep_point(registers, at)
+        if at < _ODD + 12:
+            add_point(registers, LAST)
     yield
-    digits = _signed_windows(scalar)
+    digits = _signed_windows(scalar.to_bytes(32, "little"))
     yield
-    x = t = 0
-    y = z = 1
+    _begin(registers)
     for i in range(len(digits) - 1, -1, -1):
         digit = digits[i]
-        x, y, z, t = double((x, y, z, t), digit != 128 or i == 0)
-        if digit > 128:
-            x, y, z, t = _add((x, y, z, t), odd[(digit - 128) >> 1])
-        elif digit < 128:
-            plus, minus, product, twice_z = odd[(128 - digit) >> 1]
-            x, y, z, t = _add((x, y, z, t), (minus, plus, (P << 1) - product, twice_z))
-        if not i & 3:
+        if digit == 128:
+            calculate(registers, double_with_t if i == 0 else double)
+        else:
+            calculate(registers, double_with_t)
+            if digit > 128:
+                add_point(registers, _ODD + (digit - 129) * 2)
+            else:
+                add_point(registers, _ODD + (127 - digit) * 2, True)
+        if not i & 7:
             yield
-    return x, y, z, t
 
 
-def _signed_windows(scalar: int) -> bytearray:
+def _signed_windows(scalar: bytes) -> bytearray:
     """The width-4 non-adjacent form, least digit first, each plus 128: digits are 0 or odd, -7 to 7."""
-    digits = bytearray()
-    while scalar:
-        digit = 0
-        if scalar & 1:
-            digit = ((scalar & 15) ^ 8) - 8
-            scalar -= digit
-        digits.append(digit + 128)
-        scalar >>= 1
+    digits = bytearray(b"\x80" * (8 * len(scalar) + 4))
+    bits = 8 * len(scalar)
+    carry = i = 0
+    while i < bits or carry:
+        window = carry
+        for j in range(i, min(i + 4, bits)):
+            window += (scalar[j >> 3] >> (j & 7) & 1) << (j - i)
+        if window & 1:
+            carry = window >> 3
+            digits[i] = 128 + window - 16 * carry
+            i += 4
+        else:
+            i += 1
     return digits
 
 
-def double(point: "Point", with_t: bool) -> "Point":
-    """The point added to itself; T is left out (0) unless asked for: doubling does not need it."""
-    m = MASK
-    lift_folded = LIFT_FOLDED
-    x, y, z, _ = point
-    t = x * x
-    a = (t & m) + 38 * (t >> 256)
-    t = y * y
-    b = (t & m) + 38 * (t >> 256)
-    t = z * z
-    t = (t & m) + 38 * (t >> 256)
-    h = a + b
-    g = a - b + lift_folded
-    f = t + t + g
-    t = x + y
-    t *= t
-    e = h - (t & m) - 38 * (t >> 256) + lift_folded
-    t = e * f
-    t = (t & m) + 38 * (t >> 256)
-    x = (t & m) + 38 * (t >> 256)
-    t = g * h
-    t = (t & m) + 38 * (t >> 256)
-    y = (t & m) + 38 * (t >> 256)
-    t = f * g
-    t = (t & m) + 38 * (t >> 256)
-    z = (t & m) + 38 * (t >> 256)
-    if not with_t:
-        return x, y, z, 0
-    t = e * h
-    t = (t & m) + 38 * (t >> 256)
-    return x, y, z, (t & m) + 38 * (t >> 256)
+def _begin(registers: "array[int]") -> None:
+    """The neutral point: x = 0, y = 1."""
+    for i in range(X * LIMBS, X * LIMBS + 4 * LIMBS):
+        registers[i] = 0
+    registers[Y * LIMBS] = registers[Z * LIMBS] = 1
 
 
-def add(p: "Point", q: "Point") -> "Point":
-    """The sum of two points."""
-    return _add(p, _cached(q))
+def keep_point(registers: "array[int]", at: int) -> None:
+    """The point into registers `at` and the three after it, for `add_point`; changes register 4."""
+    load_register(registers, 4, _2D)
+    program = (4, at, 8, 7, 5, at + 1, 8, 7, 1, at + 2, 10, 4, 4, at + 3, 9, 9, 0)
+    calculate(registers, bytes(program))
 
 
-def _cached(point: "Point") -> "Point":
-    """(Y + X, Y - X, 2dT, 2Z), fully reduced: what an addition needs of its second point."""
-    x, y, z, t = point
-    return (y + x) % P, (y - x) % P, t * _2D % P, (z + z) % P
+def add_point(registers: "array[int]", at: int, negative: bool = False) -> None:
+    """Add the kept point to the point, or with `negative` subtract it."""
+    plus, minus = (at + 1, at) if negative else (at, at + 1)
+    program = (5, 11, 8, 7, 1, 11, 11, minus, 4, 12, 8, 7, 1, 12, 12, plus, 1, 13, 10, at + 2)
+    signed = (5 if negative else 4, 13, 19, 13, 1, 14, 9, at + 3)
+    calculate(registers, bytes(program + signed) + _SUM)
 
 
-def _add(point: "Point", cached: "Point") -> "Point":
-    m = MASK
-    lift_folded = LIFT_FOLDED
-    x, y, z, t = point
-    plus, minus, product, twice_z = cached
-    q = (y - x + LIFT) * minus
-    a = (q & m) + 38 * (q >> 256)
-    q = (y + x) * plus
-    b = (q & m) + 38 * (q >> 256)
-    q = t * product
-    c = (q & m) + 38 * (q >> 256)
-    q = z * twice_z
-    d = (q & m) + 38 * (q >> 256)
-    e = b - a + lift_folded
-    f = d - c + lift_folded
-    g = d + c
-    h = b + a
-    q = e * f
-    q = (q & m) + 38 * (q >> 256)
-    x = (q & m) + 38 * (q >> 256)
-    q = g * h
-    q = (q & m) + 38 * (q >> 256)
-    y = (q & m) + 38 * (q >> 256)
-    q = f * g
-    q = (q & m) + 38 * (q >> 256)
-    z = (q & m) + 38 * (q >> 256)
-    q = e * h
-    q = (q & m) + 38 * (q >> 256)
-    return x, y, z, (q & m) + 38 * (q >> 256)
+def negate_point(registers: "array[int]") -> None:
+    """The point's negative."""
+    calculate(registers, _NEGATE)
 
 
-def encode_steps(point: "Point") -> "Generator[None, None, bytes]":
+def encode_steps(registers: "array[int]") -> "Generator[None, None, bytes]":
     """The 32-byte encoding: y little-endian, the top bit is x's lowest. RFC 8032 §5.1.2."""
-    x, y, z, _ = point
-    inverse = yield from invert_steps(z)
-    return (y * inverse % P | (x * inverse % P & 1) << 255).to_bytes(32, "little")
+    yield from invert_steps(registers)
+    calculate(registers, _TO_AFFINE)
+    encoded = register_bytes(registers, Y)
+    encoded[31] |= (register_bytes(registers, X)[0] & 1) << 7
+    return bytes(encoded)
 
 
-def decode_steps(encoded: bytes) -> "Generator[None, None, Point | None]":
-    """The (public) point of a 32-byte encoding; None unless canonical and on the curve. RFC 8032 §5.1.3."""
-    y = int.from_bytes(encoded, "little")
-    sign = y >> 255
-    y &= (1 << 255) - 1
-    if y >= P:
-        return None
-    yy = y * y % P
-    u = yy - 1 + P
-    v = (_D * yy + 1) % P
-    v3 = v * v % P * v % P
-    power = yield from root_power_steps(v3 * v3 % P * v % P * u % P)
-    x = v3 * u % P * power % P
-    check = v * x % P * x % P
-    if (check + u) % P == 0:
-        x = x * _SQRT_M1 % P
-    elif (check - u) % P:
-        return None
-    if not x and sign:
-        return None
-    if x & 1 != sign:
-        x = P - x
-    return x, y, 1, x * y % P
+def decode_steps(registers: "array[int]", encoded: bytes) -> "Generator[None, None, bool]":
+    """The (public) point of a 32-byte encoding; False unless canonical and on the curve. RFC 8032 §5.1.3."""
+    sign = encoded[31] >> 7
+    y = encoded[:31] + bytes((encoded[31] & 127,))
+    load_register(registers, Y, y)
+    if bytes(register_bytes(registers, Y)) != y:
+        return False
+    load_register(registers, 4, _D)
+    load_register(registers, 5, b"\x01" + bytes(31))
+    calculate(registers, _BEFORE_ROOT)
+    yield from root_power_steps(registers)
+    calculate(registers, _AFTER_ROOT)
+    if not any(register_bytes(registers, 14)):
+        load_register(registers, 4, _SQRT_M1)
+        calculate(registers, _TIMES_4)
+    elif any(register_bytes(registers, 13)):
+        return False
+    x = register_bytes(registers, X)
+    if sign and not any(x):
+        return False
+    calculate(registers, _KEEP_X if x[0] & 1 == sign else _NEGATE_X)
+    calculate(registers, _COMPLETE)
+    return True

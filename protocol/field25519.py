@@ -1,71 +1,94 @@
-"""The field of integers modulo p = 2^255 - 19, as big integers kept just short enough.
+"""The field of integers modulo p = 2^255 - 19: the registers that limbs.py works on, and powers.
 
-A number is held *loosely* reduced, below 2^256 + 2^49 but not necessarily below p. A product is folded with
-2^256 = 38 (mod p): `t = (t & MASK) + 38 * (t >> 256)`; one fold of a product of numbers below 2^258 leaves
-less than 2^266, a second leaves a loosely reduced number. Differences are kept positive by adding a multiple
-of p that is larger than what is subtracted: `LIFT` for loosely reduced numbers, `LIFT_FOLDED` for products
-folded once. The hot loops of x25519.py and edwards25519.py write this out in place: in bytecode a call would
-cost more than the sum.
+What is calculated is data: programs for `calculate`, the same whatever the secret. Registers 0 to 3 are its
+own work, and the first word of 3 is the flag by which it swaps. All others are free but for those that the
+powers use: they take register Z, leave their result in POWER, and use the four after that.
 
 What constant time means here. No branch and no index depends on a secret, in the ladder, in fixed-base
-multiplication and in signing; secrets are selected with masks whose length does not tell which was taken. But
-the big integers of an interpreter are not constant-time machines: an intermediate result that happens to
-begin with 16 (MicroPython) or 30 (CPython) zero bits takes a little less time, the last reduction modulo p or
-modulo the group's order is an ordinary division, and the garbage collector runs when it likes. That is one
-chance in 2^16 an operation, of values that an attacker cannot choose well.
+multiplication and in signing, and numbers have as many limbs whatever they are: a multiplication is the same
+instructions. What is left are the big integers of what is done once: scalars modulo the group's order, where
+an ordinary division is the last reduction.
 """
+
+from array import array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
 P = (1 << 255) - 19
-MASK = (1 << 256) - 1
-LIFT = P << 2
-LIFT_FOLDED = P << 11
-# One bit above every loosely reduced number. (TOP << s) - s is TOP for s = 0 and TOP + all the ones below for
-# s = 1: a selection mask whose length does not depend on s.
-TOP = 1 << 264
+LIMBS = 20
+FLAG = 60
+Z = 9
+POWER = 11
 
 
-def invert_steps(z: int) -> "Generator[None, None, int]":
-    """1/z, fully reduced; 0 for 0. By z^(p-2), in slices."""
-    z11, t = yield from _power_steps(z)
-    t = _square(t, 5)
-    return t * z11 % P
+def limb_code() -> "tuple[Any, ...]":
+    """limb_run, limb_choose, limb_load, limb_store and sha512_block: of limbs_fast, or else of limbs."""
+    try:
+        from protocol import limbs_fast
+
+        return (
+            limbs_fast.limb_run,
+            limbs_fast.limb_choose,
+            limbs_fast.limb_load,
+            limbs_fast.limb_store,
+            limbs_fast.sha512_block,
+        )
+    except (SyntaxError, ImportError, MemoryError):  # backend_micropython.py says why
+        from protocol import limbs
+
+        return limbs.limb_run, limbs.limb_choose, limbs.limb_load, limbs.limb_store, limbs.sha512_block
 
 
-def root_power_steps(z: int) -> "Generator[None, None, int]":
-    """z^((p-5)/8), fully reduced: the power that square roots are made of (RFC 8032 §5.1.3). In slices."""
-    _, t = yield from _power_steps(z)
-    return _square(t, 2) * z % P
+CODE = limb_code()
+"""What it gives on this port."""
+calculate = CODE[0]
+choose_entry = CODE[1]
+load_register = CODE[2]
+
+# Twelve: z^2, 13: z^9, then the x_n of what follows, 14: z^11, with x_n = z^(2^n - 1).
+_TO_X50 = (
+    b"\x02\x0c\x09\x01"  # z^2
+    b"\x02\x0d\x0c\x02\x01\x0d\x0d\x09"  # z^9
+    b"\x01\x0e\x0d\x0c"  # z^11
+    b"\x02\x0b\x0e\x01\x01\x0d\x0b\x0d"  # x_5
+    b"\x02\x0b\x0d\x05\x01\x0d\x0b\x0d"  # x_10
+    b"\x02\x0b\x0d\x0a\x01\x0f\x0b\x0d"  # x_20
+    b"\x02\x0b\x0f\x14\x01\x0b\x0b\x0f"  # x_40
+    b"\x02\x0b\x0b\x0a\x01\x0d\x0b\x0d\x00"  # x_50
+)
+_TO_X100 = b"\x02\x0b\x0d\x32\x01\x0f\x0b\x0d\x00"
+_TO_X200 = b"\x02\x0b\x0f\x64\x01\x0b\x0b\x0f\x00"
+# x_250^(2^5) z^11 = z^(2^255 - 21), and x_250^(2^2) z = z^(2^252 - 3)
+_TO_INVERSE = b"\x02\x0b\x0b\x32\x01\x0b\x0b\x0d\x02\x0b\x0b\x05\x01\x0b\x0b\x0e\x00"
+_TO_ROOT = b"\x02\x0b\x0b\x32\x01\x0b\x0b\x0d\x02\x0b\x0b\x02\x01\x0b\x0b\x09\x00"
 
 
-def _power_steps(z: int) -> "Generator[None, None, tuple[int, int]]":
-    """(z^11, z^(2^250 - 1)), fully reduced."""
-    z2 = z * z % P
-    z9 = _square(z2, 2) * z % P
-    z11 = z9 * z2 % P
-    x5 = z11 * z11 % P * z9 % P
-    x10 = _square(x5, 5) * x5 % P
-    x20 = _square(x10, 10) * x10 % P
-    x40 = _square(x20, 20) * x20 % P
-    x50 = _square(x40, 10) * x10 % P
-    yield
-    x100 = _square(x50, 50) * x50 % P
-    yield
-    t = _square(x100, 50)
-    yield
-    t = _square(t, 50)
-    yield
-    return z11, _square(t * x100 % P, 50) * x50 % P
+def new_registers(n: int) -> "array[int]":
+    """Registers 0 to n - 1, all 0."""
+    return array("i", bytes(4 * LIMBS * n))
 
 
-def _square(t: int, times: int) -> int:
-    """t^(2^times), loosely reduced."""
-    m = MASK
-    for _ in range(times):
-        t *= t
-        t = (t & m) + 38 * (t >> 256)
-        t = (t & m) + 38 * (t >> 256)
-    return t
+def register_bytes(registers: "array[int]", register: int) -> bytearray:
+    """A register's number, fully reduced, as 32 bytes, little-endian."""
+    out = bytearray(32)
+    CODE[3](registers, register, out)
+    return out
+
+
+def invert_steps(registers: "array[int]") -> "Generator[None, None, None]":
+    """1/z; 0 for 0. By z^(p-2), in slices."""
+    return _power_steps(registers, _TO_INVERSE)
+
+
+def root_power_steps(registers: "array[int]") -> "Generator[None, None, None]":
+    """z^((p-5)/8): the power that square roots are made of (RFC 8032 §5.1.3). In slices."""
+    return _power_steps(registers, _TO_ROOT)
+
+
+def _power_steps(registers: "array[int]", last: bytes) -> "Generator[None, None, None]":
+    for program in (_TO_X50, _TO_X100, _TO_X200, last):
+        calculate(registers, program)
+        yield

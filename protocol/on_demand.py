@@ -4,7 +4,7 @@ has no room for all of it at once. Elsewhere it stays.
 
 import sys
 
-SIGNING = ("ed25519", "edwards25519", "field25519")
+SIGNING = ("ed25519", "edwards25519", "field25519", "limbs")
 """For a signature or its check."""
 ALL = SIGNING + ("x25519", "hpke", "node_keywork", "node_clear")
 """And for pairing and connecting."""

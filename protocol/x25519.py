@@ -1,19 +1,41 @@
-"""X25519 (RFC 7748) in pure integers, in slices: the Montgomery ladder.
+"""X25519 (RFC 7748) in limbs, in slices: the Montgomery ladder.
 
-No branch and no index depends on the secret; see field25519.py for what that is worth with big integers.
+No branch and no index depends on the secret; see field25519.py for what that is worth.
 """
 
 from protocol import edwards25519 as edwards
 from protocol.errors import LocalError, SealError
-from protocol.field25519 import LIFT, LIFT_FOLDED, MASK, TOP, P, invert_steps
+from protocol.field25519 import (
+    FLAG,
+    LIMBS,
+    calculate,
+    invert_steps,
+    load_register,
+    new_registers,
+    register_bytes,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Generator
 
 KEY_BYTES = 32
-_A24 = 121665
-_TWO_TOPS = TOP << 1
+# Registers of the ladder: 4 u; 7 x2, 9 z2, 8 x3, 10 z3; 11 to 16 what RFC 7748 §5 calls A, B, C, D, E.
+_U = 4
+_REGISTERS = 20
+_BEGIN = b"\x06\x04\x04\x13\x04\x08\x04\x13\x00"  # u is carried, and x3 = u
+_LADDER = (
+    b"\x03\x07\x08\x00\x03\x09\x0a\x00"  # x2 and x3, z2 and z3 change places where the flag is set
+    b"\x04\x0b\x07\x09\x05\x0c\x07\x09\x04\x0d\x08\x0a\x05\x0e\x08\x0a"  # A, B = x2 ± z2, C, D = x3 ± z3
+    b"\x01\x0e\x0e\x0b\x01\x0d\x0d\x0c"  # DA, CB
+    b"\x04\x08\x0e\x0d\x02\x08\x08\x01"  # x3 = (DA + CB)^2
+    b"\x05\x0a\x0e\x0d\x02\x0a\x0a\x01\x01\x0a\x0a\x04"  # z3 = u (DA - CB)^2
+    b"\x02\x0b\x0b\x01\x02\x0c\x0c\x01\x01\x07\x0b\x0c"  # x2 = AA BB
+    b"\x05\x0f\x0b\x0c\x08\x10\x0b\x0f\x01\x09\x0f\x10\x00"  # E = AA - BB, z2 = E (AA + 121665 E)
+)
+_QUOTIENT = b"\x01\x07\x07\x0b\x00"
+_SUM_AND_DIFFERENCE = b"\x04\x07\x09\x08\x05\x09\x09\x08\x00"
 
 
 def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
@@ -23,9 +45,10 @@ def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
     7748 §4.1).
     """
     scalar = int.from_bytes(_clamped(sk), "little") % edwards.ORDER
-    _, y, z, _ = yield from edwards.base_multiply_steps(scalar)
-    inverse = yield from invert_steps(z - y + LIFT)
-    return ((z + y) * inverse % P).to_bytes(32, "little")
+    registers = new_registers(edwards.BASE_REGISTERS)
+    yield from edwards.base_multiply_steps(registers, scalar)
+    calculate(registers, _SUM_AND_DIFFERENCE)
+    return (yield from _quotient_steps(registers))
 
 
 def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
@@ -36,13 +59,14 @@ def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
     """
     if len(pk) != KEY_BYTES:
         raise SealError("an X25519 public key of %d bytes" % len(pk), cause="bad_key")
-    u = (int.from_bytes(pk, "little") & ((1 << 255) - 1)) % P
-    x, z = yield from _ladder_steps(_clamped(sk), u)
-    inverse = yield from invert_steps(z)
-    shared = x * inverse % P
-    if not shared:
+    k = _clamped(sk)
+    registers = new_registers(_REGISTERS)
+    load_register(registers, _U, pk[:31] + bytes((pk[31] & 127,)))
+    yield from _ladder_steps(registers, k)
+    shared = yield from _quotient_steps(registers)
+    if not int.from_bytes(shared, "little"):
         raise SealError("an X25519 public key that gives no secret", cause="bad_key")
-    return shared.to_bytes(32, "little")
+    return shared
 
 
 def _clamped(sk: bytes) -> bytes:
@@ -52,63 +76,25 @@ def _clamped(sk: bytes) -> bytes:
     return bytes((sk[0] & 248,)) + sk[1:31] + bytes((sk[31] & 127 | 64,))
 
 
-def _ladder_steps(k: bytes, u: int) -> "Generator[None, None, tuple[int, int]]":
-    """(x, z) of k times the point at u, loosely reduced; k little-endian. RFC 7748 §5; yields every 4 bits.
-
-    The swap leaves TOP set in both numbers of a pair: in a difference it cancels, from a sum two TOPs are
-    taken.
+def _ladder_steps(registers: "array[int]", k: bytes) -> "Generator[None, None, None]":
+    """x2 and z2 of k times the point at u; k little-endian. RFC 7748 §5; yields every 8 bits. The lowest bit
+    of k is 0, so nothing changes places at the end.
     """
-    m = MASK
-    top = TOP
-    lift = LIFT
-    lift_folded = LIFT_FOLDED
-    two_tops = _TWO_TOPS
-    a24 = _A24
-    x2 = 1
-    z2 = 0
-    x3 = u
-    z3 = 1
+    calculate(registers, _BEGIN)
+    registers[7 * LIMBS] = registers[10 * LIMBS] = 1
     last = 0
     for i in range(31, -1, -1):
         byte = k[i]
         for shift in range(7, -1, -1):
-            bit = (byte >> shift) & 1
-            swap = bit ^ last
+            bit = byte >> shift & 1
+            registers[FLAG] = bit ^ last
             last = bit
-            mask = (top << swap) - swap
-            t = ((x2 ^ x3) | top) & mask
-            x2 ^= t
-            x3 ^= t
-            t = ((z2 ^ z3) | top) & mask
-            z2 ^= t
-            z3 ^= t
+            calculate(registers, _LADDER)
+        yield
 
-            a = x2 + z2 - two_tops
-            b = x2 - z2 + lift
-            t = (x3 - z3 + lift) * a
-            da = (t & m) + 38 * (t >> 256)
-            t = (x3 + z3 - two_tops) * b
-            cb = (t & m) + 38 * (t >> 256)
-            t = a * a
-            aa = (t & m) + 38 * (t >> 256)
-            t = b * b
-            bb = (t & m) + 38 * (t >> 256)
-            t = da + cb
-            t *= t
-            t = (t & m) + 38 * (t >> 256)
-            x3 = (t & m) + 38 * (t >> 256)
-            t = da - cb + lift_folded
-            t *= t
-            t = u * ((t & m) + 38 * (t >> 256))
-            t = (t & m) + 38 * (t >> 256)
-            z3 = (t & m) + 38 * (t >> 256)
-            t = aa * bb
-            t = (t & m) + 38 * (t >> 256)
-            x2 = (t & m) + 38 * (t >> 256)
-            e = aa - bb + lift_folded
-            t = e * (aa + a24 * e)
-            t = (t & m) + 38 * (t >> 256)
-            z2 = (t & m) + 38 * (t >> 256)
-            if not shift & 3:
-                yield
-    return x2, z2
+
+def _quotient_steps(registers: "array[int]") -> "Generator[None, None, bytes]":
+    """Register 7 divided by register 9."""
+    yield from invert_steps(registers)
+    calculate(registers, _QUOTIENT)
+    return bytes(register_bytes(registers, 7))

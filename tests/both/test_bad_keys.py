@@ -8,7 +8,7 @@ from protocol import crypto, ed25519, edwards25519, hpke, seal, x25519
 from protocol.crypto import run
 from protocol.edwards25519 import ORDER
 from protocol.errors import SealError
-from protocol.field25519 import P
+from protocol.field25519 import P, new_registers
 from protocol.identity import generate_steps
 from tests.both.sealing import seal_one
 
@@ -67,10 +67,13 @@ def test_an_r_of_small_order_or_with_a_second_encoding_signs_nothing():
 
 
 def test_a_signature_is_not_of_a_key_that_differs_by_a_point_of_small_order():
-    point = run(edwards25519.decode_steps(PUBLIC))
+    registers = new_registers(edwards25519.REGISTERS)
     for y in SMALL_ORDER_Y[2:]:
-        small = run(edwards25519.decode_steps(le(y)))
-        other = run(edwards25519.encode_steps(edwards25519.add(point, small)))
+        assert run(edwards25519.decode_steps(registers, PUBLIC))
+        edwards25519.keep_point(registers, edwards25519.LAST)
+        assert run(edwards25519.decode_steps(registers, le(y)))
+        edwards25519.add_point(registers, edwards25519.LAST)
+        other = run(edwards25519.encode_steps(registers))
         assert other != PUBLIC and not verdict(other, MESSAGE, SIGNATURE)
 
 

@@ -164,5 +164,5 @@ def test_public_keys_off_the_curve_or_not_canonical():
 
 
 def test_work_comes_in_slices():
-    assert sum([1 for _ in ed25519.sign_steps(SEED, PUBLIC, MESSAGE)]) >= 45
-    assert sum([1 for _ in ed25519.verify_steps(PUBLIC, MESSAGE, SIGNATURE)]) >= 100
+    assert sum([1 for _ in ed25519.sign_steps(SEED, PUBLIC, MESSAGE)]) >= 23
+    assert sum([1 for _ in ed25519.verify_steps(PUBLIC, MESSAGE, SIGNATURE)]) >= 60
