@@ -8,7 +8,7 @@ interlock wants.
 
 import asyncio
 
-from firmware import interlocks
+from firmware import cuff_proof, cuff_safety, interlocks
 from firmware.cuff_line import Ended, Line
 from firmware.dsp.oscillometry import Oscillometer
 from protocol import frames
@@ -21,6 +21,8 @@ HIGHEST_PA = 34664  # 260 mmHg
 MARGIN_X10 = 80
 HOLD_US = 2000000
 HOLD_LEAK_PA = 1067
+MOST_SWING_PA = 533
+SLACK_PA = 5333  # 40 mmHg
 
 AGAIN = (frames.BP_MOTION, frames.BP_IRREGULAR, frames.BP_NO_PULSE)
 LOUD = (
@@ -37,7 +39,6 @@ async def run_measurement(feature, wanted, refusal):
     node = feature.node
     clock = node.clock
     _, reason, command_id, cuff_size, _ = wanted
-    feature.number += 1
     found = (refusal or frames.BP_CANCELLED, 0, 0, 0, 0, 0, 0)
     flags = peak = 0
     least = LEAST_PA
@@ -67,6 +68,12 @@ async def run_measurement(feature, wanted, refusal):
                 peak = line.peak
                 line.flush()
             tell(feature, wanted, found, flags, began_us, peak)
+            raise
+        except Exception:
+            if feature.safety.running:
+                feature.safety.trip(cuff_safety.BROKEN)
+            found = (frames.BP_INTERLOCK, 0, 0, 0, 0, 0, 0)
+            tell(feature, wanted, found, flags, began_us, line.peak if line else peak)
             raise
         loud = found[0] in LOUD
         if loud:
@@ -99,10 +106,14 @@ async def measure(feature, line, least):
     if feature.last:
         target = feature.last[0] * 13332 // 1000 + ABOVE_PA
     target = min(max(target, least), HIGHEST_PA)
-    await line.start()
+    await cuff_proof.start(line)
+    # Neither the proofs nor the surge of a slack cuff are pulses.
+    await line.inflate(SLACK_PA, None)
+    listener.begin(False)
     while True:
         await line.inflate(target, listener)
         felt = listener.pulses
+        line.swing = min(listener.top, MOST_SWING_PA)
         if await line.hold(HOLD_US) > HOLD_LEAK_PA:
             raise Ended(frames.BP_LEAK)
         if listener.gone or listener.pulses == felt or target >= HIGHEST_PA:
@@ -160,3 +171,4 @@ def tell(feature, wanted, found, flags, began_us, peak):
         body[frames.SOURCE] = feature.source
     node.drain()
     node.sealer.seal(frames.KIND_BP, body)
+    feature.untold = False

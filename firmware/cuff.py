@@ -42,6 +42,7 @@ class BloodPressure:
         self.bleed = 0
         self.busy = False
         self.stopping = 0
+        self.untold = False
         self._wanted = None
         self._until_ms = 0
         self._watch_ms = 0
@@ -72,6 +73,7 @@ class BloodPressure:
         if cuff_size is None:
             cuff_size = self.node.settings.cuff_size
         self.stopping = 0
+        self.number += 1
         self._wanted = (operation, reason, command_id, cuff_size, level)
         self._until_ms = self.node.clock.now_ms() + CONSENT_MS if reason == frames.REASON_COMMAND else 0
         return frames.RESULT_BEGUN
@@ -138,7 +140,7 @@ class BloodPressure:
                     self.request(frames.REASON_BUTTON)
             elif self.stopping or (self._until_ms and self.node.clock.now_ms() > self._until_ms):
                 self._wanted = None
-                await self._do(wanted, frames.BP_CANCELLED)
+                await self._do(wanted, self.stopping or frames.BP_CANCELLED)
             elif pressed or not self._until_ms:
                 self._wanted = None
                 await self._do(wanted, frames.BP_MEASURED)
@@ -169,7 +171,7 @@ class BloodPressure:
 
     async def _do(self, wanted, refusal):
         name = "bp_run" if wanted[0] == frames.OP_MEASURE_BP else "cuff_check"
-        self.busy = True
+        self.busy = self.untold = True
         self._hush_ms = 0
         try:
             self.safety.hush()
@@ -187,6 +189,10 @@ class BloodPressure:
         except Exception:
             if self.safety.running:
                 self.safety.trip(cuff_safety.BROKEN)
+            if self.untold and not refusal:
+                # Once more, to be refused: that wants little.
+                self._wanted = wanted
+                self.stopping = frames.BP_INTERLOCK
             raise
         finally:
             self.busy = False
@@ -195,6 +201,7 @@ class BloodPressure:
                 self.safety.end()
             forget(name)
             forget("cuff_line")
+            forget("cuff_proof")
             forget_listener()
 
     def _press(self):

@@ -8,7 +8,7 @@ Leaks (OP_CUFF_LEAK): at 180 mmHg, after 10 s for the air to cool, what is lost 
 sensor shows every 5 s is to be within 3 mmHg of a reference manometer on the same hose.
 """
 
-from firmware import interlocks
+from firmware import cuff_proof, interlocks
 from firmware.cuff_line import Ended, Line
 from protocol import frames
 
@@ -35,7 +35,7 @@ async def run_check(feature, wanted, refusal):
         line = Line(feature, 0)
         await line.rest()
         await line.take_zero()
-        await line.start()
+        await cuff_proof.start(line)
         if operation == frames.OP_CUFF_LEAK:
             await leak(node, line)
         else:

@@ -1,5 +1,6 @@
 """The pressure line of a cuff during one run: read, dated, resampled, sent; and what is done with it: zero,
-inflate, hold, bleed, empty. For firmware/bp_run.py and firmware/cuff_check.py, and forgotten with them.
+inflate, hold, bleed, empty. For firmware/bp_run.py and firmware/cuff_check.py, and forgotten with them; how a
+run starts is firmware/cuff_proof.py.
 
 The pump is the interlock's (firmware/cuff_safety.py): this only asks, beats, and passes on every reading.
 Pressure is read as the loop comes round, every 10 ms or, when others hold it up, later; a conversion is dated
@@ -34,19 +35,25 @@ FULL = 65535
 PUMP_LEAST = 14000
 RISE_PA = 1200  # a second
 PUMP_GAIN = 2
-NO_CUFF_US = 8000000
-NO_CUFF_PA = 1067
 SLOW_PA = 333  # a second: less is a leak
 SLOW_FROM_PA = 4000
 SLOW_US = 3000000
 LOST_PA = 2666
-STIFF_PA = 2000  # in 100 ms: nothing there that could be filled
+STIFF_PA = 2133  # in 200 ms: nothing there that could be filled
 RISEN_PA = 1067
-UNFED_PA = 267
+# By a pump that turns although its pin is off; only the slowest pulses climb for 0.4 s.
+CLIMB_PA = 40  # in 100 ms
+CLIMBS = 4
+CLIMBED_PA = 533
 
 SEARCH = 160
+STRIDE = 450  # where nothing is known and nothing lets go; twice that far from full duty
+AGO = 7  # the first of 10 blocks
+KNOWN = 15  # blocks
+SEARCHES = 44
+LETS_GO_PA = 60
 BACK = 1200
-SEARCH_LEAST = 30000
+SEARCH_LEAST = 33000
 FELL_PA = 300
 FALL_US = 4000000
 RATE_PA = 267  # a second, while no beat is known: 3 mmHg a beat at 40 /min
@@ -72,19 +79,20 @@ class Line:
     process(block, n) gets the samples, and frames of them are sealed as they fill (`number`: the measurement;
     0: none are).
 
-    `pa`: mean of the newest block, zero taken; `peak` of all.
+    `pa`: mean of the newest block, zero taken; `peak` of all; `swing`: the highest pulse that was felt.
     """
 
     def __init__(self, feature, number):
         self._feature = feature
         self._node = feature.node
-        self._clock = feature.node.clock
-        self._safety = feature.safety
+        self.clock = feature.node.clock
         self._driver = feature.driver
         self._number = number
         self.listener = None
+        self.safety = feature.safety
         self.zero = 0
-        self.pa = self.peak = 0
+        self.pa = self.peak = self.swing = 0
+        self._low = self._before = self._first = self._climbs = 0
         self.blocks = 0
         self._block = array("i", bytes(4 * BLOCK))
         self._n = 0
@@ -94,7 +102,7 @@ class Line:
         self._at = self._grid = 0
         if feature.driver is None:
             raise Ended(frames.BP_SENSOR_FAULT)
-        now = self._clock.ticks_us()
+        now = self.clock.ticks_us()
         self._asked = self._turned = self._heard = self.began = now
         self._ask()
 
@@ -106,7 +114,7 @@ class Line:
 
     def since(self, ticks):
         """Microseconds from then to now."""
-        return self._clock.ticks_diff(self._clock.ticks_us(), ticks)
+        return self.clock.ticks_diff(self.clock.ticks_us(), ticks)
 
     async def block(self, running=True, to_the_end=False):
         """Wait for another block of samples, 100 ms; Ended when the interlock stops the run, or a hand,
@@ -115,17 +123,16 @@ class Line:
         blocks = self.blocks
         while self.blocks == blocks:
             await self._turn(running)
-        refusal = 0 if to_the_end else self._feature.stopped()
-        if refusal:
-            raise Ended(refusal)
+        if not to_the_end and self._feature.stopped():
+            raise Ended(self._feature.stopping)
 
     async def turn_over(self):
         """Let others have their turn."""
         await self._feature.sleep_ms(0)
 
     async def _turn(self, running):
-        clock = self._clock
-        safety = self._safety
+        clock = self.clock
+        safety = self.safety
         safety.beat()
         left_us = PERIOD_US - self.since(self._turned)
         await self._feature.sleep_ms(left_us // 1000 if left_us > 1000 else 1)
@@ -151,7 +158,7 @@ class Line:
         self._take(pa - self.zero, clock.ticks_add(asked, CONVERSION_HALF_US))
 
     def _take(self, pa, at):
-        diff = self._clock.ticks_diff
+        diff = self.clock.ticks_diff
         if self._last is None:
             self._grid = at
         else:
@@ -162,7 +169,7 @@ class Line:
                     self._last + (pa - self._last) * (diff(self._grid, self._at) >> 6) // ((span >> 6) + 1)
                 )
                 self._late += late
-                self._grid = self._clock.ticks_add(self._grid, PERIOD_US)
+                self._grid = self.clock.ticks_add(self._grid, PERIOD_US)
         self._last = pa
         self._at = at
 
@@ -209,7 +216,7 @@ class Line:
 
     async def rest(self):
         """Until the interlock allows an inflation; Ended when that is too long."""
-        safety = self._safety
+        safety = self.safety
         if safety.wait_ms() > MOST_WAIT_MS:
             raise Ended(frames.BP_INTERLOCK)
         began = self._node.clock.now_ms()
@@ -228,91 +235,111 @@ class Line:
         self._last = None
         self._n = self._count = self.peak = 0
 
-    async def start(self):
-        """Show that the pump has no supply unless it is fed, then arm the interlock; Ended when that refuses,
-        or the pump has one.
-        """
-        for duty in (FULL, FULL, FULL, FULL, 0):
-            self._safety.unfed(duty)
-            await self.block(False)
-            if self.pa > UNFED_PA:
-                self._safety.trip(cuff_safety.BROKEN)
-                raise Ended(frames.BP_INTERLOCK)
-        try:
-            self._safety.begin()
-        except cuff_safety.Refused:
-            raise Ended(frames.BP_INTERLOCK)
-        self.began = self._clock.ticks_us()
-
     async def inflate(self, target, listener):
         """Pump until `target` or until the listener's pulse is gone."""
-        safety = self._safety
-        safety.valve(FULL)
-        duty = FULL
-        began = slow = self._clock.ticks_us()
-        old = [self.pa] * 10
+        safety = self.safety
+        duty = FULL // 2
+        began = slow = self.clock.ticks_us()
+        # As if it had risen before: a surge is heard as a pulse.
+        old = [self.pa - RISE_PA * (10 - k) // 10 for k in range(10)]
         i = 0
         while self.pa < target and not (listener and listener.gone and self.pa > LEAST_PA):
             safety.pump(duty)
-            last = self.pa
+            before = old[i - 2]
             await self.block()
-            if self.pa > last + STIFF_PA:
+            if self.pa > before + STIFF_PA:
                 raise Ended(frames.BP_NO_CUFF)
             rise = self.pa - old[i]
             old[i] = self.pa
             i = (i + 1) % 10
             if self.pa < max(old) - LOST_PA:
                 raise Ended(frames.BP_LEAK)
-            if self.pa < NO_CUFF_PA and self.since(began) > NO_CUFF_US:
-                raise Ended(frames.BP_NO_CUFF)
             if self.pa < SLOW_FROM_PA or rise > SLOW_PA:
-                slow = self._clock.ticks_us()
+                slow = self.clock.ticks_us()
             if self.since(slow) > SLOW_US or self.since(began) > 45000000:
                 raise Ended(frames.BP_LEAK)
-            if self.pa > NO_CUFF_PA:
-                duty = min(max(duty + (RISE_PA - rise) * PUMP_GAIN, PUMP_LEAST), FULL)
+            duty = min(max(duty + (RISE_PA - rise) * PUMP_GAIN, PUMP_LEAST), FULL)
         safety.pump(0)
 
-    async def hold(self, us):
-        """Wait without the pump; what was lost meanwhile. Ended when it rises: then the pump has not stopped,
-        and the end of the run takes its supply away.
+    def _still(self):
+        """The pump is off, from this block on."""
+        self._low = self._before = self._first = self.pa
+        self._climbs = 0
+
+    def _climbing(self):
+        """Ended when with the pump off the pressure climbs as no pulse does: the pump has not stopped, and
+        the end of the run takes its supply away; or when it jumps.
         """
-        began = self._clock.ticks_us()
+        pa = self.pa
+        if pa > self._first + STIFF_PA:
+            raise Ended(frames.BP_SENSOR_FAULT)
+        if pa > self._before + CLIMB_PA:
+            self._climbs += 1
+            if self._climbs >= CLIMBS and pa - self._low > max(CLIMBED_PA, 2 * self.swing):
+                raise Ended(frames.BP_SENSOR_FAULT)
+        else:
+            self.swing = max(self.swing, min(self._before - self._low, RISEN_PA // 2))
+            self._low = pa
+            self._climbs = 0
+        self._first = self._before
+        self._before = pa
+
+    async def hold(self, us):
+        """Wait without the pump; what was lost meanwhile. Ended when it rises."""
+        began = self.clock.ticks_us()
         first = self.pa
+        self._still()
         while self.since(began) < us:
             await self.block()
+            self._climbing()
             if self.pa > first + RISEN_PA:
                 raise Ended(frames.BP_SENSOR_FAULT)
         return first - self.pa
 
     async def bleed(self, listener):
         """Deflate along a falling reference until the listener is done or the cuff nearly empty."""
-        safety = self._safety
+        safety = self.safety
         feature = self._feature
         duty = feature.bleed or FULL
         start = self.pa
+        old = [start] * 10
+        tries = 0 if feature.bleed else KNOWN
+        strode = False
+        least = LETS_GO_PA
+        self._still()
         while self.pa > start - FELL_PA:
-            duty -= SEARCH
-            if duty < SEARCH_LEAST:
+            # In strides, but with care once the pressure falls at all: under the foot of the last pulse.
+            strides = tries >= KNOWN and self.pa > min(old[:AGO]) - least
+            if strode and not strides:
+                duty += STRIDE
+                least += LETS_GO_PA
+            strode = strides
+            duty -= (STRIDE if tries < KNOWN + SEARCHES // 2 else 2 * STRIDE) if strides else SEARCH
+            tries += 1
+            if duty < SEARCH_LEAST or tries > KNOWN + SEARCHES:
                 safety.trip(cuff_safety.NOT_DEFLATING)
-            safety.valve(max(duty, 0))
+            safety.valve(duty)
             await self.block()
+            self._climbing()
+            old.pop(0)
+            old.append(self.pa)
         duty += BACK
         feature.bleed = min(duty + BACK, FULL)
         reference = self.pa * 16
         error = before = 0
         old = [self.pa] * 3
         lowest = self.pa
-        fell = self._clock.ticks_us()
+        fell = self.clock.ticks_us()
         while self.pa > END_PA and not listener.done:
             safety.valve(duty)
             await self.block()
             if self.pa < old.pop(0) - LOST_PA:
                 raise Ended(frames.BP_LEAK)
             old.append(self.pa)
+            self._climbing()
             if self.pa < lowest - FELL_PA:
                 lowest = self.pa
-                fell = self._clock.ticks_us()
+                fell = self.clock.ticks_us()
             elif self.since(fell) > FALL_US:
                 safety.trip(cuff_safety.NOT_DEFLATING)
             if self.since(self.began) > TOTAL_US:
@@ -325,18 +352,26 @@ class Line:
             duty -= (error - before) * 2 + error // 16
             duty = min(max(duty, 0), FULL)
 
+    async def falls(self, pa, us):
+        """Wait until it is lower by `pa`; a trip when it is not within `us`."""
+        began = self.clock.ticks_us()
+        end = self.pa - pa
+        while self.pa > end:
+            if self.since(began) > us:
+                self.safety.trip(cuff_safety.NOT_DEFLATING)
+            await self.block()
+
     async def empty(self):
         """Show that the release alone lets go, then open all and wait until the cuff is empty."""
-        safety = self._safety
+        safety = self.safety
         # What follows is no measurement: the wave ends, too.
         self.listener = None
         if safety.running and self.pa > 2 * END_PA:
             safety.valve(FULL, 0)
-            if await self.hold(RELEASE_US) < self.pa // 8:
-                safety.trip(cuff_safety.NOT_DEFLATING)
+            await self.falls(self.pa // 8, RELEASE_US)
         if safety.running:
             safety.end()
-        began = self._clock.ticks_us()
+        began = self.clock.ticks_us()
         first = self.pa
         while not safety.empty:
             await self.block(False, True)
@@ -354,6 +389,5 @@ def refusal_of(fault):
         return frames.BP_OVER_PRESSURE
     if fault == cuff_safety.NO_RISE:
         return frames.BP_LEAK
-    if fault == cuff_safety.NOT_DEFLATING or fault >= cuff_safety.SILENT:
-        return frames.BP_TIMEOUT
-    return frames.BP_SENSOR_FAULT
+    late = fault == cuff_safety.NOT_DEFLATING or fault >= cuff_safety.SILENT
+    return frames.BP_TIMEOUT if late else frames.BP_SENSOR_FAULT

@@ -54,7 +54,7 @@ class Oscillometer:
         self._t = 0
         self._foot = self._next = self._up = self._last_up = -1
         self._least = _LEAST_SLOPE
-        self._best = self._level = self._top = self._strength = 0
+        self._best = self._level = self.top = self._strength = 0
         self._top_at = self._since = self._slot = self._top_pressure = self._gap = 0
         self._moving = self._moved = self._left_out = self._over = 0
         self._first = self._lowest = self._fastest = 0
@@ -202,14 +202,14 @@ class Oscillometer:
         good = height + under * 4 > 0 and abs(drop) < 16 * _MMHG and height < 12 * _MMHG
         if self._deflating and drop < -3 * _MMHG:
             good = False
-        if height >= self._top >> 2 and height > 20:
+        if height >= self.top >> 2 and height > 20:
             self._intervals()
             self.pulses += 1
-            if height >= self._top * 2 // 5:
+            if height >= self.top * 2 // 5:
                 self._top_at = foot
         if not self._deflating:
-            if good and height > self._top:
-                self._top = height
+            if good and height > self.top:
+                self.top = height
             return
         k = self._since
         if k >= BEATS_MAX:
@@ -240,12 +240,12 @@ class Oscillometer:
         if k < 9:
             return
         middle = sorted(height[k - 2 : k + 1])[1]
-        if middle > self._top:
-            self._top = middle
+        if middle > self.top:
+            self.top = middle
             self._top_pressure = self._pressure[k]
         elif self._pressure[k] < self._top_pressure - 8 * _MMHG:
             last = sorted(height[k - 4 : k + 1])
-            if last[3] * 20 < self._top * 9:
+            if last[3] * 20 < self.top * 9:
                 self.done = True
 
     # The result

@@ -49,6 +49,7 @@ class StubListener:
 
     period_ms = 0
     motion = False
+    top = 0
     systolic_pa = 16000
     verdict = (0, 1200, 800, 930, 720, 90, 0)
 

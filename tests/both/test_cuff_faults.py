@@ -5,18 +5,10 @@ of it within 5 s, the cuff never sees 300 mmHg and is empty within 180 s of the 
 import gc
 import sys
 
+from tests.both.cuff_judge import deflating, judge
 from tests.both.cuff_world import Arm, StubListener, World, rested, started
 
 SECOND = 1000000
-
-
-def deflating(pressure=130, **options):
-    """A measurement that bleeds, down to `pressure` mmHg."""
-    world = started(90, **options)
-    world.run(60, until=lambda: not world.plant.pump_running)
-    world.run(60, until=lambda: world.plant.cuff_mmhg < pressure)
-    assert world.plant.cuff_mmhg > pressure - 5 and not world.results()
-    return world
 
 
 # A VM takes some seconds a run: it sees one phase of each fault.
@@ -27,22 +19,6 @@ def setup_module():
     if hasattr(gc, "threshold"):
         # The plant calculates with floats, which are objects.
         gc.threshold(100000)
-
-
-def judge(world, since_us, shout=True, pump=True):
-    """The rest of that run, and its judgement. `shout`: it must be heard at once; `pump`: that stops at
-    once.
-    """
-    world.run(200, until=world.over)
-    world.run(6)
-    assert not pump or world.pump_off_after(since_us) <= SECOND, world.pump_off_after(since_us)
-    assert world.highest() < 300
-    assert world.inflated_for() is not None and world.inflated_for() <= 180
-    assert not world.plant.pump_running and world.plant.cuff_mmhg < 15
-    if shout:
-        heard = [t for t in (world.buzzer_after(since_us), world.event_after(since_us)) if t is not None]
-        assert heard and min(heard) <= 5 * SECOND, (heard, world.events)
-    return world
 
 
 def in_both_phases(fault, shout=True, pump=True):
@@ -81,10 +57,18 @@ def test_the_sensor_sticks_at_nothing_from_the_start():
     world.plant.sensor_stuck = 0.4
     world.press()
     world.run(20, until=lambda: world.plant.pump_running)
-    began = world.us
-    world.run(20, until=lambda: not world.plant.pump_running)
-    assert world.us - began < 11 * SECOND and world.highest() < 200
     judge(world, world.us)
+    assert world.highest() < 5 and world.results()[0][1] == 2
+
+
+def test_the_sensor_jumps():
+    # Wherever the jump lies in a block of 100 ms.
+    for after_s in (0, 0.03, 0.06, 0.09):
+        for phase in PHASES:
+            world = phase()
+            world.run(after_s)
+            world.chip.offset_mmhg = 25
+            judge(world, world.us)
 
 
 def test_the_sensor_is_lost():
@@ -137,20 +121,21 @@ def test_the_valve_sticks_shut():
         assert world.inflated_for() < 120
 
 
-def test_the_valve_sticks_shut_and_is_told_of():
+def test_a_valve_that_sticks_while_it_is_shut_is_told_of_as_it_is_to_open():
     world = started()
     world.plant.valve_stuck = "shut"
-    world.run(60)
-    assert world.feature.fault == 49 and world.events and world.pins["BUZZER"]
-    judge(world, world.us, False)
+    world.run(60, until=lambda: world.pins["VALVE"] < 65535)
+    judge(world, world.us)
+    assert world.feature.fault == 49
 
 
 def test_the_release_sticks_shut_and_is_told_of():
     world = started()
     world.plant.release_stuck = "shut"
-    world.run(120)
-    assert world.feature.fault == 49 and world.pins["BUZZER"]
-    judge(world, world.us, False)
+    world.run(60, until=lambda: world.pins["PUMP"] == 0)
+    world.run(60, until=lambda: world.pins["RELEASE"] == 0)
+    judge(world, world.us)
+    assert world.feature.fault == 49
 
 
 def test_both_ways_out_stick_shut():
@@ -340,26 +325,6 @@ def test_the_timer_never_comes():
     world.press()
     world.run(40, timers=False)
     assert world.highest() < 1 and world.witness.pumped_us < 0
-
-
-def test_the_pump_cannot_be_stopped_by_its_pin():
-    world = started()
-    world.plant.pump_stuck = True
-    world.run(60, until=lambda: world.pins["PUMP"] == 0)
-    since = world.us
-    judge(world, since, pump=False)
-    assert world.pump_off_after(since) < 3 * SECOND
-
-
-def test_a_monostable_that_does_not_end_is_found_before_anything_is_inflated():
-    world = rested()
-    world.plant.monostable_stuck = True
-    world.press()
-    world.run(20)
-    assert world.feature.fault and world.results()[0][1] == 11
-    assert world.highest() < 8 and not world.plant.pump_running
-    world.run(60)
-    assert world.highest() < 8
 
 
 def test_monostable_and_valve_fail_together():
