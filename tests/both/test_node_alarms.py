@@ -128,3 +128,43 @@ def test_an_agent_that_comes_hears_of_what_is_on():
     stub.world.run(1)
     assert stub.world.events[told][1][f.EVENT_STATE] == f.STATE_LATCHED
     assert len(stub.world.events) == told + 1
+
+
+class Held:
+    """An ECG that is held; what there is beyond that a second does not ask of one in fault."""
+
+    driver = None
+    off = False
+    source = 0
+    held = ""
+
+    def hold(self, reason):
+        self.held = reason
+
+
+class Plug:
+    """A board with its charger in or out."""
+
+    def __init__(self):
+        self.config = {"node": {}}
+        self.plugged = False
+
+    def charging(self):
+        return self.plugged
+
+
+def test_on_the_charger_the_ecg_is_held_each_second_and_in_watch_mode_that_is_an_alarm():
+    stub = Stub()
+    stub.features = {}
+    stub.ecg = Held()
+    board = stub.board = Plug()
+    for plugged in (False, True, False):
+        board.plugged = plugged
+        stub.seconds(1)
+        assert stub.ecg.held == ("charging" if plugged else "")
+    board.plugged = True
+    stub.seconds(20)
+    assert [body[f.EVENT_CODE] for _, body in stub.world.events] == [f.EVENT_SENSOR_FAULT]
+    board.config["node"]["isolated"] = True
+    stub.seconds(1)
+    assert stub.ecg.held == ""

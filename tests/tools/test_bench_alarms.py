@@ -10,7 +10,7 @@ import pytest
 from protocol import frames as f
 from tests.tools.test_bench import database
 from tools.bench import __main__ as bench
-from tools.bench import alarms
+from tools.bench import alarms, ecg_waves
 from tools.bench.alarm_cases import BEFORE_S, CASES, Case, Person, Scene
 from tools.bench.alarm_play import Told, play
 from tools.bench.alarm_records import annotated_rate, evaluate, is_true, wanted
@@ -121,3 +121,15 @@ def test_the_report(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPa
     unheard = Case("never", short[0].make, f.EVENT_ASYSTOLE, HIGH, 5)
     monkeypatch.setattr(alarms, "CASES", [unheard])
     assert bench.main([*argv, "--no-records"]) == 1
+
+
+@pytest.mark.parametrize("spike", [(2, 0.002), (-20, 0.001), (700, 0.0005)])
+def test_a_pacemaker_whose_spikes_nothing_follows_hides_no_standstill(spike: "tuple[float, float]") -> None:
+    person = Person(np.random.default_rng(3), BEFORE_S + 15, lambda t: 70.0 if t < BEFORE_S else 0.0)
+    wave = ecg_waves.silence(person.seconds)
+    for i, at in enumerate(np.arange(0.3, person.seconds - 1, 0.8)):
+        ecg_waves.pace(wave, at + i % 8 * 0.0005, *spike)
+    scene = person.scene()
+    scene.ecg = (scene.ecg + ecg_waves.sampled(wave)).clip(-32768, 32767).astype("<i2")
+    told, _ = play(scene, interpreter())
+    assert [one.at_s - BEFORE_S <= 6 for one in told if one.code == f.EVENT_ASYSTOLE] == [True]
