@@ -85,3 +85,9 @@ def test_a_module_that_is_needed_at_once_cannot_be_rare():
 
 def test_one_that_nobody_asks_for_is_left_out():
     assert made(**{"pack.app": "def run(x):\n    return x\n"}).rare == {}
+
+
+def test_a_variable_elsewhere_may_be_called_as_one_of_its_functions(monkeypatch):
+    library = LIBRARY.replace("return x + LIMIT", "work = x + LIMIT\n    return work")
+    node = loaded(monkeypatch, "node", made(**{"pack.lib": library}).bundle.text())
+    assert callable(node.run)

@@ -285,7 +285,7 @@ class _Resolver(ast.NodeTransformer):
             node.name = self._names.final(Own(self._module, node.name))
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
         node.args.defaults = [self.visit(default) for default in node.args.defaults]
-        self._scopes.append(_locals(node))
+        self._scopes.append(local_names(node))
         node.body = [self.visit(item) for item in node.body]
         self._scopes.pop()
         return node
@@ -318,7 +318,7 @@ def _all_locals(trees: dict[str, ast.Module]) -> set[str]:
     for tree in trees.values():
         for node in ast.walk(tree):
             if isinstance(node, FUNCTIONS):
-                found |= _locals(node)
+                found |= local_names(node)
             elif isinstance(node, ast.Lambda):
                 found |= {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
             elif isinstance(node, ast.comprehension):
@@ -333,7 +333,7 @@ def _stores(node: ast.AST) -> TypeGuard[ast.Name]:
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
-def _locals(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+def local_names(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     """The names that are local to a function itself; those of its comprehensions have scopes of their own."""
     found = {argument.arg for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
     outside: set[str] = set()

@@ -8,7 +8,7 @@ import ast
 import keyword
 from collections.abc import Callable, Collection, Sequence
 
-from tools.slim.bundle import Unbundled
+from tools.slim.bundle import FUNCTIONS, Unbundled, local_names
 from tools.slim.known import KNOWN
 from tools.slim.liveness import IMPORTS, binds, drop_dead, live_names
 
@@ -106,7 +106,25 @@ def _only_for(node: ast.stmt, always: set[str], without: set[str]) -> bool:
 
 
 def _loads(body: Sequence[ast.stmt]) -> set[str]:
-    return {n.id for node in body for n in ast.walk(node) if isinstance(n, ast.Name)}
+    """The names that are mentioned, except what is local to a function."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST, local: set[str]) -> None:
+        if isinstance(node, ast.Name) and node.id not in local:
+            found.add(node.id)
+        if isinstance(node, FUNCTIONS):
+            inner = local | local_names(node)
+            for part in node.body:
+                visit(part, inner)
+            for part in (node.args, *node.decorator_list):
+                visit(part, local)
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child, local)
+
+    for node in body:
+        visit(node, set())
+    return found
 
 
 def _check(module: str, body: Sequence[ast.stmt], places: dict[str, str]) -> None:
