@@ -107,17 +107,10 @@ class Node:
         self.exit_code = EXIT_STOPPED
         self.fault = None
 
-    def _sensor(self, kind, role, driver, chain, frame_samples):
-        board = self.board
+    def _sensor(self, kind, role, driver, chain, n):
+        bus = self.board.bus
         sensor = kind(
-            driver.part,
-            driver.period_ns,
-            driver.lsb,
-            self.clock,
-            self,
-            lambda: driver(*board.bus(role)),
-            chain,
-            frame_samples,
+            driver.part, driver.period_ns, driver.lsb, self.clock, self, lambda: driver(*bus(role)), chain, n
         )
         self.sensors.append(sensor)
         return sensor
@@ -258,10 +251,13 @@ class Node:
                 # A waveform that cannot be sealed holds up no alarm.
                 failed = error
             if self.clock.seconds != self._second:
-                self._second = self.clock.seconds
+                self._second = second = self.clock.seconds
                 self.drain()
-                self._each_second(self._second)
+                self._each_second(second)
                 self.link.beat()
+                # The rest may take as long again: the others have their turn in between.
+                await asyncio.sleep_ms(0)
+                self._housekeep(second)
             if failed is not None:
                 raise failed
 
@@ -299,9 +295,12 @@ class Node:
             self.sealer.elsewhere(self.session)
         if self.signed is not None or self.start.attester.due(self._processed):
             self._sign.set()
+
+    def _housekeep(self, second):
+        box = self.sealer.box
         if second % STATUS_EVERY_S == 0:
             cause = self.board.reset_cause()
-            body = status_body(self._heap, self.sensors, self.session, cause, second, readings)
+            body = status_body(self._heap, self.sensors, self.session, cause, second, self.readings)
             self._evidence = [self._evidence[1], box.next_seq]
             self.sealer.seal(frames.KIND_STATUS, body)
             if body[frames.STATUS_HEAP_FREE] < HEAP_RESERVE:

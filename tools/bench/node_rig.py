@@ -26,26 +26,33 @@ class Rig:
         folder: Path,
         record: "str | None",
         *,
-        output: str = "mpy",
         only: "tuple[str, ...]" = (),
         speed: float = 1.0,
         beside: "Path | None" = None,
         first: str = "",
+        micropython: "str | None" = None,
     ) -> None:
-        """`output`, `only`: as tools.build.make; `beside`: a file that lies beside main.py, which does
-        `first` before it runs the node.
+        """`only`: as tools.build.make; `beside`: a file that lies beside main.py, which does `first` before
+        it runs the node; `micropython`: the VM, else the usual one.
         """
         folder.mkdir()
         self.log = folder / "node.log"
         self._agent_dir = folder / "agent"
         self._config = folder / "agent.toml"
-        built = build.make("virtual", output, only=only)
+        built = build.make("virtual", only=only)
         if beside is not None:
             main = built.files["main.py"].decode()
             built.files["main.py"] = main.replace(START, f"{first}\n{START}").encode()
             built.files[beside.name] = beside.read_bytes()
         build.write(built, folder / "tree")
-        self._node = VirtualNode(folder / "tree", folder / "flash", record=record, speed=speed, log=self.log)
+        self._node = VirtualNode(
+            folder / "tree",
+            folder / "flash",
+            record=record,
+            speed=speed,
+            log=self.log,
+            micropython=micropython,
+        )
         self._exit = ExitStack()
 
     def __enter__(self) -> "Rig":
