@@ -106,7 +106,7 @@ async def measure(feature, line, least):
     if feature.last:
         target = feature.last[0] * 13332 // 1000 + ABOVE_PA
     target = min(max(target, least), HIGHEST_PA)
-    await cuff_proof.start(line)
+    await cuff_proof.prove_cuff(line)
     # Neither the proofs nor the surge of a slack cuff are pulses.
     await line.inflate(SLACK_PA, None)
     listener.begin(False)

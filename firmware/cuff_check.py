@@ -35,7 +35,7 @@ async def run_check(feature, wanted, refusal):
         line = Line(feature, 0)
         await line.rest()
         await line.take_zero()
-        await cuff_proof.start(line)
+        await cuff_proof.prove_cuff(line)
         if operation == frames.OP_CUFF_LEAK:
             await leak(node, line)
         else:

@@ -22,7 +22,7 @@ FALL_PA = 200
 FALL_US = 800000
 
 
-async def start(line):
+async def prove_cuff(line):
     """Leave the cuff at some 15 mmHg with both ways out shut and the interlock armed; Ended when something
     does not work.
     """
