@@ -8,7 +8,7 @@ sum of at most 20 products; nothing else comes near that. Carrying is exact: 2^2
 
 This is the reference, limb for limb: carried limbs are the digits -4096 to 4095 of a number, so that there is
 one way to have them, and here products are big integers. It serves where the port cannot compile the native
-twin, several times as slowly and with garbage; the test-suite compares them.
+twin, a hundred times as slowly and with garbage; the test-suite compares them.
 """
 
 TYPE_CHECKING = False
