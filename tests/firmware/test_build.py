@@ -87,7 +87,8 @@ def test_a_bytecode_tree_is_small_and_keeps_native_code_as_source(bridge):
         *("protocol/node_keywork.mpy", "protocol/x25519.mpy"),
     ]
     assert made.files["node.mpy"][:2] == b"M\x06"
-    assert len(made.files["node.mpy"]) < 76000
+    # Names that the interpreter has anyway are longer here and cost no heap, which has its own budget.
+    assert len(made.files["node.mpy"]) < 78000
 
 
 def test_a_traceback_line_leads_to_its_source(bridge):
