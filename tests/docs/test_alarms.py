@@ -57,7 +57,8 @@ def test_every_rule_is_in_the_table_and_nothing_else() -> None:
 
 def test_the_numbers_in_the_text() -> None:
     for said in (
-        f"gone for {alarms.CLEAR_S} s in a row before its alarm ends, a bad signal for {alarms.CLEAR_BLIND_S} s",
+        f"gone for {alarms.CLEAR_S} s in a row before its alarm ends, a bad signal for "
+        f"{alarms.CLEAR_BLIND_S} s",
         f"(a quality below {alarms.GOOD_QUALITY},",
         f"after {alarms.HOLD_S} s",
         f"{alarms.PAUSE_S // 60} min",
