@@ -3,6 +3,7 @@
 import array
 import ast
 import asyncio
+import builtins
 import hashlib
 import io
 from collections.abc import Collection, Iterator
@@ -56,7 +57,7 @@ def own_attributes(trees: dict[str, ast.Module], outer: Collection[str]) -> set[
     not in a module of `outer`, in a text, among keywords or imports, nor in what comes from outside.
     """
     own: set[str] = set()
-    others = set(MICROPYTHON).union(*(dir(known) for known in BUILTIN))
+    others = set(MICROPYTHON).union(dir(builtins), *(dir(known) for known in BUILTIN))
     others.update(part for module in trees for part in module.split("."))
     for module, tree in trees.items():
         outside = set(_outside(tree, trees))

@@ -228,6 +228,10 @@ class _Resolver(ast.NodeTransformer):
                 target = self._names.resolve(base.module, node.attr)
                 if target is None or isinstance(target, Whole):
                     raise Unbundled(f"{self._module}:{node.lineno}: {base.module} has no {node.attr}")
+                if self._scopes and not isinstance(node.ctx, ast.Load):
+                    raise Unbundled(
+                        f"{self._module}:{node.lineno}: a function sets {node.attr} of {base.module}"
+                    )
                 return self._bundled(node, self._names.final(target))
         return self.generic_visit(node)
 
@@ -240,7 +244,11 @@ class _Resolver(ast.NodeTransformer):
         return ast.copy_location(ast.Name(name, node.ctx), node)
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
-        node.names = [self._names.final(Own(self._module, name)) for name in node.names]
+        for n, name in enumerate(node.names):
+            target = self._names.resolve(self._module, name)
+            if target is None or target != Own(self._module, name):
+                raise Unbundled(f"{self._module}:{node.lineno}: {name} is not made at the module's top level")
+            node.names[n] = self._names.final(target)
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -250,7 +258,7 @@ class _Resolver(ast.NodeTransformer):
         return self._function(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        node.args.defaults = [self.visit(default) for default in node.args.defaults]
+        self._defaults(node.args)
         self._scopes.append(
             {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
         )
@@ -284,11 +292,15 @@ class _Resolver(ast.NodeTransformer):
         if not self._scopes:
             node.name = self._names.final(Own(self._module, node.name))
         node.decorator_list = [self.visit(decorator) for decorator in node.decorator_list]
-        node.args.defaults = [self.visit(default) for default in node.args.defaults]
+        self._defaults(node.args)
         self._scopes.append(local_names(node))
         node.body = [self.visit(item) for item in node.body]
         self._scopes.pop()
         return node
+
+    def _defaults(self, arguments: ast.arguments) -> None:
+        arguments.defaults = [self.visit(default) for default in arguments.defaults]
+        arguments.kw_defaults = [default and self.visit(default) for default in arguments.kw_defaults]
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if not self._scopes:

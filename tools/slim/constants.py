@@ -4,6 +4,9 @@ none.
 
 import ast
 from collections import Counter
+from collections.abc import Iterator
+
+from tools.slim.bundle import Unbundled
 
 Value = int | str | bytes
 MAX_TEXT = 16
@@ -14,7 +17,8 @@ def fold_constants(trees: dict[str, ast.Module], kept: set[str]) -> None:
     """Replace every use of a constant by its value, and drop its definition unless its name is in `kept`.
 
     A constant is an upper-case name at a module's top level that is assigned once, an integer or a short
-    text.
+    text. Raises Unbundled where a module has the name of one, or of a module that has some, also for
+    something else.
     """
     modules = read_constants(trees)
     for module in modules.values():
@@ -69,6 +73,17 @@ class Module:
                     value = self._value(node.value, modules)
                     if value is not None:
                         self.own[target.id] = self.visible[target.id] = value
+        self._check(modules)
+
+    def _check(self, modules: "dict[str, Module]") -> None:
+        for line, name in _inner(self.tree):
+            if name in self.visible or name in self.known:
+                raise Unbundled(f"{self.name}:{line}: {name} stands for two things")
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                known = self.known.get(node.value.id) if isinstance(node.value, ast.Name) else None
+                if known and node.attr in modules[known].own:
+                    raise Unbundled(f"{self.name}:{node.lineno}: sets a constant, {known}.{node.attr}")
 
     def _import(self, node: ast.ImportFrom, modules: "dict[str, Module]") -> None:
         for alias in node.names:
@@ -112,6 +127,19 @@ class Module:
         self.tree.body = body
 
 
+def _inner(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """(line, name) of what is bound elsewhere than by a module's own statements."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.lineno, node.name
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            for child in ast.walk(node):
+                if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
+                    yield child.lineno, child.id
+
+
 class _Fold(ast.NodeTransformer):
     def __init__(self, module: Module, modules: dict[str, Module]):
         self._module = module
@@ -125,4 +153,9 @@ class _Fold(ast.NodeTransformer):
 
     def _folded(self, node: ast.Name | ast.Attribute) -> ast.AST:
         value = self._module.meant(node, self._modules)
-        return self.generic_visit(node) if value is None else ast.copy_location(ast.Constant(value), node)
+        if value is None:
+            return self.generic_visit(node)
+        if isinstance(value, int) and value < 0:
+            # Unparsed as an operation it gets brackets where it needs them.
+            return ast.copy_location(ast.UnaryOp(ast.USub(), ast.Constant(-value)), node)
+        return ast.copy_location(ast.Constant(value), node)

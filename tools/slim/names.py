@@ -43,7 +43,10 @@ def _shorten(function: ast.FunctionDef | ast.AsyncFunctionDef, by_keyword: set[s
             if short is not None:
                 new[argument.arg] = short
     if new and not _rebinds(function, set(new)):
-        _Rename(new, attributes=False).visit(function)
+        rename = _Rename(new, attributes=False)
+        # Its defaults and decorators belong to what is around it, where the same names may be others.
+        for node in (*_arguments(function), *function.body):
+            rename.visit(node)
 
 
 def _arguments(function: Function) -> Iterator[ast.arg]:
@@ -214,6 +217,10 @@ class _Rename(ast.NodeTransformer):
         return node
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
+        node.names = [self._new.get(name, name) for name in node.names]
+        return node
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
         node.names = [self._new.get(name, name) for name in node.names]
         return node
 

@@ -79,6 +79,7 @@ def split(
     places = {bound: name for name in rare for _, body in apart[name] for n in body for bound in binds(n)}
     for module, body in main:
         _check(module, body, places)
+    _check_copies(apart, _rebound(trees), here)
     outside = [node for node in parts[0][1] if isinstance(node, IMPORTS)] if parts and not parts[0][0] else []
     for name, own_parts in apart.items():
         apart[name] = [("", _header(own_parts, here, places, name, outside, bundle)), *own_parts]
@@ -131,6 +132,20 @@ def _check(module: str, body: Sequence[ast.stmt], places: dict[str, str]) -> Non
     wanted = sorted(_loads(body) & set(places))
     if wanted:
         raise Unbundled(f"{module} uses {wanted[0]}, which is in a file of its own: {places[wanted[0]]}")
+
+
+def _rebound(trees: Sequence[ast.Module]) -> set[str]:
+    """The top-level names that functions give other values."""
+    return {name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Global) for name in n.names}
+
+
+def _check_copies(apart: dict[str, list[Part]], rebound: set[str], here: set[str]) -> None:
+    """What a rare module imports is what it is at that moment."""
+    for name, own_parts in apart.items():
+        for module, body in own_parts:
+            wanted = sorted(_loads(body) & rebound & here)
+            if wanted:
+                raise Unbundled(f"{module}, for {name}, uses {wanted[0]}, which the bundle changes")
 
 
 def _header(
