@@ -216,7 +216,8 @@ class EcgChain:
             self._weak -= 1
         else:
             self._weak = 0
-            if self._quiet < _PAUSE:
+            # What noise was taken for is no beat's height.
+            if self._quiet < _PAUSE and not self._bad:
                 self._level = level
         strongest = self._strongest
         strongest[2] = strongest[1]

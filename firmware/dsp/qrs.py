@@ -16,6 +16,9 @@ to single recordings):
 - When 2.5 mean intervals (at least 2 s) pass without a beat the threshold falls by a quarter each second,
   never below twice the noise; a beat found that way makes the fall permanent only if the old threshold would
   have missed it. After 5 s the levels are learnt anew from the last candidates.
+- Eight refused ones that are like beats, with nothing between that is half as high and unlike, are beats:
+  after noise its level stands just below theirs, and half of a fast, clean rhythm would keep it there. Eight
+  beats that are alike, with nothing between them, take old noise away, too: nothing else would.
 - An energy above eight times the QRS level is an artefact, unless it keeps coming: then the amplitude has
   changed; or unless it is at most twice what beats were before 5 s without any.
 
@@ -36,6 +39,7 @@ _PAUSE_MIN = 500
 _LOST = 1250  # 5 s
 _LONG = 1 << 20  # times are not told apart beyond it: their multiples stay small integers
 _ARTEFACT = 8  # times the QRS level
+_ALIKE = 8
 _NEW_LEVEL = 5  # an artefact counts 2, a beat -1: three in a row, or every other one, are a new level
 _BEATS_A_CALL = _PENDING + 1
 
@@ -86,7 +90,7 @@ class QrsDetector:
         self._last = at  # index of the last beat
         self._last_slope = 0
         self._beat_known = False
-        self._oversize = self._before = 0
+        self._oversize = self._before = self._alike = self._clean = 0
 
     @staticmethod
     def _fill(ring, value):
@@ -232,14 +236,42 @@ class QrsDetector:
             self._fill(self._qrs, energy >> 1)
             self.qrs_level = energy >> 1
             return True
+        # As high as the beats are and as steep: a T wave is not.
+        level, steep = self.qrs_level, self._last_slope
+        like = (
+            self._beat_known
+            and energy > self._floor
+            and self._is_like(energy)
+            and self._slope[i] > steep - (steep >> 2)
+        )
         if energy > threshold and not (
             self._beat_known and since < _T_WAVE and self._slope[i] * 2 < self._last_slope
         ):
+            if not like:
+                self._alike = 0
+            return True
+        if like:
+            self._alike += 1
+        elif energy > level >> 1:
+            self._alike = 0
+        if self._alike == _ALIKE:
+            self._alike = 0
+            self._lower_noise()
             return True
         self._noise[self._slot_noise] = min(energy, threshold)
         self._slot_noise = (self._slot_noise + 1) % _LEVELS
         self.noise_level = _median(self._noise, self._noise_ordered)
         return False
+
+    def _lower_noise(self):
+        level = self.qrs_level >> 3
+        for i in range(_LEVELS):
+            self._noise[i] = min(self._noise[i], level)
+        self.noise_level = _median(self._noise, self._noise_ordered)
+
+    def _is_like(self, energy):
+        level = self.qrs_level
+        return level - (level >> 2) < energy < level + (level >> 1)
 
     def _keep_fall(self, threshold, lowered):
         """The amplitude has truly fallen: bring the QRS level down as far as the threshold came."""
@@ -258,6 +290,11 @@ class QrsDetector:
         self._last = at
         self._last_slope = self._slope[j]
         self._oversize = max(0, self._oversize - 1)
+        self._clean = self._clean + 1 if j == 0 and self._is_like(self._energy[j]) else 0
+        if self._clean == _ALIKE:
+            # Where nothing is refused, old noise would stay for ever.
+            self._clean = 0
+            self._lower_noise()
         self._qrs[self._slot_qrs] = min(self._energy[j], 2 * self.qrs_level)
         self._slot_qrs = (self._slot_qrs + 1) % _LEVELS
         self._before = self.qrs_level = _median(self._qrs, self._qrs_ordered)

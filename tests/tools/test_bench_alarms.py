@@ -11,7 +11,7 @@ from protocol import frames as f
 from tests.tools.test_bench import database
 from tools.bench import __main__ as bench
 from tools.bench import alarms, ecg_waves
-from tools.bench.alarm_cases import BEFORE_S, CASES, Case, Person, Scene
+from tools.bench.alarm_cases import BEFORE_S, CASES, SEED, Case, Person, Scene
 from tools.bench.alarm_play import Told, play
 from tools.bench.alarm_records import annotated_rate, evaluate, is_true, wanted
 from tools.bench.heartbeats import Recording
@@ -107,6 +107,16 @@ def test_cases_come_and_both_interpreters_agree(name: str) -> None:
     assert alarms.judge(case, [(scene, told, active)])["found"] == 1
     assert len(active) == scene.seconds + 1 and max(active) >= case.priority
     assert play(scene, sys.executable) == (told, active)
+
+
+@pytest.mark.parametrize(
+    ("name", "run"), [("ECG drowned in movement", 0), ("the same, during heart rate 165", 2)]
+)
+def test_after_a_minute_of_noise_there_are_readings_again(name: str, run: int) -> None:
+    number, case = next((n, one) for n, one in enumerate(CASES) if one.name == name)
+    scene = case.make(np.random.default_rng((SEED, number, run)))
+    row = alarms.judge(case, [(scene, *play(scene, interpreter()))])
+    assert (row["found"], row["ended"]) == (1, 1) and row["end_s"] <= 25
 
 
 def test_the_report(tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
