@@ -65,7 +65,7 @@ def test_what_a_node_does_and_what_it_does_not(agent):
     assert result(agent, command, order(frames.OP_MARK, args={1: 7})) == frames.RESULT_MALFORMED
     assert result(agent, command, order(frames.OP_STRIP)) == frames.RESULT_UNSUPPORTED
     assert result(agent, command, order(99)) == frames.RESULT_UNSUPPORTED
-    assert result(agent, config, order({1: 60, 5: 2})) == frames.RESULT_DONE
+    assert result(agent, config, order({1: 60})) == frames.RESULT_DONE
     assert result(agent, config, order({1: 60, 99: 1})) == frames.RESULT_UNSUPPORTED
     assert result(agent, config, order({1: 55})) == frames.RESULT_UNSUPPORTED
     assert result(agent, update, {1: os.urandom(8), 2: 4}) == frames.RESULT_UNSUPPORTED
@@ -73,6 +73,7 @@ def test_what_a_node_does_and_what_it_does_not(agent):
     assert result(agent, command, order("dance"), as_it_is=True) == frames.RESULT_MALFORMED
     # Nobody's signature, where one is needed.
     assert result(agent, command, order(frames.OP_MEASURE_BP)) == frames.RESULT_UNAUTHORISED
+    assert result(agent, config, order({1: 60, 5: 2})) == frames.RESULT_UNAUTHORISED
     assert result(agent, config, order({3: [[33, 1200, 10]]})) == frames.RESULT_UNAUTHORISED
     assert result(agent, config, order({2: 1})) == frames.RESULT_UNAUTHORISED
     assert result(agent, command, order(frames.OP_ACKNOWLEDGE)) == frames.RESULT_UNAUTHORISED

@@ -17,7 +17,11 @@ def order_vectors() -> Any:
     """The content of orders.json."""
     measure = _signed(frames.KIND_COMMAND, bodies.MEASURE)
     watch = _signed(frames.KIND_CONFIG, bodies.WATCH)
-    mark, mains = bodies.MARK, bodies.MAINS
+    mark = bodies.MARK
+    mains = {
+        **bodies.MAINS,
+        frames.ORDER_WHAT: {frames.SET_MAINS_HZ: 50, frames.SET_NOT_SENT: [frames.CH_PPG_RED]},
+    }
     signature, authority = frames.ORDER_SIGNATURE, frames.ORDER_AUTHORITY
     expires = frames.ORDER_EXPIRES_US
     forged = bytes((measure[signature][0] ^ 1,)) + measure[signature][1:]
@@ -46,6 +50,7 @@ def order_vectors() -> Any:
         ("an agent's name on it", command, {**measure, authority: AGENT.id}, 1, BOOT_ID, refused),
         ("a mark needs none", command, mark, 1, BOOT_ID, done),
         ("mains need none", config, mains, 1, BOOT_ID, done),
+        ("the cuff's size, not signed", config, bodies.MAINS, 1, BOOT_ID, refused),
         ("a short id", command, {**mark, frames.ORDER_ID: bytes(7)}, 1, BOOT_ID, malformed),
         ("no expiry", command, without(mark, expires), 1, BOOT_ID, malformed),
         (
