@@ -4,7 +4,7 @@ docs/wire-protocol.md §8.2. A node loads this. The authorities that it believes
 whatever needs none stands on the seal of a paired agent.
 """
 
-from protocol import cbor, crypto
+from protocol import cbor, crypto, on_demand
 from protocol import frames as f
 from protocol.checks import is_bytes, is_map, is_uint
 
@@ -87,7 +87,11 @@ def check_steps(
     if key is None or f.ORDER_SIGNATURE not in body:
         return f.RESULT_UNAUTHORISED
     message = order_message(node_id, boot_id, kind, body)
-    good = yield from crypto.ed25519_verify_steps(key, message, body[f.ORDER_SIGNATURE])
+    try:
+        good = yield from crypto.ed25519_verify_steps(key, message, body[f.ORDER_SIGNATURE])
+    finally:
+        # What is ordered needs the heap, too.
+        on_demand.forget(on_demand.SIGNING)
     return f.RESULT_DONE if good else f.RESULT_UNAUTHORISED
 
 
