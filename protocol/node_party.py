@@ -4,7 +4,7 @@ docs/wire-protocol.md §4 and §5. The part of NodeSession that goes on whether 
 with it what every part of a session adds to: slow work, events, control messages, counts.
 """
 
-from protocol import messages
+from protocol import messages, on_demand
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.elsewhere import Elsewhere
@@ -84,6 +84,8 @@ class NodeParty:
         if len(self.headers) == len(self._agents) or self._jobs:
             self._work_ms = now_ms
         elif now_ms - self._work_ms >= WORK_LOST_MS:
+            # Whose import found no memory may have left a module that holds nothing.
+            on_demand.forget(on_demand.ALL)
             for agent_id in self._without_header():
                 self._jobs.append(self._header_steps(agent_id, self._agents[agent_id]))
 

@@ -101,10 +101,10 @@ class NodeSession(NodeParty):
                 self._begin(now_ms)
         elif self.state == st.GREETING:
             if now_ms - self._hello_at >= HELLO_REPEATS_MS[self._repeat]:
-                self._repeat += 1
-                if self._repeat == len(HELLO_REPEATS_MS):
+                if self._repeat == len(HELLO_REPEATS_MS) - 1:
                     self._begin(now_ms)
                 else:
+                    self._repeat += 1
                     self._say_hello(now_ms)
         elif self.state == st.OPENING:
             if now_ms - self._since_ms >= OPENING_MS:
