@@ -327,11 +327,11 @@ class Oscillometer:
     def _first_beat(self, top):
         """The beat from which on the flank rises: above it come two in a row that are too low to tell."""
         height = self._height
-        k = max(range(self._since), key=lambda i: height[i])
-        low = 0
+        k, low = max(range(self._since), key=lambda i: height[i]), 0
         while k > 0 and low < 2:
             k -= 1
-            low = low + 1 if height[k] * _LEAST_SHARE <= top else 0
+            if height[k]:  # one left out tells nothing: a beat taken for two is two such
+                low = low + 1 if height[k] * _LEAST_SHARE <= top else 0
         return k
 
     def _in_time(self, k, gap):

@@ -140,6 +140,18 @@ def test_one_movement_is_left_out():
     assert abs(found[1] - 1200) <= 80 and abs(found[2] - 800) <= 80
 
 
+def test_two_beats_left_out_do_not_end_the_flank():
+    for begins in (16.2, 17.9):
+
+        def pulse(t, begins=begins):
+            full = arterial(t)
+            return DIASTOLIC + (full - DIASTOLIC) / 2 if begins < t < begins + 1.7 else full
+
+        found = listen(cuff(SYSTOLIC + 35, 3, 50, pulse)).result()
+        assert found[0] == 0, found
+        assert abs(found[1] - 10 * SYSTOLIC) <= 50 and abs(found[2] - 10 * DIASTOLIC) <= 50, found
+
+
 def test_extremes_end():
     """Whatever comes, there is a result, and all numbers are inside their frames' fields."""
     for samples in (
