@@ -67,6 +67,7 @@ async def _fill(line):
         place = n % (STROKE + PAUSE)
         n += 1
         filling = line.pa < FILLED_PA
+        safety.filled = safety.filled or not filling
         safety.pump(PUMP_LEAST if filling and place >= STROKE else FULL)
         first, before = before, line.pa
         await line.block()

@@ -55,7 +55,8 @@ class CuffSafety:
     """`actuator`: the CuffActuator, which nobody else has; `clock`: the node's Clock;
     `start_timer(period_ms, callback)` gives a timer with deinit(), whose callback comes although tasks hang.
 
-    `running`: from begin() to end() or a trip. `fault`: why it tripped, 0 when acknowledged.
+    `running`: from begin() to end() or a trip. `fault`: why it tripped, 0 when acknowledged. `filled`: set by
+    the measurement once this run's cuff does not unfold any more, whatever the sensor shows from then on.
     """
 
     def __init__(self, actuator, clock, start_timer):
@@ -63,7 +64,7 @@ class CuffSafety:
         self._clock = clock
         self._start_timer = start_timer
         self._timer = None
-        self.running = False
+        self.running = self.filled = False
         self.fault = 0
         self._armed = False
         self._duty = 0
@@ -113,6 +114,7 @@ class CuffSafety:
         self._began = self._beat = self._fresh = self._changed = now
         self._duty = 0
         self._raw = -1
+        self.filled = False
         self._actuator.safe()
         self._armed = False
         self.running = True
@@ -251,6 +253,7 @@ class CuffSafety:
             pumping = diff(now, self._pumped)
             if pumping > PUMP_US:
                 return TOO_LONG
-            if diff(now, self._risen) > RISE_US and (self._peak > FILLED_PA or pumping > FILL_US):
+            filled = self.filled or self._peak > FILLED_PA
+            if diff(now, self._risen) > RISE_US and (filled or pumping > FILL_US):
                 return NO_RISE
         return 0

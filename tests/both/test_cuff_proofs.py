@@ -5,7 +5,7 @@ fails leaves: judged from the plant, as tests/both/test_cuff_faults.py.
 import gc
 
 from tests.both.cuff_judge import deflating, judge
-from tests.both.cuff_world import rested, started
+from tests.both.cuff_world import World, rested, started
 
 
 def setup_module():
@@ -22,6 +22,29 @@ def test_the_sensor_sticks_while_a_slack_cuff_fills():
         world.plant.sensor_stuck = world.plant.manifold_mmhg
         judge(world, world.us)
         assert world.highest() < 15
+
+
+def test_the_sensor_sticks_where_the_strokes_end():
+    # With a zero that is low the interlock sees 8 mmHg later than the measurement.
+    for zero, mmhg in ((0, 8.1), (-5.5, 8.5), (-5.5, 13)):
+        world = World()
+        world.chip.offset_mmhg = zero
+        rested(world)
+        world.press()
+        world.run(30, until=lambda world=world, mmhg=mmhg: world.plant.manifold_mmhg > mmhg)
+        world.plant.sensor_stuck = mmhg
+        judge(world, world.us)
+        assert world.highest() < 25
+
+
+def test_the_sensor_shows_an_empty_cuff_once_it_was_filled():
+    world = rested()
+    world.press()
+    world.run(30, until=lambda: world.plant.cuff_mmhg > 15 and world.pins["RELEASE"] == 0)
+    world.plant.sensor_stuck = 0.3
+    world.run(5, until=lambda: world.pins["PUMP"])
+    judge(world, world.us)
+    assert world.highest() < 40
 
 
 def test_a_way_out_that_is_shut_from_the_start_is_found_at_20_mmhg():
