@@ -6,7 +6,7 @@ from hashlib import sha256 as _sha256
 
 import cryptolib
 
-from protocol import ccm
+from protocol import ccm, on_demand
 from protocol import hkdf as _hkdf
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ try:
     # Compiled now, while the heap is whole, and kept: an ESP32 gets executable memory back at a reset only.
     from protocol import limbs_fast  # noqa: F401  # pyright: ignore[reportUnusedImport]
 except (SyntaxError, ImportError, MemoryError):  # no native emitter, no such file, no executable memory
-    pass
+    on_demand.refused.append("limbs_fast")
 
 _ECB = 1
 _CBC = 2

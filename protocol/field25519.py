@@ -12,6 +12,8 @@ an ordinary division is the last reduction.
 
 from array import array
 
+from protocol import on_demand
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +29,8 @@ POWER = 11
 def limb_code() -> "tuple[Any, ...]":
     """limb_run, limb_choose, limb_load, limb_store and sha512_block: of limbs_fast, or else of limbs."""
     try:
+        if "limbs_fast" in on_demand.refused:
+            raise ImportError
         from protocol import limbs_fast
 
         return (
