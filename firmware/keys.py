@@ -7,12 +7,12 @@ damaged record is set aside, never silently replaced: `faults` tells.
 """
 
 from firmware.flash import FlashError
+from firmware.requests import forget
 from protocol import cbor
 from protocol.checks import is_bytes, is_list
 from protocol.errors import ProtocolError
 from protocol.identity import Identity, generate_steps
 from protocol.identity import node_id as party_id
-from protocol.messages import MAX_HEADERS
 
 IDENTITY_RECORD = "identity"
 AGENTS_RECORD = "agents"
@@ -63,31 +63,21 @@ class KeyStore:
         by its keys is no second one. Raises FlashError, also where the record is damaged: the others in it
         are not given up for this one.
         """
-        agents = self._stored_agents()
-        new = party_id(ed_pub, x_pub)
-        if all(party_id(ed, x) != new for ed, x in agents):
-            if len(agents) >= MAX_HEADERS:
-                return False
-            agents.append((ed_pub, x_pub))
-            self._write_agents(agents)
-        return True
+        try:
+            from firmware import pairs
+
+            return pairs.store_pair(self._records, ed_pub, x_pub)
+        finally:
+            forget("pairs")
 
     def remove_agent(self, agent_id):
         """Forget an agent; nothing changes when it is not known. Raises FlashError: it is still there."""
-        agents = self._stored_agents()
-        others = [(ed, x) for ed, x in agents if party_id(ed, x) != agent_id]
-        if len(others) < len(agents):
-            self._write_agents(others)
-
-    def _stored_agents(self):
-        payload = self._records.read(AGENTS_RECORD)
         try:
-            return [] if payload is None else cbor.loads(payload)
-        except ProtocolError as error:
-            raise FlashError(self._records.path(AGENTS_RECORD), str(error))
+            from firmware import pairs
 
-    def _write_agents(self, agents):
-        self._records.write(AGENTS_RECORD, cbor.dumps([[ed, x] for ed, x in agents]))
+            pairs.remove_pair(self._records, agent_id)
+        finally:
+            forget("pairs")
 
     def authorities(self):
         """Whose signed orders are believed: id → Ed25519 public key. Entries that are not two keys count as

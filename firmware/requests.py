@@ -2,7 +2,6 @@
 
 import sys
 
-from firmware.flash import FlashError
 from protocol import frames
 from protocol.identity import node_id as party_id
 
@@ -34,18 +33,12 @@ class Requests:
             node.session.accept_pairing(ed_pub, x_pub, nonce, None if known else self._keep)
 
     def _keep(self, ed_pub, x_pub):
-        """Whether the agent is on flash now: there may be as many as a hello has headers for."""
-        node = self._node
-        node.drain()
         try:
-            if not node.start.store.add_agent(ed_pub, x_pub):
-                return False
-        except FlashError as error:
-            node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
-            return False
-        node.start.agents.append((ed_pub, x_pub))
-        node.report(frames.EVENT_PAIRED, frames.PRIORITY_INFO, None, party_id(ed_pub, x_pub).hex())
-        return True
+            from firmware import pairs
+
+            return pairs.keep_pair(self._node, ed_pub, x_pub)
+        finally:
+            forget("pairs")
 
     def agent_left_out(self, agent_id, detail):
         """A stored agent has keys that no header can be made with: as if it were not paired."""

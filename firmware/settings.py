@@ -1,7 +1,8 @@
 """What config orders have changed of the node, kept in a flash record; firmware/orders.py checks them."""
 
-from firmware.alarm_rules import CAUSE, CAUSES, RULES, rule_of
+from firmware.alarm_rules import rule_of
 from firmware.flash import FlashError
+from firmware.requests import forget
 from protocol import cbor, frames
 from protocol.errors import ProtocolError
 
@@ -66,24 +67,9 @@ class Settings:
         """Put these settings of a config order on flash with the others, then have them hold. Raises
         FlashError: nothing has changed.
         """
-        levels = self.levels.copy()
-        for code, limit, delay_s in changed.get(frames.SET_LIMITS, ()):
-            levels[rule_of(code, limit)] = (limit, delay_s)
-        kept = {
-            frames.SET_MAINS_HZ: self.mains_hz,
-            frames.SET_MODE: self.mode,
-            frames.SET_NOT_SENT: self.not_sent,
-            frames.SET_CUFF_SIZE: self.cuff_size,
-        }
-        kept.update(changed)
-        kept[frames.SET_LIMITS] = [
-            [CAUSES[RULES[rule][CAUSE]], levels[rule][0], levels[rule][1]] for rule in sorted(levels)
-        ]
-        payload = cbor.dumps(kept)
-        self.records.write(RECORDS[0], payload)
-        self.take(kept)
         try:
-            self.records.write(RECORDS[1], payload)
-        except FlashError:
-            # The first is read first. The next start tries again.
-            pass
+            from firmware import configured
+
+            configured.keep_settings(self, changed)
+        finally:
+            forget("configured")

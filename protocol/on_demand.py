@@ -8,6 +8,8 @@ SIGNING = ("ed25519", "edwards25519", "field25519", "limbs")
 """For a signature or its check."""
 ALL = SIGNING + ("x25519", "hpke", "node_keywork", "node_clear")
 """And for pairing and connecting."""
+HELD = ("held",)
+"""For the ranges of a hello and of what other agents have."""
 refused: "list[str]" = []
 """What could not be compiled, and is not tried again: the executable memory that an ESP32 spent on it comes
 back at a reset only.

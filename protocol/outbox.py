@@ -8,6 +8,7 @@ until `evictions_sealed()`. In which order frames go, and when again, is window.
 
 from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
+from protocol.on_demand import HELD, forget
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,34 +133,12 @@ class Outbox:
     def ranges(self, limit: int) -> "list[list[int]]":
         """Held numbers as at most `limit` ascending ranges (1 or more); the nearest neighbours are joined
         when there are more."""
-        # The widest gaps stay, as many as there is room for: `wide`, ascending.
-        wide: "list[int]" = []
-        before = self._frames[0][0] if self._frames else 0
-        for frame in self._frames:
-            gap = frame[0] - before
-            before = frame[0]
-            if gap > 1 and (len(wide) < limit - 1 or (wide and gap > wide[0])):
-                if len(wide) == limit - 1:
-                    wide.pop(0)
-                i = len(wide)
-                while i and wide[i - 1] > gap:
-                    i -= 1
-                wide.insert(i, gap)
-        least = wide[0] if wide else 0
-        # Of the narrowest of them there may be more than have room.
-        equal = wide.count(least)
-        out: "list[list[int]]" = []
-        for frame in self._frames:
-            seq = frame[0]
-            gap = seq - before
-            if not out or (least and (gap > least or (gap == least and equal))):
-                if out and gap == least:
-                    equal -= 1
-                out.append([seq, 1])
-            else:
-                out[-1][1] += gap
-            before = seq
-        return out
+        try:
+            from protocol import held
+
+            return held.held_ranges(self, limit)
+        finally:
+            forget(HELD)
 
     def choose(self, last: int, first: int) -> "tuple[int, bytes, int, bool] | None":
         """The oldest frame from number `first` on, of a lane up to `last`, that is not in flight: (number,

@@ -1,5 +1,7 @@
 """The keys that a node keeps: an identity made once, and the few agents it was paired with."""
 
+import sys
+
 from firmware.flash import FlashError
 from firmware.keys import KeyStore
 from protocol import cbor, crypto
@@ -60,6 +62,7 @@ def test_agents_are_few_and_counted_once():
         assert store.add_agent(keys, keys)
         assert store.add_agent(keys, keys)
     assert not store.add_agent(b"z" * 32, b"z" * 32)
+    assert "firmware.pairs" not in sys.modules, "what a node seldom needs goes again"
     assert [ed[0] for ed, _ in store.agents()] == list(range(MAX_HEADERS))
 
 

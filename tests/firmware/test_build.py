@@ -78,12 +78,14 @@ def test_a_bytecode_tree_is_small_and_keeps_native_code_as_source(bridge):
     made = bridge
     assert sorted(made.files) == [
         "board_config.py",
-        *("firmware/beginning.mpy", "firmware/crash.mpy", "firmware/dsp/ecg_kernel_fast.py"),
+        *("firmware/beginning.mpy", "firmware/configured.mpy", "firmware/crash.mpy"),
+        "firmware/dsp/ecg_kernel_fast.py",
         *("firmware/dsp/ppg_kernel_fast.py", "firmware/dsp/waveform_fast.py", "firmware/ending.mpy"),
-        *("firmware/orders.mpy", "firmware/unpaired.mpy"),
+        *("firmware/orders.mpy", "firmware/pairs.mpy", "firmware/unpaired.mpy"),
         *("main.py", "manifest.json", "node.mpy"),
         *("protocol/ed25519.mpy", "protocol/edwards25519.mpy", "protocol/field25519.mpy"),
-        *("protocol/hpke.mpy", "protocol/limbs.mpy", "protocol/limbs_fast.py", "protocol/node_clear.mpy"),
+        *("protocol/held.mpy", "protocol/hpke.mpy"),
+        *("protocol/limbs.mpy", "protocol/limbs_fast.py", "protocol/node_clear.mpy"),
         *("protocol/node_keywork.mpy", "protocol/x25519.mpy"),
     ]
     assert made.files["node.mpy"][:2] == b"M\x06"
