@@ -64,7 +64,10 @@ def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
     load_register(registers, _U, pk[:31] + bytes((pk[31] & 127,)))
     yield from _ladder_steps(registers, k)
     shared = yield from _quotient_steps(registers)
-    if not int.from_bytes(shared, "little"):
+    seen = 0
+    for byte in shared:
+        seen |= byte
+    if not seen:
         raise SealError("an X25519 public key that gives no secret", cause="bad_key")
     return shared
 
