@@ -106,9 +106,9 @@ class Alarms:
         """An agent has just connected: what is on, which is past to it, is told once more."""
         self._again = True
 
-    def restore(self, codes):
-        """What `latched` held as this boot began: nobody has seen it yet, so it is on and told again."""
-        self._kept = codes
+    def restore(self, codes, kept):
+        """What nobody had seen as this boot began is on and told again. `kept`: what is on flash of it."""
+        self._kept = kept
         for cause in ar.KEPT:
             if ar.CAUSES[cause] in codes:
                 self._last_number += 1

@@ -50,17 +50,19 @@ def restore_latched(node):
     being inflated until somebody has pressed the button.
     """
     records = node.start.records
+    cuff = node.features.get("cuff")
     try:
-        codes = records.read(LATCHED_RECORD)
+        codes = kept = records.read(LATCHED_RECORD) or b""
     except FlashError as error:
         node.start.faults.append(str(error))
         node.careful(records.set_aside, LATCHED_RECORD)
-        return
-    if codes:
-        node.alarms.restore(codes)
-        cuff = node.features.get("cuff")
-        for code in codes:
-            if cuff is not None and code != frames.EVENT_ASYSTOLE:
+        kept = b""
+        # It may have held that.
+        codes = bytes((frames.EVENT_NOT_DEFLATING,)) if cuff is not None else b""
+    node.alarms.restore(codes, kept)
+    if cuff is not None:
+        for code in (frames.EVENT_NOT_DEFLATING, frames.EVENT_OVER_PRESSURE):
+            if code in codes:
                 cuff.fault = code
 
 

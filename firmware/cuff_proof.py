@@ -13,7 +13,7 @@ from protocol import frames
 STEADY_PA = 267  # 2 mmHg: the sensor's noise, and whoever moves
 FILLED_PA = cuff_safety.FILLED_PA
 PROOF_PA = 2666  # 20 mmHg
-NO_CUFF_US = 10000000
+NO_CUFF_US = 16000000
 # Blocks of 100 ms: so many at full duty, then at the least, by which the pressure at the pump must fall.
 STROKE = 5
 PAUSE = 2

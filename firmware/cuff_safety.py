@@ -26,7 +26,7 @@ RISE_PA = 40
 RISE_US = 750000
 # Below it a cuff unfolds without a rise, for so long; 8 mmHg.
 FILLED_PA = 1067
-FILL_US = 11000000
+FILL_US = 17000000
 PUMP_US = 55000000
 TOTAL_US = 150000000
 REST_MS = 30000

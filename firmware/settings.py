@@ -4,7 +4,6 @@ from firmware.alarm_rules import rule_of
 from firmware.flash import FlashError
 from firmware.requests import forget
 from protocol import cbor, frames
-from protocol.errors import ProtocolError
 
 RECORDS = ("settings", "settings-b")
 
@@ -34,14 +33,16 @@ class Settings:
                 if whole is None and payload is not None:
                     self.take(cbor.loads(payload))
                     whole = payload
-            except (FlashError, ProtocolError) as error:
-                self.fault = str(error)
+            except Exception as error:
+                # Whatever a record holds, the node starts.
+                self.fault = str(error) or "settings: %s" % type(error).__name__
             copies.append(payload)
         if whole is None:
             if self.fault is not None:
                 # Both stay as they are, so that each start says so until an order writes them anew.
                 self.fault += "; watch mode, default limits"
                 self.mode = frames.MODE_WATCH
+                self.levels = {}
             return
         if self.fault is not None:
             self.fault += "; its copy holds"
@@ -56,6 +57,8 @@ class Settings:
         """The settings of a kept map hold from now on."""
         self.mains_hz = kept.get(frames.SET_MAINS_HZ, self.mains_hz)
         self.mode = kept.get(frames.SET_MODE, self.mode)
+        if self.mode not in (frames.MODE_SPOT_CHECK, frames.MODE_WATCH):
+            raise ValueError("settings: no such mode")
         self.not_sent = kept.get(frames.SET_NOT_SENT, self.not_sent)
         self.cuff_size = kept.get(frames.SET_CUFF_SIZE, self.cuff_size)
         for code, limit, delay_s in kept.get(frames.SET_LIMITS, ()):

@@ -82,20 +82,30 @@ def test_the_wave_is_the_pressure_at_its_time():
 
 
 def falls(world, beat_s):
-    """The most that the cuff fell in the time of a beat while it was bled."""
+    """The most that the cuff fell in the time of a beat while it was bled: as the valve's beginning was looked
+    for, and from 2 s after it was found, which is when 3 mmHg are gone.
+    """
     seen = []
-    worst = 0.0
+    search = worst = 0.0
+    top = found = 0
     while not world.results():
         world.run(0.05)
         bleeding = world.pins["PUMP"] == 0 and 0 < world.pins["VALVE"] < 65535 and world.pins["RELEASE"]
         if not bleeding:
             seen = []
+            top = found = 0
             continue
         seen.append(world.plant.cuff_mmhg)
+        top = top or seen[0]
+        found += found > 0 or seen[-1] < top - 3
         back = int(beat_s / 0.05)
         if len(seen) > back:
-            worst = max(worst, seen[-1 - back] - seen[-1])
-    return worst
+            fell = seen[-1 - back] - seen[-1]
+            if found > 40:
+                worst = max(worst, fell)
+            else:
+                search = max(search, fell)
+    return search, worst
 
 
 def test_it_deflates_by_3_mmhg_a_beat_at_most():
@@ -106,8 +116,8 @@ def test_it_deflates_by_3_mmhg_a_beat_at_most():
 
         world = rested(arm=Arm(rate / 60, 0.3), listener=Listener)
         world.press()
-        worst = falls(world, 60 / rate)
-        assert 1.0 < worst <= 3.3, (rate, worst)
+        search, worst = falls(world, 60 / rate)
+        assert 1.0 < worst <= 3 and search <= 5, (rate, search, worst)
 
 
 def test_an_early_vanished_pulse_ends_the_inflation():

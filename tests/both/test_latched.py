@@ -166,5 +166,19 @@ def test_a_damaged_record_is_told_and_set_aside():
     Node(medium).standstill_that_is_over()
     medium.files["state/latched"] = b"VWR1rubbish"
     node = Node(medium)
-    assert node.faults == ["latched: damaged"] and node.run(3) == []
-    assert "state/latched.bad" in medium.files and Node(medium).faults == []
+    assert node.faults == ["latched: damaged"]
+    # It may have held a fault of the cuff.
+    assert node.features["cuff"].fault == f.EVENT_NOT_DEFLATING
+    told = node.run(3, cuff_fault=f.EVENT_NOT_DEFLATING)
+    assert [one[1:] for one in told] == [(f.EVENT_NOT_DEFLATING, f.STATE_BEGAN, f.PRIORITY_HIGH)]
+    assert "state/latched.bad" in medium.files
+    again = Node(medium)
+    assert again.faults == [] and again.features["cuff"].fault == f.EVENT_NOT_DEFLATING
+
+
+def test_codes_that_are_none_of_its_own_block_no_cuff():
+    medium = Medium()
+    on(medium).write(LATCHED_RECORD, bytes((7, f.EVENT_OVER_PRESSURE, f.EVENT_ASYSTOLE, 255)))
+    assert Node(medium).features["cuff"].fault == f.EVENT_OVER_PRESSURE
+    on(medium).write(LATCHED_RECORD, bytes((7, 255)))
+    assert Node(medium).features["cuff"].fault == 0

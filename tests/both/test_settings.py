@@ -3,7 +3,8 @@
 from firmware import interlocks
 from firmware.alarm_rules import CAUSE, CAUSES, HIGHEST, LIMIT, LOWEST, RULES, rule_of
 from firmware.orders import _carry_out
-from firmware.settings import Settings
+from firmware.settings import RECORDS, Settings
+from protocol import cbor
 from protocol import frames as f
 from tests.both.alarm_rig import World
 from tests.both.node_memory import Medium, PowerCut, on
@@ -182,6 +183,16 @@ def test_where_both_copies_are_damaged_the_node_watches_and_says_so_at_each_star
     assert node.config({f.SET_MODE: f.MODE_SPOT_CHECK}) == f.RESULT_DONE
     settings = Settings(on(medium))
     assert settings.fault is None and settings.mode == f.MODE_SPOT_CHECK
+
+
+def test_what_is_whole_but_no_settings_is_damaged():
+    limits = {f.SET_LIMITS: [[f.EVENT_SPO2_LOW, 88, 30], [1, 2]]}
+    for kept in (7, [1], {f.SET_LIMITS: 5}, limits, {f.SET_MODE: 99}):
+        medium = Medium()
+        for name in RECORDS:
+            on(medium).write(name, cbor.dumps(kept))
+        settings = Settings(on(medium))
+        assert settings.mode == f.MODE_WATCH and settings.levels == {} and "watch mode" in settings.fault
 
 
 def test_nothing_is_configured_or_restarted_in_an_alarm_or_while_the_cuff_is_inflated():
