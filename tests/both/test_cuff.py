@@ -82,8 +82,8 @@ def test_the_wave_is_the_pressure_at_its_time():
 
 
 def falls(world, beat_s):
-    """The most that the cuff fell in the time of a beat while it was bled: as the valve's beginning was looked
-    for, and from 2 s after it was found, which is when 3 mmHg are gone.
+    """The most that the cuff fell in the time of a beat while it was bled: as the valve's beginning was
+    looked for, and from 2 s after it was found, which is when 3 mmHg are gone.
     """
     seen = []
     search = worst = 0.0
