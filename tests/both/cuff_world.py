@@ -209,7 +209,7 @@ class World:
     time module, whose ticks wrap `wrap_after_us` from the start.
     """
 
-    def __init__(self, arm=None, wrap_after_us=40000000, listener=StubListener):
+    def __init__(self, arm=None, wrap_after_us=40000000, listener=StubListener, cuff_ml=130.0):
         self.us = 0
         self.offset = WRAP - wrap_after_us
         self.held_until_us = 0
@@ -225,7 +225,7 @@ class World:
         self._sleeps = 0
         self._second_us = PERIODIC_US
         self.pins = {}
-        self.plant = Pneumatics(self.pins, arm or Arm(), lambda: self.us)
+        self.plant = Pneumatics(self.pins, arm or Arm(), lambda: self.us, cuff_ml)
         self.witness = self.plant.history = Witness()
         self.chip = MprlsModel(self.plant.mmhg, lambda: self.us)
         self.listener = listener
@@ -373,6 +373,6 @@ def started(pressure=100, **options):
     """A measurement that has pumped the cuff to `pressure` mmHg."""
     world = rested(**options)
     world.press()
-    world.run(30, until=lambda: world.plant.cuff_mmhg > pressure)
+    world.run(60, until=lambda: world.plant.cuff_mmhg > pressure)
     assert world.plant.pump_running
     return world

@@ -37,6 +37,11 @@ def test_the_sensor_sticks_where_the_strokes_end():
         assert world.highest() < 25
 
 
+def test_a_cuff_of_a_large_arm_is_filled():
+    world = started(cuff_ml=350.0)
+    assert world.feature.safety.fault == 0 and not world.results()
+
+
 def test_the_sensor_shows_an_empty_cuff_once_it_was_filled():
     world = rested()
     world.press()
