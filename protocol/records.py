@@ -1,4 +1,5 @@
-"""Records of people: whose node it is, and what a person typed (docs/wire-protocol.md §11.1). CPython only.
+"""Records of people: whose node it is, what a person typed, who may have what, and that a person's data are
+erased (docs/wire-protocol.md §11.1). CPython only.
 
 A record is a COSE_Sign1 (RFC 9052 §4.2) with Ed25519 by the party whose id it names as its author. People are
 16 random bytes; no name is ever in a record. What is typed is never merged with what was measured.
@@ -16,10 +17,18 @@ from protocol.nomenclature import by_number
 
 ASSIGNMENT = "assignment"
 MANUAL = "manual"
+CONSENT = "consent"
+ERASURE = "erasure"
+
+CARE, RESEARCH, OWN = "care", "research", "own"
+PURPOSES = (CARE, RESEARCH, OWN)
 
 MAX_VALUES = 8
 MAX_DEVICE = 64
 MAX_NOTE = 200
+MAX_FORWARDER = 32
+MAX_PURPOSE = 16
+MAX_REASON = 200
 
 _T_END = 1 << 53
 _U16 = 0xFFFF
@@ -46,6 +55,20 @@ RECORDS: "dict[str, dict[int, tuple[str, bool, str, int, int]]]" = {
         **_COMMON,
         11: ("device", False, "text", 0, MAX_DEVICE),
         12: ("note", False, "text", 0, MAX_NOTE),
+    },
+    CONSENT: {
+        3: ("person", True, "bytes", 16, 16),
+        4: ("forwarder", True, "text", 1, MAX_FORWARDER),
+        5: ("purpose", True, "text", 1, MAX_PURPOSE),
+        6: ("from_ms", True, "int", 0, _T_END - 1),
+        **_COMMON,
+        11: ("to_ms", False, "int", 0, _T_END - 1),
+        12: ("granted", True, "bool", 0, 0),
+    },
+    ERASURE: {
+        3: ("person", True, "bytes", 16, 16),
+        **_COMMON,
+        11: ("reason", False, "text", 0, MAX_REASON),
     },
 }
 
@@ -93,12 +116,46 @@ def make_manual(
     )
 
 
+def make_consent(
+    author: Identity,
+    person: bytes,
+    forwarder: str,
+    purpose: str,
+    granted: bool,
+    from_ms: int,
+    made_at_ms: int,
+    record_id: bytes,
+    to_ms: "int | None" = None,
+    replaces: "bytes | None" = None,
+) -> bytes:
+    """The signed record that from `from_ms` on (to `to_ms`, or until further notice) `forwarder` may, or may
+    not, have `person`'s data for `purpose` (one of PURPOSES).
+
+    Of several that speak of a moment the one made last counts; the rest as in `make_assignment`.
+    """
+    if purpose not in PURPOSES:
+        raise LocalError(f"purpose {purpose!r}; it is one of {', '.join(PURPOSES)}")
+    fields = {"person": person, "forwarder": forwarder, "purpose": purpose, "granted": granted}
+    return _signed(
+        author, CONSENT, {**fields, "from_ms": from_ms, "to_ms": to_ms}, made_at_ms, record_id, replaces
+    )
+
+
+def make_erasure(
+    author: Identity, person: bytes, made_at_ms: int, record_id: bytes, reason: "str | None" = None
+) -> bytes:
+    """The signed record that all that is kept of `person` until now is to be destroyed; `reason` is at most
+    200 bytes of UTF-8.
+    """
+    return _signed(author, ERASURE, {"person": person, "reason": reason}, made_at_ms, record_id, None)
+
+
 def open_record(record: bytes, ed_pub: bytes) -> "dict[str, Any]":
     """A record's fields by name, verified as signed by `ed_pub`, which must be the key of `by`; BatchError
     (bad_signature, …) otherwise.
 
-    `record`: "assignment" or "manual"; the names of RECORDS, None where an optional one is absent; in
-    "values" a list of [quantity, value].
+    `record`: which of RECORDS; its names there, None where an optional one is absent; in "values" a list of
+    [quantity, value].
     """
     return parse_record(verify1(record, ed_pub, "record"))
 
@@ -114,7 +171,7 @@ def parse_record(payload: bytes) -> "dict[str, Any]":
     what = fields.get(2)
     table = RECORDS.get(what) if isinstance(what, str) else None
     if table is None:
-        raise BatchError("record: neither an assignment nor a manual entry")
+        raise BatchError("record: of no sort that is known here")
     named: dict[str, Any] = {"record": what}
     for key in sorted(table):
         name, required, kind_of, least, most = table[key]
@@ -156,6 +213,8 @@ def _fits(value: Any, kind_of: str, least: int, most: int) -> bool:
         return is_uint(value) and least <= value <= most
     if kind_of == "bytes":
         return is_bytes(value, least)
+    if kind_of == "bool":
+        return isinstance(value, bool)
     if kind_of == "text":
         return isinstance(value, str) and least <= len(value.encode()) <= most
     return is_list(value) and least <= len(value) <= most and all(_is_value(item) for item in value)

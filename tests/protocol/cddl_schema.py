@@ -33,6 +33,8 @@ NOT_FOR_PYCDDL = {
     "signed-head-statement",
     "signed-assignment",
     "signed-manual-entry",
+    "signed-consent",
+    "signed-erasure",
     "signed-manifest",
     "assignment-entry",
     "typed-entry",

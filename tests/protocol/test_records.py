@@ -10,7 +10,7 @@ from protocol import batch, cbor, cose, records
 from protocol.errors import BatchError, LocalError
 from tests.protocol.cddl_schema import why_not
 from tools.vectors.keys import AGENT, AUTHORITY, NODE
-from tools.vectors.records import FROM_MS, PERSON, assignment, manual
+from tools.vectors.records import FROM_MS, PERSON, assignment, consent, erasure, manual
 
 VECTORS = json.loads(
     (Path(__file__).resolve().parents[2] / "protocol" / "vectors" / "records.json").read_text("utf-8")
@@ -57,6 +57,31 @@ def test_a_manual_entry_comes_back() -> None:
     assert records.read_record(manual()) == fields
 
 
+def test_a_consent_and_its_withdrawal_come_back() -> None:
+    record = records.make_consent(AUTHORITY, PERSON, "fhir", records.OWN, True, 5, 6, ID, 5, b"record 0")
+    assert records.open_record(record, AUTHORITY.ed_pub) == {
+        "record": "consent",
+        "person": PERSON,
+        "forwarder": "fhir",
+        "purpose": "own",
+        "from_ms": 5,
+        "by": AUTHORITY.id,
+        "made_at_ms": 6,
+        "record_id": ID,
+        "replaces": b"record 0",
+        "to_ms": 5,
+        "granted": True,
+    }
+    withdrawn = records.open_record(consent(granted=False), AUTHORITY.ed_pub)
+    assert withdrawn["granted"] is False and withdrawn["to_ms"] is None
+
+
+def test_an_erasure_comes_back() -> None:
+    fields = records.open_record(erasure(), AUTHORITY.ed_pub)
+    assert (fields["record"], fields["person"], fields["by"]) == ("erasure", PERSON, AUTHORITY.id)
+    assert fields["reason"] == "the person asked for it" and fields["replaces"] is None
+
+
 @pytest.mark.parametrize("one", VECTORS["records"], ids=lambda one: one["name"])
 def test_the_vectors_open_with_their_signer_s_key_and_no_other(one: "dict[str, str]") -> None:
     record, key = bytes.fromhex(one["record"]), bytes.fromhex(one["ed_pub"])
@@ -73,7 +98,12 @@ def test_a_bad_payload_is_refused_whoever_signs_it(one: "dict[str, str]") -> Non
 
 
 def test_every_changed_byte_is_refused() -> None:
-    for record, who in ((assignment(), AUTHORITY), (manual(), AGENT)):
+    for record, who in (
+        (assignment(), AUTHORITY),
+        (manual(), AGENT),
+        (consent(), AUTHORITY),
+        (erasure(), AUTHORITY),
+    ):
         for at in range(len(record)):
             changed = record[:at] + bytes((record[at] ^ 1,)) + record[at + 1 :]
             assert refused(records.open_record, changed, who.ed_pub), at
@@ -81,14 +111,20 @@ def test_every_changed_byte_is_refused() -> None:
 
 
 def test_each_required_key_is_required_and_each_key_checked() -> None:
-    for record, rule in ((assignment(), "assignment"), (manual(), "manual-entry")):
+    for record, rule in (
+        (assignment(), "assignment"),
+        (manual(), "manual-entry"),
+        (consent(), "consent"),
+        (erasure(), "erasure"),
+    ):
         fields = payload_of(record)
         table = records.RECORDS[fields[2]]
         for key, (_, required, kind_of, least, most) in table.items():
             without = cbor.dumps({other: fields[other] for other in fields if other != key})
             assert (refused(records.parse_record, without) is not None) == required
             assert (why_not(rule, without) is not None) == required
-            for wrong in (None, True, -1, b"", "x" * 201, [], [[1]], {}, most + 1, bytes(least + 1)):
+            wrongs = (None, True, -1, b"", "x" * 201, [], [[1]], {}, most + 1, bytes(least + 1))
+            for wrong in wrongs if kind_of != "bool" else (None, 0, *wrongs[2:]):
                 changed = cbor.dumps({**fields, key: wrong})
                 assert refused(records.parse_record, changed), (key, kind_of, wrong)
                 assert why_not(rule, changed) is not None, (key, kind_of, wrong)
@@ -98,6 +134,8 @@ def test_later_keys_and_quantities_are_carried() -> None:
     fields = payload_of(manual())
     later = cbor.dumps({**fields, 4: [[60_000, -(1 << 62)]], 99: "later"})
     assert records.parse_record(later)["values"] == [[60_000, -(1 << 62)]]
+    purpose = cbor.dumps({**payload_of(consent()), 5: "teaching", 99: "later"})
+    assert records.parse_record(purpose)["purpose"] == "teaching"
 
 
 def test_what_no_record_can_carry_is_not_made() -> None:
@@ -106,6 +144,11 @@ def test_what_no_record_can_carry_is_not_made() -> None:
         lambda: records.make_assignment(AGENT, bytes(7), PERSON, 5, 6, ID),
         lambda: records.make_assignment(AGENT, NODE.id, b"Ada Lovelace", 5, 6, ID),
         lambda: records.make_manual(AGENT, PERSON, [], 5, 6, ID),
+        lambda: records.make_consent(AGENT, PERSON, "mqtt", "care", True, 5, 6, ID, to_ms=4),
+        lambda: records.make_consent(AGENT, PERSON, "mqtt", "cure", True, 5, 6, ID),
+        lambda: records.make_consent(AGENT, PERSON, "", "care", True, 5, 6, ID),
+        lambda: records.make_erasure(AGENT, b"Ada Lovelace", 6, ID),
+        lambda: records.make_erasure(AGENT, PERSON, 6, ID, "x" * 201),
         lambda: records.make_manual(AGENT, PERSON, [(3, 1001)], 5, 6, ID),
         lambda: records.make_manual(AGENT, PERSON, [(1, 724)], 5, 6, ID, note="x" * 201),
     ):
