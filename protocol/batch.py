@@ -16,11 +16,35 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey, KEMKeyInterface, KEMKeyPair
 from pyhpke.exceptions import PyHPKEError
 
-from protocol import cbor, crypto, merkle
-from protocol.checks import is_bytes, is_list, is_map, is_uint
-from protocol.cose import VERSION, loads, sign1, verify1, versioned
+from protocol import cbor, crypto, handover, merkle
+from protocol.checks import is_bytes, is_list, is_map
+from protocol.cose import VERSION, Signer, loads, sign1, verify1, versioned
+from protocol.entries import (
+    ENTRY_ASSIGNMENT,
+    ENTRY_CLOCK,
+    ENTRY_CONSENT,
+    ENTRY_ERASURE,
+    ENTRY_FRAME,
+    ENTRY_HANDOVER,
+    ENTRY_IDENTITY,
+    ENTRY_MANUAL,
+    ENTRY_STATEMENT,
+    T_END,
+    assignment_entry,
+    below,
+    clock_entry,
+    consent_entry,
+    erasure_entry,
+    fits,
+    frame_entry,
+    handover_entry,
+    identity_entry,
+    manual_entry,
+    parse_entry,
+    statement_entry,
+)
 from protocol.errors import BatchError
-from protocol.identity import Identity, node_id
+from protocol.identity import Identity
 from protocol.receipts import (
     Receipt,
     Refusal,
@@ -33,21 +57,33 @@ from protocol.receipts import (
     parse_refusal,
     verify_receipt,
 )
-from protocol.records import ASSIGNMENT, MANUAL, read_record
 
 __all__ = (
+    "ENTRY_ASSIGNMENT",
+    "ENTRY_CLOCK",
+    "ENTRY_CONSENT",
+    "ENTRY_ERASURE",
+    "ENTRY_FRAME",
+    "ENTRY_HANDOVER",
+    "ENTRY_IDENTITY",
+    "ENTRY_MANUAL",
+    "ENTRY_STATEMENT",
     "Batch",
     "Receipt",
     "Refusal",
     "assignment_entry",
     "clock_entry",
+    "consent_entry",
     "encode_batch",
+    "erasure_entry",
     "frame_entry",
+    "handover_entry",
     "head_hash",
     "identity_entry",
     "is_refusal",
     "make_ask",
     "make_head",
+    "make_head_over",
     "make_head_statement",
     "make_receipt",
     "make_refusal",
@@ -65,29 +101,32 @@ __all__ = (
     "verify_receipt",
 )
 
-ENTRY_FRAME = 0
-ENTRY_IDENTITY = 1
-ENTRY_CLOCK = 2
-ENTRY_STATEMENT = 3
-ENTRY_ASSIGNMENT = 4
-ENTRY_MANUAL = 5
+LEFT_OUT = b""
+"""What stands in a batch for an entry whose bytes are left out; its hash is given apart."""
 
 FIRST_PREVIOUS = bytes(32)
 """The previous head's hash in number 0 of a chain."""
 
 _SUITE = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
-_T_END = 1 << 53
-_SEQ_END = 1 << 32
 
 
 class Batch:
     """A verified batch: the head's fields, the entries as bytes and as lists, in store order.
 
     Attributes: agent_id, chain_id, number, previous, root, count, made_at_ms, cited ([chain id, number,
-    hash] or None), reason (or None), signed_head, head_hash, entries, parsed.
+    hash] or None), reason (or None), signed_head, head_hash, entries and parsed (None at a hole: an entry
+    that is left out), leaves (the hash of every entry), handovers (of the key that signed, verified).
     """
 
-    def __init__(self, fields: "dict[int, Any]", signed_head: bytes, head: bytes, entries: "list[bytes]"):
+    def __init__(
+        self,
+        fields: "dict[int, Any]",
+        signed_head: bytes,
+        head: bytes,
+        entries: "list[bytes | None]",
+        leaves: "list[bytes]",
+        handovers: "list[handover.Handover]",
+    ):
         self.agent_id: bytes = fields[2]
         self.chain_id: bytes = fields[3]
         self.number: int = fields[4]
@@ -100,71 +139,9 @@ class Batch:
         self.signed_head = signed_head
         self.head_hash = head_hash(head)
         self.entries = entries
-        self.parsed = [parse_entry(entry) for entry in entries]
-
-
-# Entries
-
-
-def frame_entry(node: bytes, boot_id: bytes, seq: int, plaintext: bytes, received_ms: int) -> bytes:
-    """A frame as it was opened; `received_ms` is the agent's Unix time in ms."""
-    return cbor.dumps([ENTRY_FRAME, node, boot_id, seq, plaintext, received_ms])
-
-
-def identity_entry(node: bytes, ed_pub: bytes, x_pub: bytes) -> bytes:
-    """A node's public keys, before the first of its frames in a chain."""
-    return cbor.dumps([ENTRY_IDENTITY, node, ed_pub, x_pub])
-
-
-def clock_entry(node: bytes, boot_id: bytes, t_us: int, unix_us: int, rate_ppb: int, bound_us: int) -> bytes:
-    """A clock fit: node time `t_us` was `unix_us` ± `bound_us`; the node's clock is `rate_ppb` fast."""
-    return cbor.dumps([ENTRY_CLOCK, node, boot_id, t_us, unix_us, rate_ppb, bound_us])
-
-
-def statement_entry(code: str, detail: "dict[Any, Any]") -> bytes:
-    """An agent's statement about itself, such as `store_set_aside` or `frames_lost`."""
-    return cbor.dumps([ENTRY_STATEMENT, code, detail])
-
-
-def assignment_entry(record: bytes) -> bytes:
-    """A signed assignment (records.make_assignment)."""
-    return cbor.dumps([ENTRY_ASSIGNMENT, record])
-
-
-def manual_entry(record: bytes) -> bytes:
-    """A signed manual entry (records.make_manual)."""
-    return cbor.dumps([ENTRY_MANUAL, record])
-
-
-def parse_entry(entry: bytes) -> "list[Any]":
-    """The checked fields of an entry, its type first, or BatchError; unknown types are carried.
-
-    Of a signed record the shape is checked, not the signature: records.open_record.
-    """
-    fields = loads(entry, "entry")
-    if not is_list(fields) or not fields or not is_uint(fields[0]):
-        raise BatchError("entry: not an array that begins with a type")
-    kind, rest = fields[0], fields[1:]
-    if kind == ENTRY_FRAME:
-        good = _fits(rest, (8, 12, None, None, None)) and _below(rest[2], _SEQ_END)
-        good = good and isinstance(rest[3], bytes) and _below(rest[4], _T_END)
-    elif kind == ENTRY_IDENTITY:
-        good = _fits(rest, (8, 32, 32))
-        if good and node_id(rest[1], rest[2]) != rest[0]:
-            raise BatchError("entry: the keys do not give the node id", cause="bad_identity")
-    elif kind == ENTRY_CLOCK:
-        good = _fits(rest, (8, 12, None, None, None, None)) and _below(rest[2], _T_END)
-        good = good and _is_int(rest[3]) and _is_int(rest[4]) and _below(rest[5], _T_END)
-    elif kind == ENTRY_STATEMENT:
-        good = len(rest) == 2 and isinstance(rest[0], str) and is_map(rest[1])
-    elif kind in (ENTRY_ASSIGNMENT, ENTRY_MANUAL):
-        good = len(rest) == 1 and isinstance(rest[0], bytes)
-        good = good and read_record(rest[0])["record"] == (ASSIGNMENT, MANUAL)[kind - ENTRY_ASSIGNMENT]
-    else:
-        good = True
-    if not good:
-        raise BatchError(f"entry of type {kind}: a field is missing, of a wrong type or out of range")
-    return fields
+        self.leaves = leaves
+        self.parsed = [None if entry is None else parse_entry(entry) for entry in entries]
+        self.handovers = handovers
 
 
 # The agent's side
@@ -181,14 +158,29 @@ def make_head(
     reason: "str | None" = None,
 ) -> bytes:
     """The encoded head over `entries`; `cited` and `reason` only in number 0 of a chain that follows one."""
+    leaves = [merkle.leaf_hash(entry) for entry in entries]
+    return make_head_over(agent_id, chain_id, number, previous, leaves, made_at_ms, cited, reason)
+
+
+def make_head_over(
+    agent_id: bytes,
+    chain_id: bytes,
+    number: int,
+    previous: bytes,
+    leaves: Sequence[bytes],
+    made_at_ms: int,
+    cited: "tuple[bytes, int, bytes] | None" = None,
+    reason: "str | None" = None,
+) -> bytes:
+    """The same over the entries' leaf hashes (merkle.leaf_hash), for who has computed them already."""
     head: dict[int, Any] = {
         1: VERSION,
         2: agent_id,
         3: chain_id,
         4: number,
         5: previous,
-        6: merkle.root([merkle.leaf_hash(entry) for entry in entries]),
-        7: len(entries),
+        6: merkle.root(leaves),
+        7: len(leaves),
         8: made_at_ms,
     }
     if cited is not None:
@@ -203,14 +195,28 @@ def head_hash(head: bytes) -> bytes:
     return crypto.sha256(head)
 
 
-def sign_head(identity: Identity, head: bytes) -> bytes:
+def sign_head(signer: Signer, head: bytes) -> bytes:
     """The head as COSE_Sign1."""
-    return sign1(identity, head)
+    return sign1(signer, head)
 
 
-def encode_batch(signed_head: bytes, entries: Sequence[bytes]) -> bytes:
-    """The batch in clear: the signed head and its entries."""
-    return cbor.dumps({1: signed_head, 2: entries})
+def encode_batch(
+    signed_head: bytes,
+    entries: "Sequence[bytes | None]",
+    hashes: Sequence[bytes] = (),
+    handovers: Sequence[bytes] = (),
+) -> bytes:
+    """The batch in clear: the signed head and its entries.
+
+    `hashes`: of each entry that is None, in their order (merkle.leaf_hash); `handovers`: all those of the
+    agent's signing key up to the one that signed, when that is not its first.
+    """
+    fields: dict[int, Any] = {1: signed_head, 2: [LEFT_OUT if one is None else one for one in entries]}
+    if hashes:
+        fields[3] = hashes
+    if handovers:
+        fields[4] = handovers
+    return cbor.dumps(fields)
 
 
 def seal_batch(
@@ -249,24 +255,47 @@ def open_batch(message: bytes, collector_identity: Identity) -> "tuple[bytes, by
         ) from error
 
 
-def parse_batch(batch: bytes, agent_ed_pub: bytes, agent_id: bytes) -> Batch:
-    """The batch, verified: signed by this agent, under this agent id, with the right count and root."""
+def parse_batch(
+    batch: bytes, agent_ed_pub: bytes, agent_id: bytes, known: "Sequence[handover.Handover]" = ()
+) -> Batch:
+    """The batch, verified: signed by this agent, under this agent id, with the right count and root.
+
+    `agent_ed_pub` is the agent's first key: the batch's hand-overs lead from it to the one that signed.
+    `known`: those that other batches brought, so that a key which was retired signs nothing any more.
+    """
     fields = loads(batch, "batch")
     if not is_map(fields) or not isinstance(fields.get(1), bytes) or not is_list(fields.get(2)):
         raise BatchError("batch: not a map of signed head and entries")
     signed_head: bytes = fields[1]
-    entries: list[Any] = fields[2]
-    if not all(isinstance(entry, bytes) for entry in entries):
+    given: list[Any] = fields[2]
+    if not all(isinstance(entry, bytes) for entry in given):
         raise BatchError("batch: an entry is not a byte string")
-    head = verify_head(signed_head, agent_ed_pub)
+    records = handover.carried(fields, 4, "batch")
+    steps = handover.read_chain(agent_ed_pub, records, agent_id)
+    head = handover.signed_by(signed_head, agent_ed_pub, steps, "head")
     named = parse_head(head)
     if named[2] != agent_id:
         raise BatchError(f"the head is of agent {named[2].hex()}, not {agent_id.hex()}", cause="wrong_agent")
-    if named[7] != len(entries):
-        raise BatchError(f"the head counts {named[7]} entries; there are {len(entries)}", cause="bad_count")
-    if merkle.root([merkle.leaf_hash(entry) for entry in entries]) != named[6]:
+    handover.check_head(named[3], named[4], records, known)
+    if named[7] != len(given):
+        raise BatchError(f"the head counts {named[7]} entries; there are {len(given)}", cause="bad_count")
+    entries = [entry or None for entry in given]
+    leaves = _leaves(entries, fields)
+    if merkle.root(leaves) != named[6]:
         raise BatchError("the Merkle root is not that of the entries", cause="bad_root")
-    return Batch(named, signed_head, head, entries)
+    return Batch(named, signed_head, head, entries, leaves, steps)
+
+
+def _leaves(entries: "list[bytes | None]", fields: "dict[Any, Any]") -> "list[bytes]":
+    """The hash of every entry: computed where it is given, as told where it is left out."""
+    hashes = fields.get(3, [])
+    if not is_list(hashes) or not all(is_bytes(one, merkle.HASH_BYTES) for one in hashes):
+        raise BatchError("batch: the hashes of entries left out are no list of hashes")
+    holes = entries.count(None)
+    if len(hashes) != holes or (3 in fields and not holes):
+        raise BatchError(f"{holes} entries are left out, and {len(hashes)} hashes given", cause="bad_holes")
+    told = iter(hashes)
+    return [next(told) if entry is None else merkle.leaf_hash(entry) for entry in entries]
 
 
 def verify_head(signed_head: bytes, agent_ed_pub: bytes) -> bytes:
@@ -278,14 +307,14 @@ def parse_head(head: bytes) -> "dict[int, Any]":
     """The checked fields of an encoded head, by key."""
     fields = versioned(head, "head")
     good = all(is_bytes(fields.get(key), size) for key, size in ((2, 8), (3, 8), (5, 32), (6, 32)))
-    good = good and all(_below(fields.get(key), _T_END) for key in (4, 7, 8))
+    good = good and all(below(fields.get(key), T_END) for key in (4, 7, 8))
     if good and fields[4] == 0:
         good = fields[5] == FIRST_PREVIOUS
     elif 9 in fields or 10 in fields:
         good = False
     if 9 in fields:
         cited = fields[9]
-        good = good and is_list(cited) and _fits(cited, (8, None, 32)) and _below(cited[1], _T_END)
+        good = good and is_list(cited) and fits(cited, (8, None, 32)) and below(cited[1], T_END)
     if not good or (10 in fields and not isinstance(fields[10], str)):
         raise BatchError("head: a field is missing, of a wrong type or out of range")
     return fields
@@ -297,18 +326,3 @@ def _info(agent_id: bytes, collector_id: bytes) -> bytes:
 
 def _kem_key(key: "X25519PrivateKey | X25519PublicKey") -> KEMKeyInterface:
     return KEMKey.from_pyca_cryptography_key(key)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _below(value: Any, end: int) -> bool:
-    return is_uint(value) and value < end
-
-
-def _fits(items: "list[Any]", sizes: "tuple[int | None, ...]") -> bool:
-    """As many items as sizes, each a byte string of its size where there is one."""
-    if len(items) != len(sizes):
-        return False
-    return all(size is None or is_bytes(item, size) for item, size in zip(items, sizes))

@@ -1,11 +1,10 @@
 """COSE_Sign1 with Ed25519 (RFC 9052 §4.2, RFC 9053 §2.2), and reading what it wraps. CPython only."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from protocol import cbor, crypto
 from protocol.checks import is_bytes, is_list, is_map, is_uint
 from protocol.errors import BatchError, CborError
-from protocol.identity import Identity
 
 VERSION = 1
 
@@ -13,9 +12,16 @@ _TAG = 18
 _PROTECTED = cbor.dumps({1: -8})
 
 
-def sign1(identity: Identity, payload: bytes) -> bytes:
+class Signer(Protocol):
+    """Whoever can sign: an Identity, or a SigningKey that was handed over to; 32 bytes each."""
+
+    ed_seed: bytes
+    ed_pub: bytes
+
+
+def sign1(signer: Signer, payload: bytes) -> bytes:
     """The tagged COSE_Sign1 of `payload`, algorithm EdDSA, no external data."""
-    signing = crypto.ed25519_sign_steps(identity.ed_seed, identity.ed_pub, _to_be_signed(payload))
+    signing = crypto.ed25519_sign_steps(signer.ed_seed, signer.ed_pub, _to_be_signed(payload))
     return cbor.head(6, _TAG) + cbor.dumps([_PROTECTED, {}, payload, crypto.run(signing)])
 
 

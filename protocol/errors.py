@@ -92,7 +92,8 @@ class BatchError(ProtocolError):
     """A batch, receipt or question that is refused; `cause` says which check failed.
 
     malformed_batch, unknown_version, bad_seal (not encrypted to this key, or changed), bad_signature,
-    wrong_agent, bad_count, bad_root, bad_identity (an identity entry whose keys do not give its node id).
+    wrong_agent, bad_count, bad_holes (not one hash for each entry left out), bad_root, bad_identity (an
+    identity entry whose keys do not give its node id), bad_handover, retired_key (handover.py).
     """
 
     code = 6

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from protocol import cbor, crypto
-from protocol.checks import is_bytes, is_list, is_uint
-from protocol.cose import VERSION, sign1, verify1, versioned
+from protocol import cbor, crypto, handover
+from protocol.checks import is_bytes, is_list, is_map, is_uint
+from protocol.cose import VERSION, Signer, loads, sign1, split1, versioned
 from protocol.errors import BatchError
-from protocol.identity import Identity
 
 RECEIPT = "receipt"
 HEAD = "head"
@@ -24,7 +23,7 @@ class Receipt:
     Attributes: statement, agent_id, chain_id, number, head_hash (these three None in a HEAD that knows no
     chain, or not the beginning of the newest), stored, duplicates, received_at_ms, nonce (HEAD only, else
     None), highest (HEAD: (chain id, number, hash) of the highest batch of each chain that no other follows,
-    newest chain first).
+    newest chain first), handovers (of the collector's signing key, from its first on, as records).
     """
 
     def __init__(self, fields: "dict[int, Any]"):
@@ -39,6 +38,7 @@ class Receipt:
         self.nonce: bytes | None = fields.get(10)
         highest = fields.get(11, ()) if self.statement == HEAD else ()
         self.highest: list[tuple[bytes, int, bytes]] = [tuple(one) for one in highest]
+        self.handovers: list[bytes] = fields.get(12, [])
 
 
 class Refusal:
@@ -52,7 +52,7 @@ class Refusal:
 
 
 def make_receipt(
-    identity: Identity,
+    identity: Signer,
     agent_id: bytes,
     chain_id: bytes,
     number: int,
@@ -60,14 +60,19 @@ def make_receipt(
     stored: int,
     duplicates: int,
     received_at_ms: int,
+    handovers: Sequence[bytes] = (),
 ) -> bytes:
-    """The collector's signed word that batch `number`, whose head has the hash `head`, is stored durably."""
-    fields = {1: VERSION, 2: RECEIPT, 3: agent_id, 4: chain_id, 5: number, 6: head}
-    return sign1(identity, cbor.dumps({**fields, 7: stored, 8: duplicates, 9: received_at_ms}))
+    """The collector's signed word that batch `number`, whose head has the hash `head`, is stored durably.
+
+    `handovers`: all those of the collector's signing key, when `identity` is not its first one.
+    """
+    fields: dict[int, Any] = {1: VERSION, 2: RECEIPT, 3: agent_id, 4: chain_id, 5: number, 6: head}
+    fields.update({7: stored, 8: duplicates, 9: received_at_ms})
+    return _signed(identity, fields, handovers)
 
 
 def make_head_statement(
-    identity: Identity,
+    identity: Signer,
     agent_id: bytes,
     newest: "tuple[bytes, int, bytes] | None",
     stored: int,
@@ -75,6 +80,7 @@ def make_head_statement(
     now_ms: int,
     nonce: bytes,
     highest: "Sequence[tuple[bytes, int, bytes]] | None" = None,
+    handovers: Sequence[bytes] = (),
 ) -> bytes:
     """The signed answer to a question: the newest batch before any hole, as (chain id, number, head hash), or
     None.
@@ -89,7 +95,7 @@ def make_head_statement(
         highest = highest or (newest,)
     if highest:
         fields[11] = highest[:MAX_CHAINS]
-    return sign1(identity, cbor.dumps(fields))
+    return _signed(identity, fields, handovers)
 
 
 def parse_ask(message: bytes) -> "tuple[bytes, bytes]":
@@ -109,9 +115,16 @@ def make_refusal(agent_id: bytes, code: str, detail: str, refused: "bytes | None
     return cbor.dumps(fields)
 
 
-def verify_receipt(message: bytes, collector_ed_pub: bytes) -> Receipt:
-    """The receipt or head statement that the collector signed; BatchError (bad_signature, …) otherwise."""
-    fields = versioned(verify1(message, collector_ed_pub, "receipt"), "receipt")
+def verify_receipt(message: bytes, collector_ed_pub: bytes, collector_id: "bytes | None" = None) -> Receipt:
+    """The receipt or head statement that the collector signed; BatchError (bad_signature, …) otherwise.
+
+    `collector_ed_pub` is its first key: hand-overs in the receipt lead from it to the one that signed, and
+    must be `collector_id`'s when that is given.
+    """
+    told = loads(split1(message, "receipt")[0], "receipt")
+    records = handover.carried(told, 12, "receipt") if is_map(told) else ()
+    steps = handover.read_chain(collector_ed_pub, records, collector_id)
+    fields = versioned(handover.signed_by(message, collector_ed_pub, steps, "receipt"), "receipt")
     known = 4 in fields or 5 in fields or 6 in fields
     good = is_bytes(fields.get(3), 8) and all(_below(fields.get(key)) for key in (7, 8, 9))
     if known or fields.get(2) == RECEIPT:
@@ -161,6 +174,12 @@ def parse_refusal(message: bytes) -> Refusal:
     if not good or (6 in fields and not is_bytes(fields[6], 32)):
         raise BatchError("refusal: a field is missing or of a wrong type")
     return Refusal(fields)
+
+
+def _signed(signer: Signer, fields: "dict[int, Any]", handovers: Sequence[bytes]) -> bytes:
+    if handovers:
+        fields[12] = handovers
+    return sign1(signer, cbor.dumps(fields))
 
 
 def _is_nonce(value: Any) -> "TypeGuard[bytes]":

@@ -35,9 +35,13 @@ NOT_FOR_PYCDDL = {
     "signed-manual-entry",
     "signed-consent",
     "signed-erasure",
+    "signed-handover",
     "signed-manifest",
     "assignment-entry",
     "typed-entry",
+    "handover-entry",
+    "consent-entry",
+    "erasure-entry",
     "batch",
     "external-aad",
 }
@@ -49,6 +53,9 @@ ENTRY_RULES = (
     "statement-entry",
     "assignment-entry",
     "typed-entry",
+    "handover-entry",
+    "consent-entry",
+    "erasure-entry",
 )
 FRAME_RULES = {kind: name.replace("_", "-") + "-frame" for kind, name in KIND_NAMES.items()}
 

@@ -171,7 +171,6 @@ def test_another_version_of_a_head() -> None:
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        (b"", "malformed_batch"),
         (b"\x80", "malformed_batch"),
         (b"\xa0", "malformed_batch"),
         (cbor.dumps(["0"]), "malformed_batch"),

@@ -3,7 +3,19 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from protocol import batch, cbor, cose, frames, merkle, messages, nomenclature, orders, records, waveform
+from protocol import (
+    batch,
+    cbor,
+    cose,
+    frames,
+    handover,
+    merkle,
+    messages,
+    nomenclature,
+    orders,
+    records,
+    waveform,
+)
 from protocol.errors import CborError, CodecError, ProtocolError
 from tools.dissect.part import Keys, Part
 from tools.dissect.recognise import labels
@@ -165,7 +177,7 @@ def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
         return
     entries: list[bytes] = fields[2]
     at = [body for _, body in walker.places.get("encoded-entry", [])]
-    for offset, entry in zip(at, entries, strict=True):
+    for offset, entry in zip(at, filter(None, entries), strict=True):
         try:
             batch.parse_entry(entry)
         except ProtocolError as error:
@@ -173,12 +185,28 @@ def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
     if head[7] != len(entries):
         why = f"the head counts {head[7]} entries; there are {len(entries)}"
         part.problems.append(Problem(place_of(walker, "entry-count") - 1, "batch", why, cause="bad_count"))
-    if merkle.root([merkle.leaf_hash(entry) for entry in entries]) != head[6]:
+    hashes: list[bytes] = fields.get(3, [])
+    left_out = entries.count(batch.LEFT_OUT)
+    if len(hashes) != left_out:
+        why = f"{left_out} entries are left out, and {len(hashes)} hashes given"
+        part.problems.append(Problem(place_of(walker, "2"), "batch", why, cause="bad_holes"))
+        hashes = [*hashes, *[bytes(32)] * left_out]
+    told = iter(hashes)
+    leaves = [merkle.leaf_hash(entry) if entry else next(told) for entry in entries]
+    if left_out:
+        part.facts.append(f"{left_out} entries are left out: their hashes stand for them")
+    if merkle.root(leaves) != head[6]:
         why = "the Merkle root is not that of the entries"
         part.problems.append(Problem(place_of(walker, "merkle-root"), "batch", why, cause="bad_root"))
     else:
         part.facts.append("the Merkle root is that of the entries")
-    _check_signature(part, walker, keys.signer_ed_pub, lambda key: batch.verify_head(fields[1], key))
+    followed: list[bytes] = fields.get(4, [])
+    _check_signature(
+        part,
+        walker,
+        keys.signer_ed_pub,
+        lambda key: batch.verify_head(fields[1], handover.follow(key, followed, head[2])),
+    )
 
 
 def _check_unknown(part: Part, walker: Walker, keys: Keys) -> None:
@@ -188,7 +216,12 @@ def _check_unknown(part: Part, walker: Walker, keys: Keys) -> None:
 def _check_entry(part: Part, walker: Walker, keys: Keys) -> None:
     try:
         fields = batch.parse_entry(part.data)
-        if fields[0] in (batch.ENTRY_ASSIGNMENT, batch.ENTRY_MANUAL):
+        if fields[0] in (
+            batch.ENTRY_ASSIGNMENT,
+            batch.ENTRY_MANUAL,
+            batch.ENTRY_CONSENT,
+            batch.ENTRY_ERASURE,
+        ):
             part.facts += _typed(records.read_record(fields[1]))
     except ProtocolError as error:
         _refused(part, walker, "", error)
@@ -197,13 +230,19 @@ def _check_entry(part: Part, walker: Walker, keys: Keys) -> None:
 def _typed(fields: "dict[str, Any]") -> "list[str]":
     """What a record of people says, as far as numbers alone do not."""
     by = f"by {fields['by'].hex()}"
+    if fields["record"] == records.CONSENT:
+        may = "may" if fields["granted"] else "may not"
+        who = f"{fields['forwarder']} {may} have the data of person {fields['person'].hex()}"
+        return [f"{who} for {fields['purpose']}, {by}"]
+    if fields["record"] == records.ERASURE:
+        return [f"what is kept of person {fields['person'].hex()} is erased, {by}"]
     if "values" not in fields:
         return [f"node {fields['node_id'].hex()} is person {fields['person'].hex()}'s, {by}"]
     return [f"typed {by}: {nomenclature.text(number, value)}" for number, value in fields["values"]]
 
 
 def _check_record(part: Part, walker: Walker, keys: Keys) -> None:
-    bare = part.rule in ("assignment", "manual-entry")
+    bare = not part.rule.startswith("signed-")
     try:
         part.facts += _typed((records.parse_record if bare else records.read_record)(part.data))
     except ProtocolError as error:
@@ -211,6 +250,21 @@ def _check_record(part: Part, walker: Walker, keys: Keys) -> None:
         return
     if not bare:
         _check_signature(part, walker, keys.signer_ed_pub, lambda key: records.open_record(part.data, key))
+
+
+def _check_handover(part: Part, walker: Walker, keys: Keys) -> None:
+    try:
+        fields = handover.read_handover(part.data)
+    except ProtocolError as error:
+        _refused(part, walker, "", error)
+        return
+    part.facts.append(f"party {fields[3].hex()} signs with the key {fields[4].hex()[:16]}… from now on")
+    _check_signature(
+        part,
+        walker,
+        keys.signer_ed_pub,
+        lambda key: handover.verify_handover(part.data, key, fields[6]),
+    )
 
 
 def _check_manifest(part: Part, walker: Walker, keys: Keys) -> None:
@@ -255,8 +309,13 @@ CHECKS: dict[str, Callable[[Part, Walker, Keys], None]] = {
     "entry": _check_entry,
     "assignment": _check_record,
     "manual-entry": _check_record,
+    "consent": _check_record,
+    "erasure": _check_record,
     "signed-assignment": _check_record,
     "signed-manual-entry": _check_record,
+    "signed-consent": _check_record,
+    "signed-erasure": _check_record,
+    "signed-handover": _check_handover,
     "signed-manifest": _check_manifest,
     UNKNOWN_CLEAR: _check_unknown,
     "signed-head": _check_head,

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from protocol import cbor, cobs, messages, receipts, records
+from protocol import cbor, cobs, handover, messages, receipts, records
 from protocol.errors import CborError, CobsError
 from tools.dissect import cddl
 
@@ -17,6 +17,9 @@ SIGNED = {
     receipts.HEAD: "signed-head-statement",
     records.ASSIGNMENT: "signed-assignment",
     records.MANUAL: "signed-manual-entry",
+    records.CONSENT: "signed-consent",
+    records.ERASURE: "signed-erasure",
+    handover.HANDOVER: "signed-handover",
     "update": "signed-manifest",
 }
 UNSIGNED = {said: rule.removeprefix("signed-") for said, rule in SIGNED.items()} | {

@@ -2,10 +2,20 @@
 
 from typing import Any
 
-from protocol import batch, cbor
+from protocol import batch, cbor, handover, merkle
+from protocol.identity import Identity
 from tools.vectors import records
 from tools.vectors.frames import plaintexts
 from tools.vectors.keys import AGENT, BOOT_ID, COLLECTOR, NODE, secret
+
+
+def handed_over(party: Identity) -> "tuple[handover.SigningKey, list[bytes]]":
+    """A party's third signing key, and the two hand-overs that lead to it."""
+    second, third = (handover.SigningKey.from_seed(secret(f"signing key {i}")) for i in (2, 3))
+    last = (secret("chain", 8), 0, secret("old head"))
+    first_step = handover.make_handover(party, second, party.id, 1_700_000_001_500, 1, last)
+    second_step = handover.make_handover(second, third, party.id, 1_700_000_001_600, 2)
+    return third, [first_step, second_step]
 
 
 def batch_vectors() -> Any:
@@ -20,7 +30,10 @@ def batch_vectors() -> Any:
         batch.statement_entry("frames_lost", {"count": 3, "why": "store_set_aside"}),
         batch.assignment_entry(records.assignment()),
         batch.manual_entry(records.manual()),
-        cbor.dumps([6, "of a later version", {1: b""}]),
+        batch.handover_entry(handed_over(AGENT)[1][0]),
+        batch.consent_entry(records.consent()),
+        batch.erasure_entry(records.erasure()),
+        cbor.dumps([99, "of a later version", {1: b""}]),
     ]
     chain = secret("chain", 8)
     cited = (secret("old chain", 8), 41, secret("old head"))
@@ -32,6 +45,12 @@ def batch_vectors() -> Any:
     sealed = batch.seal_batch(clear, AGENT.id, COLLECTOR.x_pub, COLLECTOR.id, secret("batch ephemeral"))
     digest = batch.head_hash(head)
     second = batch.make_head(AGENT.id, chain, 1, digest, entries[8:], 1_700_000_003_000)
+    signer, handovers = handed_over(AGENT)
+    holes = [None if i in (1, 3) else one for i, one in enumerate(entries[8:])]
+    left_out = batch.encode_batch(
+        batch.sign_head(signer, second), holes, [merkle.leaf_hash(entries[8 + i]) for i in (1, 3)], handovers
+    )
+    their_signer, theirs = handed_over(COLLECTOR)
     nonce = secret("question", 16)
     newest = (chain, 0, digest)
     highest = [(chain, 7, secret("head behind a hole")), cited]
@@ -45,8 +64,16 @@ def batch_vectors() -> Any:
                 ("head, first of a chain that follows another", "head", head),
                 ("head, second", "head", second),
                 ("signed head", "signed-head", signed),
+                ("batch, two entries left out, signed by the third key", "batch", left_out),
                 ("batch", "batch", clear),
+                ("hand-over, first", "signed-handover", handovers[0]),
+                ("hand-over, second, before any head", "signed-handover", handovers[1]),
                 ("sealed batch", "sealed-batch", sealed),
+                (
+                    "receipt, by the third key of a collector",
+                    "signed-receipt",
+                    batch.make_receipt(their_signer, AGENT.id, chain, 0, digest, 9, 1, now, theirs),
+                ),
                 (
                     "receipt",
                     "signed-receipt",
