@@ -1,269 +1,190 @@
 """The agent's configuration: one TOML file, read once into an immutable object; all has defaults that work.
 
-docs/agent.md is the reference. An unknown key is an error that names the nearest known one and the line,
+docs/config.md is the reference. An unknown key is an error that names the nearest known one and the line,
 because a misspelt key that is quietly ignored is a setting that somebody believes in.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
-AUTO = "auto"
+from edge_agent.config_checks import PATH, host_port, is_loopback
+from edge_agent.config_combined import combined, warnings
+from edge_agent.config_source import ConfigError, Source
+from edge_agent.config_table import TABLES
+from edge_agent.config_values import (
+    AUTO,
+    Config,
+    FhirConfig,
+    FileConfig,
+    LinkConfig,
+    MqttConfig,
+    OpsConfig,
+    PeopleConfig,
+    StoreConfig,
+    TcpConfig,
+    default_path,
+    default_state_dir,
+)
+
+__all__ = [
+    "AUTO",
+    "Config",
+    "ConfigError",
+    "FhirConfig",
+    "FileConfig",
+    "LinkConfig",
+    "MqttConfig",
+    "OpsConfig",
+    "PeopleConfig",
+    "Settings",
+    "StoreConfig",
+    "TcpConfig",
+    "default_path",
+    "default_state_dir",
+    "host_port",
+    "is_loopback",
+    "load",
+    "parse",
+    "settings",
+]
+
+# For a message about a path that cannot be read.
+MAX_BYTES = 1 << 20
+
+Values = Mapping[str, Any]
 
 
-class ConfigError(Exception):
-    """The configuration cannot be used.
+class Settings(NamedTuple):
+    """What the file says, checked: `given[table]` as written, each of `[[links]]` under `links`."""
 
-    `path` and `line` (None when no line is to blame) say where, `problem` what, `hint` what to do.
-    """
+    path: Path
+    source: Source
+    given: Mapping[str, Values]
+    links: tuple[Values, ...]
 
-    def __init__(
-        self, problem: str, path: Path | None = None, line: int | None = None, hint: str = ""
-    ) -> None:
-        where = f"{path}, line {line}: " if line else f"{path}: " if path else ""
-        super().__init__(where + problem + (f" ({hint})" if hint else ""))
-        self.problem = problem
-        self.path = path
-        self.line = line
-        self.hint = hint
+    def value(self, table: str, key: str) -> Any:
+        """What holds: as given (a path absolute), else the default."""
+        given = self.given.get(table, {}).get(key)
+        described = TABLES[table].key(key)
+        assert described is not None
+        if given is None:
+            return described.default
+        if described.check is PATH:
+            return self.path.absolute().parent / Path(given).expanduser()
+        return given
 
-
-@dataclass(frozen=True)
-class LinkConfig:
-    """One serial port: a device name, a pyserial URL (`socket://host:port`), or "auto".
-
-    "auto" stands for every USB serial port there is, now and later.
-    """
-
-    port: str
-    baud: int = 115200
-
-
-@dataclass(frozen=True)
-class MqttConfig:
-    """Where batches go. The password is read from its file at connection, and kept nowhere."""
-
-    host: str
-    port: int
-    tls: bool = False
-    username: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    receipt_timeout_s: float = 15.0
-
-    @property
-    def url(self) -> str:
-        """The broker's address, without credentials."""
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything `agent run` needs. Paths are absolute; seconds, milliseconds and bytes as named."""
-
-    state_dir: Path
-    key: Path
-    links: tuple[LinkConfig, ...] = (LinkConfig(AUTO),)
-    commit_ms: int = 40
-    batch_s: float = 2.0
-    batch_bytes: int = 256 * 1024
-    collector: Path | None = None
-    mqtt: MqttConfig | None = None
-    source: Path | None = field(default=None, compare=False)
-
-    @property
-    def store(self) -> Path:
-        """The SQLite file."""
-        return self.state_dir / "agent.db"
-
-    @property
-    def errands(self) -> Path:
-        """What commands want of the agent that runs."""
-        return self.state_dir / "errands"
-
-    @property
-    def peers(self) -> Path:
-        """The file of paired nodes' public keys."""
-        return self.state_dir / "peers.json"
-
-    @property
-    def status(self) -> Path:
-        """The file that is written once a second."""
-        return self.state_dir / "status.json"
-
-
-def default_state_dir() -> Path:
-    """$XDG_DATA_HOME/vitalwire, or ~/.local/share/vitalwire."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "vitalwire"
-
-
-def default_path() -> Path:
-    """$VITALWIRE_CONFIG, or $XDG_CONFIG_HOME/vitalwire/agent.toml, or ~/.config/vitalwire/agent.toml."""
-    named = os.environ.get("VITALWIRE_CONFIG")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "vitalwire" / "agent.toml"
-
-
-Check = Callable[[Any], str | None]
-
-
-def _text(value: Any) -> str | None:
-    if not isinstance(value, str) or not value:
-        return "must be text"
-    return "must be text without NUL characters" if "\0" in value else None
-
-
-def _path(value: Any) -> str | None:
-    wrong = _text(value)
-    if wrong:
-        return wrong
-    try:
-        Path(value).expanduser()
-    except RuntimeError:
-        return "must be a path, and no home folder is known for the user after its ~"
-    return None
-
-
-def _whole(low: int, high: int) -> Check:
-    def check(value: Any) -> str | None:
-        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        return None if fits else f"must be a whole number from {low} to {high}"
-
-    return check
-
-
-def _number(low: float, high: float) -> Check:
-    def check(value: Any) -> str | None:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        return None if fits else f"must be a number from {low:g} to {high:g}"
-
-    return check
-
-
-def _broker(value: Any) -> str | None:
-    wrong = "must be mqtt://host[:port] or mqtts://host[:port]"
-    if not isinstance(value, str):
-        return wrong
-    try:
-        parts = urlsplit(value)
-        sound = (
-            parts.scheme in ("mqtt", "mqtts") and parts.hostname and (parts.port is None or parts.port > 0)
-        )
-    except ValueError:
-        return wrong
-    if not sound or parts.path not in ("", "/") or parts.query or parts.fragment:
-        return wrong
-    return "must not hold a password: use username and password_file" if parts.username else None
-
-
-SCHEMA: Mapping[str, Mapping[str, Check]] = {
-    "agent": {"state_dir": _path, "key": _path},
-    "links": {"port": _text, "baud": _whole(300, 4_000_000)},
-    "store": {"commit_ms": _whole(1, 50)},
-    "custody": {"batch_seconds": _number(0.1, 2.0), "batch_kib": _whole(8, 256)},
-    "collector": {"public": _path},
-    "mqtt": {
-        "url": _broker,
-        "username": _text,
-        "password_file": _path,
-        "ca_file": _path,
-        "receipt_timeout_s": _number(1, 3600),
-    },
-}
-
-
-class _Source:
-    """The text of the file, to find the line that a key or table stands on."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self._lines = text.splitlines()
-
-    def line(self, table: str, index: int, key: str | None = None) -> int | None:
-        """Where `key` of the index-th `table` is written (its header when the key is nowhere to be seen)."""
-        current, seen, header = "", -1, None
-        for number, text in enumerate(self._lines, 1):
-            head = re.match(r"\s*\[{1,2}\s*[\"']?([^\]\"'.\s]+)", text)
-            if head:
-                current = head[1]
-                if current == table:
-                    seen += 1
-                    if seen == index:
-                        header = number
-                        if key is None:
-                            return number
-                continue
-            name = re.match(r"\s*[\"']?([^=\"'.\s]+)[\"']?\s*[.=]", text)
-            if not name:
-                continue
-            if current == "" and name[1] == table:
-                header = number
-                if key is None:
-                    return number
-            if key is not None and seen == index and current == table and name[1] == key:
-                return number
-        return header
-
-    def error(
-        self, problem: str, table: str, index: int = 0, key: str | None = None, hint: str = ""
-    ) -> ConfigError:
-        return ConfigError(problem, self.path, self.line(table, index, key), hint)
+    def values(self, table: str) -> Values | None:
+        """All keys of a table that holds; None when the file does not have the table."""
+        if table not in self.given:
+            return None
+        return {key.name: self.value(table, key.name) for key in TABLES[table].keys}
 
 
 def _nearest(word: str, known: list[str]) -> str:
     return get_close_matches(word, known, n=1, cutoff=0.0)[0]
 
 
-def _unknown(source: _Source, table: str, index: int, key: str) -> ConfigError:
-    elsewhere = [t for t, keys in SCHEMA.items() if key in keys]
-    if elsewhere:
-        hint = f"it belongs under [{elsewhere[0]}]"
-    else:
-        hint = f"did you mean {_nearest(key, list(SCHEMA[table]))!r}?"
-    return source.error(f"unknown key {key!r} in [{table}]", table, index, key, hint)
+def _home(word: str) -> str | None:
+    homes = [name for name, table in TABLES.items() if table.key(word)]
+    return f"it belongs under [{homes[0]}]" if homes else None
 
 
-def _checked(source: _Source, table: str, index: int, given: Any) -> dict[str, Any]:
+def _checked(source: Source, table: str, index: int, given: Any) -> Values:
     if not isinstance(given, dict):
         raise source.error(
             f"{table!r} must be a table", table, index, None, f"write [{table}] on a line of its own"
         )
     values = cast("dict[str, Any]", given)
-    for key, value in values.items():
-        check = SCHEMA[table].get(key)
-        if check is None:
-            raise _unknown(source, table, index, key)
-        wrong = check(value)
+    described = TABLES[table]
+    for name, value in values.items():
+        key = described.key(name)
+        if key is None:
+            hint = _home(name) or f"did you mean {_nearest(name, [k.name for k in described.keys])!r}?"
+            raise source.error(f"unknown key {name!r} in [{table}]", table, index, name, hint)
+        wrong = key.check.wrong(value)
         if wrong:
             # A URL with an @ may hold a password, which has no place in a message.
             shown = "" if "@" in str(value) else f", not {value!r}"
-            raise source.error(f"{key} {wrong}{shown}", table, index, key)
+            raise source.error(f"{name} {wrong}{shown}", table, index, name)
+    if described.needs and described.needs not in values:
+        needed = described.key(described.needs)
+        assert needed is not None
+        what = f"[[{table}]]" if described.many else f"[{table}]"
+        raise source.error(
+            f"{what} without {needed.name}", table, index, None, f'{needed.name} = "{needed.example}"'
+        )
     return values
 
 
-def _links(source: _Source, given: Any) -> tuple[LinkConfig, ...]:
-    tables = cast("list[Any]", given if isinstance(given, list) else [given])
+def settings(text: str, path: Path) -> Settings:
+    """What the file says, each key checked by itself. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        found = re.search(r"\(at line (\d+)", str(e))
+        line = int(found[1]) if found else len(text.splitlines()) or 1
+        raise ConfigError(f"not TOML: {e}", path, line) from None
+    source = Source(path, text)
+    for table in document:
+        if table not in TABLES:
+            hint = _home(table) or f"did you mean {_nearest(table, list(TABLES))!r}?"
+            raise source.error(f"unknown key {table!r}", table, 0, None, hint)
+    links = document.pop("links", [])
+    tables = cast("list[Any]", links if isinstance(links, list) else [links])
+    return Settings(
+        path,
+        source,
+        {name: _checked(source, name, 0, given) for name, given in document.items()},
+        tuple(_checked(source, "links", index, given) for index, given in enumerate(tables)),
+    )
+
+
+def _links(found: Settings) -> tuple[LinkConfig, ...]:
     links: list[LinkConfig] = []
-    for index, table in enumerate(tables):
-        values = _checked(source, "links", index, table)
-        if "port" not in values:
-            raise source.error(
-                "a link without a port", "links", index, None, 'port = "/dev/ttyUSB0", or "auto"'
-            )
+    for index, values in enumerate(found.links):
         link = LinkConfig(values["port"], values.get("baud", 115200))
         if any(link.port == other.port for other in links):
-            raise source.error(f"port {link.port} is named twice", "links", index, "port")
+            raise found.source.error(f"port {link.port} is named twice", "links", index, "port")
         links.append(link)
+    if not links and "tcp" not in found.given:
+        return (LinkConfig(AUTO),)
     return tuple(links)
+
+
+def _mqtt(values: Values) -> MqttConfig:
+    parts = urlsplit(cast("str", values["url"]))
+    tls = parts.scheme == "mqtts"
+    return MqttConfig(
+        host=cast("str", parts.hostname),
+        port=parts.port or (8883 if tls else 1883),
+        tls=tls,
+        username=values["username"],
+        password_file=values["password_file"],
+        ca_file=values["ca_file"],
+        receipt_timeout_s=float(values["receipt_timeout_s"]),
+        cert_file=values["cert_file"],
+        cert_key_file=values["cert_key_file"],
+        required=values["required"],
+        max_packet_bytes=values["max_packet_kib"] * 1024,
+    )
+
+
+def _tcp(values: Values) -> TcpConfig:
+    host, port = host_port(values["listen"]) or ("", 0)
+    return TcpConfig(
+        host,
+        port,
+        values["max_connections"],
+        values["per_node_frames_s"],
+        float(values["idle_s"]),
+        float(values["hello_s"]),
+    )
 
 
 def parse(text: str, path: Path) -> Config:
@@ -271,63 +192,51 @@ def parse(text: str, path: Path) -> Config:
 
     Relative paths are relative to the folder of `path`.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        found = re.search(r"\(at line (\d+)", str(e))
-        line = int(found[1]) if found else len(text.splitlines()) or 1
-        raise ConfigError(f"not TOML: {e}", path, line) from None
-    source = _Source(path, text)
-    folder = path.absolute().parent
-    for table in document:
-        if table not in SCHEMA:
-            home = [name for name, keys in SCHEMA.items() if table in keys]
-            hint = (
-                f"it belongs under [{home[0]}]"
-                if home
-                else f"did you mean {_nearest(table, list(SCHEMA))!r}?"
-            )
-            raise source.error(f"unknown key {table!r}", table, 0, None, hint)
-    tables = {name: _checked(source, name, 0, document.get(name, {})) for name in SCHEMA if name != "links"}
-
-    def located(table: str, key: str) -> Path | None:
-        value = tables[table].get(key)
-        return None if value is None else folder / Path(value).expanduser()
-
-    state_dir = located("agent", "state_dir") or default_state_dir()
-    collector = located("collector", "public")
-    mqtt = None
-    if tables["mqtt"]:
-        values = tables["mqtt"]
-        if "url" not in values:
-            raise source.error("[mqtt] without url", "mqtt", 0, None, 'url = "mqtt://host:1883"')
-        if collector is None:
-            raise source.error(
-                "[mqtt] without a collector", "mqtt", 0, None,
-                "batches are sealed to the collector's key: [collector] public = \"collector.pub\"",
-            )  # fmt: skip
-        parts = urlsplit(cast("str", values["url"]))
-        tls = parts.scheme == "mqtts"
-        mqtt = MqttConfig(
-            host=cast("str", parts.hostname),
-            port=parts.port or (8883 if tls else 1883),
-            tls=tls,
-            username=values.get("username"),
-            password_file=located("mqtt", "password_file"),
-            ca_file=located("mqtt", "ca_file"),
-            receipt_timeout_s=float(values.get("receipt_timeout_s", 15.0)),
-        )
-    return Config(
+    found = settings(text, path)
+    value = found.value
+    state_dir = value("agent", "state_dir") or default_state_dir()
+    storage = {key.name: value("store", key.name) for key in TABLES["store"].keys}
+    commit_ms = storage.pop("commit_ms")
+    mqtt, file, fhir, tcp = (found.values(table) for table in ("mqtt", "file", "fhir", "tcp"))
+    metrics = value("ops", "metrics")
+    config = Config(
         state_dir=state_dir,
-        key=located("agent", "key") or state_dir / "agent.key",
-        links=_links(source, document["links"]) if "links" in document else (LinkConfig(AUTO),),
-        commit_ms=tables["store"].get("commit_ms", 40),
-        batch_s=float(tables["custody"].get("batch_seconds", 2.0)),
-        batch_bytes=tables["custody"].get("batch_kib", 256) * 1024,
-        collector=collector,
-        mqtt=mqtt,
+        key=value("agent", "key") or state_dir / "agent.key",
+        links=_links(found),
+        commit_ms=commit_ms,
+        batch_s=float(value("custody", "batch_seconds")),
+        batch_bytes=value("custody", "batch_kib") * 1024,
+        collector=value("collector", "public"),
+        mqtt=None if mqtt is None else _mqtt(mqtt),
         source=path,
+        tcp=None if tcp is None else _tcp(tcp),
+        storage=StoreConfig(**storage),
+        file=None if file is None else FileConfig(file["out"], file["in"], file["required"], file["public"]),
+        fhir=None if fhir is None else FhirConfig(**fhir),
+        people=PeopleConfig(value("people", "operators"), value("people", "consent")),
+        remote=value("remote", "authorities"),
+        ops=OpsConfig(None if metrics is None else host_port(metrics), value("ops", "log")),
+        warnings=tuple(warnings(found.source, found.given)),
     )
+    combined(found.source, found.given)
+    return config
+
+
+def read_text(path: Path) -> str:
+    """The file's text; ConfigError says why not."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError("there is no such file", path) from None
+    except OSError as e:
+        raise ConfigError(f"cannot be read: {e.strerror}", path) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"larger than {MAX_BYTES >> 20} MiB: not a configuration", path)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"not UTF-8 text: byte {e.start}", path) from None
 
 
 def load(path: Path | None = None) -> Config:
@@ -340,12 +249,4 @@ def load(path: Path | None = None) -> Config:
         if not path.exists() and not os.environ.get("VITALWIRE_CONFIG"):
             state_dir = default_state_dir()
             return Config(state_dir=state_dir, key=state_dir / "agent.key")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError("there is no such file", path) from None
-    except UnicodeDecodeError as e:
-        raise ConfigError(f"not UTF-8 text: byte {e.start}", path) from None
-    except OSError as e:
-        raise ConfigError(f"cannot be read: {e.strerror}", path) from None
-    return parse(text, path)
+    return parse(read_text(path), path)
