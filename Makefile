@@ -55,6 +55,7 @@ demo: $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 
 test: $(DEV)
 	@tools/vm32/build.sh || echo '==> without it: what wants a 32-bit VM is skipped'
+	@tools/services/install.sh
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 hil: $(DEV)

