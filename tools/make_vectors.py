@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tools.vectors import batches, codecs, connection, frames, orders, records, refusals, session
+from tools.vectors import batches, codecs, connection, frames, orders, records, refusals, remote, session
 
 WHAT = {
     "cbor.json": "Values and their only encoding; encodings that are refused, and the offset of the fault.",
@@ -21,6 +21,7 @@ WHAT = {
     "sealed.json": "Identities, keys of a boot and of a connection, sealed messages, an attestation.",
     "orders.json": "Signed orders; how a node that believes the authority answers; a manifest.",
     "records.json": "Signed records of people; payloads that are none, whoever signs them.",
+    "remote.json": "Commands of an authority, an agent's answers, signed and sealed; payloads that are none.",
     "batch.json": "Entries of every type, heads, batches in clear and sealed, and a collector's answers.",
     "refusals.json": "What a party of session.json drops after hearing these of its steps (by position), and"
     " the causes that it counts. The agent knows the node's keys; the node is paired by whoever asks.",
@@ -43,6 +44,7 @@ def all_vectors() -> dict[str, Any]:
         "sealed.json": session.sealed_vectors(),
         "orders.json": orders.order_vectors(),
         "records.json": records.record_vectors(),
+        "remote.json": remote.remote_vectors(),
         "batch.json": batches.batch_vectors(),
         "refusals.json": refusals.refusal_vectors(),
         "session.json": connection.session_vectors(),

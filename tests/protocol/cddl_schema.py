@@ -37,6 +37,8 @@ NOT_FOR_PYCDDL = {
     "signed-erasure",
     "signed-handover",
     "signed-manifest",
+    "signed-command",
+    "signed-answer",
     "assignment-entry",
     "typed-entry",
     "handover-entry",

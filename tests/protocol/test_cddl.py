@@ -45,6 +45,11 @@ def examples() -> "list[tuple[str, str, str]]":
         found += [("order-signed", one["name"], one["signed"])]
         found += [(one["frame_rule"], one["name"], one["plaintext"])]
     found += [(one["rule"], one["name"], one["record"]) for one in load("records.json")["records"]]
+    remote = load("remote.json")
+    for sort in ("command", "answer"):
+        found += [(one["rule"], one["name"], one[sort]) for one in remote[sort + "s"]]
+        found.append((f"sealed-{sort}", f"sealed {sort}", remote[f"sealed_{sort}"]))
+    found.append(("order-signed", "order of a command", remote["order_signed"]))
     for step in load("session.json")["steps"]:
         found.append((step["rule"], step["what"], step["message"]))
         if "plaintext" in step:
