@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from edge_agent import config as configuration
+from edge_agent.cli_config import config_group
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.config import Config
@@ -218,6 +219,7 @@ commands: list[click.Command] = [
     ledger_command,
     verify_command,
     keys_group,
+    config_group,
     pair_command,
     unpair_command,
     identify_command,
