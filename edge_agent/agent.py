@@ -15,12 +15,14 @@ from edge_agent.delivery import Delivery
 from edge_agent.errand_runner import Runner
 from edge_agent.errands import Errands
 from edge_agent.files import make_folder
+from edge_agent.hub import Hub
 from edge_agent.ingest import Ingest, Worker
+from edge_agent.links.listener import TcpListener
 from edge_agent.links.ports import plugged_in
 from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
 from edge_agent.peers import Peers, PeersError
-from edge_agent.sessions import Hub, LinkSession
+from edge_agent.sessions import LinkSession
 from edge_agent.store.errors import StoreError
 from edge_agent.store.opening import open_store
 
@@ -51,6 +53,7 @@ class Agent:
         self.started_ms = unix_ms()
         self.links: dict[str, SerialLink] = {}
         self.sessions: dict[str, LinkSession] = {}
+        self.tcp: TcpListener[LinkSession] | None = None
         self.worker = Worker()
         self._lock: BinaryIO | None = None
 
@@ -118,6 +121,11 @@ class Agent:
                 forever.append(self._look_for_ports(link))
             else:
                 self._add_link(link)
+        if self.config.tcp is not None:
+            self.tcp = TcpListener(
+                self.config.tcp, self._connected, self.hub.reject, lambda: self.ingest.standing
+            )
+            forever.append(self.tcp.run())
         if self.delivery.outlet is not None:
             self.delivery.outlet.start()
         tasks = [asyncio.create_task(work) for work in forever]
@@ -132,7 +140,7 @@ class Agent:
             for task in [stopped, *tasks]:
                 task.cancel()
             await asyncio.gather(stopped, *tasks, return_exceptions=True)
-            await asyncio.gather(*(link.stop() for link in self.links.values()))
+            await self._hang_up()
             if self.delivery.outlet is not None:
                 await self.delivery.outlet.stop()
             # A store that has just failed cannot say what is in it.
@@ -143,7 +151,7 @@ class Agent:
         """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
         there, receipted; what nodes have answered to errands is carried out.
         """
-        await asyncio.gather(*(link.stop() for link in self.links.values()))
+        await self._hang_up()
         for session in self.sessions.values():
             session.stopped()
         self.hub.keep_counts()
@@ -167,6 +175,20 @@ class Agent:
 
     # Links
 
+    async def _hang_up(self) -> None:
+        await asyncio.gather(*(link.stop() for link in self.links.values()))
+        if self.tcp is not None:
+            await self.tcp.stop()
+
+    def _connected(self, name: str) -> LinkSession:
+        return LinkSession(self.hub, name)
+
+    @property
+    def all_sessions(self) -> list[LinkSession]:
+        """Of every serial port and every TCP connection."""
+        tcp = [] if self.tcp is None else [*self.tcp.owners.values()]
+        return [*self.sessions.values(), *tcp]
+
     def _add_link(self, config: LinkConfig) -> None:
         session = LinkSession(self.hub, config.port)
         link = SerialLink(config, session)
@@ -185,8 +207,7 @@ class Agent:
 
     async def _tick(self) -> None:
         while True:
-            for session in list(self.sessions.values()):
-                session.tick()
+            self.hub.tick()
             self.delivery.tick()
             await asyncio.sleep(TICK_S)
 
@@ -197,12 +218,16 @@ class Agent:
             self.runner.step()
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
-            if flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before:
+            changed = flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before
+            if changed:
                 log.warning("nodes are asked: %s", flow.level.name)
+            if changed or self.hub.orders.open:
+                for session in self.all_sessions:
+                    session.instruct()
             await asyncio.sleep(ERRANDS_S)
 
     def _drop(self, node: bytes) -> None:
-        for session in self.sessions.values():
+        for session in self.all_sessions:
             session.drop(node)
 
     # Status

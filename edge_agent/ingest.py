@@ -22,6 +22,8 @@ T = TypeVar("T")
 Done = Callable[[Outcome], None]
 
 MAX_PENDING = 20_000
+# From here on links that can hold their senders up do so, before anything has to be let go.
+STANDING_AT = 10_000
 REFUSED_PAUSE_S = 0.5
 
 
@@ -74,6 +76,11 @@ class Ingest:
     def backlog(self) -> int:
         """How many items are not committed yet."""
         return len(self._pending) + self._committing
+
+    @property
+    def standing(self) -> bool:
+        """Whether so much waits for the disk that no more should be read."""
+        return len(self._pending) + self._committing >= STANDING_AT
 
     async def run(self) -> None:
         """Commit for ever. StoreCorrupt ends it: the store has to be opened anew."""

@@ -2,27 +2,20 @@
 acknowledgements.
 """
 
-import asyncio
 import logging
 import os
-import time
-from collections import deque
-from collections.abc import Callable
 from typing import Any
 
-from edge_agent.flow import NORMAL, FlowPolicy
-from edge_agent.ingest import Ingest
+from edge_agent.flow import NORMAL
+from edge_agent.hub import Hub
+from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
-from edge_agent.links.serial import SerialLink
-from edge_agent.nodes import NodeView, item_of
-from edge_agent.orders import Orders
-from edge_agent.peers import Peers, PeersError
-from edge_agent.store.items import Count, Held, Hello, Outcome
+from edge_agent.nodes import item_of
+from edge_agent.store.items import Held, Outcome
 from protocol import frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
-from protocol.identity import Identity
-from protocol.session_agent import AgentSession
+from protocol.session_agent import BURST_PAUSE_MS, AgentSession
 
 log = logging.getLogger("vitalwire.link")
 
@@ -34,119 +27,11 @@ PING_STEADY_MS = 10_000
 FITTING_ECHOES = 6
 # An idle node may have missed the solicit, or be one that has just been flashed.
 SOLICIT_AGAIN_MS = 10_000
-RATE_WINDOW_S = 5
-LOG_EVERY_S = 10.0
-MAX_UNPAIRED = 32
 MAX_PINGS = 8
 
 
-class Hub:
-    """What all links share: paired nodes, the store's intake, views of the nodes, counts by cause.
-
-    `rejected` counts since the store was made; `refused` are refusals that nodes sent us, by name; `unpaired`
-    are nodes that announced themselves, unverified; `carried`: what is of a later protocol, by sort, of
-    connections that are over. `flow`: what nodes are asked to spare us; `orders`: what they are to do.
-    """
-
-    def __init__(
-        self,
-        identity: Identity,
-        peers: Peers,
-        ingest: Ingest,
-        hellos: dict[bytes, tuple[int, int]],
-        counters: dict[str, int],
-        monotonic: Callable[[], float] = time.monotonic,
-        unix_us: Callable[[], int] = lambda: time.time_ns() // 1000,
-    ) -> None:
-        self.identity = identity
-        self.peers = peers
-        self.ingest = ingest
-        self.monotonic = monotonic
-        self.unix_us = unix_us
-        self.views: dict[bytes, NodeView] = {}
-        self.rejected = dict(counters)
-        self.refused: dict[str, int] = {}
-        self.unpaired: dict[bytes, tuple[str, int]] = {}
-        self.carried: dict[str, int] = {}
-        self.flow = FlowPolicy()
-        self.orders = Orders(ingest.add, self.now_ms, lambda: self.unix_us() // 1000)
-        self.frames = 0
-        self.wire_bytes = 0
-        self._hellos = dict(hellos)
-        self._recent: deque[tuple[int, int]] = deque()
-        self._logged: dict[str, float] = {}
-        self._kept = dict(counters)
-
-    def now_ms(self) -> int:
-        """Milliseconds of the monotonic clock, as sessions want them."""
-        return int(self.monotonic() * 1000)
-
-    def lookup(self, node: bytes) -> tuple[bytes, bytes] | None:
-        """The public keys of a paired node, for sessions."""
-        try:
-            return self.peers.lookup(node)
-        except PeersError as e:
-            self.reject("peers_unreadable", str(e), "the file of paired nodes")
-            return None
-
-    def last_hello(self, node: bytes) -> tuple[int, int] | None:
-        """The newest (boot counter, connection number) accepted of a node, for sessions."""
-        return self._hellos.get(node)
-
-    def hello(self, node: bytes, counter: int, conn: int) -> None:
-        """A hello was accepted: remember its position now, and durably soon."""
-        keys = self.lookup(node)
-        if keys is not None:
-            self._hellos[node] = (counter, conn)
-            self.ingest.add(Hello(node, keys[0], keys[1], counter, conn))
-
-    def view(self, node: bytes) -> NodeView:
-        """What is known of a node, from now on."""
-        return self.views.setdefault(node, NodeView(node))
-
-    def announced(self, node: bytes, port: str, at_ms: int) -> None:
-        """Somebody said hello who is not paired; anybody can, under any name."""
-        self.unpaired.pop(node, None)
-        self.unpaired[node] = (port, at_ms)
-        while len(self.unpaired) > MAX_UNPAIRED:
-            del self.unpaired[next(iter(self.unpaired))]
-
-    def reject(self, cause: str, detail: str, where: str) -> None:
-        """Count what was not accepted; log it, but not each time when somebody floods us."""
-        self.rejected[cause] = self.rejected.get(cause, 0) + 1
-        now = self.monotonic()
-        if now - self._logged.get(cause, -LOG_EVERY_S) >= LOG_EVERY_S:
-            self._logged[cause] = now
-            log.warning("%s: refused (%s): %s [%d so far]", where, cause, detail, self.rejected[cause])
-
-    def keep_counts(self) -> None:
-        """Have what was counted since the last call made durable."""
-        for cause, count in self.rejected.items():
-            more = count - self._kept.get(cause, 0)
-            if more:
-                self._kept[cause] = count
-                self.ingest.add(Count(cause, more))
-
-    def counted(self, wire_bytes: int) -> None:
-        """One more authentic frame."""
-        self.frames += 1
-        self.wire_bytes += wire_bytes
-        second = int(self.monotonic())
-        if self._recent and self._recent[-1][0] == second:
-            self._recent[-1] = (second, self._recent[-1][1] + 1)
-        else:
-            self._recent.append((second, 1))
-            while self._recent[0][0] < second - RATE_WINDOW_S:
-                self._recent.popleft()
-
-    def frames_per_s(self) -> float:
-        """Authentic frames a second, over the last whole seconds."""
-        now = int(self.monotonic())
-        return sum(n for second, n in self._recent if now - RATE_WINDOW_S <= second < now) / RATE_WINDOW_S
-
-
 class LinkSession:
-    """One link and the session on it; the owner of its SerialLink. All of it in the event loop's thread."""
+    """One link and the session on it; the owner of the link. All of it in the event loop's thread."""
 
     def __init__(self, hub: Hub, port: str) -> None:
         self.port = port
@@ -157,7 +42,7 @@ class LinkSession:
         self.last_rejected: str | None = None
         self.last_refused: str | None = None
         self._hub = hub
-        self._link: SerialLink | None = None
+        self._link: Link | None = None
         self._compared: tuple[bytes, int] | None = None
         self._session = self._new_session()
         self._hello: ev.HelloAccepted | None = None
@@ -165,8 +50,8 @@ class LinkSession:
         self._ping_at = 0
         self._echoes = 0
         self._solicited_at = 0
-        self._pump_due = False
         self._asked = NORMAL
+        self.due_ms: int | None = None
 
     def _new_session(self) -> AgentSession:
         return AgentSession(self._hub.identity, self._hub.lookup, self._last_hello, os.urandom)
@@ -187,37 +72,43 @@ class LinkSession:
             " Otherwise somebody repeats old messages"
         )
 
-    # SerialLink tells us
+    # The link tells us
 
-    def opened(self, link: SerialLink) -> None:
+    def opened(self, link: Link) -> None:
         """A new pipe: nothing of the old session holds. Ask whoever is there to say hello."""
-        log.info("%s: open", self.port)
         self._link = link
         self._hello = None
         self.state, self.problem = "open", None
         self.opened_count += 1
         self._begin_anew()
-        self._pump()
+        self._session.solicit()
+        self.pump()
 
     def _begin_anew(self) -> None:
-        for cause, n in self._session.unknown.items():
-            self._hub.carried[cause] = self._hub.carried.get(cause, 0) + n
+        self._hub.carry(self._session.unknown)
         self._session = self._new_session()
         self._pings.clear()
         self._solicited_at = self._hub.now_ms()
-        self._session.solicit()
 
     def drop(self, node: bytes) -> None:
         """That node is paired no longer: what it still says on this link is not for us."""
         if self.node == node:
             self._leave()
             self._begin_anew()
+            self._session.solicit()
 
-    def closed(self, link: SerialLink, error: PortError, retry_s: float) -> None:
-        """No pipe any more."""
-        if self.problem is None or self.problem.condition != error.condition:
-            log.warning("%s; trying again until it works", error)
+    def superseded(self) -> None:
+        """The node lives on another connection. On a pipe that stays, whoever else is there is asked after a
+        while, so that one node with two pipes is not called to and fro."""
         self._leave()
+        self._begin_anew()
+        if self._link is not None:
+            self._link.end("its node has connected anew")
+
+    def closed(self, link: Link, error: PortError, retry_s: float) -> None:
+        """No pipe any more."""
+        self._leave()
+        self._begin_anew()
         self._link = None
         self.state, self.problem, self.retry_s = "waiting", error, retry_s
 
@@ -227,23 +118,25 @@ class LinkSession:
         self._link = None
         self.state = "stopped"
 
-    def written(self, link: SerialLink) -> None:
-        """The port takes more."""
-        self._pump()
+    def written(self, link: Link) -> None:
+        """The pipe takes more."""
+        self.pump()
 
-    def received(self, link: SerialLink, data: bytes, unix_us: int) -> None:
-        """Bytes from the node."""
+    def received(self, link: Link, data: bytes, unix_us: int) -> int:
+        """Bytes from the node; how many messages were in them."""
         if link is not self._link:
-            return
+            return 0
         session = self._session
-        for event in session.feed(data, self._hub.now_ms()):
+        events = session.feed(data, self._hub.now_ms())
+        for event in events:
             # A session that one of its own events has ended says nothing to the next; it is counted still.
             if session is self._session or isinstance(event, ev.Rejected):
                 self._on(event, unix_us)
-        self._pump()
+        self.pump()
+        return len(events)
 
     def tick(self) -> None:
-        """Timers; call it every 50 ms or so."""
+        """Timers; the hub calls it when something is due."""
         if self._link is None:
             return
         now = self._hub.now_ms()
@@ -255,14 +148,19 @@ class LinkSession:
             if now >= self._ping_at:
                 self._ping(now)
             self._instruct()
-        self._pump()
+        self.pump()
+
+    def instruct(self) -> None:
+        """What the node is asked to spare us has changed, or there are orders."""
+        if self._link is not None and self._session.state != st.WAITING:
+            self._instruct()
+            self.pump()
 
     def _instruct(self) -> None:
-        """How much we can take, and what is to be done."""
         if self._asked != self._hub.flow.level:
             self._asked = self._hub.flow.level
             self._session.flow(self._asked.waves, self._asked.bytes_s, self._asked.window)
-        if self._session.state != st.LIVE or self._hello is None:
+        if not self._hub.orders.open or self._session.state != st.LIVE or self._hello is None:
             return
         node, boot = self._hello.node_id, self._hello.boots[0][0]
         fix = self._hub.view(node).fix(self._hub.unix_us())
@@ -294,20 +192,25 @@ class LinkSession:
             view = self._hub.view(self._hello.node_id)
             if view.link == self.port:
                 view.live, view.link = False, None
+            self._hub.left(self._hello.node_id, self)
         self._hello = None
 
-    def _pump_soon(self) -> None:
-        """Write once for a whole group of commits, so that their acknowledgements share a message."""
-        if not self._pump_due:
-            self._pump_due = True
-            asyncio.get_running_loop().call_soon(self._pump)
-
-    def _pump(self) -> None:
-        self._pump_due = False
-        if self._link is not None and self._link.ready:
-            data = self._session.pull(self._hub.now_ms())
+    def pump(self) -> None:
+        """Write what waits, and say when to be called next."""
+        link = self._link
+        if link is None:
+            return
+        now = self._hub.now_ms()
+        session = self._session
+        if link.ready:
+            data = session.pull(now)
             if data:
-                self._link.write(data)
+                link.write(data)
+        due = self._solicited_at + SOLICIT_AGAIN_MS if session.state == st.WAITING else self._ping_at
+        if session.waits and link.ready:
+            due = min(due, now + BURST_PAUSE_MS)
+        if self.due_ms is None or due < self.due_ms:
+            self._hub.wake_at(self, due)
 
     def _ping(self, now: int) -> None:
         if self._session.state == st.PROVING:
@@ -366,6 +269,7 @@ class LinkSession:
         view.live, view.link, view.boot = True, self.port, boots[0][0]
         view.live_ms = unix_us // 1000
         self.last_rejected = self.last_refused = None
+        self._hub.lives(node, self)
         held = tuple((boot, next_seq, tuple((f, n) for f, n in ranges)) for boot, next_seq, ranges in boots)
         self._hub.ingest.add(Held(node, held, unix_us // 1000))
 
@@ -382,7 +286,7 @@ class LinkSession:
                 detail = f"frame {event.seq} of node {event.node_id.hex()} came again with other content"
                 self._hub.reject("conflict", detail, self.port)
             session.ack(event.boot_id, [(event.seq, 1)])
-            self._pump_soon()
+            self._hub.pump_soon(self)
 
         self._hub.ingest.add(item, committed)
 

@@ -66,6 +66,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
         "pid": os.getpid(),
         "agent": agent.identity.id.hex(),
         "links": [_link(agent, port) for port in sorted(agent.sessions)],
+        "tcp": None if agent.tcp is None else agent.tcp.summary(),
         "frames_per_s": hub.frames_per_s(),
         "wire_bytes": hub.wire_bytes,
         "rejected": dict(sorted(hub.rejected.items())),
@@ -175,7 +176,7 @@ def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) 
 def _carried(agent: "Agent") -> dict[str, int]:
     """What is of a later protocol than ours, by sort: kept and passed on as it is."""
     counts = dict(agent.hub.carried)
-    for session in agent.sessions.values():
+    for session in agent.all_sessions:
         for cause, n in session.unknown.items():
             counts[cause] = counts.get(cause, 0) + n
     return dict(sorted(counts.items()))

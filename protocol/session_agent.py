@@ -101,9 +101,8 @@ class AgentSession:
     def request_pairing(self, nonce: bytes) -> None:
         """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
         self._pairing = nonce
-        self._control.append(
-            messages.pair_request(messages.VERSION, self.identity.ed_pub, self.identity.x_pub, nonce)
-        )
+        me = self.identity
+        self._control.append(messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce))
 
     def ping(self) -> int:
         """Ask for a time echo; gives the token that the TimeEcho will carry."""
@@ -144,9 +143,8 @@ class AgentSession:
 
     def unpair(self, unpair_id: bytes) -> None:
         """Ask the node to forget this agent; its answer carries the same 8-byte id."""
-        body = {frames.UNPAIR_ID: unpair_id}
-        check_order(frames.KIND_UNPAIR, body)
-        self._send(frames.KIND_UNPAIR, body)
+        check_order(frames.KIND_UNPAIR, {frames.UNPAIR_ID: unpair_id})
+        self._send(frames.KIND_UNPAIR, {frames.UNPAIR_ID: unpair_id})
 
     def _send(self, kind: int, body: "dict[int, Any]") -> None:
         """Needs a welcomed node; LocalError when the message would be longer than a burst."""
@@ -172,6 +170,11 @@ class AgentSession:
         return (self._now_ms - self._started_ms) * 1000
 
     # Bytes out
+
+    @property
+    def waits(self) -> bool:
+        """Whether pull() has something to give, now or after its pause."""
+        return bool(self._control) or (self._down is not None and bool(self._acks))
 
     def pull(self, now_ms: int) -> bytes:
         """Framed bytes to write now, or b"": at most 200 until the node says something or 100 ms pass."""
@@ -389,9 +392,8 @@ class AgentSession:
         if self._pairing is None or nonce != self._pairing:
             return self._reject("out_of_turn", "session: pair reply that nobody asked for")
         self._pairing = None
-        message = pair_message(
-            self.identity.ed_pub, self.identity.x_pub, fields["ed_pub"], fields["x_pub"], nonce
-        )
+        me = self.identity
+        message = pair_message(me.ed_pub, me.x_pub, fields["ed_pub"], fields["x_pub"], nonce)
         ok = crypto.run(crypto.ed25519_verify_steps(fields["ed_pub"], message, fields["signature"]))
         self._events.append(ev.PairReply(fields["ed_pub"], fields["x_pub"], nonce, ok))
         return None

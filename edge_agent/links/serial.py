@@ -6,33 +6,21 @@ failure and tried again after a back-off with jitter.
 """
 
 import asyncio
+import logging
 import queue
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 import serial
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import LinkConfig
+from edge_agent.links.base import LinkOwner
 from edge_agent.links.ports import PortError, named, open_port, read_some
 
-
-class LinkOwner(Protocol):
-    """Who is told what happens on a link; always in the event loop's thread."""
-
-    def opened(self, link: "SerialLink") -> None:
-        """The port is open; bytes may be written."""
-
-    def received(self, link: "SerialLink", data: bytes, unix_us: int) -> None:
-        """Bytes came; `unix_us` is when they were read."""
-
-    def written(self, link: "SerialLink") -> None:
-        """What was written last has left; more may follow."""
-
-    def closed(self, link: "SerialLink", error: PortError, retry_s: float) -> None:
-        """The port could not be opened, or died; the next attempt is in `retry_s`."""
+log = logging.getLogger("vitalwire.link")
 
 
 class SerialLink:
@@ -44,6 +32,7 @@ class SerialLink:
         self.bytes_in = 0
         self.bytes_out = 0
         self._owner = owner
+        self._told: str | None = None
         self._backoff = backoff or Backoff(first_s=0.25, max_s=10.0, stable_s=3.0)
         self._stopping = threading.Event()
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -61,6 +50,9 @@ class SerialLink:
         self._outbox.put(None)
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 3.0)
+
+    def end(self, why: str) -> None:
+        """A cable stays: another node may be on it."""
 
     def write(self, data: bytes) -> None:
         """Hand bytes to the writing thread; not again before the owner's written()."""
@@ -129,6 +121,8 @@ class SerialLink:
 
     def _opened(self) -> None:
         self.ready = True
+        self._told = None
+        log.info("%s: open", self.config.port)
         self._owner.opened(self)
 
     def _received(self, data: bytes, unix_us: int) -> None:
@@ -141,4 +135,7 @@ class SerialLink:
 
     def _closed(self, error: PortError, retry_s: float) -> None:
         self.ready = False
+        if self._told != error.condition:
+            self._told = error.condition
+            log.warning("%s; trying again until it works", error)
         self._owner.closed(self, error, retry_s)

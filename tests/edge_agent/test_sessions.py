@@ -5,12 +5,13 @@ import random
 import pytest
 
 from edge_agent.config import LinkConfig
+from edge_agent.hub import MAX_UNPAIRED, Hub
 from edge_agent.ingest import Ingest
 from edge_agent.keys import PublicKeys
 from edge_agent.links.ports import PortError, named
 from edge_agent.links.serial import SerialLink
 from edge_agent.peers import Peers, PeersError
-from edge_agent.sessions import MAX_UNPAIRED, Hub, LinkSession
+from edge_agent.sessions import LinkSession
 from edge_agent.store.store import Frame, Held, Hello, Outcome
 from protocol import cbor, cobs, frames, messages
 from protocol.identity import node_id
@@ -117,7 +118,7 @@ class World:
 def world(tmp_path, monkeypatch):
     world = World(tmp_path)
     # Acknowledgements of one group share a message; outside an event loop they may as well go at once.
-    monkeypatch.setattr(LinkSession, "_pump_soon", LinkSession._pump)
+    monkeypatch.setattr(Hub, "pump_soon", lambda hub, session: session.pump())
     world.link.opened(world.wire)
     return world
 
