@@ -23,7 +23,8 @@ class Receipt:
     Attributes: statement, agent_id, chain_id, number, head_hash (these three None in a HEAD that knows no
     chain, or not the beginning of the newest), stored, duplicates, received_at_ms, nonce (HEAD only, else
     None), highest (HEAD: (chain id, number, hash) of the highest batch of each chain that no other follows,
-    newest chain first), handovers (of the collector's signing key, from its first on, as records).
+    newest chain first), handovers (of the collector's signing key, from its first on, as records), left_out
+    (RECEIPT: entries of the batch that the collector holds by their hash only).
     """
 
     def __init__(self, fields: "dict[int, Any]"):
@@ -39,6 +40,7 @@ class Receipt:
         highest = fields.get(11, ()) if self.statement == HEAD else ()
         self.highest: list[tuple[bytes, int, bytes]] = [tuple(one) for one in highest]
         self.handovers: list[bytes] = fields.get(12, [])
+        self.left_out: int = fields.get(13, 0) if self.statement == RECEIPT else 0
 
 
 class Refusal:
@@ -61,13 +63,17 @@ def make_receipt(
     duplicates: int,
     received_at_ms: int,
     handovers: Sequence[bytes] = (),
+    left_out: int = 0,
 ) -> bytes:
     """The collector's signed word that batch `number`, whose head has the hash `head`, is stored durably.
 
-    `handovers`: all those of the collector's signing key, when `identity` is not its first one.
+    `left_out`: entries that it holds by their hash only; with `stored` and `duplicates` it gives the batch's
+    count. `handovers`: all those of the collector's signing key, when `identity` is not its first one.
     """
     fields: dict[int, Any] = {1: VERSION, 2: RECEIPT, 3: agent_id, 4: chain_id, 5: number, 6: head}
     fields.update({7: stored, 8: duplicates, 9: received_at_ms})
+    if left_out:
+        fields[13] = left_out
     return _signed(identity, fields, handovers)
 
 
@@ -127,6 +133,8 @@ def verify_receipt(message: bytes, collector_ed_pub: bytes, collector_id: "bytes
     fields = versioned(handover.signed_by(message, collector_ed_pub, steps, "receipt"), "receipt")
     known = 4 in fields or 5 in fields or 6 in fields
     good = is_bytes(fields.get(3), 8) and all(_below(fields.get(key)) for key in (7, 8, 9))
+    if fields.get(2) == RECEIPT and 13 in fields:
+        good = good and _below(fields[13]) and fields[13] > 0
     if known or fields.get(2) == RECEIPT:
         good = good and is_bytes(fields.get(4), 8) and _below(fields.get(5)) and is_bytes(fields.get(6), 32)
     if fields.get(2) == HEAD:

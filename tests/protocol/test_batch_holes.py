@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from protocol import batch, cbor, merkle
+from protocol import batch, cbor, cose, merkle
 from protocol.errors import BatchError
 from tests.protocol.test_batch import AGENT, BOOT, ENTRIES, NODE, NOW, made, parsed, refused
 
@@ -108,3 +108,18 @@ def test_a_key_of_a_map_of_a_later_version_is_carried() -> None:
 def test_error_names_both_counts() -> None:
     with pytest.raises(BatchError, match="1 entries are left out, and 2 hashes given"):
         parsed(other(WITH_HOLE, LEAVES[:2]))
+
+
+def test_a_receipt_says_how_many_entries_are_missing_there() -> None:
+    def receipt(left_out: Any) -> batch.Receipt:
+        fields = {1: 1, 2: "receipt", 3: AGENT.id, 4: b"chain id", 5: 3, 6: bytes(32), 7: 8, 8: 1, 9: NOW}
+        if left_out is not None:
+            fields[13] = left_out
+        return batch.verify_receipt(cose.sign1(NODE, cbor.dumps(fields)), NODE.ed_pub)
+
+    assert receipt(None).left_out == 0 and receipt(2).left_out == 2
+    made = batch.make_receipt(NODE, AGENT.id, b"chain id", 3, bytes(32), 6, 1, NOW, left_out=2)
+    assert batch.verify_receipt(made, NODE.ed_pub).left_out == 2
+    for wrong in (0, -1, "1", True, 1 << 53):
+        with pytest.raises(BatchError):
+            receipt(wrong)

@@ -70,9 +70,9 @@ def batch_vectors() -> Any:
                 ("hand-over, second, before any head", "signed-handover", handovers[1]),
                 ("sealed batch", "sealed-batch", sealed),
                 (
-                    "receipt, by the third key of a collector",
+                    "receipt, two entries left out, by the third key of a collector",
                     "signed-receipt",
-                    batch.make_receipt(their_signer, AGENT.id, chain, 0, digest, 9, 1, now, theirs),
+                    batch.make_receipt(their_signer, AGENT.id, chain, 0, digest, 7, 1, now, theirs, 2),
                 ),
                 (
                     "receipt",
