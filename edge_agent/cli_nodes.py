@@ -105,7 +105,7 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
     errands = Errands(config.errands)
     errand = errands.put(what, node_id, time.time_ns() // 1_000_000 + int(wait_s * 1000), force)
     try:
-        answer = asyncio.run(_answer(config, errands, errand, wait_s + LATE_S))
+        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S))
     finally:
         errands.take_back(errand)
     if answer is None:
@@ -130,7 +130,7 @@ def _paired(nodes: list[bytes], given: str) -> bytes:
     return found[0]
 
 
-async def _answer(config: Config, errands: Any, errand: Any, wait_s: float) -> dict[str, Any] | None:
+async def answer_of(config: Config, errands: Any, errand: Any, wait_s: float) -> dict[str, Any] | None:
     """The answer of the agent that runs, or of one that runs for this alone; None: none in time."""
     from edge_agent.agent import Agent
     from edge_agent.lock import Locked

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from edge_agent.errands import IDENTIFY, UNPAIR, Errand, Errands, said
+from edge_agent.errands import IDENTIFY, OF_NODES, UNPAIR, Errand, Errands, said
 from edge_agent.orders import GRACE_MS, Order, Orders
 from edge_agent.peers import Peers, PeersError
 from edge_agent.store.items import Outcome
@@ -30,8 +30,8 @@ class _Statement:
 
 
 class Runner:
-    """Runs errands: orders to nodes, and what comes of their answers. `drop(node)`: end the session with a
-    node that is forgotten without its word.
+    """Runs errands: orders to nodes, and what comes of their answers; `others`: those that are about no node,
+    for somebody else. `drop(node)`: end the session with a node that is forgotten without its word.
 
     A node is forgotten in three durable steps: noted as parted (peers.json), stated (the chain), removed
     (peers.json). Each is tried again until the disk takes it, also when nobody waits for it any more, and by
@@ -52,6 +52,7 @@ class Runner:
         self._drop = drop
         self._unix_ms = unix_ms
         self._waiting: dict[str, Errand] = {}
+        self.others: list[Errand] = []
         self._open: dict[str, tuple[Errand, Order]] = {}
         self._agreed: dict[bytes, bytes] = {}
         self._statements: dict[bytes, _Statement] = {}
@@ -66,7 +67,8 @@ class Runner:
         now_ms = self._unix_ms()
         found = self._try("errands", self._errands.waiting, now_ms)
         if found is not None:
-            self._waiting = {errand.id: errand for errand in found}
+            self._waiting = {errand.id: errand for errand in found if errand.what in OF_NODES}
+            self.others = [errand for errand in found if errand.what not in OF_NODES]
         # An answer counts before any clock, and whether or not somebody waits for it.
         for errand, order in list(self._open.values()):
             if order.outcome is not None:

@@ -18,7 +18,11 @@ from edge_agent.peers import PeersError
 log = logging.getLogger("vitalwire.errands")
 
 IDENTIFY, UNPAIR = "identify", "unpair"
-WHAT = (IDENTIFY, UNPAIR)
+RECORD, ACTION = "record", "action"
+OF_NODES = (IDENTIFY, UNPAIR)
+WHAT = (*OF_NODES, RECORD, ACTION)
+# A record and what goes with it take less; whatever is larger is no errand.
+MAX_FILE = 1 << 18
 UNTIL_END_MS = 1 << 53
 # An answer that nobody has fetched for so long is nobody's.
 FORGOTTEN_MS = 3_600_000
@@ -26,8 +30,9 @@ FORGOTTEN_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Errand:
-    """`what`: IDENTIFY or UNPAIR; `node`: its id in hex; `force`: without the node's word; `until_ms`: Unix
-    time after which nobody waits for it.
+    """`what`: IDENTIFY or UNPAIR of a node, RECORD to be taken, ACTION to be recorded; `node`: its id in hex,
+    or nothing; `force`: without the node's word; `until_ms`: Unix time after which nobody waits for it;
+    `data`: what it is about, in hex.
     """
 
     id: str
@@ -35,6 +40,7 @@ class Errand:
     node: str
     until_ms: int
     force: bool = False
+    data: str = ""
 
 
 class Errands:
@@ -44,9 +50,9 @@ class Errands:
         self._folder = folder
         self._unread: dict[str, int | None] = {}
 
-    def put(self, what: str, node: bytes, until_ms: int, force: bool = False) -> Errand:
+    def put(self, what: str, node: bytes, until_ms: int, force: bool = False, data: bytes = b"") -> Errand:
         """Ask durably."""
-        errand = Errand(os.urandom(8).hex(), what, node.hex(), until_ms, force)
+        errand = Errand(os.urandom(8).hex(), what, node.hex(), until_ms, force, data.hex())
         path = self._folder / f"{errand.id}.json"
         write_atomically(path, json.dumps(asdict(errand)).encode() + b"\n")
         return errand
@@ -83,7 +89,8 @@ class Errands:
                     if now_ms - path.stat().st_mtime_ns // 1_000_000 > FORGOTTEN_MS:
                         path.unlink(missing_ok=True)
                 elif path.suffix == ".json":
-                    errand = _parsed(path.stem, path.read_bytes())
+                    sound = path.stat().st_size <= MAX_FILE
+                    errand = _parsed(path.stem, path.read_bytes()) if sound else None
                     if errand is None:
                         path.unlink(missing_ok=True)
                     else:
@@ -112,7 +119,8 @@ def _parsed(name: str, data: bytes) -> Errand | None:
             errand.id == name
             and errand.what in WHAT
             and bytes.fromhex(errand.node).hex() == errand.node
-            and len(errand.node) == 16
+            and len(errand.node) == (16 if errand.what in OF_NODES else 0)
+            and bytes.fromhex(errand.data).hex() == errand.data
             and type(errand.until_ms) is int
             and 0 <= errand.until_ms < UNTIL_END_MS
             and type(errand.force) is bool

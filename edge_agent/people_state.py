@@ -184,6 +184,11 @@ class PeopleState:
         ]
 
     @property
+    def empty(self) -> bool:
+        """Whether there is no record at all."""
+        return not self._records
+
+    @property
     def assigned(self) -> bool:
         """Whether any node was ever anybody's."""
         return any(self._spans.values())
