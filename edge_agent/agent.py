@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -23,7 +22,9 @@ from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
 from edge_agent.peers import Peers, PeersError
 from edge_agent.sessions import LinkSession
+from edge_agent.store import database
 from edge_agent.store.errors import StoreError
+from edge_agent.store.keys import source_of
 from edge_agent.store.opening import open_store
 
 log = logging.getLogger("vitalwire.agent")
@@ -72,7 +73,7 @@ class Agent:
             await self._open()
             try:
                 await self._work(stop)
-            except sqlite3.Error as e:
+            except database.Error as e:
                 raise self.store.named(e) from e
             finally:
                 await self.worker.run(self.store.close)
@@ -91,7 +92,7 @@ class Agent:
         self.peers = Peers(config.peers)
         self.paired = set(self.peers.ids())
         self.store, self.opening = await self.worker.run(
-            open_store, config.store, self.identity.id, unix_ms()
+            open_store, config.store, self.identity.id, unix_ms(), source_of(config)
         )
         if self.opening.message:
             log.error("%s", self.opening.message)
@@ -144,7 +145,7 @@ class Agent:
             if self.delivery.outlet is not None:
                 await self.delivery.outlet.stop()
             # A store that has just failed cannot say what is in it.
-            with suppress(sqlite3.Error):
+            with suppress(database.Error):
                 await self._write_status("stopped")
 
     async def _finish(self) -> None:

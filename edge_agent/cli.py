@@ -112,22 +112,22 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
     Exit status 1 if it does not balance.
     """
-    import sqlite3
-
     from edge_agent.ledger import ledger
+    from edge_agent.store import database, keys
     from edge_agent.store.integrity import damage
 
     config = configuration.load(config_path)
     if not config.store.exists():
         fail(f"no store at {config.store}: the agent has not run with this state directory")
-    why = damage(config.store)
+    source = keys.source_of(config)
+    why = damage(config.store, keys.unlock(config.store, source))
     if why is not None:
         fail(f"{config.store}: damaged: {why} (vitalwire agent run sets it aside)")
     try:
-        found = ledger(config.store)
+        found = ledger(config.store, source)
     except UNEXPECTED as e:
         fail(f"{config.store}: damaged: its rows contradict each other ({type(e).__name__}: {e})")
-    except sqlite3.DatabaseError as e:
+    except database.Error as e:
         fail(f"{config.store}: cannot be read: {e} (vitalwire verify says more)")
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
@@ -149,11 +149,12 @@ def verify_command(config_path: Path | None) -> None:
     Exit status 1 if anything fails.
     """
     from edge_agent.keys import load_public, public_path
+    from edge_agent.store.keys import source_of
     from edge_agent.verify import verify
 
     config = configuration.load(config_path)
     collector = None if config.collector is None else load_public(config.collector)
-    results = verify(config.store, load_public(public_path(config.key)), collector)
+    results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
     for result in results:
         click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
     if not all(result.good for result in results):

@@ -25,7 +25,6 @@ nothing has arrived at all ("gap"): a boot counter leaves no value out. A gap ha
 boots were another agent's, or older than this store, or their statements were lost here.
 """
 
-import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -35,7 +34,9 @@ from typing import Any
 from edge_agent.hearsay import Heard, Rest, Statement, Summary, agreed, joined, rest
 from edge_agent.ranges import Ranges
 from edge_agent.readable import readable
-from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, connect
+from edge_agent.store import keys
+from edge_agent.store.database import Database, open_file
+from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from protocol import cbor
 
 # A number that the node did not hold when its connection proved live, and that no loss frame has named since
@@ -289,7 +290,7 @@ def _row(
     )
 
 
-def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
+def load_facts(db: Database) -> dict[int, BootFacts]:
     """The facts of every boot, by its row, read from the store in full."""
     facts: dict[int, BootFacts] = {}
     for found in db.execute(
@@ -329,7 +330,7 @@ def load_facts(db: sqlite3.Connection) -> dict[int, BootFacts]:
     return facts
 
 
-def load_summaries(db: sqlite3.Connection) -> dict[bytes, list[Summary]]:
+def load_summaries(db: Database) -> dict[bytes, list[Summary]]:
     """What was said of many boots together, by node."""
     out: dict[bytes, list[Summary]] = {}
     for node, *summary in db.execute("SELECT node, first, last, known, bound_s FROM summaries ORDER BY id"):
@@ -337,13 +338,13 @@ def load_summaries(db: sqlite3.Connection) -> dict[bytes, list[Summary]]:
     return out
 
 
-def load_deliveries(db: sqlite3.Connection, facts: dict[int, BootFacts]) -> None:
+def load_deliveries(db: Database, facts: dict[int, BootFacts]) -> None:
     """Set `delivered` and `duplicates` of every boot from the batches: which stretches of the journal they
     hold.
     """
     receipted, batched, twice = Ranges(), Ranges(), Ranges()
     for first, last, has_receipt in db.execute(
-        "SELECT first_id, last_id, receipt IS NOT NULL FROM batches ORDER BY id"
+        "SELECT first_id, last_id, delivered FROM batches ORDER BY id"
     ):
         stretch = (first, last - first + 1)
         for pair in batched.both(Ranges([stretch])):
@@ -359,7 +360,7 @@ def load_deliveries(db: sqlite3.Connection, facts: dict[int, BootFacts]) -> None
                 setattr(facts[row], count, getattr(facts[row], count) + frames)
 
 
-def frames_between(db: sqlite3.Connection, first: int, last: int) -> list[tuple[int, int]]:
+def frames_between(db: Database, first: int, last: int) -> list[tuple[int, int]]:
     """(row of the boot, frames) for a stretch of the journal, both ends in."""
     return db.execute(
         f"SELECT boot, count(*) FROM journal WHERE id BETWEEN ? AND ? AND kind = {ENTRY_FRAME} GROUP BY boot",
@@ -367,7 +368,7 @@ def frames_between(db: sqlite3.Connection, first: int, last: int) -> list[tuple[
     ).fetchall()
 
 
-def statements(db: sqlite3.Connection) -> tuple[tuple[str, dict[str, Any], int], ...]:
+def statements(db: Database) -> tuple[tuple[str, dict[str, Any], int], ...]:
     """The agent's own statements in the journal, oldest first: (code, detail, Unix ms)."""
     rows = db.execute(
         f"SELECT data, made_ms FROM journal WHERE kind = {ENTRY_STATEMENT} ORDER BY id"
@@ -379,10 +380,13 @@ def statements(db: sqlite3.Connection) -> tuple[tuple[str, dict[str, Any], int],
     return tuple(out)
 
 
-def ledger(store: Path | sqlite3.Connection) -> Ledger:
-    """The ledger of the store at this path (the agent may be running), or behind this connection."""
-    if isinstance(store, sqlite3.Connection):
+def ledger(store: Path | Database, source: keys.Source | None = None) -> Ledger:
+    """The ledger of the store at this path (the agent may be running), or behind this connection.
+
+    `source`: where the key comes from. StoreKeyError.
+    """
+    if isinstance(store, Database):
         return Ledger(account(load_facts(store).values(), load_summaries(store)), statements(store))
-    with closing(connect(store, read_only=True)) as db:
+    with closing(open_file(store, source)) as db:
         db.execute("BEGIN")
         return ledger(db)

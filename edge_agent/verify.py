@@ -4,7 +4,6 @@ Everything is computed again from the entries in the journal; nothing that the a
 believed.
 """
 
-import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from typing import Any
 
 from edge_agent.custody import entries_of
 from edge_agent.keys import PublicKeys
+from edge_agent.store import database, keys
 from edge_agent.store.chain import journal_rows
+from edge_agent.store.database import Database, connect
 from edge_agent.store.integrity import damage
-from edge_agent.store.schema import connect
 from protocol import attest, cbor, frames
 from protocol import batch as wire
 from protocol.errors import ProtocolError
@@ -47,14 +47,20 @@ class _Tally:
         return Result(False, f"{bad}: {named}{more}.")
 
 
-def verify(path: Path, agent: PublicKeys, collector: PublicKeys | None) -> list[Result]:
-    """What holds of the store at `path` and what does not, one sentence each. The agent may be running."""
+def verify(
+    path: Path, agent: PublicKeys, collector: PublicKeys | None, source: keys.Source | None = None
+) -> list[Result]:
+    """What holds of the store at `path` and what does not, one sentence each. The agent may be running.
+
+    `source`: where the store's key comes from. StoreKeyError.
+    """
     if not path.exists():
         return [Result(False, f"There is no store at {path}.")]
-    why = damage(path)
+    key = keys.unlock(path, source)
+    why = damage(path, key)
     if why is not None:
         return [Result(False, f"The store is damaged: {why}.")]
-    with closing(connect(path, read_only=True)) as db:
+    with closing(connect(path, key, read_only=True)) as db:
         db.execute("BEGIN")
         try:
             return [
@@ -64,13 +70,13 @@ def verify(path: Path, agent: PublicKeys, collector: PublicKeys | None) -> list[
                 *_attestations(db),
                 *_remarks(db),
             ]
-        except sqlite3.DatabaseError as e:
+        except database.Error as e:
             return [Result(False, f"The store is damaged: {e}.")]
         except (ProtocolError, KeyError, TypeError, ValueError, IndexError) as e:
             return [Result(False, f"The store is damaged: a value in it is none that was written ({e}).")]
 
 
-def _chains(db: sqlite3.Connection, agent: PublicKeys) -> list[Result]:
+def _chains(db: Database, agent: PublicKeys) -> list[Result]:
     """Signatures, roots, counts; that each batch follows the one before; that the journal is covered once."""
     links, proofs, cover = _Tally(), _Tally(), _Tally()
     previous: dict[bytes, tuple[int, bytes]] = {}
@@ -121,11 +127,11 @@ def _blobs(encoded: bytes) -> list[bytes]:
     return listed  # pyright: ignore[reportUnknownVariableType]
 
 
-def _receipts(db: sqlite3.Connection, agent: PublicKeys, collector: PublicKeys | None) -> Result:
+def _receipts(db: Database, agent: PublicKeys, collector: PublicKeys | None) -> Result:
     tally = _Tally()
     waiting = 0
     for chain, number, digest, receipt in db.execute(
-        "SELECT chain, number, hash, receipt FROM batches ORDER BY id"
+        "SELECT chain, number, hash, receipt FROM batches LEFT JOIN receipts ON batch = id ORDER BY id"
     ):
         if receipt is None:
             waiting += 1
@@ -149,7 +155,7 @@ def _receipts(db: sqlite3.Connection, agent: PublicKeys, collector: PublicKeys |
     )
 
 
-def _attestations(db: sqlite3.Connection) -> list[Result]:
+def _attestations(db: Database) -> list[Result]:
     """What nodes signed, against what is stored, wherever the whole range is here."""
     tally = _Tally()
     incomplete = 0
@@ -196,7 +202,7 @@ def _attestations(db: sqlite3.Connection) -> list[Result]:
     ]
 
 
-def _attest_frames(db: sqlite3.Connection, row: int) -> list[tuple[int, dict[int, Any]]]:
+def _attest_frames(db: Database, row: int) -> list[tuple[int, dict[int, Any]]]:
     out: list[tuple[int, dict[int, Any]]] = []
     # The first bytes of a frame are an array of three and its kind, so that only attestations are decoded.
     opening = bytes((0x83, frames.KIND_ATTEST))
@@ -211,7 +217,7 @@ def _attest_frames(db: sqlite3.Connection, row: int) -> list[tuple[int, dict[int
     return out
 
 
-def _remarks(db: sqlite3.Connection) -> list[Result]:
+def _remarks(db: Database) -> list[Result]:
     """What is wrong without being a broken proof."""
     out: list[Result] = []
     (forks,) = db.execute("SELECT count(*) FROM forks").fetchone()

@@ -2,11 +2,11 @@
 receipted.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge_agent.ledger import frames_between
+from edge_agent.store import receipts
+from edge_agent.store.database import Database
 from edge_agent.store.store import Store
 from protocol import cbor
 
@@ -61,12 +61,16 @@ class Stretch(NamedTuple):
     full: bool
 
 
-_BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, receipt"
+_BATCH = (
+    "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, "
+    "(SELECT receipt FROM receipts WHERE batch = batches.id LIMIT 1)"
+)
+_MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
 
 
-def journal_rows(db: sqlite3.Connection, first: int, last: int) -> Iterator[JournalRow]:
+def journal_rows(db: Database, first: int, last: int) -> Iterator[JournalRow]:
     """The journal from row `first` to row `last`, both in, in order."""
     for found in db.execute(
         "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms "
@@ -93,7 +97,8 @@ class Chain:
         return Tip(chain, *newest) if newest else Tip(chain, -1, bytes(32))
 
     def _count(self) -> dict[str, int]:
-        batches, receipts = self._store.db.execute("SELECT count(*), count(receipt) FROM batches").fetchone()
+        (batches,) = self._store.db.execute("SELECT count(*) FROM batches").fetchone()
+        (receipts,) = self._store.db.execute("SELECT count(DISTINCT batch) FROM receipts").fetchone()
         (chains,) = self._store.db.execute("SELECT count(*) FROM chains").fetchone()
         (forks,) = self._store.db.execute("SELECT count(*) FROM forks").fetchone()
         return {"batches": batches, "receipts": receipts, "chains": chains, "forks": forks}
@@ -168,13 +173,14 @@ class Chain:
     def add(self, batch: Batch, nodes: set[bytes]) -> int:
         """Keep a signed batch, durably; its id. `nodes`: those that its preamble introduces."""
         with self._store.transaction() as db:
-            cursor = db.execute(
+            db.execute(
                 "INSERT INTO batches(chain, number, first_id, last_id, preamble, signed, hash, made_ms) "
                 "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
                 (*batch[1:5], cbor.dumps(batch.preamble), *batch[6:9]),
             )
+            batch_id = db.last_insert_rowid()
             db.executemany("INSERT INTO announced VALUES(?, ?)", [(batch.chain, node) for node in nodes])
-        self._store.last_batch = cursor.lastrowid or 0
+        self._store.last_batch = batch_id
         self._store.write_mark()
         self._batched = batch.last_id
         self.tip = Tip(batch.chain, batch.number, batch.hash)
@@ -197,8 +203,8 @@ class Chain:
     def unreceipted(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches without a receipt."""
         found = self._store.db.execute(
-            "SELECT id FROM batches WHERE receipt IS NULL AND id > ? ORDER BY id LIMIT ?",
-            (self.cursor(forwarder), limit),
+            f"SELECT id FROM batches WHERE {_MISSING} AND id > ? ORDER BY id LIMIT ?",
+            (forwarder, self.cursor(forwarder), limit),
         ).fetchall()
         return [batch_id for (batch_id,) in found]
 
@@ -210,7 +216,7 @@ class Chain:
     def receipted_after(self, batch_id: int) -> list[int]:
         """Ids of the batches made after that one which have a receipt."""
         found = self._store.db.execute(
-            "SELECT id FROM batches WHERE receipt IS NOT NULL AND id > ? ORDER BY id", (batch_id,)
+            "SELECT DISTINCT batch FROM receipts WHERE batch > ? ORDER BY batch", (batch_id,)
         ).fetchall()
         return [batch_id for (batch_id,) in found]
 
@@ -223,29 +229,28 @@ class Chain:
 
     def receipted(self, batch: Batch, receipt: bytes, forwarder: str, now_ms: int) -> bool:
         """Keep a verified receipt and move the cursor; False when there was one already."""
-        if batch.receipt is not None:
-            return False
         with self._store.transaction() as db:
-            db.execute(
-                "UPDATE batches SET receipt = ?, receipted_ms = ? WHERE id = ?", (receipt, now_ms, batch.id)
-            )
+            delivered = receipts.keep(db, batch.id, forwarder, receipt, now_ms)
+            if delivered is None:
+                return False
             before = self.cursor(forwarder)
             (gap,) = db.execute(
-                "SELECT min(id) FROM batches WHERE receipt IS NULL AND id > ?", (before,)
+                f"SELECT min(id) FROM batches WHERE {_MISSING} AND id > ?", (forwarder, before)
             ).fetchone()
             after = self._store.last_batch if gap is None else gap - 1
             db.execute("INSERT OR REPLACE INTO cursors VALUES(?, ?)", (forwarder, after))
-        self.counts["receipts"] += 1
-        for row, frames in frames_between(self._store.db, batch.first_id, batch.last_id):
+        self.counts["receipts"] += batch.receipt is None
+        for row, frames in delivered:
             self._store.facts[row].delivered += frames
         return True
 
     def fork(self, tip: Tip, theirs: bytes, evidence: bytes, now_ms: int) -> bool:
         """Keep the proof that somebody signed, or a collector stored, another batch under our number."""
         with self._store.transaction() as db:
-            new = db.execute(
+            db.execute(
                 "INSERT OR IGNORE INTO forks VALUES(?, ?, ?, ?, ?, ?)", (*tip, theirs, evidence, now_ms)
-            ).rowcount
+            )
+            new = db.changes()
         self.counts["forks"] += new
         return bool(new)
 

@@ -22,3 +22,7 @@ class StoreUnwritable(StoreError):
 
 class StoreCorrupt(StoreError):
     """The file is damaged; opening it anew sets it aside."""
+
+
+class StoreKeyError(StoreError):
+    """The key is missing or wrong. The file is as it was; nothing is set aside for it."""

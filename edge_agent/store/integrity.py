@@ -8,18 +8,17 @@ or deleted (SQLite opens such a store without a word), or an older copy put in i
 """
 
 import os
-import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.files import fsync_folder, private
-from edge_agent.store.errors import StoreError
-from edge_agent.store.schema import APPLICATION_ID, LOG_LIMIT, VERSION, connect
+from edge_agent.store import database, keys
+from edge_agent.store.database import HEADER_BYTES, LOG_LIMIT, connect
+from edge_agent.store.errors import StoreError, StoreKeyError
+from edge_agent.store.schema import APPLICATION_ID, VERSION
 
-HEADER = b"SQLite format 3\0"
-HEADER_BYTES = 100
 SIDES = ("-wal", "-shm")
 # No version beyond this is ever made; such a number is damage.
 MAX_VERSION = 1000
@@ -38,10 +37,11 @@ class SetAside(NamedTuple):
     head: tuple[bytes, int, bytes] | None
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with the file at `path`, in words, or None.
+def damage(path: Path, key: bytes | None) -> str | None:
+    """What is wrong with the file at `path`, in words, or None; `key` None: of a store in clear (schema 1).
 
-    StoreError when it is sound but not ours to open.
+    StoreError when it is sound but not ours to open; StoreKeyError when nothing tells a wrong key from
+    damage.
     """
     if path.is_dir():
         raise StoreError(path, "it is a folder, not a store", "move it away, or name another state_dir")
@@ -50,8 +50,8 @@ def damage(path: Path) -> str | None:
         return f"truncated to {size} bytes"
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
-    if not header.startswith(HEADER):
-        return "not a SQLite file: the header is overwritten"
+    if key is not None and not keys.looks_encrypted(header):
+        return "not a store of this agent: the header is overwritten"
     page = int.from_bytes(header[16:18], "big")
     page = 65536 if page == 1 else page
     if page < 512 or page & (page - 1):
@@ -62,62 +62,47 @@ def damage(path: Path) -> str | None:
         return f"truncated: {size} bytes are not whole pages of {page}"
     try:
         # Read only, so that evidence stays as it was found.
-        with closing(connect(path, read_only=True)) as db:
-            found = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
-            if found != ["ok"]:
-                return (
-                    str(found[0]).replace("*** in database main ***", "").replace("\n", " ").strip()
-                    if found
-                    else "quick_check said nothing"
-                )
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if application != APPLICATION_ID:
-                return f"not a store of this agent: application id {application:#010x}"
-            if not 1 <= version <= MAX_VERSION:
-                return f"the header is damaged: schema version {version}"
-            if version > VERSION:
-                raise StoreError(
-                    path, f"made by a newer version of the agent (schema {version})", "update the agent"
-                )
-            db.execute("SELECT max(id) FROM journal").fetchone()
-            db.execute("SELECT max(id) FROM batches").fetchone()
-            if db.execute("SELECT count(*) FROM meta WHERE key IN ('store', 'agent')").fetchone()[0] != 2:
-                return "it does not say whose store it is"
-    except sqlite3.DatabaseError as e:
-        if _is_busy(e):
-            raise StoreError(path, "another program is writing to it", "close that program") from None
-        if isinstance(e, sqlite3.OperationalError) and _is_system(e):
-            raise StoreError(
-                path, f"cannot be opened: {e}", "see the disk and the rights on its folder"
-            ) from None
+        with closing(connect(path, key, read_only=True)) as db:
+            return _unsound(path, db, key)
+    except database.NotADatabase as e:
+        if key is not None and not keys.is_confirmed(path):
+            problem = "it does not open with this key, and no check file tells a wrong key from damage"
+            hint = f"put the right key or {keys.check_path(path).name} back, or move the store away"
+            raise StoreKeyError(path, problem, hint) from None
+        return f"the first page is damaged: {e}"
+    except database.Busy:
+        raise StoreError(path, "another program is writing to it", "close that program") from None
+    except database.System as e:
+        raise StoreError(
+            path, f"cannot be opened: {e}", "see the disk and the rights on its folder"
+        ) from None
+    except database.Error as e:
         return str(e)
+
+
+def _unsound(path: Path, db: database.Database, key: bytes | None) -> str | None:
+    found = str(db.value("PRAGMA quick_check(1)") or "quick_check said nothing")
+    if found != "ok":
+        return found.replace("*** in database main ***", "").replace("\n", " ").strip()
+    application, version = db.value("PRAGMA application_id"), db.value("PRAGMA user_version")
+    if application != APPLICATION_ID:
+        return f"not a store of this agent: application id {application:#010x}"
+    if not 1 <= version <= MAX_VERSION:
+        return f"the header is damaged: schema version {version}"
+    if version > VERSION:
+        raise StoreError(path, f"made by a newer version of the agent (schema {version})", "update the agent")
+    if (key is None) != (version == 1):
+        return f"schema version {version} is not kept {'in clear' if key is None else 'encrypted'}"
+    db.value("SELECT max(id) FROM journal")
+    db.value("SELECT max(id) FROM batches")
+    if db.value("SELECT count(*) FROM meta WHERE key IN ('store', 'agent')") != 2:
+        return "it does not say whose store it is"
     return None
 
 
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _is_system(error: sqlite3.Error) -> bool:
-    # A missing table or column is a damaged schema (SQLITE_ERROR), not the system's fault.
-    return _code(error) in (
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_READONLY,
-    )
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
+def is_corrupt(error: database.Error) -> bool:
     """Whether this error of a running store means that the file is damaged."""
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, database.Corrupt)
 
 
 class Watch:
@@ -153,14 +138,14 @@ class Watch:
         return None
 
 
-def set_aside(path: Path, why: str) -> SetAside:
+def set_aside(path: Path, why: str, key: bytes | None) -> SetAside:
     """Rename the store and its companions to *.corrupt-<n>, with the least n that is free; nothing is
     deleted.
     """
     n = 1
     while any(_aside(path, n, side).exists() for side in ("", *SIDES)):
         n += 1
-    frames, head = _last_words(path)
+    frames, head = _last_words(path, key)
     for side in (*SIDES, ""):
         old = path.with_name(path.name + side)
         if old.exists():
@@ -174,15 +159,15 @@ def _aside(path: Path, n: int, side: str) -> Path:
     return path.with_name(f"{path.name}.corrupt-{n}{side}")
 
 
-def _last_words(path: Path) -> tuple[int | None, tuple[bytes, int, bytes] | None]:
+def _last_words(path: Path, key: bytes | None) -> tuple[int | None, tuple[bytes, int, bytes] | None]:
     frames, head = None, None
     if not path.exists():
         return frames, head
     try:
-        with closing(connect(path, read_only=True)) as db:
+        with closing(connect(path, key, read_only=True)) as db:
             head = db.execute("SELECT chain, number, hash FROM batches ORDER BY id DESC LIMIT 1").fetchone()
             frames = db.execute("SELECT count(*) FROM journal WHERE kind = 0").fetchone()[0]
-    except sqlite3.Error:
+    except database.Error:
         pass
     if head is not None and not _is_head(head):
         head = None

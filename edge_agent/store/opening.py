@@ -1,15 +1,17 @@
 """Opening the store: the sound one that is there, or a new one that says what became of the old."""
 
 import os
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_agent.files import fsync_folder, make_folder, private
+from edge_agent.store import database, keys
+from edge_agent.store.database import connect
+from edge_agent.store.drafts import draft
 from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.store.integrity import SIDES, Mark, SetAside, damage, set_aside
-from edge_agent.store.schema import APPLICATION_ID, ENTRY_STATEMENT, TABLES, VERSION, connect
+from edge_agent.store.migration import migrate
+from edge_agent.store.schema import ENTRY_STATEMENT
 from edge_agent.store.store import Store
 from protocol import cbor
 from protocol.errors import ProtocolError
@@ -34,60 +36,62 @@ class Opening(NamedTuple):
     message: str = ""
 
 
-def create(path: Path, agent_id: bytes, now_ms: int, incident: Incident | None = None) -> None:
+def create(path: Path, key: bytes, agent_id: bytes, now_ms: int, incident: Incident | None = None) -> None:
     """Make an empty store at `path`, born with its incident if there is one: there whole, or not at all."""
-    make_folder(path.parent)
-    draft = path.with_name(f"{path.name}.new")
-    for side in ("", *SIDES):
-        path.with_name(draft.name + side).unlink(missing_ok=True)
-    # SQLite gives its logs the mode of the file.
-    open(draft, "xb", opener=private).close()
-    with closing(sqlite3.connect(draft, isolation_level=None)) as db:
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {VERSION}")
-        db.executescript(f"BEGIN; {TABLES} COMMIT;")
+    with draft(path, key) as db:
         small: dict[str, Any] = {"store": os.urandom(16), "agent": agent_id, "created_ms": now_ms}
         if incident is not None:
             statement = cbor.dumps([ENTRY_STATEMENT, incident.code, incident.detail])
             db.execute(
-                "INSERT INTO journal VALUES(1, ?, NULL, NULL, ?, ?)", (ENTRY_STATEMENT, statement, now_ms)
+                "INSERT INTO journal(id, kind, data, made_ms) VALUES(1, ?, ?, ?)",
+                (ENTRY_STATEMENT, statement, now_ms),
             )
             small |= {"incident": 1, "chain_due": incident.message}
         db.executemany("INSERT INTO meta VALUES(?, ?)", small.items())
-        db.execute("PRAGMA journal_mode = WAL").fetchall()
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    fsync_folder(path.parent)
 
 
-def open_store(path: Path, agent_id: bytes, now_ms: int) -> tuple[Store, Opening]:
+def open_store(
+    path: Path, agent_id: bytes, now_ms: int, source: keys.Source | None = None
+) -> tuple[Store, Opening]:
     """The store at `path`, made if there is none, made anew if what is there is damaged or gone.
 
-    Whatever was lost becomes a statement in the journal and the reason of a new chain. StoreError: it is
-    another agent's, a newer version's, in use, or on a disk that refuses.
+    `source`: where its key comes from, by default the file store.key beside it, made with the store. Whatever
+    was lost becomes a statement in the journal and the reason of a new chain. StoreError: it is another
+    agent's, a newer version's, in use, or on a disk that refuses; StoreKeyError: its key is not the right
+    one.
     """
     mark = Mark(path)
     hint = "see the disk and the rights on its folder"
     try:
-        opening = _prepare(path, agent_id, now_ms, mark, None)
+        key = keys.unlock(path, source, make=True)
+        told = _Told(path, key, agent_id, now_ms, mark)
+        opening = _prepare(told, None)
         try:
-            return _opened(path, agent_id, now_ms, mark, opening)
+            return _opened(told, opening)
         except _UNREADABLE as e:
             # Sound to SQLite, but a value in it is none that was ever written.
-            opening = _prepare(path, agent_id, now_ms, mark, f"a value in it is damaged: {e}")
-            return _opened(path, agent_id, now_ms, mark, opening)
-    except sqlite3.Error as e:
+            opening = _prepare(told, f"a value in it is damaged: {e}")
+            return _opened(told, opening)
+    except database.Error as e:
         raise StoreError(path, f"cannot be opened: {e}", hint) from e
     except OSError as e:
         raise StoreError(path, f"cannot be opened: {e.strerror}", hint) from e
 
 
+class _Told(NamedTuple):
+    path: Path
+    key: bytes
+    agent_id: bytes
+    now_ms: int
+    mark: Mark
+
+
 _UNREADABLE = (ProtocolError, StoreCorrupt, KeyError, TypeError, ValueError)
 
 
-def _opened(path: Path, agent_id: bytes, now_ms: int, mark: Mark, opening: Opening) -> tuple[Store, Opening]:
-    db = connect(path)
+def _opened(told: _Told, opening: Opening) -> tuple[Store, Opening]:
+    path, key, agent_id, now_ms, mark = told
+    db = connect(path, key)
     try:
         store = Store(path, db, mark)
         if store.agent_id != agent_id:
@@ -99,6 +103,8 @@ def _opened(path: Path, agent_id: bytes, now_ms: int, mark: Mark, opening: Openi
         if opening.behind is not None:
             store.declare(*opening.behind[:2], now_ms, opening.behind.message)
         store.write_mark()
+        if not keys.is_confirmed(path):
+            keys.confirm(path, key)
     except BaseException:
         db.close()
         mark.close()
@@ -106,42 +112,46 @@ def _opened(path: Path, agent_id: bytes, now_ms: int, mark: Mark, opening: Openi
     return store, opening
 
 
-def _prepare(path: Path, agent_id: bytes, now_ms: int, mark: Mark, why: str | None) -> Opening:
+def _prepare(told: _Told, why: str | None) -> Opening:
     """See to it that a sound store is at `path`; `why` says what is known to be wrong with the one there."""
+    path, key, agent_id, now_ms, mark = told
     marked = mark.read()
     orphans = any(path.with_name(path.name + side).exists() for side in SIDES)
     if path.exists():
-        why = why or damage(path)
+        plain = why is None and database.is_plain(path)
+        why = why or damage(path, None if plain else key)
         if why is None:
-            behind = _behind(path, marked)
+            if plain:
+                migrate(path, key)
+            behind = _behind(path, key, marked)
             return Opening(False, None, behind, behind.message if behind else "")
     elif orphans:
         why = "the file is gone, its write-ahead log is left"
     elif marked is None:
-        create(path, agent_id, now_ms)
+        create(path, key, agent_id, now_ms)
         return Opening(created=True)
     if why is None:
         incident = Incident("store_missing", {"why": "the file is gone"}, "store_missing: the store was gone")
-        create(path, agent_id, now_ms, incident)
+        create(path, key, agent_id, now_ms, incident)
         mark.remove()
         return Opening(True, None, None, incident.message)
-    aside = set_aside(path, why)
+    aside = set_aside(path, why, None if database.is_plain(path) else key)
     detail: dict[str, Any] = {"file": aside.path.name, "why": why}
     if aside.frames is not None:
         detail["frames"] = aside.frames
     if aside.head is not None:
         detail["chain"], detail["number"], detail["hash"] = aside.head
     incident = Incident("store_set_aside", detail, f"store_set_aside: {why}; kept as {aside.path.name}")
-    create(path, agent_id, now_ms, incident)
+    create(path, key, agent_id, now_ms, incident)
     mark.remove()
     return Opening(True, aside, None, incident.message)
 
 
-def _behind(path: Path, marked: tuple[bytes, int, int] | None) -> Incident | None:
+def _behind(path: Path, key: bytes, marked: tuple[bytes, int, int] | None) -> Incident | None:
     """Whether the sound store at `path` ends before its mark says that it did."""
     if marked is None:
         return None
-    with closing(connect(path, read_only=True)) as db:
+    with closing(connect(path, key, read_only=True)) as db:
         (store,) = db.execute("SELECT value FROM meta WHERE key = 'store'").fetchone()
         (journal,) = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
         (batch,) = db.execute("SELECT coalesce(max(id), 0) FROM batches").fetchone()

@@ -1,25 +1,28 @@
-"""The tables of the store, and how a connection to it is opened.
+"""The tables of the store.
 
 `journal` is the one append-only list of leaf entries in store order (docs/wire-protocol.md §11): kind 0 a
-frame, kept in columns so that (boot, seq) can be unique; kinds 2 and 3 a clock fit and a statement, kept as
-they are signed. A batch is a stretch of the journal, preceded by its `preamble` (identities that its chain
-had not seen).
-"""
+frame, kept in columns so that (boot, seq) can be unique; the other kinds as they are signed. A batch is a
+stretch of the journal, preceded by its `preamble` (identities that its chain had not seen).
 
-import sqlite3
-from pathlib import Path
-from urllib.parse import quote
+Frames and manual entries are kept sealed under a data key (rows.py), so that destroying one erases what it
+sealed. Where `data` is gone, `leaf` (the hash of the entry as a leaf of its batch) and `attested` (of the
+frame as a leaf of its node's attestation) stay: what others signed about it can still be checked.
+"""
 
 # "VitW"
 APPLICATION_ID = 0x56697457
-VERSION = 1
-# The write-ahead log is cut back to so many bytes.
-LOG_LIMIT = 16 << 20
+VERSION = 2
 
 # Kinds of leaf entries, as protocol.batch has them, which a reader of the ledger need not load.
 ENTRY_FRAME = 0
 ENTRY_CLOCK = 2
 ENTRY_STATEMENT = 3
+ENTRY_MANUAL = 5
+
+# What is evicted first under a quota, and what never is.
+CLASS_WAVE, CLASS_STRIP, CLASS_TREND, CLASS_KEPT = 0, 1, 2, 3
+# Why data is gone.
+GONE_RETENTION, GONE_EVICTED, GONE_ERASED = 1, 2, 3
 
 TABLES = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -43,6 +46,9 @@ CREATE TABLE boots(
   resent INTEGER NOT NULL DEFAULT 0,
   conflicts INTEGER NOT NULL DEFAULT 0,
   examined INTEGER NOT NULL DEFAULT 0,   -- the newest incident (journal id) after which gaps were looked for
+  stored BLOB NOT NULL DEFAULT x'80',    -- numbers stored, up to the entry that meta's `checkpoint` names
+  heard_ms INTEGER NOT NULL DEFAULT 0,   -- when the newest of those came
+  delivered INTEGER NOT NULL DEFAULT 0,  -- frames in batches that are delivered
   UNIQUE(node, boot)
 );
 
@@ -51,11 +57,28 @@ CREATE TABLE journal(
   kind INTEGER NOT NULL,
   boot INTEGER,
   seq INTEGER,
-  data BLOB NOT NULL,
-  made_ms INTEGER NOT NULL
+  data BLOB,                             -- NULL: gone, for the reason in `gone`
+  made_ms INTEGER NOT NULL,
+  key INTEGER,                           -- the data key that `data` is sealed under; NULL: not sealed
+  class INTEGER NOT NULL DEFAULT 3,
+  gone INTEGER,
+  leaf BLOB,
+  attested BLOB
 );
 CREATE UNIQUE INDEX frames ON journal(boot, seq) WHERE kind = 0;
 CREATE INDEX remarks ON journal(kind) WHERE kind > 0;
+
+-- One open key a node (or, of what is typed, a person) at a time; `key` NULL: destroyed.
+CREATE TABLE data_keys(
+  id INTEGER PRIMARY KEY,
+  node BLOB,
+  person BLOB,
+  begun_ms INTEGER NOT NULL,
+  ended_ms INTEGER,
+  key BLOB,
+  destroyed_ms INTEGER
+);
+CREATE INDEX open_keys ON data_keys(node, person) WHERE ended_ms IS NULL;
 
 CREATE TABLE losses(
   boot INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, reason INTEGER NOT NULL,
@@ -106,11 +129,54 @@ CREATE TABLE batches(
   signed BLOB NOT NULL,
   hash BLOB NOT NULL,
   made_ms INTEGER NOT NULL,
-  receipt BLOB,
-  receipted_ms INTEGER,
+  delivered INTEGER NOT NULL DEFAULT 0,  -- every required forwarder has its receipt (none required: any)
+  pruned INTEGER NOT NULL DEFAULT 0,     -- the entries are no longer in the journal
   UNIQUE(chain, number)
 );
-CREATE INDEX unreceipted ON batches(id) WHERE receipt IS NULL;
+CREATE INDEX undelivered ON batches(id) WHERE delivered = 0;
+CREATE TABLE receipts(
+  batch INTEGER NOT NULL, forwarder TEXT NOT NULL, receipt BLOB NOT NULL, at_ms INTEGER NOT NULL,
+  PRIMARY KEY(batch, forwarder)
+) WITHOUT ROWID;
+CREATE TABLE dead_letters(
+  id INTEGER PRIMARY KEY,
+  forwarder TEXT NOT NULL, batch INTEGER NOT NULL, item TEXT NOT NULL, reason TEXT NOT NULL,
+  at_ms INTEGER NOT NULL
+);
+-- Entries whose bytes a forwarder may not have (no consent): left out of its batches until it may.
+CREATE TABLE withheld(
+  forwarder TEXT NOT NULL, journal INTEGER NOT NULL, PRIMARY KEY(forwarder, journal)
+) WITHOUT ROWID;
+-- Frames whose data went for want of room, or was erased: `count` of those numbered `first` to `last`.
+-- `journal`: the statement that says so.
+CREATE TABLE evictions(
+  id INTEGER PRIMARY KEY,
+  boot INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, count INTEGER NOT NULL,
+  class INTEGER NOT NULL, cause INTEGER NOT NULL, delivered INTEGER NOT NULL, journal INTEGER
+);
+CREATE INDEX evictions_of_boot ON evictions(boot);
+-- What people signed, as verified; sort is the record's name (protocol.records).
+CREATE TABLE records(
+  record_id BLOB PRIMARY KEY,
+  sort TEXT NOT NULL,
+  person BLOB, node BLOB, forwarder TEXT, purpose TEXT,
+  from_ms INTEGER, to_ms INTEGER,
+  by BLOB NOT NULL,
+  made_ms INTEGER NOT NULL,
+  replaces BLOB,
+  journal INTEGER,
+  record BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX records_of_person ON records(person);
+CREATE INDEX records_of_node ON records(node);
+-- The agent's signing keys, the first one first; `handover`: the record by which its predecessor passed on.
+CREATE TABLE signers(
+  id INTEGER PRIMARY KEY,
+  ed_pub BLOB NOT NULL UNIQUE,
+  handover BLOB,
+  journal INTEGER,
+  begun_ms INTEGER NOT NULL
+);
 
 CREATE TABLE forks(
   chain BLOB NOT NULL, number INTEGER NOT NULL, ours BLOB NOT NULL, theirs BLOB NOT NULL,
@@ -119,30 +185,3 @@ CREATE TABLE forks(
 CREATE TABLE cursors(name TEXT PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters(name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-
-
-def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
-    """A connection in autocommit mode; writers sync every commit to the disk (WAL, FULL). sqlite3.Error as it
-    comes.
-
-    The agent uses its writing connection from one worker thread, which need not be the one that opened it.
-    """
-    mode = "ro" if read_only else "rw"
-    db = sqlite3.connect(
-        f"file:{quote(str(path))}?mode={mode}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-        timeout=5.0,
-    )
-    try:
-        if not read_only:
-            # `fullfsync` matters on macOS only, where fsync() stops at the disk's cache.
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "fullfsync = ON"):
-                db.execute(f"PRAGMA {pragma}").fetchall()
-            db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}").fetchall()
-        db.execute("PRAGMA cache_size = -4096").fetchall()
-    except sqlite3.Error:
-        db.close()
-        raise
-    return db

@@ -7,7 +7,6 @@ and nothing of it is remembered either. Beside the tables it keeps every boot's 
 """
 
 import os
-import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import BootFacts, Ledger, account, load_facts, load_summaries, statements
 from edge_agent.ranges import Ranges
+from edge_agent.store import database
+from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
 from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Item, Outcome, Said
@@ -44,7 +45,7 @@ class _Changes:
 class Store:
     """An open store; open_store() of opening.py makes one. Times are Unix milliseconds."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, mark: Mark) -> None:
+    def __init__(self, path: Path, db: Database, mark: Mark) -> None:
         self.path = path
         self.db = db
         self._mark = mark
@@ -68,7 +69,7 @@ class Store:
     # Transactions
 
     @contextmanager
-    def transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self) -> Generator[Database]:
         """All of it durable at the end, or nothing: StoreUnwritable or StoreCorrupt."""
         try:
             self.db.execute("BEGIN IMMEDIATE")
@@ -78,9 +79,9 @@ class Store:
             if self.db.in_transaction:
                 try:
                     self.db.execute("ROLLBACK")
-                except sqlite3.Error as failed:
+                except database.Error as failed:
                     raise self.named(failed) from e
-            if isinstance(e, sqlite3.Error):
+            if isinstance(e, database.Error):
                 raise self.named(e) from e
             raise
 
@@ -90,7 +91,7 @@ class Store:
         if problem is not None:
             raise StoreCorrupt(self.path, problem)
 
-    def named(self, error: sqlite3.Error) -> StoreError:
+    def named(self, error: database.Error) -> StoreError:
         """What an error of SQLite means: StoreCorrupt or StoreUnwritable."""
         if is_corrupt(error):
             return StoreCorrupt(self.path, str(error))
@@ -113,7 +114,7 @@ class Store:
         found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return found[0] if found else None
 
-    def set_meta(self, db: sqlite3.Connection, key: str, value: Any) -> None:
+    def set_meta(self, db: Database, key: str, value: Any) -> None:
         """Set one, inside a transaction; None removes it."""
         if value is None:
             db.execute("DELETE FROM meta WHERE key = ?", (key,))
@@ -135,7 +136,7 @@ class Store:
         self._apply(changes)
         return outcomes
 
-    def _put(self, db: sqlite3.Connection, item: Item, changes: _Changes) -> Outcome:
+    def _put(self, db: Database, item: Item, changes: _Changes) -> Outcome:
         if isinstance(item, Frame):
             return self._put_frame(db, item, changes)
         if isinstance(item, Hello):
@@ -158,30 +159,30 @@ class Store:
             changes.counts.append(item)
         return Outcome.STORED
 
-    def put_entry(self, db: sqlite3.Connection, entry: Entry, changes: _Changes) -> int:
+    def put_entry(self, db: Database, entry: Entry, changes: _Changes) -> int:
         """Append an entry, inside a transaction; its journal id."""
-        cursor = db.execute("INSERT INTO journal(kind, data, made_ms) VALUES(?, ?, ?)", entry)
-        changes.journal = cursor.lastrowid or changes.journal
+        db.execute("INSERT INTO journal(kind, data, made_ms) VALUES(?, ?, ?)", entry)
+        changes.journal = db.last_insert_rowid()
         return changes.journal
 
-    def _boot(self, db: sqlite3.Connection, node: bytes, boot: bytes, changes: _Changes) -> BootFacts:
+    def _boot(self, db: Database, node: bytes, boot: bytes, changes: _Changes) -> BootFacts:
         key = (node, boot)
         facts = self._boots.get(key) or changes.boots.get(key)
         if facts is None:
-            row = db.execute("INSERT INTO boots(node, boot) VALUES(?, ?)", key).lastrowid
-            facts = changes.boots[key] = BootFacts(row or 0, node, boot)
+            db.execute("INSERT INTO boots(node, boot) VALUES(?, ?)", key)
+            facts = changes.boots[key] = BootFacts(db.last_insert_rowid(), node, boot)
         return facts
 
-    def _put_frame(self, db: sqlite3.Connection, frame: Frame, changes: _Changes) -> Outcome:
+    def _put_frame(self, db: Database, frame: Frame, changes: _Changes) -> Outcome:
         boot = self._boot(db, frame.node, frame.boot, changes)
-        cursor = db.execute(
+        db.execute(
             "INSERT INTO journal(kind, boot, seq, data, made_ms) VALUES(?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING",
             (ENTRY_FRAME, boot.row, frame.seq, frame.plaintext, frame.received_ms),
         )
-        if cursor.rowcount == 0:
+        if db.changes() == 0:
             return self._again(db, boot, frame, changes)
-        changes.journal = cursor.lastrowid or changes.journal
+        changes.journal = db.last_insert_rowid()
         changes.frames.append((boot, frame.seq, frame.received_ms))
         for first, count, reason in frame.losses:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
@@ -192,9 +193,7 @@ class Store:
             self._put_said(db, frame, frame.previous, changes)
         return Outcome.STORED
 
-    def _put_said(
-        self, db: sqlite3.Connection, frame: Frame, said: Said | Summary, changes: _Changes
-    ) -> None:
+    def _put_said(self, db: Database, frame: Frame, said: Said | Summary, changes: _Changes) -> None:
         """What a boot frame says of boots before it: each different thing once."""
         last = said.last if isinstance(said, Summary) else int.from_bytes(said[0][:4], "big")
         if last >= int.from_bytes(frame.boot[:4], "big"):
@@ -202,19 +201,22 @@ class Store:
             self._put_statement(db, "statement_of_a_later_boot", detail, frame.received_ms, changes)
         elif not isinstance(said, Summary):
             self._put_said_of_one(db, frame, said, changes)
-        elif db.execute(
-            "INSERT OR IGNORE INTO summaries(node, first, last, known, bound_s) VALUES(?, ?, ?, ?, ?)",
-            (frame.node, *said),
-        ).rowcount:
-            changes.summaries.append((frame.node, said))
+        else:
+            db.execute(
+                "INSERT OR IGNORE INTO summaries(node, first, last, known, bound_s) VALUES(?, ?, ?, ?, ?)",
+                (frame.node, *said),
+            )
+            if db.changes():
+                changes.summaries.append((frame.node, said))
 
-    def _put_said_of_one(self, db: sqlite3.Connection, frame: Frame, said: Said, changes: _Changes) -> None:
+    def _put_said_of_one(self, db: Database, frame: Frame, said: Said, changes: _Changes) -> None:
         boot, known_next, clean, bound_s = said
         before = self._boot(db, frame.node, boot, changes)
-        if not db.execute(
+        db.execute(
             "INSERT OR IGNORE INTO stated(boot, known_next, clean, bound_s) VALUES(?, ?, ?, ?)",
             (before.row, known_next, clean, bound_s),
-        ).rowcount:
+        )
+        if not db.changes():
             return
         changes.said.append((before, Statement(known_next, clean, bound_s)))
         found = db.execute(
@@ -225,12 +227,12 @@ class Store:
             self._put_statement(db, "statements_contradict", detail, frame.received_ms, changes)
 
     def _put_statement(
-        self, db: sqlite3.Connection, code: str, detail: dict[str, Any], at_ms: int, changes: _Changes
+        self, db: Database, code: str, detail: dict[str, Any], at_ms: int, changes: _Changes
     ) -> int:
         statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
         return self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
 
-    def _again(self, db: sqlite3.Connection, boot: BootFacts, frame: Frame, changes: _Changes) -> Outcome:
+    def _again(self, db: Database, boot: BootFacts, frame: Frame, changes: _Changes) -> Outcome:
         (stored,) = db.execute(
             "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq = ?", (boot.row, frame.seq)
         ).fetchone()
@@ -238,16 +240,16 @@ class Store:
             db.execute("UPDATE boots SET resent = resent + 1 WHERE id = ?", (boot.row,))
             changes.resent.append(boot)
             return Outcome.RESENT
-        kept = db.execute(
+        db.execute(
             "INSERT OR IGNORE INTO conflicts VALUES(?, ?, ?, ?)",
             (boot.row, frame.seq, frame.plaintext, frame.received_ms),
         )
-        if kept.rowcount:
+        if db.changes():
             db.execute("UPDATE boots SET conflicts = conflicts + 1 WHERE id = ?", (boot.row,))
             changes.conflicts.append(boot)
         return Outcome.CONFLICT
 
-    def _put_held(self, db: sqlite3.Connection, held: Held, changes: _Changes) -> None:
+    def _put_held(self, db: Database, held: Held, changes: _Changes) -> None:
         listed = {boot: (next_seq, Ranges(ranges)) for boot, next_seq, ranges in held.boots}
         for boot in listed:
             self._boot(db, held.node, boot, changes)
@@ -292,7 +294,7 @@ class Store:
 
     def _examine(
         self,
-        db: sqlite3.Connection,
+        db: Database,
         facts: BootFacts,
         next_seq: int,
         held: Ranges,

@@ -2,7 +2,7 @@
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -10,6 +10,7 @@ from edge_agent import status
 from edge_agent.keys import PublicKeys, load_public
 from edge_agent.links.ports import PortError
 from edge_agent.lock import Locked
+from edge_agent.store.database import open_file
 from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.verify import verify
 from protocol import cbor, cobs, frames, messages
@@ -24,9 +25,7 @@ def kit(tmp_path):
 
 
 def stored(kit: Kit) -> dict[tuple[bytes, int], bytes]:
-    import sqlite3
-
-    with sqlite3.connect(kit.folder / "agent.db") as db:
+    with closing(open_file(kit.folder / "agent.db")) as db:
         rows = db.execute(
             "SELECT b.boot, j.seq, j.data FROM journal j JOIN boots b ON b.id = j.boot WHERE j.kind = 0"
         ).fetchall()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.store.schema import connect
+from edge_agent.store.database import open_file
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
@@ -36,7 +36,7 @@ def test_what_is_of_a_later_protocol_is_kept_as_it_is_and_counted(kit):
             assert kit.status["rejected"].keys() <= {"no_session"}
             node.making = False
             wait_until(lambda: node.held == 0, "all of it acknowledged")
-        with connect(kit.folder / "agent.db", read_only=True) as db:
+        with open_file(kit.folder / "agent.db") as db:
             kept = {data for (data,) in db.execute("SELECT data FROM journal WHERE kind = 0")}
         assert {node.made[node.boot.boot_id, seq] for seq in strange} <= kept
 

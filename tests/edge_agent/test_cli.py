@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from edge_agent.cli import commands
 from edge_agent.peers import Peers
+from edge_agent.store.database import connect, open_file
+from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
-from edge_agent.store.schema import connect
 from edge_agent.store.store import Frame
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
 from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
@@ -241,7 +242,7 @@ def test_kill_9_again_and_again_loses_no_acknowledged_frame(kit, tmp_path):
                     with node._lock:
                         agent.kill()
                         freed = {key for key in node.made if key[1] not in set(node.box.numbers())}
-                    with closing(connect(kit.folder / "agent.db", read_only=True)) as db:
+                    with closing(open_file(kit.folder / "agent.db")) as db:
                         kept = set(
                             db.execute("SELECT b.boot, j.seq FROM journal j JOIN boots b ON b.id = j.boot")
                         )
@@ -329,12 +330,12 @@ def blank(path: Path) -> None:
 
 
 def dangling(path: Path) -> None:
-    with closing(connect(path)) as db:
+    with closing(connect(path, unlock(path))) as db:
         db.execute("DELETE FROM boots")
 
 
 def versionless(path: Path) -> None:
-    with closing(connect(path)) as db:
+    with closing(connect(path, unlock(path))) as db:
         db.execute("PRAGMA user_version = 1900544")
 
 

@@ -14,7 +14,7 @@ from edge_agent.cli_nodes import _paired
 from edge_agent.errands import FORGOTTEN_MS, IDENTIFY, UNPAIR, Errands
 from edge_agent.orders import GRACE_MS, MAX_VALID_S
 from edge_agent.peers import Peers
-from edge_agent.store.schema import connect
+from edge_agent.store.database import open_file
 from edge_agent.verify import verify
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
@@ -123,7 +123,7 @@ def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit):
             made = len(node.made)
             wait_until(lambda: len(node.made) > made + 20 and node.held >= 20, "nothing is acknowledged")
     assert kit.ledger.statements[-1][1]["node_agreed"] is False
-    with connect(kit.folder / "agent.db", read_only=True) as db:
+    with open_file(kit.folder / "agent.db") as db:
         assert db.execute("SELECT count(*) FROM journal WHERE kind = 3").fetchone()[0] == len(statements(kit))
 
 
@@ -306,6 +306,10 @@ SOUND = {"id": "00", "what": IDENTIFY, "node": NODE.hex(), "until_ms": 1 << 52, 
         json.dumps(SOUND | {"node": NODE.hex() + " "}),
         json.dumps(SOUND | {"node": 7}),
         json.dumps(SOUND | {"what": ["identify"]}),
+        json.dumps(SOUND | {"what": "record"}),
+        json.dumps(SOUND | {"data": "0"}),
+        json.dumps(SOUND | {"data": 7}),
+        json.dumps(SOUND | {"data": "00" * (1 << 18)}),
         json.dumps(SOUND | {"id": "01"}),
         json.dumps(SOUND | {"more": 1}),
         json.dumps([SOUND]),

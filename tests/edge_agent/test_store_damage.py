@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.store.database import connect
 from edge_agent.store.errors import StoreCorrupt
+from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Held, Hello
 from tests.edge_agent.store_kit import AGENT, BOOT, NODE, frame, reopened, same_facts
@@ -61,7 +63,7 @@ def test_a_store_with_garbage_in_it(path, at):
 
 def test_a_file_of_something_else(path):
     path.write_bytes(b"To be, or not to be, that is the question. " * 500)
-    damaged(path, "not a SQLite file").close()
+    damaged(path, "not a store").close()
 
 
 def test_a_database_of_something_else(path):
@@ -72,9 +74,8 @@ def test_a_database_of_something_else(path):
 
 def test_a_value_that_nobody_wrote(path):
     filled(path)
-    with closing(sqlite3.connect(path)) as db:
+    with closing(connect(path, unlock(path))) as db:
         db.execute("UPDATE boots SET held = x'ff'")
-        db.commit()
     store, opening = reopened(path)
     assert opening.set_aside and "damaged" in opening.message
     store.close()

@@ -1,12 +1,14 @@
 """`verify` must find whatever was changed, and name it in one sentence."""
 
 import os
-import sqlite3
+from contextlib import closing
 
 import pytest
 
 from edge_agent.custody import Custody
 from edge_agent.keys import PublicKeys
+from edge_agent.store.database import connect, open_file
+from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Frame, Hello
 from edge_agent.verify import verify
@@ -50,10 +52,9 @@ def failures(path):
 
 
 def change(path, sql, *values):
-    with sqlite3.connect(path) as db:
-        assert db.execute(sql, values).rowcount
-        db.commit()
-    db.close()
+    with closing(connect(path, unlock(path))) as db:
+        db.execute(sql, values)
+        assert db.changes()
 
 
 def test_a_sound_store_is_one_good_sentence_a_thing(path):
@@ -64,7 +65,8 @@ def test_a_sound_store_is_one_good_sentence_a_thing(path):
 
 
 def test_one_changed_byte_of_a_frame_breaks_the_root_and_the_attestation(path):
-    (data,) = sqlite3.connect(path).execute("SELECT data FROM journal WHERE seq = 33").fetchone()
+    with closing(open_file(path)) as db:
+        data = db.value("SELECT data FROM journal WHERE seq = 33")
     change(path, "UPDATE journal SET data = ? WHERE seq = 33", data[:-1] + bytes([data[-1] ^ 1]))
     said = failures(path)
     assert len(said) == 2 and "root" in said[0] and "frames 0 to 69" in said[1]
@@ -89,10 +91,10 @@ def test_a_frame_made_up_by_the_agent_cannot_pass_for_the_nodes(path):
             "counts",
         ),
         (
-            "UPDATE batches SET receipt = (SELECT receipt FROM batches WHERE number = 2) WHERE number = 1",
+            "UPDATE receipts SET receipt = (SELECT receipt FROM receipts WHERE batch = 3) WHERE batch = 2",
             "another",
         ),
-        ("UPDATE batches SET receipt = x'd2' WHERE number = 1", "receipt"),
+        ("UPDATE receipts SET receipt = x'd2' WHERE batch = 2", "receipt"),
         ("UPDATE batches SET preamble = x'80' WHERE number = 0", "counts"),
         ("UPDATE batches SET preamble = x'01' WHERE number = 0", "wrong"),
         ("UPDATE nodes SET ed_pub = zeroblob(32)", "unknown node"),

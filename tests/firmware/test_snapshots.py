@@ -1,18 +1,19 @@
 """A whole agent on a whole node: its state directory, the node's flash, or both, put back to what was."""
 
 import shutil
-import sqlite3
+from contextlib import closing
 
 from edge_agent.config import LinkConfig
 from edge_agent.pairing import exchange
 from edge_agent.peers import Peers
+from edge_agent.store.database import open_file
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.firmware.nonce_rig import rig as rig
 
 
 def stored(kit: Kit) -> int:
     """How many frames the agent has on its disk."""
-    with sqlite3.connect(f"file:{kit.folder / 'agent.db'}?mode=ro", uri=True) as db:
+    with closing(open_file(kit.folder / "agent.db")) as db:
         return db.execute("SELECT COUNT(*) FROM journal WHERE kind = 0").fetchone()[0]
 
 

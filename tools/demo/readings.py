@@ -2,7 +2,6 @@
 status.
 """
 
-import sqlite3
 import time
 from array import array
 from collections import deque
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.readable import printable
-from edge_agent.store.schema import ENTRY_FRAME, connect
+from edge_agent.store.database import Database, open_file
+from edge_agent.store.schema import ENTRY_FRAME
 from protocol import frames, waveform
 from protocol.errors import CodecError, FrameError
 from protocol.frame_names import BP_RESULT_NAMES
@@ -206,9 +206,9 @@ def _samples(body: dict[int, Any]) -> "array[int] | None":
         return None
 
 
-def _receipted(db: sqlite3.Connection, entry: int) -> bool:
+def _receipted(db: Database, entry: int) -> bool:
     """Whether the batch that holds this entry of the store has a verified receipt."""
-    sql = "SELECT 1 FROM batches WHERE ? BETWEEN first_id AND last_id AND receipt IS NOT NULL"
+    sql = "SELECT 1 FROM batches WHERE ? BETWEEN first_id AND last_id AND delivered"
     return db.execute(sql, (entry,)).fetchone() is not None
 
 
@@ -229,7 +229,7 @@ class Readings:
         """Read on. Before the agent has made its store there is nothing to read."""
         if not self.path.exists():
             return
-        with closing(connect(self.path, read_only=True)) as db:
+        with closing(open_file(self.path)) as db:
             while True:
                 rows = db.execute(
                     "SELECT j.id, b.node, j.data FROM journal j JOIN boots b ON b.id = j.boot"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.ledger import ledger
-from edge_agent.store.schema import connect
+from edge_agent.store.database import open_file
 from protocol import frames
 from tools.demo.readings import NodeReadings, Readings
 from tools.demo.stack import Stack
@@ -82,7 +82,7 @@ def take(stack: Stack, readings: Readings, seconds: float, exact: bool = False) 
 
 def batch_counts(store: Path) -> tuple[int, int]:
     """(batches signed, receipts verified) in the agent's store."""
-    with closing(connect(store, read_only=True)) as db:
+    with closing(open_file(store)) as db:
         return db.execute("SELECT count(*), count(receipt) FROM batches").fetchone()
 
 
