@@ -20,6 +20,7 @@ from edge_agent.links.listener import TcpListener
 from edge_agent.links.ports import plugged_in
 from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
+from edge_agent.measures import Measures
 from edge_agent.peers import Peers, PeersError
 from edge_agent.sessions import LinkSession
 from edge_agent.store import database
@@ -47,10 +48,16 @@ def unix_ms() -> int:
 
 
 class Agent:
-    """One run of the agent, from opening the store to closing it."""
+    """One run of the agent, from opening the store to closing it.
 
-    def __init__(self, config: Config) -> None:
+    `latest`: its last status; `working`: whether the store is open and everything runs.
+    """
+
+    def __init__(self, config: Config, measures: Measures | None = None) -> None:
         self.config = config
+        self.measures = measures or Measures()
+        self.working = False
+        self.latest: dict[str, Any] | None = None
         self.started_ms = unix_ms()
         self.links: dict[str, SerialLink] = {}
         self.sessions: dict[str, LinkSession] = {}
@@ -103,7 +110,8 @@ class Agent:
         except StoreError:
             await self.worker.run(self.store.close)
             raise
-        self.ingest = Ingest(self.store, self.worker, config.commit_ms)
+        self.store.fsync = self.measures.fsync
+        self.ingest = Ingest(self.store, self.worker, config.commit_ms, self.measures.commit)
         self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
         errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
@@ -131,6 +139,7 @@ class Agent:
             self.delivery.outlet.start()
         tasks = [asyncio.create_task(work) for work in forever]
         stopped = asyncio.create_task(stop.wait())
+        self.working = True
         try:
             await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -141,6 +150,7 @@ class Agent:
             for task in [stopped, *tasks]:
                 task.cancel()
             await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            self.working = False
             await self._hang_up()
             if self.delivery.outlet is not None:
                 await self.delivery.outlet.stop()
@@ -242,9 +252,14 @@ class Agent:
             await self._write_status("running")
             await asyncio.sleep(STATUS_EVERY_S)
 
+    async def probe(self) -> None:
+        """Return when the store's thread has done what it was given before."""
+        await self.worker.run(int)
+
     async def _write_status(self, state: str) -> None:
         try:
             facts = await self.worker.run(status.store_facts, self)
-            await asyncio.to_thread(status.write, self.config.status, status.snapshot(self, facts, state))
+            self.latest = status.snapshot(self, facts, state)
+            await asyncio.to_thread(status.write, self.config.status, self.latest)
         except OSError as e:
             log.debug("status.json: %s", e)

@@ -5,11 +5,8 @@ Modules that cost memory or time are imported where they are used: `agent run` k
 
 import asyncio
 import json
-import logging
-import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -18,12 +15,10 @@ from edge_agent import config as configuration
 from edge_agent.cli_config import config_group
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.commanding import config_option, fail, show, told
-from edge_agent.config import Config
-from edge_agent.readable import LineFormatter, printable
+from edge_agent.readable import printable
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
-RETRY_STORE_S = 10.0
 REWRITTEN = "the agent rewrites it once a second while it runs"
 # What comes of values that were never written so.
 UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, ProtocolError)
@@ -39,37 +34,17 @@ def agent() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @told
 def run_command(config_path: Path | None, verbose: bool) -> None:
-    """Run the agent until it is told to stop (Ctrl-C, SIGTERM)."""
+    """Run the agent until it is told to stop (Ctrl-C, SIGTERM).
+
+    \b
+    Example:
+      vitalwire agent run --config /etc/vitalwire/agent.toml
+    """
+    from edge_agent import logs, service
+
     config = configuration.load(config_path)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
-    asyncio.run(_run(config))
-
-
-async def _run(config: Config) -> None:
-    from edge_agent.agent import Agent
-    from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
-
-    log = logging.getLogger("vitalwire.agent")
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:
-            # Windows has no such thing in an event loop.
-            signal.signal(number, lambda number, frame: loop.call_soon_threadsafe(stop.set) and None)
-    while not stop.is_set():
-        try:
-            await Agent(config).run(stop)
-        except StoreCorrupt as e:
-            log.error("%s: opening it anew", e)
-        except StoreUnwritable as e:
-            log.error("%s; trying again in %d s", e, RETRY_STORE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_STORE_S):
-                    await stop.wait()
+    logs.begin(config.ops.log, verbose)
+    asyncio.run(service.serve(config))
 
 
 @click.command("status")

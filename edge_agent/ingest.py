@@ -8,10 +8,12 @@ and tried again.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Frame, Item, Outcome
 from edge_agent.store.store import Store
@@ -47,13 +49,16 @@ class Ingest:
     it does not.
     """
 
-    def __init__(self, store: Store, worker: Worker, commit_ms: int) -> None:
+    def __init__(
+        self, store: Store, worker: Worker, commit_ms: int, took: Durations | None = None
+    ) -> None:
         self.problem: str | None = None
         self.stored = 0
         self.stored_bytes = 0
         self.refused = 0
         self._store = store
         self._worker = worker
+        self._took = took or Durations(COMMIT_BUCKETS)
         self._commit_s = commit_ms / 1000
         self._pending: list[tuple[Item, Done | None]] = []
         self._committing = 0
@@ -97,6 +102,7 @@ class Ingest:
         group, self._pending = self._pending, []
         self._some.clear()
         self._committing = len(group)
+        began = time.perf_counter()
         try:
             outcomes = await self._worker.run(self._store.commit, [item for item, _ in group])
         except StoreUnwritable as e:
@@ -112,6 +118,7 @@ class Ingest:
             if self._pending:
                 self._some.set()
             return
+        self._took.add(time.perf_counter() - began)
         self._committing = 0
         if self.problem is not None:
             log.info("%s: the disk takes writes again", self._store.path)

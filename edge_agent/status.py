@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edge_agent.files import write_atomically
 from edge_agent.ledger import COUNTS, Ledger
+from edge_agent.machine import free_bytes
+from edge_agent.store.schema import GONE_ERASED, GONE_EVICTED, GONE_RETENTION
 
 if TYPE_CHECKING:
     from edge_agent.agent import Agent
@@ -21,6 +23,7 @@ VERSION = 1
 STALE_MS = 5000
 # A live node says something every second.
 SILENT_S = 15
+GONE = {GONE_RETENTION: "retention", GONE_EVICTED: "quota", GONE_ERASED: "erased"}
 
 
 class StoreFacts(NamedTuple):
@@ -28,7 +31,9 @@ class StoreFacts(NamedTuple):
 
     ledger: Ledger
     size: int
+    free: int | None
     frames: int
+    gone: dict[str, int]
     custody: dict[str, Any]
 
 
@@ -45,7 +50,14 @@ def store_facts(agent: "Agent") -> StoreFacts:
         "collector_said": custody.collector_said,
         "sent_again": custody.sent_again,
     }
-    return StoreFacts(agent.store.ledger(), agent.store.size(), agent.store.frames, told)
+    free = free_bytes(agent.config.state_dir)
+    return StoreFacts(agent.store.ledger(), agent.store.size(), free, agent.store.frames, _gone(agent), told)
+
+
+def _gone(agent: "Agent") -> dict[str, int]:
+    """Frames whose data is gone, by cause."""
+    rows = agent.store.db.execute("SELECT cause, sum(count) FROM evictions GROUP BY cause")
+    return {GONE.get(cause, str(cause)): count for cause, count in rows}
 
 
 def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
@@ -88,7 +100,11 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
             "bytes": facts.size,
             "frames": facts.frames,
             "problem": agent.ingest.problem or delivery.problem,
+            "free_bytes": facts.free,
+            "quota_bytes": agent.config.storage.quota_mib << 20 or None,
+            "stored_frames": agent.ingest.stored,
             "refused_frames": agent.ingest.refused,
+            "gone": facts.gone,
             "set_aside": [code for code, _, _ in ledger.statements].count("store_set_aside"),
             "opening": agent.opening.message or None,
         },

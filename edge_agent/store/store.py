@@ -7,6 +7,7 @@ and nothing of it is remembered either. Beside the tables it keeps every boot's 
 """
 
 import os
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import BootFacts, Ledger, account, load_facts, load_summaries, statements
+from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.ranges import Ranges
 from edge_agent.store import database
 from edge_agent.store.database import Database
@@ -48,6 +50,7 @@ class Store:
     def __init__(self, path: Path, db: Database, mark: Mark) -> None:
         self.path = path
         self.db = db
+        self.fsync = Durations(COMMIT_BUCKETS)
         self._mark = mark
         self._watch = Watch(path)
         self.check()
@@ -74,7 +77,9 @@ class Store:
         try:
             self.db.execute("BEGIN IMMEDIATE")
             yield self.db
+            began = time.perf_counter()
             self.db.execute("COMMIT")
+            self.fsync.add(time.perf_counter() - began)
         except BaseException as e:
             if self.db.in_transaction:
                 try:

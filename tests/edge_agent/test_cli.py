@@ -260,14 +260,15 @@ def test_a_store_that_fails_under_way_is_opened_anew(kit, monkeypatch):
     """Damage at once, a full disk after a pause; what comes from neither ends the command."""
     import asyncio
 
-    from edge_agent import agent, cli, config
+    from edge_agent import config, service
     from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 
     path = kit.folder / "agent.db"
     runs = []
 
     class Failing:
-        def __init__(self, config) -> None: ...
+        def __init__(self, config, measures) -> None:
+            self.working, self.latest = False, None
 
         async def run(self, stop) -> None:
             runs.append(len(runs))
@@ -277,9 +278,9 @@ def test_a_store_that_fails_under_way_is_opened_anew(kit, monkeypatch):
                 raise StoreUnwritable(path, "full")
             stop.set()
 
-    monkeypatch.setattr(agent, "Agent", Failing)
-    monkeypatch.setattr(cli, "RETRY_STORE_S", 0.05)
-    asyncio.run(cli._run(config.load(Path(written(kit)))))
+    monkeypatch.setattr(service, "Agent", Failing)
+    monkeypatch.setattr(service, "RETRY_STORE_S", 0.05)
+    asyncio.run(service.serve(config.load(Path(written(kit)))))
     assert runs == [0, 1, 2]
 
 
