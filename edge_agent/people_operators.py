@@ -56,13 +56,13 @@ class Operators:
         for one in self.all():
             if one.keys.id == keys.id:
                 raise PeopleError(f"that key is operator {one.name} already", "nothing has to be done")
-        path = self._free(name)
+        path = self.free(name)
         write_public(path, "operator", keys)
         return Operator(name, keys, False)
 
     def new(self, name: str) -> tuple[Operator, Path]:
         """Make an operator's keys here; the operator and the secret's path."""
-        path = self._free(name).with_suffix(".key")
+        path = self.free(name).with_suffix(".key")
         identity = create(path, "operator")
         return Operator(name, PublicKeys(*identity.public()), True), path
 
@@ -99,7 +99,8 @@ class Operators:
             )
         return identity
 
-    def _free(self, name: str) -> Path:
+    def free(self, name: str) -> Path:
+        """Where the operator of that name would be kept. PeopleError: it is no name, or is taken."""
         if _NAME.fullmatch(name) is None or name == FORMER:
             raise PeopleError(f"{name!r} is no name for a file", "letters, digits, - _ and . in the middle")
         path = self.folder / f"{name}.pub"

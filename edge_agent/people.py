@@ -1,0 +1,154 @@
+"""People's records in the store: verified, checked, signed for in the chain, and counted from then on.
+
+A record is taken in one step: the action that brought it and the record itself are one commit to the journal.
+The table `records` follows from the journal, and is made good when the store is opened; what is in it is
+verified again each time, so that a record that no operator signed counts for nothing, however it came there.
+Used from the store's thread.
+"""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from edge_agent import audit
+from edge_agent.people_dates import withheld
+from edge_agent.people_operators import Operators
+from edge_agent.people_state import REQUIRED, Fields, PeopleError, PeopleState, Span
+from edge_agent.store.chain import JournalRow, journal_rows
+from edge_agent.store.items import Entry
+from edge_agent.store.store import Store
+from protocol import batch as wire
+from protocol.errors import BatchError
+from protocol.records import ASSIGNMENT, CARE, CONSENT, ERASURE, MANUAL, open_record, read_record
+
+log = logging.getLogger("vitalwire.people")
+
+_ENTRY = {
+    ASSIGNMENT: wire.assignment_entry,
+    MANUAL: wire.manual_entry,
+    CONSENT: wire.consent_entry,
+    ERASURE: wire.erasure_entry,
+}
+_KINDS = {4: ASSIGNMENT, 5: MANUAL, 7: CONSENT, 8: ERASURE}
+_WHAT = {ASSIGNMENT: "assign", MANUAL: "note", CONSENT: "consent", ERASURE: "erase"}
+
+
+def verified(record: bytes, operators: Operators, past: bool = False) -> Fields:
+    """The fields of a record that an operator signed; PeopleError otherwise. `past`: or one who was."""
+    try:
+        by: bytes = read_record(record)["by"]
+        key = operators.key_of(by, past)
+        if key is None:
+            raise PeopleError(
+                f"the record is signed by {by.hex()}, who is no operator of this agent",
+                "vitalwire operator add NAME FILE.pub, if you trust that key",
+            )
+        return open_record(record, key)
+    except BatchError as e:
+        raise PeopleError(f"the record is not sound: {e.detail}", "make it again") from None
+
+
+def load(db: Any, operators: Operators, consent: str = REQUIRED) -> tuple[PeopleState, list[str]]:
+    """What the records in a store say; and what of them counts for nothing, a line each."""
+    state = PeopleState(consent)
+    wrong: list[str] = []
+    for record_id, sort, person, by, made_ms, replaces, record in db.execute(
+        "SELECT record_id, sort, person, by, made_ms, replaces, record FROM records ORDER BY journal"
+    ).fetchall():
+        if sort == MANUAL:
+            # What was typed is only in the journal, under a key that can be destroyed.
+            fields: Fields = {"record": MANUAL, "person": person, "by": by, "made_at_ms": made_ms}
+            state.take(fields | {"record_id": record_id, "replaces": replaces})
+            continue
+        try:
+            state.take(verified(record, operators, past=True))
+        except PeopleError as e:
+            wrong.append(f"record {record_id.hex()} ({sort}) counts for nothing: {e}")
+    return state, wrong
+
+
+class People:
+    """The records of one store, as they count now."""
+
+    def __init__(self, store: Store, operators: Operators, consent: str = REQUIRED) -> None:
+        self._store = store
+        self._operators = operators
+        self._index()
+        self.state, self.unbelieved = load(store.db, operators, consent)
+        for line in self.unbelieved:
+            log.warning("%s", line)
+
+    def person_at(self, node: bytes, unix_ms: int) -> bytes | None:
+        """Whose node it was at that moment; None: nobody's."""
+        return self.state.person_at(node, unix_ms)
+
+    def spans(self, person: bytes) -> list[Span]:
+        """When which nodes were that person's."""
+        return self.state.spans(person)
+
+    def allows(self, forwarder: str, purpose: str, person: bytes, unix_ms: int) -> bool:
+        """Whether the forwarder may be given that person's data for that purpose at that moment."""
+        return self.state.allows(forwarder, purpose, person, unix_ms)
+
+    def withholds(self, forwarder: str, rows: Iterable[JournalRow], now_ms: int) -> set[int]:
+        """Journal ids of those rows whose bytes this forwarder may not have now, for care."""
+        return withheld(self.state, self._store.db, rows, forwarder, CARE, now_ms)
+
+    # Taking records
+
+    def put(self, record: bytes, now_ms: int, by: str = audit.AGENT) -> Fields:
+        """Verify a record, keep it durably with the action that brought it (`by`: who asked), and let it
+        count. PeopleError: it is not taken; StoreUnwritable: nothing has happened.
+        """
+        fields = verified(record, self._operators)
+        self.state.check(fields, now_ms)
+        before = self._store.last_journal
+        what = _WHAT[fields["record"]]
+        signed_by = audit.by_operator(fields["by"])
+        self._store.commit(
+            [
+                audit.action(what, signed_by, fields["person"], now_ms, asked=by, record=fields["record_id"]),
+                _entry(fields, record, now_ms),
+            ]
+        )
+        assert self._store.last_journal == before + 2
+        self._write([(before + 2, fields, record)])
+        self.state.take(fields)
+        return fields
+
+    def _index(self) -> None:
+        """Bring the table `records` up to the journal: the step between the two can have been cut off."""
+        kinds = ", ".join(str(kind) for kind in _KINDS)
+        missing = self._store.db.execute(
+            f"SELECT id FROM journal WHERE kind IN ({kinds}) AND data IS NOT NULL "
+            "AND id > (SELECT coalesce(max(journal), 0) FROM records) ORDER BY id"
+        ).fetchall()
+        found: list[tuple[int, Fields, bytes]] = []
+        for (at,) in missing:
+            for row in journal_rows(self._store.db, at, at):
+                record: bytes = wire.parse_entry(row.data)[1]
+                found.append((at, read_record(record), record))
+        if found:
+            self._write(found)
+
+    def _write(self, found: list[tuple[int, Fields, bytes]]) -> None:
+        with self._store.transaction() as db:
+            for journal, fields, record in found:
+                db.execute(
+                    "INSERT OR IGNORE INTO records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        fields["record_id"],
+                        fields["record"],
+                        fields["person"],
+                        *(fields.get(name) for name in ("node_id", "forwarder", "purpose")),
+                        *(fields.get(name) for name in ("from_ms", "to_ms", "by", "made_at_ms", "replaces")),
+                        journal,
+                        b"" if fields["record"] == MANUAL else record,
+                    ),
+                )
+
+
+def _entry(fields: Fields, record: bytes, now_ms: int) -> Entry:
+    what = fields["record"]
+    kind = next(kind for kind, name in _KINDS.items() if name == what)
+    return Entry(kind, _ENTRY[what](record), now_ms)
