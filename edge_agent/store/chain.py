@@ -2,11 +2,10 @@
 receipted.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from edge_agent.store import receipts
-from edge_agent.store.database import Database
+from edge_agent.store.rows import JournalRow, journal_rows
 from edge_agent.store.store import Store
 from protocol import cbor
 
@@ -42,18 +41,6 @@ class Batch(NamedTuple):
     receipt: bytes | None
 
 
-class JournalRow(NamedTuple):
-    """One entry. `node` and `boot` are those of a frame, else None."""
-
-    id: int
-    kind: int
-    node: bytes | None
-    boot: bytes | None
-    seq: int | None
-    data: bytes
-    made_ms: int
-
-
 class Stretch(NamedTuple):
     """Journal rows in order, at most so many bytes; `full` when more would not have fitted."""
 
@@ -68,16 +55,6 @@ _BATCH = (
 _MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
-
-
-def journal_rows(db: Database, first: int, last: int) -> Iterator[JournalRow]:
-    """The journal from row `first` to row `last`, both in, in order."""
-    for found in db.execute(
-        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms "
-        "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
-        (first, last),
-    ):
-        yield JournalRow(*found)
 
 
 class Chain:
@@ -155,7 +132,7 @@ class Chain:
         rows: list[JournalRow] = []
         size = 0
         for row in journal_rows(self._store.db, self._batched + 1, self._store.last_journal):
-            size += len(row.data) + ENTRY_OVERHEAD
+            size += len(row.data or b"") + ENTRY_OVERHEAD
             if rows and size > max_bytes:
                 return Stretch(rows, True)
             rows.append(row)

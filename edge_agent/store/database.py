@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import apsw
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 if TYPE_CHECKING:
     from edge_agent.config import Config
@@ -80,6 +81,8 @@ class Database(apsw.Connection):
             flags |= apsw.SQLITE_OPEN_CREATE
         super().__init__(str(path), flags=flags, vfs=None if vfs is None else f"multipleciphers-{vfs}")
         self.read_only = read_only
+        # Ciphers of data keys that were used through this connection, by the keys' ids (rows.py).
+        self.data_keys: dict[int, AESGCM] = {}
         try:
             self.set_busy_timeout(BUSY_MS)
             if key is not None:

@@ -43,8 +43,6 @@ def damage(path: Path, key: bytes | None) -> str | None:
     StoreError when it is sound but not ours to open; StoreKeyError when nothing tells a wrong key from
     damage.
     """
-    if path.is_dir():
-        raise StoreError(path, "it is a folder, not a store", "move it away, or name another state_dir")
     size = path.stat().st_size
     if size < HEADER_BYTES:
         return f"truncated to {size} bytes"

@@ -48,11 +48,15 @@ class Held(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A leaf entry that is not a frame, encoded: kind 2 (clock fit) or 3 (statement)."""
+    """A leaf entry that is not a frame, encoded: kind 2 (clock fit), 3 (statement) …
+
+    `person`: whose it is when it is to be erased with that person's data (kind 5, what was typed).
+    """
 
     kind: int
     data: bytes
     made_ms: int
+    person: bytes | None = None
 
 
 class Count(NamedTuple):

@@ -59,6 +59,8 @@ def unlock(path: Path, source: Source | None = None, make: bool = False) -> byte
     `make`: a key file, and a check file, that are not there are made, unless an encrypted store is there.
     """
     source = source or source_beside(path)
+    if path.is_dir():
+        raise StoreError(path, "it is a folder, not a store", "move it away, or name another state_dir")
     if not make and path.is_file() and is_plain(path):
         problem = "made by an older version of the agent, in clear"
         raise StoreError(path, problem, "vitalwire agent run brings it up to date")

@@ -13,6 +13,9 @@ from edge_agent.store.database import Busy, Database
 from edge_agent.store.drafts import draft
 from edge_agent.store.errors import StoreError
 from edge_agent.store.integrity import SIDES
+from edge_agent.store.rows import binding, class_of, seal
+from edge_agent.store.schema import CLASS_KEPT
+from edge_agent.store.sealing import Sealer
 
 # Tables whose columns are the same in both.
 _SAME = (
@@ -31,7 +34,6 @@ _SAME = (
 )
 _COPY = {
     "boots": "id, node, boot, next_seq, held, listed, live_ms, resent, conflicts, examined",
-    "journal": "id, kind, boot, seq, data, made_ms",
     "batches": "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms",
 }
 # The only forwarder that there was.
@@ -62,7 +64,8 @@ def migrate(path: Path, key: bytes) -> None:
             (_FORWARDER,),
         )
         db.execute("UPDATE main.batches SET delivered = 1 WHERE id IN (SELECT batch FROM main.receipts)")
-        for table in (*_SAME, *_COPY):
+        _seal_journal(db)
+        for table in (*_SAME, *_COPY, "journal"):
             count = db.value(f"SELECT count(*) FROM main.{table}")
             if count != db.value(f"SELECT count(*) FROM old.{table}"):
                 raise StoreError(
@@ -71,3 +74,36 @@ def migrate(path: Path, key: bytes) -> None:
         db.execute("COMMIT")
         db.execute("DETACH old")
         db.execute("BEGIN")
+
+
+def _seal_journal(db: Database) -> None:
+    """The journal, its frames sealed under a data key of each node."""
+    sealer = Sealer(db)
+    with sealer.changes():
+        rows = db.execute(
+            "SELECT j.id, j.kind, j.boot, j.seq, j.data, j.made_ms, b.node, b.boot FROM old.journal j "
+            "LEFT JOIN old.boots b ON b.id = j.boot ORDER BY j.id"
+        )
+        db.executemany(
+            "INSERT INTO main.journal(id, kind, boot, seq, data, made_ms, key, class) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            (_sealed(sealer, *row) for row in rows),
+        )
+
+
+def _sealed(
+    sealer: Sealer,
+    row: int,
+    kind: int,
+    boot: int | None,
+    seq: int | None,
+    data: bytes,
+    made_ms: int,
+    node: bytes | None,
+    boot_id: bytes | None,
+) -> tuple[object, ...]:
+    if node is None:
+        return row, kind, boot, seq, data, made_ms, None, CLASS_KEPT
+    key, aead = sealer.key(made_ms, node)
+    kept = seal(aead, data, binding(boot_id, seq))
+    return row, kind, boot, seq, kept, made_ms, key, class_of(data)

@@ -71,7 +71,7 @@ CREATE INDEX remarks ON journal(kind) WHERE kind > 0;
 -- One open key a node (or, of what is typed, a person) at a time; `key` NULL: destroyed.
 CREATE TABLE data_keys(
   id INTEGER PRIMARY KEY,
-  node BLOB,
+  node BLOB NOT NULL,                    -- empty: of what is typed
   person BLOB,
   begun_ms INTEGER NOT NULL,
   ended_ms INTEGER,
@@ -105,7 +105,7 @@ CREATE TABLE agent_losses(
 
 CREATE TABLE conflicts(
   boot INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL, received_ms INTEGER NOT NULL,
-  UNIQUE(boot, seq, data)
+  UNIQUE(boot, seq, data)                -- in clear under the pages' key: erasure deletes the row
 );
 
 CREATE TABLE chains(

@@ -17,31 +17,15 @@ from edge_agent.hearsay import Statement, Summary
 from edge_agent.ledger import BootFacts, Ledger, account, load_facts, load_summaries, statements
 from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.ranges import Ranges
-from edge_agent.store import database
+from edge_agent.store import database, rows
+from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
-from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Item, Outcome, Said
+from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Said
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
+from edge_agent.store.sealing import Sealer
 from protocol import cbor
-
-
-class _Changes:
-    """What a transaction will have changed in memory, once it is on the disk."""
-
-    def __init__(self) -> None:
-        self.boots: dict[tuple[bytes, bytes], BootFacts] = {}
-        self.frames: list[tuple[BootFacts, int, int]] = []
-        self.losses: list[tuple[BootFacts, int, int, int]] = []
-        self.examined: list[tuple[BootFacts, int, Ranges]] = []
-        self.said: list[tuple[BootFacts, Statement]] = []
-        self.summaries: list[tuple[bytes, Summary]] = []
-        self.held: list[tuple[BootFacts, int, Ranges, bool, int | None]] = []
-        self.resent: list[BootFacts] = []
-        self.conflicts: list[BootFacts] = []
-        self.hellos: list[Hello] = []
-        self.counts: list[Count] = []
-        self.journal = 0
 
 
 class Store:
@@ -56,10 +40,11 @@ class Store:
         self.check()
         self.id: bytes = self.meta("store")
         self.agent_id: bytes = self.meta("agent")
+        self.sealer = Sealer(db)
         self.facts = load_facts(db)
-        self._summaries = load_summaries(db)
-        self._boots = {(f.node, f.boot): f for f in self.facts.values()}
-        self._seen_live: set[int] = set()
+        self.summaries = load_summaries(db)
+        self.boots = {(f.node, f.boot): f for f in self.facts.values()}
+        self.seen_live: set[int] = set()
         self.hellos: dict[bytes, tuple[int, int]] = {
             node: (counter, conn)
             for node, counter, conn in db.execute("SELECT node, counter, conn FROM nodes")
@@ -130,7 +115,7 @@ class Store:
 
     def commit(self, items: Sequence[Item]) -> list[Outcome]:
         """Make these durable, all or none; the outcome of each, in order. StoreUnwritable, StoreCorrupt."""
-        changes = _Changes()
+        changes = Changes()
         changes.journal = self.last_journal
         # Both before, because what is written next may fill up what was cut off, and after it.
         self.check()
@@ -138,10 +123,10 @@ class Store:
             outcomes = [self._put(db, item, changes) for item in items]
         # Before anything is acknowledged: the transaction may have gone into a file that is deleted.
         self.check()
-        self._apply(changes)
+        changes.apply(self)
         return outcomes
 
-    def _put(self, db: Database, item: Item, changes: _Changes) -> Outcome:
+    def _put(self, db: Database, item: Item, changes: Changes) -> Outcome:
         if isinstance(item, Frame):
             return self._put_frame(db, item, changes)
         if isinstance(item, Hello):
@@ -164,26 +149,38 @@ class Store:
             changes.counts.append(item)
         return Outcome.STORED
 
-    def put_entry(self, db: Database, entry: Entry, changes: _Changes) -> int:
+    def put_entry(self, db: Database, entry: Entry, changes: Changes) -> int:
         """Append an entry, inside a transaction; its journal id."""
-        db.execute("INSERT INTO journal(kind, data, made_ms) VALUES(?, ?, ?)", entry)
+        kind, data, made_ms, person = entry
+        key = None
+        if person is not None:
+            key, aead = self.sealer.key(made_ms, person=person)
+            data = rows.seal(aead, data, rows.ENTRY_BINDING)
+        db.execute(
+            "INSERT INTO journal(kind, data, made_ms, key) VALUES(?, ?, ?, ?)", (kind, data, made_ms, key)
+        )
         changes.journal = db.last_insert_rowid()
         return changes.journal
 
-    def _boot(self, db: Database, node: bytes, boot: bytes, changes: _Changes) -> BootFacts:
+    def _boot(self, db: Database, node: bytes, boot: bytes, changes: Changes) -> BootFacts:
         key = (node, boot)
-        facts = self._boots.get(key) or changes.boots.get(key)
+        facts = self.boots.get(key) or changes.boots.get(key)
         if facts is None:
             db.execute("INSERT INTO boots(node, boot) VALUES(?, ?)", key)
             facts = changes.boots[key] = BootFacts(db.last_insert_rowid(), node, boot)
         return facts
 
-    def _put_frame(self, db: Database, frame: Frame, changes: _Changes) -> Outcome:
+    def _put_frame(self, db: Database, frame: Frame, changes: Changes) -> Outcome:
         boot = self._boot(db, frame.node, frame.boot, changes)
+        if frame.seq in boot.stored:
+            return self._again(db, boot, frame, changes)
+        key, aead = self.sealer.key(frame.received_ms, frame.node)
+        sealed = rows.seal(aead, frame.plaintext, rows.binding(frame.boot, frame.seq))
+        sort = rows.class_of(frame.plaintext)
         db.execute(
-            "INSERT INTO journal(kind, boot, seq, data, made_ms) VALUES(?, ?, ?, ?, ?) "
+            "INSERT INTO journal(kind, boot, seq, data, made_ms, key, class) VALUES(?, ?, ?, ?, ?, ?, ?) "
             "ON CONFLICT DO NOTHING",
-            (ENTRY_FRAME, boot.row, frame.seq, frame.plaintext, frame.received_ms),
+            (ENTRY_FRAME, boot.row, frame.seq, sealed, frame.received_ms, key, sort),
         )
         if db.changes() == 0:
             return self._again(db, boot, frame, changes)
@@ -198,7 +195,7 @@ class Store:
             self._put_said(db, frame, frame.previous, changes)
         return Outcome.STORED
 
-    def _put_said(self, db: Database, frame: Frame, said: Said | Summary, changes: _Changes) -> None:
+    def _put_said(self, db: Database, frame: Frame, said: Said | Summary, changes: Changes) -> None:
         """What a boot frame says of boots before it: each different thing once."""
         last = said.last if isinstance(said, Summary) else int.from_bytes(said[0][:4], "big")
         if last >= int.from_bytes(frame.boot[:4], "big"):
@@ -214,7 +211,7 @@ class Store:
             if db.changes():
                 changes.summaries.append((frame.node, said))
 
-    def _put_said_of_one(self, db: Database, frame: Frame, said: Said, changes: _Changes) -> None:
+    def _put_said_of_one(self, db: Database, frame: Frame, said: Said, changes: Changes) -> None:
         boot, known_next, clean, bound_s = said
         before = self._boot(db, frame.node, boot, changes)
         db.execute(
@@ -232,16 +229,13 @@ class Store:
             self._put_statement(db, "statements_contradict", detail, frame.received_ms, changes)
 
     def _put_statement(
-        self, db: Database, code: str, detail: dict[str, Any], at_ms: int, changes: _Changes
+        self, db: Database, code: str, detail: dict[str, Any], at_ms: int, changes: Changes
     ) -> int:
         statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
         return self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
 
-    def _again(self, db: Database, boot: BootFacts, frame: Frame, changes: _Changes) -> Outcome:
-        (stored,) = db.execute(
-            "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq = ?", (boot.row, frame.seq)
-        ).fetchone()
-        if stored == frame.plaintext:
+    def _again(self, db: Database, boot: BootFacts, frame: Frame, changes: Changes) -> Outcome:
+        if rows.is_same(db, boot.row, frame.node, frame.boot, frame.seq, frame.plaintext):
             db.execute("UPDATE boots SET resent = resent + 1 WHERE id = ?", (boot.row,))
             changes.resent.append(boot)
             return Outcome.RESENT
@@ -254,12 +248,12 @@ class Store:
             changes.conflicts.append(boot)
         return Outcome.CONFLICT
 
-    def _put_held(self, db: Database, held: Held, changes: _Changes) -> None:
+    def _put_held(self, db: Database, held: Held, changes: Changes) -> None:
         listed = {boot: (next_seq, Ranges(ranges)) for boot, next_seq, ranges in held.boots}
         for boot in listed:
             self._boot(db, held.node, boot, changes)
         incident = self.meta("incident") or 0
-        for (node, boot), facts in {**self._boots, **changes.boots}.items():
+        for (node, boot), facts in {**self.boots, **changes.boots}.items():
             if node != held.node:
                 continue
             there = boot in listed
@@ -285,17 +279,17 @@ class Store:
         From now on numbers that a live node no longer holds, that are not here and that no loss frame names
         are recorded as lost at the agent.
         """
-        changes = _Changes()
+        changes = Changes()
         changes.journal = self.last_journal
         with self.transaction() as db:
             incident = self._put_statement(db, code, detail, at_ms, changes)
             self.set_meta(db, "incident", incident)
             if chain_reason is not None:
                 self.set_meta(db, "chain_due", chain_reason)
-            for facts in self._boots.values():
-                if facts.row in self._seen_live:
+            for facts in self.boots.values():
+                if facts.row in self.seen_live:
                     self._examine(db, facts, facts.next_seq, facts.held, incident, at_ms, changes)
-        self._apply(changes)
+        changes.apply(self)
 
     def _examine(
         self,
@@ -305,7 +299,7 @@ class Store:
         held: Ranges,
         incident: int,
         at_ms: int,
-        changes: _Changes,
+        changes: Changes,
     ) -> None:
         db.execute("UPDATE boots SET examined = ? WHERE id = ?", (incident, facts.row))
         arrived = Ranges((seq, 1) for boot, seq, _ in changes.frames if boot is facts)
@@ -324,44 +318,11 @@ class Store:
         }
         self._put_statement(db, "frames_lost", detail, at_ms, changes)
 
-    # Memory follows the disk
-
-    def _apply(self, changes: _Changes) -> None:
-        for key, facts in changes.boots.items():
-            self._boots[key] = self.facts[facts.row] = facts
-        for facts, seq, at_ms in changes.frames:
-            facts.stored.add(seq)
-            facts.heard_ms = at_ms
-        self.frames += len(changes.frames)
-        for facts, first, count, reason in changes.losses:
-            facts.lost(first, count, reason)
-        for facts, incident, gone in changes.examined:
-            facts.examined = incident
-            for pair in gone:
-                facts.agent_losses.add(*pair)
-        for facts, statement in changes.said:
-            facts.said.append(statement)
-        for node, summary in changes.summaries:
-            self._summaries.setdefault(node, []).append(summary)
-        for facts, next_seq, ranges, listed, live_ms in changes.held:
-            facts.next_seq, facts.held, facts.listed, facts.live_ms = next_seq, ranges, listed, live_ms
-            self._seen_live.add(facts.row)
-        for facts in changes.resent:
-            facts.resent += 1
-        for facts in changes.conflicts:
-            facts.conflicts += 1
-        for hello in changes.hellos:
-            self.hellos[hello.node] = (hello.counter, hello.conn)
-        for name, more in changes.counts:
-            self.counters[name] = self.counters.get(name, 0) + more
-        self.last_journal = changes.journal
-        self.write_mark()
-
     # Questions
 
     def ledger(self) -> Ledger:
         """The ledger from the facts in memory, without reading the frames again."""
-        return Ledger(account(self.facts.values(), self._summaries), statements(self.db))
+        return Ledger(account(self.facts.values(), self.summaries), statements(self.db))
 
     def size(self) -> int:
         """Bytes on the disk, write-ahead log included."""

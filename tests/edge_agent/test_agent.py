@@ -12,6 +12,7 @@ from edge_agent.links.ports import PortError
 from edge_agent.lock import Locked
 from edge_agent.store.database import open_file
 from edge_agent.store.errors import StoreCorrupt, StoreError
+from edge_agent.store.rows import journal_rows
 from edge_agent.verify import verify
 from protocol import cbor, cobs, frames, messages
 from tests.both.sealing import seal_one
@@ -26,10 +27,8 @@ def kit(tmp_path):
 
 def stored(kit: Kit) -> dict[tuple[bytes, int], bytes]:
     with closing(open_file(kit.folder / "agent.db")) as db:
-        rows = db.execute(
-            "SELECT b.boot, j.seq, j.data FROM journal j JOIN boots b ON b.id = j.boot WHERE j.kind = 0"
-        ).fetchall()
-    return {(boot, seq): data for boot, seq, data in rows}
+        rows = list(journal_rows(db, 0, 1 << 40))
+    return {(row.boot, row.seq): row.data for row in rows if row.boot}
 
 
 def drained(node: FakeNode) -> None:

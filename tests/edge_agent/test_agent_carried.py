@@ -3,6 +3,7 @@
 import pytest
 
 from edge_agent.store.database import open_file
+from edge_agent.store.rows import journal_rows
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
@@ -37,7 +38,7 @@ def test_what_is_of_a_later_protocol_is_kept_as_it_is_and_counted(kit):
             node.making = False
             wait_until(lambda: node.held == 0, "all of it acknowledged")
         with open_file(kit.folder / "agent.db") as db:
-            kept = {data for (data,) in db.execute("SELECT data FROM journal WHERE kind = 0")}
+            kept = {row.data for row in journal_rows(db, 0, 1 << 40)}
         assert {node.made[node.boot.boot_id, seq] for seq in strange} <= kept
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from edge_agent.hearsay import Summary
 from edge_agent.store.errors import StoreError, StoreUnwritable
+from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Outcome
 from edge_agent.store.opening import open_store
-from edge_agent.store.store import Count, Entry, Frame, Held, Hello, Outcome
+from edge_agent.store.rows import journal_rows
 from protocol import cbor
 from tests.edge_agent.store_kit import AGENT, BOOT, NEXT, NODE, frame, reopened, same_facts
 
@@ -43,8 +44,7 @@ def test_other_content_under_the_same_number_is_a_conflict_and_never_overwrites(
     assert store.commit([frame(0, text=b"other"), frame(0, text=b"other")]) == [Outcome.CONFLICT] * 2
     (row,) = store.ledger().rows
     assert row.conflicts == 1 and row.resent == 0
-    (data,) = store.db.execute("SELECT data FROM journal WHERE kind = 0").fetchone()
-    assert data == b"plaintext 0"
+    assert [row.data for row in journal_rows(store.db, 0, 9)] == [b"plaintext 0"]
     (kept,) = store.db.execute("SELECT data FROM conflicts").fetchone()
     assert kept == b"other"
     same_facts(store, path)

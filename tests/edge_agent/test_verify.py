@@ -37,7 +37,7 @@ def path(tmp_path):
     plaintexts.append(frames.pack(frames.KIND_ATTEST, 99, body))
     store.commit([Frame(NODE.id, BOOT, seq, text, 9) for seq, text in enumerate(plaintexts)])
     while (made := custody.make()) is not None:
-        answer = far.take("batch", custody.message(made[0])) or b""
+        answer = far.take("batch", custody.message("mqtt", made[0])) or b""
         assert custody.take(answer, "mqtt").what == "receipt"
     store.close()
     return path

@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_agent.readable import printable
 from edge_agent.store.database import Database, open_file
-from edge_agent.store.schema import ENTRY_FRAME
+from edge_agent.store.rows import journal_rows
 from protocol import frames, waveform
 from protocol.errors import CodecError, FrameError
 from protocol.frame_names import BP_RESULT_NAMES
@@ -231,19 +231,19 @@ class Readings:
             return
         with closing(open_file(self.path)) as db:
             while True:
-                rows = db.execute(
-                    "SELECT j.id, b.node, j.data FROM journal j JOIN boots b ON b.id = j.boot"
-                    " WHERE j.kind = ? AND j.id > ? ORDER BY j.id LIMIT ?",
-                    (ENTRY_FRAME, self._last, READ_AT_ONCE),
-                ).fetchall()
+                newest = db.value("SELECT coalesce(max(id), 0) FROM journal")
+                upto = min(newest, self._last + READ_AT_ONCE)
                 now_s = self._monotonic()
-                for self._last, node, plaintext in rows:
-                    reading = self.nodes.setdefault(node, NodeReadings(node))
+                for row in journal_rows(db, self._last + 1, upto):
+                    if row.node is None or row.data is None:
+                        continue
+                    reading = self.nodes.setdefault(row.node, NodeReadings(row.node))
                     bp = reading.bp
-                    reading.take(plaintext, now_s)
+                    reading.take(row.data, now_s)
                     if reading.bp is not bp:
-                        reading.bp_entry, reading.bp_receipted = self._last, False
-                if len(rows) < READ_AT_ONCE:
+                        reading.bp_entry, reading.bp_receipted = row.id, False
+                self._last = upto
+                if upto == newest:
                     break
             for reading in self.nodes.values():
                 if reading.bp_entry is not None and not reading.bp_receipted:

@@ -83,7 +83,8 @@ def take(stack: Stack, readings: Readings, seconds: float, exact: bool = False) 
 def batch_counts(store: Path) -> tuple[int, int]:
     """(batches signed, receipts verified) in the agent's store."""
     with closing(open_file(store)) as db:
-        return db.execute("SELECT count(*), count(receipt) FROM batches").fetchone()
+        (batches,) = db.execute("SELECT count(*) FROM batches").fetchone()
+        return batches, db.value("SELECT count(DISTINCT batch) FROM receipts")
 
 
 def read_json(path: Path) -> dict[str, Any]:
