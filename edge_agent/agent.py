@@ -9,8 +9,7 @@ from typing import Any, BinaryIO
 
 from edge_agent import keys, status
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
-from edge_agent.custody import Custody
-from edge_agent.delivery import Delivery
+from edge_agent.delivery import Delivery, open_custody
 from edge_agent.errand_runner import Runner
 from edge_agent.errands import Errands
 from edge_agent.files import make_folder
@@ -95,7 +94,6 @@ class Agent:
         if fresh:
             log.info("made the agent's keys: %s", config.key)
         log.info("agent %s", self.identity.id.hex())
-        collector = None if config.collector is None else keys.load_public(config.collector)
         self.peers = Peers(config.peers)
         self.paired = set(self.peers.ids())
         self.store, self.opening = await self.worker.run(
@@ -104,10 +102,8 @@ class Agent:
         if self.opening.message:
             log.error("%s", self.opening.message)
         try:
-            custody = await self.worker.run(
-                Custody, self.store, self.identity, collector, config.batch_bytes, unix_ms
-            )
-        except StoreError:
+            custody = await self.worker.run(open_custody, config, self.store, self.identity, unix_ms)
+        except (StoreError, keys.KeyFileError):
             await self.worker.run(self.store.close)
             raise
         self.store.fsync = self.measures.fsync
@@ -135,8 +131,6 @@ class Agent:
                 self.config.tcp, self._connected, self.hub.reject, lambda: self.ingest.standing
             )
             forever.append(self.tcp.run())
-        if self.delivery.outlet is not None:
-            self.delivery.outlet.start()
         tasks = [asyncio.create_task(work) for work in forever]
         stopped = asyncio.create_task(stop.wait())
         self.working = True
@@ -152,8 +146,7 @@ class Agent:
             await asyncio.gather(stopped, *tasks, return_exceptions=True)
             self.working = False
             await self._hang_up()
-            if self.delivery.outlet is not None:
-                await self.delivery.outlet.stop()
+            await self.delivery.stop()
             # A store that has just failed cannot say what is in it.
             with suppress(database.Error):
                 await self._write_status("stopped")
@@ -178,11 +171,7 @@ class Agent:
         except TimeoutError:
             log.warning("the disk is too slow: what was not committed was not acknowledged either")
         await self.delivery.make()
-        forwarder = self.delivery.forwarder
-        if forwarder is not None and self.delivery.outlet.connected and not self.delivery.custody.asking:
-            deadline = time.monotonic() + LAST_RECEIPTS_S
-            while time.monotonic() < deadline and await self.delivery.unreceipted(1):
-                await asyncio.sleep(0.05)
+        await self.delivery.last_receipts(LAST_RECEIPTS_S)
 
     # Links
 

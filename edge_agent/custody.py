@@ -1,5 +1,7 @@
 """Custody: journal entries become signed, chained batches; verified receipts make them delivered.
 
+There may be several far ends. One of them may answer questions (LIVE); the others only take.
+
 On start the agent asks the collector what it knows of this agent, and makes no batch before the answer,
 because a store that was restored, or made anew, does not know which numbers are used. The answer decides
 (`decide`): go on with the chain, or begin another that cites what the collector knows and says why. It names
@@ -11,76 +13,33 @@ and acknowledged all the while.
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from edge_agent.heads import Begin, Continue, Named, decide, tip_of
+from edge_agent.heads import told as told_of
 from edge_agent.keys import PublicKeys
+from edge_agent.signing import Signing
 from edge_agent.store.chain import Batch, Chain, Cited, JournalRow, Tip
-from edge_agent.store.schema import ENTRY_FRAME
+from edge_agent.store.leaves import Leaves, leaves_of
 from edge_agent.store.store import Store
 from protocol import batch as wire
-from protocol.errors import ProtocolError
+from protocol import cbor, handover
+from protocol.errors import BatchError, ProtocolError
 from protocol.identity import Identity
 
+LIVE = "mqtt"
+"""The forwarder whose far end answers questions."""
+Withhold = Callable[[str, Sequence[JournalRow]], set[int]]
+"""Journal ids of rows whose bytes a forwarder may not have now."""
+# Entries of batches that are sent in a moment, to several far ends perhaps, are not read again.
+CACHE_BYTES = 4 << 20
+# A receipt by a collector's earlier key, for a batch made so long after the hand-over, is by a thief. Both
+# clocks may be wrong by a day.
+RETIRED_MS = 2 * 24 * 3600 * 1000
 # Answers to so many questions before the newest may still be on their way.
 OLD_NONCES = 8
-
-
-class Begin(NamedTuple):
-    """A new chain has to begin.
-
-    `fork` is our own batch at the number where the collector holds another one, with the hash `theirs`.
-    """
-
-    cited: Cited | None
-    reason: str | None
-    incident: str | None = None
-    fork: Tip | None = None
-    theirs: bytes = b""
-
-
-class Continue(NamedTuple):
-    """The chain goes on. `behind`: the collector does not know all that it gave receipts for."""
-
-    behind: bool
-
-
-class Named(NamedTuple):
-    """A batch that the collector's answer names. `ours`: the hash of our batch with that number, None when we
-    have none; `highest`: the highest that it holds of the same chain.
-    """
-
-    batch: Tip
-    ours: bytes | None
-    highest: Tip
-
-
-def decide(tip: Tip | None, due: str | None, named: Sequence[Named], receipts: bool) -> Begin | Continue:
-    """What the collector's answer means for the chain.
-
-    `tip`: the end of our newest chain; `due`: why a new chain has to begin anyhow; `named`: what the answer
-    names and is to be known here, the newest chain first, empty when the collector knows no chain;
-    `receipts`: whether there are receipts for batches after the head.
-    """
-    if not named:
-        if tip is None or due is not None:
-            own = None if tip is None or tip.number < 0 else Cited(*tip)
-            return Begin(own, due)
-        return Continue(behind=receipts)
-    for batch, ours, highest in named:
-        if ours is not None and ours != batch.hash:
-            what = f"fork: the collector holds another batch {batch.number} of chain {batch.chain.hex()}"
-            fork = Tip(batch.chain, batch.number, ours)
-            return Begin(Cited(*highest), what, None, fork, batch.hash)
-    if due is not None:
-        return Begin(Cited(*named[0].highest), due)
-    for batch, ours, highest in named:
-        if ours is None:
-            which = f"batch {batch.number} of chain {batch.chain.hex()}"
-            what = f"store_behind_collector: the collector knows {which}, which this store does not"
-            return Begin(Cited(*highest), what, "store_behind_collector")
-    return Continue(behind=receipts)
 
 
 class Verdict(NamedTuple):
@@ -111,13 +70,26 @@ class Custody:
         collector: PublicKeys | None,
         batch_bytes: int,
         now_ms: Callable[[], int],
+        others: Mapping[str, PublicKeys] | None = None,
+        signing: Signing | None = None,
+        withhold: Withhold | None = None,
     ) -> None:
+        """`collector`: the one that answers questions (forwarder LIVE), None when there is none; `others`:
+        who batches are sealed to for other forwarders; `signing`: after a hand-over, who signs; `withhold`:
+        by default nothing is.
+        """
         self.chain = Chain(store)
+        self.signing = signing or Signing(identity, [])
+        self.withhold = withhold
         self._store = store
         self._identity = identity
-        self._collector = collector
-        self._batch_bytes = batch_bytes
+        self._far: dict[str, PublicKeys] = dict(others or {})
+        if collector is not None:
+            self._far[LIVE] = collector
+        self.batch_bytes = batch_bytes
         self._now_ms = now_ms
+        self._cache: OrderedDict[int, Leaves] = OrderedDict()
+        self._cached = 0
         self._nonce = os.urandom(16)
         self._old_nonces: deque[bytes] = deque(maxlen=OLD_NONCES)
         self._newest: int | None = None
@@ -164,30 +136,29 @@ class Custody:
 
     # Batches
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be signed, or None."""
+        return self.signing.problem
+
     def make(self) -> tuple[int, bool] | None:
         """Sign the next stretch of the journal, durably: (batch id, whether more waits), or None when there
         is nothing to do.
 
         StoreUnwritable: no batch was made.
         """
-        tip = self.chain.tip
-        if self.asking or tip is None or not self.chain.waiting:
+        tip, signer = self.chain.tip, self.signing.signer
+        if self.asking or tip is None or signer is None or not self.chain.waiting:
             return None
-        rows, full = self.chain.stretch(self._batch_bytes)
+        rows, full = self.chain.stretch(self.batch_bytes)
         nodes = {row.node for row in rows if row.node is not None} - self.chain.announced(tip.chain)
         preamble = [wire.identity_entry(node, *self.chain.keys_of(node)) for node in sorted(nodes)]
         number = tip.number + 1
         cited, reason = self.chain.origin(tip.chain) if number == 0 else (None, None)
         now_ms = self._now_ms()
-        head = wire.make_head(
-            self._identity.id,
-            tip.chain,
-            number,
-            tip.hash,
-            preamble + entries_of(rows),
-            now_ms,
-            cited,
-            reason,
+        leaves = leaves_of(preamble, rows)
+        head = wire.make_head_over(
+            self._identity.id, tip.chain, number, tip.hash, leaves.hashes, now_ms, cited, reason
         )
         batch = Batch(
             id=0,
@@ -196,44 +167,120 @@ class Custody:
             first_id=rows[0].id,
             last_id=rows[-1].id,
             preamble=preamble,
-            signed=wire.sign_head(self._identity, head),
+            signed=wire.sign_head(signer, head),
             hash=wire.head_hash(head),
             made_ms=now_ms,
-            receipt=None,
         )
-        return self.chain.add(batch, nodes), full
+        made = self.chain.add(batch, nodes)
+        self._keep(made, leaves)
+        return made, full
 
-    def message(self, batch_id: int) -> bytes:
-        """A batch as it goes to the collector.
+    def _keep(self, batch_id: int, leaves: Leaves) -> None:
+        self._cache[batch_id] = leaves
+        self._cached += leaves.size
+        while self._cached > CACHE_BYTES and len(self._cache) > 1:
+            self._cached -= self._cache.popitem(last=False)[1].size
 
-        Its seal is made anew each time; what is signed never changes.
+    def forget(self) -> None:
+        """What was read of batches is read again: entries of them were erased."""
+        self._cache.clear()
+        self._cached = 0
+
+    def message(self, forwarder: str, batch_id: int) -> bytes:
+        """A batch as it goes to that far end, without the bytes of what is gone or may not go there.
+
+        Its seal is made anew each time; what is signed never changes. What is left out for want of consent
+        is noted first (StoreUnwritable), so that it goes when there is one.
         """
-        assert self._collector is not None
         batch = self.chain.batch(batch_id)
-        clear = wire.encode_batch(batch.signed, batch.preamble + entries_of(self.chain.rows(batch)))
-        return wire.seal_batch(clear, self._identity.id, self._collector.x_pub, self._collector.id)
+        leaves = self._cache.get(batch_id) or leaves_of(batch.preamble, self.chain.rows(batch))
+        far = self._far[forwarder]
+        entries, hashes = leaves.without(self.left_out(forwarder, leaves.rows))
+        handovers = self.signing.handovers[: self.signing.steps_of(batch.signed)]
+        clear = wire.encode_batch(batch.signed, entries, hashes, handovers)
+        return wire.seal_batch(clear, self._identity.id, far.x_pub, far.id)
+
+    def left_out(self, forwarder: str, rows: Sequence[JournalRow]) -> set[int]:
+        """Journal ids of rows that a forwarder may not have now, noted durably. StoreUnwritable."""
+        held = self.withhold(forwarder, rows) if self.withhold is not None else set[int]()
+        if held:
+            self.chain.withhold(forwarder, held)
+        return held
+
+    def rows(self, forwarder: str, batch_id: int) -> tuple[list[JournalRow], set[int]]:
+        """The rows of a batch for a forwarder that reads entries, without the data that it may not have; and
+        the journal ids of those.
+        """
+        batch = self.chain.batch(batch_id)
+        rows = self.chain.rows(batch)
+        held = self.left_out(forwarder, rows)
+        return [row._replace(data=None) if row.id in held else row for row in rows], held
+
+    def confirm(self, forwarder: str, batch_id: int, evidence: bytes, withheld: set[int]) -> bool:
+        """A far end that signs no receipt has a batch, but for what was withheld; whether that is new."""
+        batch = self.chain.batch(batch_id)
+        return self.chain.receipted(batch, evidence, forwarder, self._now_ms(), withheld)
+
+    def dead_letter(self, forwarder: str, batch_id: int, item: str, reason: str) -> None:
+        """What a far end will never take is kept, with the reason, and stated in the chain."""
+        self.chain.dead_letter(forwarder, batch_id, item, reason, self._now_ms())
+
+    def released(self, forwarder: str, after: int, limit: int) -> tuple[list[int], int | None]:
+        """Ids of batches that hold entries which were withheld and need not be any more, of the next `limit`
+        after that journal id; and where to go on, None at the end.
+        """
+        found = self.chain.withheld_after(forwarder, after, limit)
+        if not found:
+            return [], None
+        rows = [row for _, row in found]
+        held = self.withhold(forwarder, rows) if self.withhold is not None else set[int]()
+        return sorted({batch for batch, row in found if row.id not in held}), rows[-1].id
 
     # Answers
 
     def take(self, message: bytes, forwarder: str) -> Verdict:
         """Verify what came from the collector and act on it. StoreUnwritable: as if it had not come."""
-        assert self._collector is not None
+        far = self._far[forwarder]
         try:
             if wire.is_refusal(message):
                 refusal = wire.parse_refusal(message)
                 if refusal.agent_id != self._identity.id:
                     return Verdict("rejected", cause="wrong_agent", detail="a refusal for another agent")
                 return Verdict("refusal", None, refusal.code, refusal.detail, refusal.refused)
-            receipt = wire.verify_receipt(message, self._collector.ed_pub)
+            receipt = wire.verify_receipt(message, far.ed_pub, far.id)
+            self._follow(forwarder, far, receipt)
         except ProtocolError as e:
             return Verdict("rejected", cause=e.cause, detail=str(e))
         if receipt.agent_id != self._identity.id:
             return Verdict("rejected", cause="wrong_agent", detail="a receipt for another agent")
         if receipt.nonce is not None:
-            return self._head(receipt, message)
+            return self._head(receipt, message, forwarder)
         return self._receipt(receipt, message, forwarder)
 
-    def _head(self, receipt: wire.Receipt, message: bytes) -> Verdict:
+    def _follow(self, forwarder: str, far: PublicKeys, receipt: wire.Receipt) -> None:
+        """Remember a far end's hand-overs; BatchError: they contradict those known, or its key is retired."""
+        name = f"handovers of {far.id.hex()} for {forwarder}"
+        noted = self._store.meta(name)
+        known: list[bytes] = cbor.loads(noted) if noted is not None else []
+        came = receipt.handovers
+        if came[: len(known)] != known[: len(came)]:
+            raise BatchError(
+                "another hand-over of the collector's key than the one known", cause="bad_handover"
+            )
+        if len(came) > len(known):
+            with self._store.transaction() as db:
+                self._store.set_meta(db, name, cbor.dumps(came))
+        elif len(came) < len(known):
+            step = handover.read_handover(known[len(came)])
+            batch = None
+            if receipt.nonce is None and receipt.chain_id is not None and receipt.number is not None:
+                batch = self.chain.find(receipt.chain_id, receipt.number)
+            if batch is None or batch.made_ms > step[5] + RETIRED_MS:
+                raise BatchError(
+                    f"signed by key {len(came)} of the collector, which is retired", cause="retired_key"
+                )
+
+    def _head(self, receipt: wire.Receipt, message: bytes, forwarder: str) -> Verdict:
         if receipt.nonce in self._old_nonces:
             return Verdict("head")
         if receipt.nonce != self._nonce:
@@ -241,9 +288,9 @@ class Custody:
         if not self.unanswered:
             return Verdict("head")
         first = self.asking
-        head = _tip(receipt)
+        head = tip_of(receipt)
         upto = self._upto(head)
-        after = () if upto is None else tuple(self.chain.receipted_after(upto))
+        after = () if upto is None else tuple(self.chain.receipted_after(upto, forwarder))
         went_back = upto is not None and self._newest is not None and upto < self._newest
         if self._same_connection and not went_back:
             after = ()
@@ -253,7 +300,7 @@ class Custody:
         self._newest = upto
         self.sent_again += len(after)
         wrong = bool(after) or (isinstance(decision, Begin) and not first)
-        told = _told(decision, len(after))
+        told = told_of(decision, len(after))
         if isinstance(decision, Begin) and not first:
             told += "; while this agent runs, only another agent with the same key can have made it"
         if first or wrong:
@@ -296,7 +343,7 @@ class Custody:
         return self.chain.before_chain_following(head)
 
     def _receipt(self, receipt: wire.Receipt, message: bytes, forwarder: str) -> Verdict:
-        theirs = _tip(receipt)
+        theirs = tip_of(receipt)
         assert theirs is not None
         batch = self.chain.find(theirs.chain, theirs.number)
         if batch is None:
@@ -311,11 +358,21 @@ class Custody:
         if batch.hash != theirs.hash:
             self._forked(theirs, message, Tip(batch.chain, batch.number, batch.hash))
             return Verdict("rejected", batch.id, "fork", f"number {batch.number} has another hash there")
-        head = wire.parse_head(wire.verify_head(batch.signed, self._identity.ed_pub))
-        if receipt.stored + receipt.duplicates != head[7]:
-            detail = f"{receipt.stored} + {receipt.duplicates} of {head[7]} entries"
+        count = wire.count_of(batch.signed)
+        if receipt.stored + receipt.duplicates + receipt.left_out != count:
+            detail = f"{receipt.stored} + {receipt.duplicates} + {receipt.left_out} of {count} entries"
             return Verdict("rejected", batch.id, "wrong_count", detail)
-        new = self.chain.receipted(batch, message, forwarder, self._now_ms())
+        withheld: set[int] | None = None
+        if receipt.left_out:
+            rows = self.chain.rows(batch)
+            gone = sum(row.data is None for row in rows)
+            withheld = self.withhold(forwarder, rows) if self.withhold is not None else set[int]()
+            if receipt.left_out > gone + len(withheld):
+                detail = f"it lacks {receipt.left_out} entries, of which it may have had some"
+                return Verdict("rejected", batch.id, "incomplete", detail)
+            if receipt.left_out <= gone:
+                withheld = None
+        new = self.chain.receipted(batch, message, forwarder, self._now_ms(), withheld)
         return Verdict("receipt", batch.id, new=new)
 
     def _forked(self, theirs: Tip, evidence: bytes, ours: Tip) -> None:
@@ -328,27 +385,3 @@ class Custody:
         if self.chain.tip is not None and self.chain.tip.chain == theirs.chain:
             reason = f"fork: another batch {theirs.number} of chain {theirs.chain.hex()} has a receipt"
             self.chain.begin(os.urandom(8), Cited(*theirs), reason, now_ms)
-
-
-def entries_of(rows: list[JournalRow]) -> list[bytes]:
-    """The leaf entries that these journal rows are, byte for byte."""
-    return [
-        wire.frame_entry(row.node or b"", row.boot or b"", row.seq or 0, row.data, row.made_ms)
-        if row.kind == ENTRY_FRAME
-        else row.data
-        for row in rows
-    ]
-
-
-def _tip(receipt: wire.Receipt) -> Tip | None:
-    if receipt.chain_id is None or receipt.number is None or receipt.head_hash is None:
-        return None
-    return Tip(receipt.chain_id, receipt.number, receipt.head_hash)
-
-
-def _told(decision: Begin | Continue, again: int) -> str:
-    if isinstance(decision, Begin):
-        return f"a new chain begins: {decision.reason}" if decision.reason else "the first chain begins"
-    if decision.behind:
-        return f"the collector lacks {again} batches that it gave receipts for: they are sent again"
-    return "the chain goes on"

@@ -1,98 +1,136 @@
-"""Batches on their way: makes them in time, hands them to the forwarder, takes what the collector answers."""
+"""Batches on their way: made in time, handed to every channel, and what the far ends answer is taken.
+
+Each channel (forward/channels.py) has its own cursor and runs under a guard of its own, so that a dead one
+holds up no other; only what is `required` holds up the freeing. Delivery is what channels read from.
+"""
 
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from edge_agent.backoff import Backoff
+from edge_agent import keys
 from edge_agent.config import Config
-from edge_agent.custody import Custody, Verdict
-from edge_agent.forward.base import Forwarder
+from edge_agent.custody import Custody, Verdict, Withhold
+from edge_agent.forward.base import Channel
+from edge_agent.forward.channels import BatchChannel, Guard, build
 from edge_agent.ingest import Ingest, Worker
+from edge_agent.signing import load as load_signing
+from edge_agent.store.chain import JournalRow
 from edge_agent.store.errors import StoreUnwritable
+from edge_agent.store.store import Store
+from protocol.identity import Identity
 
 log = logging.getLogger("vitalwire.custody")
 
-NAME = "mqtt"
-PUMP_EVERY_S = 0.5
-# A collector that is restored from a backup need not break our connection to the broker.
-ASK_EVERY_S = 60.0
 MAX_ANSWERS = 1000
+# What a sealed batch is longer than its entries: seal, head, hand-overs, and the entry that goes over.
+MESSAGE_OVERHEAD = 8 * 1024
+LEAST_BATCH = 4 * 1024
+# Consents begin and end by themselves, too.
+LOOK_AGAIN_S = 600.0
+ROWS_AT_ONCE = 500
 
 
 class Delivery:
-    """Custody and, when a broker is configured, the MQTT forwarder.
-
-    `rejected` counts answers not accepted, by cause.
-    """
+    """Custody and the channels that are configured. `problem`: why nothing is signed or noted, or None."""
 
     def __init__(
         self, config: Config, custody: Custody, worker: Worker, ingest: Ingest, agent_id: bytes
     ) -> None:
         self.custody = custody
-        self.rejected: dict[str, int] = {}
-        self.receipts = 0
         self.problem: str | None = None
-        self.last_refusal: str | None = None
-        self.outlet: Any = None
-        self.forwarder: Forwarder | None = None
+        self.overflow = 0
         self._config = config
         self._worker = worker
         self._ingest = ingest
         self._signed_bytes = 0
         self._full = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._answers: asyncio.Queue[bytes] = asyncio.Queue(MAX_ANSWERS)
-        self._ask = _patience()
-        self._asked_s = time.monotonic()
-        if config.mqtt is not None:
-            # paho is loaded only where it is used.
-            from edge_agent.forward.mqtt import MqttOutlet
+        self._consent = asyncio.Event()
+        self._answers: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_ANSWERS)
+        # Of channels that read entries: batches to be looked at again, and what was withheld of each.
+        self._again: dict[str, list[int]] = {}
+        self._withheld: dict[tuple[str, int], set[int]] = {}
+        self.guards = [Guard(channel) for channel in build(config, self, agent_id)]
 
-            self.outlet = MqttOutlet(config.mqtt, agent_id, self)
-            self.forwarder = Forwarder(self, self.outlet, config.mqtt.receipt_timeout_s)
+    @property
+    def channels(self) -> list[Channel]:
+        """Every forwarder that is configured."""
+        return [guard.channel for guard in self.guards]
 
-    # The outlet's owner
+    def channel(self, name: str) -> Channel | None:
+        """The forwarder of that name, if it is configured."""
+        return next((channel for channel in self.channels if channel.name == name), None)
 
-    def connected(self) -> None:
-        """The broker is there: ask what the collector has, send again what may be lost."""
-        self.custody.ask_again(same_connection=False)
-        self._asked_s = time.monotonic()
-        self._ask = _patience()
-        if self.forwarder is not None:
-            self.forwarder.connected()
-        self._wake.set()
+    # What channels read from (forward.base.Source, RowSource)
 
-    def disconnected(self) -> None:
-        """The broker is gone; everything waits in the store."""
-
-    def received(self, message: bytes) -> None:
-        """An answer from the collector, to be verified in its turn."""
-        try:
-            self._answers.put_nowait(message)
-        except asyncio.QueueFull:
-            self._reject("overflow", "more answers than can be verified")
-
-    # The forwarder's source
-
-    async def unreceipted(self, limit: int) -> list[int]:
+    async def unreceipted(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches without a receipt."""
-        return await self._worker.run(self.custody.chain.unreceipted, NAME, limit)
+        return await self._worker.run(self.custody.chain.unreceipted, forwarder, limit)
 
-    async def message(self, batch: int) -> bytes:
-        """A batch, sealed to the collector."""
-        return await self._worker.run(self.custody.message, batch)
+    async def message(self, forwarder: str, batch: int) -> bytes:
+        """A batch, sealed to that forwarder's far end."""
+        return await self._worker.run(self.custody.message, forwarder, batch)
+
+    async def batches_after(self, forwarder: str, limit: int) -> list[int]:
+        """Ids of the oldest batches that it has not confirmed, and of those that hold more for it by now."""
+        found = await self.unreceipted(forwarder, limit)
+        return sorted({*found, *self._again.get(forwarder, [])[: limit - len(found)]})
+
+    async def rows(self, forwarder: str, batch: int) -> list[JournalRow]:
+        """The rows of a batch, without the data that the forwarder may not have."""
+        rows, withheld = await self._worker.run(self.custody.rows, forwarder, batch)
+        self._withheld[forwarder, batch] = withheld
+        return rows
+
+    async def confirm(self, forwarder: str, batch: int, evidence: bytes) -> None:
+        """The far end has what rows() gave of this batch."""
+        withheld = self._withheld.pop((forwarder, batch), set[int]())
+        await self._worker.run(self.custody.confirm, forwarder, batch, evidence, withheld)
+        again = self._again.get(forwarder, [])
+        if batch in again:
+            again.remove(batch)
+
+    async def dead_letter(self, forwarder: str, batch: int, item: str, reason: str) -> None:
+        """Keep what will never be taken, with the reason."""
+        log.error("forwarder %s: %s of batch %d will never be taken: %s", forwarder, item, batch, reason)
+        await self._worker.run(self.custody.dead_letter, forwarder, batch, item, reason)
+
+    def received(self, forwarder: str, message: bytes) -> None:
+        """An answer from a far end, to be verified in its turn."""
+        try:
+            self._answers.put_nowait((forwarder, message))
+        except asyncio.QueueFull:
+            self.overflow += 1
+            if _worth_a_line(self.overflow):
+                log.warning("more answers than can be verified [%d so far]", self.overflow)
+
+    def consent_changed(self) -> None:
+        """Whose data may go where has changed: what was withheld and need not be any more is sent."""
+        self._consent.set()
 
     # Tasks
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run for ever."""
-        if self.forwarder is None:
+        if not self.guards:
             return [self.make_batches()]
-        return [self.make_batches(), self.send(self.forwarder), self.take_answers(self.forwarder)]
+        running = [guard.run() for guard in self.guards]
+        return [self.make_batches(), *running, self.take_answers(), self.release()]
+
+    async def stop(self) -> None:
+        """Say goodbye to the far ends."""
+        await asyncio.gather(*(guard.stop() for guard in self.guards))
+
+    async def last_receipts(self, most_s: float) -> None:
+        """Wait, `most_s` at most, until every connected channel has its receipts."""
+        deadline = time.monotonic() + most_s
+        waited = [one for one in self.channels if one.connected and not self.custody.asking]
+        while waited and time.monotonic() < deadline:
+            waited = [one for one in waited if await self.unreceipted(one.name, 1)]
+            await asyncio.sleep(0.05 if waited else 0)
 
     def tick(self) -> None:
         """Look whether a batch is full before its time; call it every 50 ms or so."""
@@ -112,74 +150,128 @@ class Delivery:
         """Sign everything that is stored now."""
         self._full.clear()
         self._signed_bytes = self._ingest.stored_bytes
+        self.custody.batch_bytes = self._batch_bytes()
         try:
             while True:
                 made = await self._worker.run(self.custody.make)
+                self.problem = self.custody.problem
                 if made is None:
                     break
-                self.problem = None
-                self._wake.set()
+                for channel in self.channels:
+                    channel.wake()
                 if not made[1]:
                     break
         except StoreUnwritable as e:
             self.problem = str(e)
 
-    async def send(self, forwarder: Forwarder) -> None:
-        """Ask the collector while we have to, send what is due, for ever."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PUMP_EVERY_S):
-                    await self._wake.wait()
-            self._wake.clear()
-            if time.monotonic() - self._asked_s >= ASK_EVERY_S and not self.custody.unanswered:
-                self._asked_s = time.monotonic()
-                self._ask = _patience()
-                self.custody.ask_again(same_connection=True)
-            if self.custody.unanswered and self.outlet.connected and not self._ask.wait_s():
-                self._ask.failed()
-                self.outlet.ask(self.custody.question())
-            await forwarder.pump()
+    def _batch_bytes(self) -> int:
+        """As configured, or what fits into every outlet's messages."""
+        limits = [
+            channel.outlet.max_message - MESSAGE_OVERHEAD
+            for channel in self.channels
+            if isinstance(channel, BatchChannel) and channel.outlet.max_message is not None
+        ]
+        return (
+            max(LEAST_BATCH, min(self._config.batch_bytes, *limits)) if limits else self._config.batch_bytes
+        )
 
-    async def take_answers(self, forwarder: Forwarder) -> None:
-        """Verify what the collector says, for ever."""
+    async def release(self) -> None:
+        """Look, now and when a consent has changed, for what need not be withheld any more, for ever."""
         while True:
-            message = await self._answers.get()
+            self._consent.clear()
+            for channel in self.channels:
+                try:
+                    await self._release(channel)
+                except StoreUnwritable as e:
+                    self.problem = str(e)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._consent.wait()
+
+    async def _release(self, channel: Channel) -> None:
+        after: int | None = 0
+        while after is not None:
+            # A piece at a time: whatever else wants the store comes in between.
+            batches, after = await self._worker.run(self.custody.released, channel.name, after, ROWS_AT_ONCE)
+            if isinstance(channel, BatchChannel):
+                channel.forwarder.again(batches)
+            else:
+                again = self._again.setdefault(channel.name, [])
+                again += [batch for batch in batches if batch not in again]
+            if batches:
+                channel.wake()
+
+    async def take_answers(self) -> None:
+        """Verify what far ends say, for ever."""
+        while True:
+            forwarder, message = await self._answers.get()
+            channel = self.channel(forwarder)
+            if not isinstance(channel, BatchChannel):
+                continue
             try:
-                self._act(forwarder, await self._worker.run(self.custody.take, message, NAME))
+                self._act(channel, await self._worker.run(self.custody.take, message, forwarder))
             except StoreUnwritable as e:
                 # As if it had not come: the batch is sent again, and gets its receipt again.
                 self.problem = str(e)
 
-    def _act(self, forwarder: Forwarder, verdict: Verdict) -> None:
+    def _act(self, channel: BatchChannel, verdict: Verdict) -> None:
         if verdict.what == "receipt":
             assert verdict.batch is not None
-            self.receipts += verdict.new
-            forwarder.receipted(verdict.batch)
+            channel.receipts += verdict.new
+            channel.forwarder.receipted(verdict.batch)
         elif verdict.what == "head":
             if verdict.new:
                 level = logging.WARNING if verdict.alarming else logging.INFO
                 log.log(level, "collector's head: %s", verdict.detail)
-                forwarder.again(verdict.resend)
+                channel.forwarder.again(verdict.resend)
                 self._full.set()
         elif verdict.what == "refusal":
-            self.last_refusal = f"{verdict.cause}: {verdict.detail}"
-            forwarder.refused(verdict.refused, verdict.cause)
-            if _worth_a_line(sum(forwarder.refusals.values())):
-                log.warning("the collector refuses: %s", self.last_refusal)
+            channel.last_refusal = f"{verdict.cause}: {verdict.detail}"
+            channel.forwarder.refused(verdict.refused, verdict.cause)
+            if _worth_a_line(sum(channel.forwarder.refusals.values())):
+                log.warning("%s: the collector refuses: %s", channel.name, channel.last_refusal)
         else:
-            self._reject(verdict.cause, verdict.detail)
+            count = channel.rejected[verdict.cause] = channel.rejected.get(verdict.cause, 0) + 1
+            if _worth_a_line(count):
+                what = f"an answer was not accepted ({verdict.cause}): {verdict.detail}"
+                log.warning("%s: %s [%d so far]", channel.name, what, count)
             if verdict.cause in ("fork", "unknown_batch"):
                 self._full.set()
-        self._wake.set()
-
-    def _reject(self, cause: str, detail: str) -> None:
-        count = self.rejected[cause] = self.rejected.get(cause, 0) + 1
-        if _worth_a_line(count):
-            log.warning("an answer was not accepted (%s): %s [%d so far]", cause, detail, count)
+        channel.wake()
 
 
-def _patience() -> Backoff:
-    return Backoff(first_s=2.0, max_s=10.0)
+def open_custody(
+    config: Config,
+    store: Store,
+    identity: Identity,
+    now_ms: Callable[[], int],
+    withhold: Withhold | None = None,
+) -> Custody:
+    """The custody of this store for the forwarders that are configured; in the store's thread.
+
+    KeyFileError: a key file is missing or none of ours. StoreUnwritable.
+    """
+    public = None if config.collector is None else keys.load_public(config.collector)
+    others: dict[str, keys.PublicKeys] = {}
+    if config.file is not None:
+        named = public if config.file.public is None else keys.load_public(config.file.public)
+        if named is None:
+            raise keys.KeyFileError(
+                config.key,
+                "[file] has nobody to seal batches to",
+                "name [collector] public, or [file] public",
+            )
+        others["file"] = named
+    signing = load_signing(store, identity, config.key, now_ms())
+    if signing.problem is not None:
+        log.error("%s", signing.problem)
+    live = public if config.mqtt is not None else None
+    custody = Custody(store, identity, live, config.batch_bytes, now_ms, others, signing, withhold)
+    there = {"mqtt": config.mqtt, "file": config.file, "fhir": config.fhir}
+    names = frozenset(name for name, one in there.items() if one is not None)
+    required = frozenset(name for name, one in there.items() if one is not None and one.required)
+    custody.chain.decide(names, required)
+    return custody
 
 
 def _worth_a_line(count: int) -> bool:

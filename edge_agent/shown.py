@@ -119,10 +119,11 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         yield f"  {custody['forks']} FORKS: somebody else signs with this agent's key"
     for name, forward in status["forward"].items():
         state = "connected" if forward["connected"] else f"not connected: {forward['problem']}"
-        yield f"{name} {forward['url']} (MQTT {forward['protocol']}): {state}"
-        if forward["rejected"]:
+        spoken = f" (MQTT {forward['protocol']})" if "protocol" in forward else ""
+        yield f"{name} {forward.get('url', '')}{spoken}: {state}"
+        if forward.get("rejected"):
             yield f"  answers not accepted: {_counts(forward['rejected'])}"
-        if forward["last_refusal"]:
+        if forward.get("last_refusal"):
             yield f"  the collector refuses: {forward['last_refusal']}"
     store = status["store"]
     yield f"store {store['path']}: {store['bytes']} bytes, {store['frames']} frames"

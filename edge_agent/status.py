@@ -140,27 +140,13 @@ def _link(agent: "Agent", port: str) -> dict[str, Any]:
 
 
 def _forward(agent: "Agent") -> dict[str, Any]:
-    delivery = agent.delivery
-    forwarder, outlet = delivery.forwarder, delivery.outlet
-    if forwarder is None or agent.config.mqtt is None:
-        return {}
-    return {
-        "mqtt": {
-            "url": agent.config.mqtt.url,
-            "connected": outlet.connected,
-            "protocol": outlet.spoken,
-            "attempts": outlet.attempts,
-            "problem": outlet.problem,
-            "in_flight": len(forwarder.flights),
-            "sent": forwarder.sent,
-            "resent": forwarder.resent,
-            "sent_bytes": forwarder.sent_bytes,
-            "receipts": delivery.receipts,
-            "rejected": delivery.rejected,
-            "refusals": forwarder.refusals,
-            "last_refusal": delivery.last_refusal,
-        }
-    }
+    out: dict[str, Any] = {}
+    for guard in agent.delivery.guards:
+        told = guard.channel.status()
+        if guard.problem is not None:
+            told["problem"] = guard.problem
+        out[guard.channel.name] = told | {"required": guard.channel.required}
+    return out
 
 
 def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) -> dict[str, Any]:

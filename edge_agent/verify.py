@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.custody import entries_of
 from edge_agent.keys import PublicKeys
 from edge_agent.store import database, keys
+from edge_agent.store.chain import journal_rows
 from edge_agent.store.database import Database, connect
 from edge_agent.store.integrity import damage
-from edge_agent.store.rows import frames_of, journal_rows
+from edge_agent.store.leaves import leaves_of
 from protocol import attest, cbor, frames
 from protocol import batch as wire
 from protocol.errors import ProtocolError
 
 MAX_NAMED = 5
-LAST_SEQ = (1 << 32) - 1
 
 
 @dataclass
@@ -92,9 +91,11 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
             cover.wrong(f"{name} covers entries {first} to {last} after entry {reached}")
         reached = last
         try:
-            leaves = [*_blobs(preamble), *entries_of(list(journal_rows(db, first, last)))]
-            entries += len(leaves)
-            batch = wire.parse_batch(wire.encode_batch(signed, leaves), agent.ed_pub, agent.id)
+            leaves = leaves_of(_blobs(preamble), list(journal_rows(db, first, last)))
+            entries += len(leaves.entries)
+            batch = wire.parse_batch(
+                wire.encode_batch(signed, *leaves.without(set())), agent.ed_pub, agent.id
+            )
         except (ProtocolError, TypeError, ValueError) as e:
             proofs.wrong(f"{name} ({e})")
             previous[chain] = (number, digest)
@@ -174,8 +175,14 @@ def _attestations(db: Database) -> list[Result]:
         for seq, body in _attest_frames(db, row):
             first, count = body[attest.FIRST], body[attest.COUNT]
             name = f"frames {first} to {first + count - 1} of boot {boot[:4].hex()} of node {node.hex()}"
-            found = [one.data for one in frames_of(db, row, first, first + count - 1)]
-            plaintexts = [data for data in found if data is not None]
+            plaintexts = [
+                data
+                for (data,) in db.execute(
+                    "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq BETWEEN ? AND ? "
+                    "ORDER BY seq",
+                    (row, first, first + count - 1),
+                )
+            ]
             if len(plaintexts) != count:
                 incomplete += 1
                 continue
@@ -201,11 +208,12 @@ def _attest_frames(db: Database, row: int) -> list[tuple[int, dict[int, Any]]]:
     out: list[tuple[int, dict[int, Any]]] = []
     # The first bytes of a frame are an array of three and its kind, so that only attestations are decoded.
     opening = bytes((0x83, frames.KIND_ATTEST))
-    for one in frames_of(db, row, 0, LAST_SEQ, kept_only=True):
-        if one.data is None or one.seq is None or not one.data.startswith(opening):
-            continue
+    for seq, data in db.execute(
+        "SELECT seq, data FROM journal WHERE kind = 0 AND boot = ? AND substr(data, 1, 2) = ? ORDER BY seq",
+        (row, opening),
+    ):
         try:
-            out.append((one.seq, frames.unpack(one.data)[2]))
+            out.append((seq, frames.unpack(data)[2]))
         except ProtocolError:
             continue
     return out

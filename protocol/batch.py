@@ -18,7 +18,7 @@ from pyhpke.exceptions import PyHPKEError
 
 from protocol import cbor, crypto, handover, merkle
 from protocol.checks import is_bytes, is_list, is_map
-from protocol.cose import VERSION, Signer, loads, sign1, verify1, versioned
+from protocol.cose import VERSION, Signer, loads, sign1, split1, verify1, versioned
 from protocol.entries import (
     ENTRY_ASSIGNMENT,
     ENTRY_CLOCK,
@@ -74,6 +74,7 @@ __all__ = (
     "assignment_entry",
     "clock_entry",
     "consent_entry",
+    "count_of",
     "encode_batch",
     "erasure_entry",
     "frame_entry",
@@ -318,6 +319,11 @@ def parse_head(head: bytes) -> "dict[int, Any]":
     if not good or (10 in fields and not isinstance(fields[10], str)):
         raise BatchError("head: a field is missing, of a wrong type or out of range")
     return fields
+
+
+def count_of(signed_head: bytes) -> int:
+    """The entry count in a head, not verified: for who signed it."""
+    return parse_head(split1(signed_head, "head")[0])[7]
 
 
 def _info(agent_id: bytes, collector_id: bytes) -> bytes:

@@ -8,15 +8,55 @@ apart and tried again seldom, so that one batch that cannot be taken holds up no
 import hashlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+from edge_agent.store.chain import JournalRow
 
 WINDOW = 16
 MAX_TIMEOUT_S = 600.0
 REFUSED_PAUSE_S = 60.0
 # Refusals are not signed: anybody who may publish could invent codes for ever.
 MAX_CODES = 16
+
+
+class Channel(Protocol):
+    """One forwarder as the agent runs it: its far end, its tasks, its state. What befalls it touches no
+    other, nor the collecting.
+    """
+
+    @property
+    def name(self) -> str:
+        """As receipts, cursors and consents name it: "mqtt", "file", "fhir"."""
+        ...
+
+    @property
+    def required(self) -> bool:
+        """Whether what it has not delivered is kept."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the far end can be reached now, as far as is known."""
+        ...
+
+    def start(self) -> None:
+        """Begin connecting; in the event loop."""
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run until it is cancelled; each call gives fresh ones."""
+        ...
+
+    async def stop(self) -> None:
+        """Say goodbye to the far end."""
+
+    def wake(self) -> None:
+        """There may be something to send."""
+
+    def status(self) -> dict[str, Any]:
+        """For people and status.json; no secrets."""
+        ...
 
 
 class Outlet(Protocol):
@@ -27,19 +67,74 @@ class Outlet(Protocol):
         """Whether publish() can be used now."""
         ...
 
+    @property
+    def max_message(self) -> int | None:
+        """Bytes of the greatest message that it takes, as far as is known; None: no limit is known."""
+        ...
+
+    def too_large(self, batch: int, size: int) -> None:
+        """A batch that is signed already has more: it is not sent, and tried again seldom."""
+
     def publish(self, message: bytes) -> None:
         """Hand over one sealed batch; nothing is known of its fate before a receipt."""
 
 
-class Source(Protocol):
-    """Where batches come from."""
+class BatchOutlet(Outlet, Protocol):
+    """An outlet with a life of its own, as a BatchChannel runs it; made with its owner (OutletOwner)."""
 
-    def unreceipted(self, limit: int) -> Awaitable[list[int]]:
-        """Ids of the oldest batches without a receipt."""
+    def start(self) -> None:
+        """Begin; the owner is told from now on."""
+
+    async def stop(self) -> None:
+        """End."""
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself: `connected`, `problem`, and what is its own."""
         ...
 
-    def message(self, batch: int) -> Awaitable[bytes]:
-        """A batch as it goes out."""
+
+class OutletOwner(Protocol):
+    """Who is told what happens; always in the event loop's thread."""
+
+    def connected(self) -> None:
+        """The far end can be reached, and is heard."""
+
+    def disconnected(self) -> None:
+        """It cannot, or no longer."""
+
+    def received(self, message: bytes) -> None:
+        """A receipt, or another answer, to be verified."""
+
+
+class Source(Protocol):
+    """Where batches come from, by the forwarder's name."""
+
+    def unreceipted(self, forwarder: str, limit: int) -> Awaitable[list[int]]:
+        """Ids of the oldest batches without its receipt."""
+        ...
+
+    def message(self, forwarder: str, batch: int) -> Awaitable[bytes]:
+        """A batch as it goes out to it: sealed, without what it may not have."""
+        ...
+
+
+class RowSource(Protocol):
+    """The same for a forwarder that reads entries (FHIR): it has a cursor over batches, and confirms each."""
+
+    def batches_after(self, forwarder: str, limit: int) -> Awaitable[list[int]]:
+        """Ids of the oldest batches that it has not confirmed."""
+        ...
+
+    def rows(self, forwarder: str, batch: int) -> Awaitable[Sequence[JournalRow]]:
+        """The journal rows of a batch; `data` is None where it is gone, or not for this forwarder."""
+        ...
+
+    def confirm(self, forwarder: str, batch: int, evidence: bytes) -> Awaitable[None]:
+        """The far end has taken the batch for good: keep the evidence, move the cursor."""
+        ...
+
+    def dead_letter(self, forwarder: str, batch: int, item: str, reason: str) -> Awaitable[None]:
+        """The far end will never take this item; it is kept with the reason, and counted."""
         ...
 
 
@@ -58,12 +153,14 @@ class Forwarder:
 
     def __init__(
         self,
+        name: str,
         source: Source,
         outlet: Outlet,
         receipt_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
+        self.name = name
         self.flights: dict[int, Flight] = {}
         self.sent = 0
         self.resent = 0
@@ -82,8 +179,8 @@ class Forwarder:
             if flight.refused is None:
                 flight.due = self._clock()
 
-    def again(self, batches: tuple[int, ...]) -> None:
-        """Send these once more although they have receipts: the far end has lost them."""
+    def again(self, batches: Sequence[int]) -> None:
+        """Send these once more although they have receipts: the far end has lost them, or not all of them."""
         waiting = {*self._again, *self.flights}
         self._again.extend(batch for batch in batches if batch not in waiting)
 
@@ -106,7 +203,7 @@ class Forwarder:
         if not self._outlet.connected:
             return
         apart = sum(flight.refused is not None for flight in self.flights.values())
-        wanted = await self._source.unreceipted(WINDOW + apart)
+        wanted = await self._source.unreceipted(self.name, WINDOW + apart)
         while self._again and len(self.flights) < WINDOW + apart:
             batch = self._again.pop(0)
             self.flights.setdefault(batch, Flight(self._clock()))
@@ -118,11 +215,17 @@ class Forwarder:
                 await self._send(batch, flight)
 
     async def _send(self, batch: int, flight: Flight) -> None:
-        message = await self._source.message(batch)
+        message = await self._source.message(self.name, batch)
         if not self._outlet.connected or batch not in self.flights:
             return
         flight.attempts += 1
         flight.refused = None
+        limit = self._outlet.max_message
+        if limit is not None and len(message) > limit:
+            flight.refused = "too_large"
+            flight.due = self._clock() + self._uniform(REFUSED_PAUSE_S, 2 * REFUSED_PAUSE_S)
+            self._outlet.too_large(batch, len(message))
+            return
         # The seal is new each time, so a refusal may name any of the last few messages.
         flight.digests = [*flight.digests[-3:], hashlib.sha256(message).digest()]
         timeout = min(MAX_TIMEOUT_S, self._timeout_s * 2 ** min(flight.attempts - 1, 20))

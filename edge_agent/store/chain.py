@@ -2,10 +2,11 @@
 receipted.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from edge_agent.store import receipts
-from edge_agent.store.rows import JournalRow, journal_rows
+from edge_agent.ledger import frames_between
+from edge_agent.store.database import Database
 from edge_agent.store.store import Store
 from protocol import cbor
 
@@ -38,7 +39,25 @@ class Batch(NamedTuple):
     signed: bytes
     hash: bytes
     made_ms: int
-    receipt: bytes | None
+    delivered: bool = False
+
+
+class JournalRow(NamedTuple):
+    """One entry. `node` and `boot` are those of a frame, else None; of a frame `data` is the plaintext, of
+    another entry the entry itself. None: gone, for the reason in `gone`; `leaf` (of its batch) and `attested`
+    (of the node's attestation) are what stays of it then.
+    """
+
+    id: int
+    kind: int
+    node: bytes | None
+    boot: bytes | None
+    seq: int | None
+    data: bytes | None
+    made_ms: int
+    gone: int | None = None
+    leaf: bytes | None = None
+    attested: bytes | None = None
 
 
 class Stretch(NamedTuple):
@@ -48,13 +67,20 @@ class Stretch(NamedTuple):
     full: bool
 
 
-_BATCH = (
-    "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, "
-    "(SELECT receipt FROM receipts WHERE batch = batches.id LIMIT 1)"
-)
+_BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, delivered"
 _MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
+
+
+def journal_rows(db: Database, first: int, last: int) -> Iterator[JournalRow]:
+    """The journal from row `first` to row `last`, both in, in order."""
+    for found in db.execute(
+        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms, j.gone, j.leaf, j.attested "
+        "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
+        (first, last),
+    ):
+        yield JournalRow(*found)
 
 
 class Chain:
@@ -66,6 +92,8 @@ class Chain:
         self.tip: Tip | None = self._tip_of(found[0]) if found else None
         self._batched: int = store.db.execute("SELECT coalesce(max(last_id), 0) FROM batches").fetchone()[0]
         self.counts = self._count()
+        self.forwarders: frozenset[str] = frozenset()
+        self.required: frozenset[str] = frozenset()
 
     def _tip_of(self, chain: bytes) -> Tip:
         newest = self._store.db.execute(
@@ -75,10 +103,17 @@ class Chain:
 
     def _count(self) -> dict[str, int]:
         (batches,) = self._store.db.execute("SELECT count(*) FROM batches").fetchone()
-        (receipts,) = self._store.db.execute("SELECT count(DISTINCT batch) FROM receipts").fetchone()
+        (receipts,) = self._store.db.execute("SELECT count(*) FROM receipts").fetchone()
         (chains,) = self._store.db.execute("SELECT count(*) FROM chains").fetchone()
         (forks,) = self._store.db.execute("SELECT count(*) FROM forks").fetchone()
-        return {"batches": batches, "receipts": receipts, "chains": chains, "forks": forks}
+        letters = self._store.db.value("SELECT count(*) FROM dead_letters")
+        return {
+            "batches": batches,
+            "receipts": receipts,
+            "chains": chains,
+            "forks": forks,
+            "dead_letters": letters,
+        }
 
     # Making
 
@@ -178,10 +213,10 @@ class Chain:
         return list(journal_rows(self._store.db, batch.first_id, batch.last_id))
 
     def unreceipted(self, forwarder: str, limit: int) -> list[int]:
-        """Ids of the oldest batches without a receipt."""
+        """Ids of the oldest batches without a receipt from that forwarder's far end."""
         found = self._store.db.execute(
-            f"SELECT id FROM batches WHERE {_MISSING} AND id > ? ORDER BY id LIMIT ?",
-            (forwarder, self.cursor(forwarder), limit),
+            f"SELECT id FROM batches WHERE id > ? AND {_MISSING} ORDER BY id LIMIT ?",
+            (self.cursor(forwarder), forwarder, limit),
         ).fetchall()
         return [batch_id for (batch_id,) in found]
 
@@ -190,12 +225,18 @@ class Chain:
         found = self._store.db.execute("SELECT batch FROM cursors WHERE name = ?", (forwarder,)).fetchone()
         return found[0] if found else 0
 
-    def receipted_after(self, batch_id: int) -> list[int]:
-        """Ids of the batches made after that one which have a receipt."""
+    def receipted_after(self, batch_id: int, forwarder: str) -> list[int]:
+        """Ids of the batches made after that one which have a receipt from that forwarder's far end."""
         found = self._store.db.execute(
-            "SELECT DISTINCT batch FROM receipts WHERE batch > ? ORDER BY batch", (batch_id,)
+            "SELECT batch FROM receipts WHERE forwarder = ? AND batch > ? ORDER BY batch",
+            (forwarder, batch_id),
         ).fetchall()
         return [batch_id for (batch_id,) in found]
+
+    def newest(self) -> Batch | None:
+        """The batch that was signed last."""
+        found = self._store.db.execute(f"SELECT {_BATCH} FROM batches ORDER BY id DESC LIMIT 1").fetchone()
+        return _batch(found) if found else None
 
     def find(self, chain: bytes, number: int) -> Batch | None:
         """The batch of that chain and number, if it is in this store."""
@@ -204,22 +245,133 @@ class Chain:
         ).fetchone()
         return _batch(found) if found else None
 
-    def receipted(self, batch: Batch, receipt: bytes, forwarder: str, now_ms: int) -> bool:
-        """Keep a verified receipt and move the cursor; False when there was one already."""
+    def receipt(self, batch_id: int, forwarder: str) -> bytes | None:
+        """What is kept as that forwarder's evidence for a batch."""
+        found = self._store.db.execute(
+            "SELECT receipt FROM receipts WHERE batch = ? AND forwarder = ?", (batch_id, forwarder)
+        ).fetchone()
+        return found[0] if found else None
+
+    def receipted(
+        self, batch: Batch, receipt: bytes, forwarder: str, now_ms: int, still_withheld: set[int] | None
+    ) -> bool:
+        """Keep a verified receipt as evidence and move that forwarder's cursor; False when there was one that
+        says the same.
+
+        `still_withheld`: journal ids of the batch that the far end may not have and has not got (None: it may
+        have all); what was noted of the others as withheld is delivered now.
+        """
+        before = self.receipt(batch.id, forwarder)
+        kept = still_withheld or set()
+        released = [journal for journal in self.withheld(forwarder, batch) if journal not in kept]
+        if before is not None and not released:
+            return False
         with self._store.transaction() as db:
-            delivered = receipts.keep(db, batch.id, forwarder, receipt, now_ms)
-            if delivered is None:
-                return False
-            before = self.cursor(forwarder)
-            (gap,) = db.execute(
-                f"SELECT min(id) FROM batches WHERE {_MISSING} AND id > ?", (forwarder, before)
-            ).fetchone()
+            db.execute(
+                "INSERT INTO receipts VALUES(?, ?, ?, ?) ON CONFLICT(batch, forwarder) DO UPDATE SET "
+                "receipt = excluded.receipt, at_ms = excluded.at_ms",
+                (batch.id, forwarder, receipt, now_ms),
+            )
+            db.executemany(
+                "DELETE FROM withheld WHERE forwarder = ? AND journal = ?",
+                [(forwarder, journal) for journal in released],
+            )
+            gap = db.value(
+                f"SELECT min(id) FROM batches WHERE id > ? AND {_MISSING}",
+                (self.cursor(forwarder), forwarder),
+            )
             after = self._store.last_batch if gap is None else gap - 1
             db.execute("INSERT OR REPLACE INTO cursors VALUES(?, ?)", (forwarder, after))
-        self.counts["receipts"] += batch.receipt is None
-        for row, frames in delivered:
-            self._store.facts[row].delivered += frames
+            first_time = not batch.delivered and self._complete(batch.id)
+            if first_time:
+                db.execute("UPDATE batches SET delivered = 1 WHERE id = ?", (batch.id,))
+        self.counts["receipts"] += before is None
+        if first_time:
+            self._credit(batch.first_id, batch.last_id)
+        elif batch.delivered and forwarder in self.deciding:
+            for journal in released:
+                self._credit(journal, journal)
         return True
+
+    def _complete(self, batch_id: int) -> bool:
+        """Whether every required far end has that batch; none required: whether any has."""
+        found = self._store.db.execute("SELECT forwarder FROM receipts WHERE batch = ?", (batch_id,))
+        there = {name for (name,) in found}
+        return self.required <= there if self.required else bool(there)
+
+    def _credit(self, first: int, last: int) -> None:
+        """Count the frames of a stretch as delivered, but for those that a deciding far end may not have."""
+        names = sorted(self.deciding)
+        holes = ", ".join("?" * len(names))
+        for row, frames in frames_between(self._store.db, first, last):
+            self._store.facts[row].delivered += frames
+        for (row,) in self._store.db.execute(
+            "SELECT boot FROM journal WHERE boot IS NOT NULL AND id IN (SELECT journal FROM withheld WHERE "
+            f"journal BETWEEN ? AND ? AND forwarder IN ({holes}))",
+            (first, last, *names),
+        ):
+            self._store.facts[row].delivered -= 1
+
+    @property
+    def deciding(self) -> frozenset[str]:
+        """The forwarders that decide whether a frame is delivered: the required ones, or all there are."""
+        return self.required or self.forwarders
+
+    def decide(self, forwarders: frozenset[str], required: frozenset[str]) -> None:
+        """Who forwards, and whose receipts are wanted before a batch counts as delivered. Batches that wait
+        for nobody any more are delivered from now on. StoreUnwritable.
+        """
+        self.forwarders, self.required = forwarders, required
+        waiting = self._store.db.execute(
+            "SELECT id, first_id, last_id FROM batches WHERE delivered = 0 AND id IN "
+            "(SELECT batch FROM receipts)"
+        ).fetchall()
+        complete = [one for one in waiting if self._complete(one[0])]
+        if not complete:
+            return
+        with self._store.transaction() as db:
+            db.executemany("UPDATE batches SET delivered = 1 WHERE id = ?", [(one[0],) for one in complete])
+        for _, first, last in complete:
+            self._credit(first, last)
+
+    # Withheld from a far end
+
+    def withheld(self, forwarder: str, batch: Batch) -> list[int]:
+        """Journal ids of a batch that were noted as withheld from that forwarder."""
+        found = self._store.db.execute(
+            "SELECT journal FROM withheld WHERE forwarder = ? AND journal BETWEEN ? AND ?",
+            (forwarder, batch.first_id, batch.last_id),
+        )
+        return [journal for (journal,) in found]
+
+    def withhold(self, forwarder: str, journal: set[int]) -> None:
+        """Note durably what is left out of what goes to that forwarder, before it goes."""
+        with self._store.transaction() as db:
+            db.executemany(
+                "INSERT OR IGNORE INTO withheld VALUES(?, ?)", [(forwarder, one) for one in sorted(journal)]
+            )
+
+    def withheld_after(self, forwarder: str, journal: int, limit: int) -> list[tuple[int, JournalRow]]:
+        """(batch id, row) of the next entries that were withheld from that forwarder and are not gone."""
+        found = self._store.db.execute(
+            "SELECT w.journal FROM withheld w JOIN journal j ON j.id = w.journal "
+            "WHERE w.forwarder = ? AND w.journal > ? AND j.gone IS NULL ORDER BY w.journal LIMIT ?",
+            (forwarder, journal, limit),
+        ).fetchall()
+        out: list[tuple[int, JournalRow]] = []
+        for (one,) in found:
+            batch = self._store.db.value("SELECT max(id) FROM batches WHERE first_id <= ?", (one,))
+            out += [(batch, row) for row in journal_rows(self._store.db, one, one)]
+        return out
+
+    def dead_letter(self, forwarder: str, batch: int, item: str, reason: str, now_ms: int) -> None:
+        """Keep what a far end will never take, with the reason, durably."""
+        with self._store.transaction() as db:
+            db.execute(
+                "INSERT INTO dead_letters(forwarder, batch, item, reason, at_ms) VALUES(?, ?, ?, ?, ?)",
+                (forwarder, batch, item, reason, now_ms),
+            )
+        self.counts["dead_letters"] += 1
 
     def fork(self, tip: Tip, theirs: bytes, evidence: bytes, now_ms: int) -> bool:
         """Keep the proof that somebody signed, or a collector stored, another batch under our number."""
@@ -235,4 +387,5 @@ class Chain:
 def _batch(found: Any) -> Batch:
     values = list(found)
     values[5] = cbor.loads(values[5])
+    values[9] = bool(values[9])
     return Batch(*values)

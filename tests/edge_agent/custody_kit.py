@@ -2,8 +2,8 @@
 
 from edge_agent.custody import Custody
 from edge_agent.keys import PublicKeys
+from edge_agent.store.items import Frame, Hello
 from edge_agent.store.opening import open_store
-from edge_agent.store.store import Frame, Hello
 from protocol import batch as wire
 from tests.edge_agent.fakes import StubCollector, identity
 
@@ -37,6 +37,7 @@ class Kit:
         self.store, self.opening = open_store(self.path, AGENT.id, self.clock())
         keys = PublicKeys(*self.far.identity.public()) if self.configured else None
         self.custody = Custody(self.store, AGENT, keys, 20_000, self.clock)
+        self.custody.chain.decide(frozenset({"mqtt"}), frozenset({"mqtt"}))
         self.store.commit([Hello(NODE.id, NODE.ed_pub, NODE.x_pub, 1, 1)])
         return self
 
@@ -60,7 +61,8 @@ class Kit:
 
     def deliver(self, *batches: int):
         return [
-            self.custody.take(self.far.take("batch", self.custody.message(b)) or b"", "mqtt") for b in batches
+            self.custody.take(self.far.take("batch", self.custody.message("mqtt", b)) or b"", "mqtt")
+            for b in batches
         ]
 
     def heads(self) -> list[dict]:

@@ -4,7 +4,7 @@ import pytest
 
 from edge_agent.keys import PublicKeys
 from edge_agent.store.errors import StoreUnwritable
-from edge_agent.store.store import Entry
+from edge_agent.store.items import Entry
 from edge_agent.verify import verify
 from protocol import batch as wire
 from protocol import cbor
@@ -52,7 +52,7 @@ def test_a_batch_keeps_to_its_size(kit):
     kit.ask()
     kit.frames(40, 3000)
     for batch in kit.make():
-        assert len(kit.custody.message(batch)) < 20_000 + 3000
+        assert len(kit.custody.message("mqtt", batch)) < 20_000 + 3000
 
 
 def test_a_restart_goes_on_with_the_next_number(kit):
@@ -97,7 +97,7 @@ def test_forged_receipts_deliver_nothing(kit):
     kit.frames(2)
     kit.make()
     batch = wire.parse_batch(
-        wire.open_batch(kit.custody.message(1), kit.far.identity)[1], AGENT.ed_pub, AGENT.id
+        wire.open_batch(kit.custody.message("mqtt", 1), kit.far.identity)[1], AGENT.ed_pub, AGENT.id
     )
     stranger = StubCollector(AGENT, 55)
     good = kit.far.receipt(batch)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge_agent.custody import Begin, Cited, Continue, Named, decide
-from edge_agent.store.chain import Tip
+from edge_agent.heads import Begin, Continue, Named, decide
+from edge_agent.store.chain import Cited, Tip
 from protocol import batch as wire
 from tests.edge_agent.custody_kit import AGENT, CHAIN, H1, H2, H3, OTHER, Kit
 

@@ -10,8 +10,8 @@ from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.store.errors import StoreUnwritable
+from edge_agent.store.items import Count, Frame, Outcome
 from edge_agent.store.opening import open_store
-from edge_agent.store.store import Count, Frame, Outcome
 from tests.edge_agent.fakes import identity
 
 AGENT = identity(7)

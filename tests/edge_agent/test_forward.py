@@ -17,14 +17,20 @@ class World:
         self.receipts: set[int] = set()
         self.out: list[int] = []
         self.salt = 0
-        self.forwarder = Forwarder(self, self, 10.0, lambda: self.now, lambda low, high: low)
+        self.large: list[tuple[int, int]] = []
+        self.forwarder = Forwarder("mqtt", self, self, 10.0, lambda: self.now, lambda low, high: low)
 
-    async def unreceipted(self, limit: int) -> list[int]:
+    async def unreceipted(self, forwarder: str, limit: int) -> list[int]:
         return [n for n in range(1, self.made + 1) if n not in self.receipts][:limit]
 
-    async def message(self, batch: int) -> bytes:
+    async def message(self, forwarder: str, batch: int) -> bytes:
         self.salt += 1
         return b"%d %d" % (batch, self.salt)
+
+    max_message: int | None = None
+
+    def too_large(self, batch: int, size: int) -> None:
+        self.large.append((batch, size))
 
     def publish(self, message: bytes) -> None:
         self.out.append(int(message.split()[0]))

@@ -181,7 +181,9 @@ def test_a_broker_that_does_not_speak_mqtt_5_is_tried_with_3_1_1(kit, answer):
     kit.collect(port)
     with refusing(port, answer), Running(kit.config()) as running:
         wait_until(lambda: kit.status, "a status")
-        wait_until(lambda: running.agent.delivery.outlet.spoken == "3.1.1", "the other version")
+        wait_until(
+            lambda: running.agent.delivery.channel("mqtt").outlet.spoken == "3.1.1", "the other version"
+        )
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 40, b"\x20\x01\x00"])
@@ -190,7 +192,7 @@ def test_something_that_is_no_broker_is_told_and_tried_again(kit, answer):
     kit.collect(port)
     with refusing(port, answer), Running(kit.config()) as running:
         wait_until(lambda: kit.status, "a status")
-        wait_until(lambda: running.agent.delivery.outlet.attempts >= 3, "more attempts")
+        wait_until(lambda: running.agent.delivery.channel("mqtt").outlet.attempts >= 3, "more attempts")
         assert wait_until(lambda: kit.status["forward"]["mqtt"]["problem"], "the problem told")
 
 
@@ -199,7 +201,7 @@ def test_a_collector_restored_from_a_backup_gets_again_what_it_had(
     kit, node, tmp_path, monkeypatch, reconnect
 ):
     """On the next connection to the broker; without one, at the next question in passing."""
-    monkeypatch.setattr("edge_agent.delivery.ASK_EVERY_S", 3600 if reconnect else 0.5)
+    monkeypatch.setattr("edge_agent.forward.channels.ASK_EVERY_S", 3600 if reconnect else 0.5)
     with Broker(tmp_path) as broker:
         far = kit.collect(broker.port)
         with Collecting(far, broker.port), Running(kit.config(node.pipe.name)):

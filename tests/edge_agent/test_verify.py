@@ -8,9 +8,9 @@ import pytest
 from edge_agent.custody import Custody
 from edge_agent.keys import PublicKeys
 from edge_agent.store.database import connect, open_file
+from edge_agent.store.items import Frame, Hello
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
-from edge_agent.store.store import Frame, Hello
 from edge_agent.verify import verify
 from protocol import cbor, crypto, frames
 from protocol.attest import Attester

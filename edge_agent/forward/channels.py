@@ -1,0 +1,227 @@
+"""The forwarders that are configured, as channels: each with its own cursor, pace, back-off and misfortunes.
+
+A BatchChannel sends whole batches through an outlet and takes signed receipts. One that reads entries (FHIR)
+is a Channel of its own. `guarded` runs a channel: what it raises is logged, told in its status, and it is
+begun anew after a pause, while collecting, signing and the other channels go on.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from edge_agent.backoff import Backoff
+from edge_agent.config import Config
+from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner
+from edge_agent.store import database
+from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
+
+if TYPE_CHECKING:
+    from edge_agent.delivery import Delivery
+
+log = logging.getLogger("vitalwire.forward")
+
+PUMP_EVERY_S = 0.5
+# A collector that is restored from a backup need not break our connection to the broker.
+ASK_EVERY_S = 60.0
+
+
+class BatchChannel:
+    """One far end that takes sealed batches and gives signed receipts.
+
+    `live`: it answers questions as well, so it decides whether a chain goes on (custody.py).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        required: bool,
+        delivery: "Delivery",
+        make_outlet: Callable[[OutletOwner], BatchOutlet],
+        receipt_timeout_s: float,
+        live: bool = False,
+    ) -> None:
+        self.name = name
+        self.required = required
+        self.receipts = 0
+        self.rejected: dict[str, int] = {}
+        self.last_refusal: str | None = None
+        self._delivery = delivery
+        self._live = live
+        self._wake = asyncio.Event()
+        self._ask = _patience()
+        self._asked_s = time.monotonic()
+        self.outlet: Any = make_outlet(_Ears(self))
+        self.forwarder = Forwarder(name, delivery, self.outlet, receipt_timeout_s)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the outlet can send now."""
+        return self.outlet.connected
+
+    def start(self) -> None:
+        """Begin connecting."""
+        self.outlet.start()
+
+    async def stop(self) -> None:
+        """Say goodbye to the far end."""
+        await self.outlet.stop()
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._wake.set()
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run until it is cancelled."""
+        return [self._send()]
+
+    def status(self) -> dict[str, Any]:
+        """For people and status.json."""
+        forwarder = self.forwarder
+        return {
+            **self.outlet.status(),
+            "in_flight": len(forwarder.flights),
+            "sent": forwarder.sent,
+            "resent": forwarder.resent,
+            "sent_bytes": forwarder.sent_bytes,
+            "receipts": self.receipts,
+            "rejected": self.rejected,
+            "refusals": forwarder.refusals,
+            "last_refusal": self.last_refusal,
+        }
+
+    def greeted(self) -> None:
+        """Connected: ask what the collector has, send again what may be lost."""
+        if self._live:
+            self._delivery.custody.ask_again(same_connection=False)
+            self._asked_s = time.monotonic()
+            self._ask = _patience()
+        self.forwarder.connected()
+        self.wake()
+
+    def heard(self, message: bytes) -> None:
+        """An answer of the far end, to be verified in its turn."""
+        self._delivery.received(self.name, message)
+
+    async def _send(self) -> None:
+        """Ask the collector while we have to, send what is due, for ever."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PUMP_EVERY_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            if self._live:
+                self._question()
+            try:
+                await self.forwarder.pump()
+            except StoreUnwritable as e:
+                # What is left out of a batch has to be noted before it goes.
+                self._delivery.problem = str(e)
+
+    def _question(self) -> None:
+        custody = self._delivery.custody
+        if time.monotonic() - self._asked_s >= ASK_EVERY_S and not custody.unanswered:
+            self._asked_s = time.monotonic()
+            self._ask = _patience()
+            custody.ask_again(same_connection=True)
+        if custody.unanswered and self.outlet.connected and not self._ask.wait_s():
+            self._ask.failed()
+            self.outlet.ask(custody.question())
+
+
+class _Ears:
+    """What a BatchChannel's outlet talks to."""
+
+    def __init__(self, channel: BatchChannel) -> None:
+        self._channel = channel
+
+    def connected(self) -> None:
+        self._channel.greeted()
+
+    def disconnected(self) -> None:
+        """Everything waits in the store."""
+
+    def received(self, message: bytes) -> None:
+        self._channel.heard(message)
+
+
+class Guard:
+    """Runs a channel for ever, whatever it raises. `problem`: what it raised last, until it was well again
+    for a while.
+    """
+
+    def __init__(self, channel: Channel, backoff: Backoff | None = None) -> None:
+        self.channel = channel
+        self.problem: str | None = None
+        self.failures = 0
+        self._backoff = backoff or Backoff(first_s=1.0, max_s=300.0, stable_s=60.0)
+        self._started = False
+
+    async def run(self) -> None:
+        """Start the channel and its tasks; begin anew after each failure. A store that is damaged ends it."""
+        while True:
+            try:
+                if not self._started:
+                    self.channel.start()
+                    self._started = True
+                async with asyncio.TaskGroup() as group:
+                    for task in self.channel.tasks():
+                        group.create_task(task)
+                    group.create_task(self._well())
+            except Exception as e:
+                self._failed(e)
+            await asyncio.sleep(self._backoff.failed())
+
+    async def stop(self) -> None:
+        """Stop the channel if it was started; what that raises is logged."""
+        if self._started:
+            try:
+                await self.channel.stop()
+            except Exception:
+                log.exception("%s: stopping failed", self.channel.name)
+
+    async def _well(self) -> None:
+        await asyncio.sleep(60.0)
+        self._backoff.succeeded()
+        self.problem = None
+        await asyncio.Event().wait()
+
+    def _failed(self, error: Exception) -> None:
+        causes = cast("tuple[Exception, ...]", getattr(error, "exceptions", (error,)))
+        for cause in causes:
+            if isinstance(cause, StoreCorrupt | database.Error):
+                raise cause
+        self.failures += 1
+        self.problem = "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+        log.error(
+            "forwarder %s failed (%s): it is begun anew; collecting goes on",
+            self.channel.name,
+            self.problem,
+            exc_info=causes[0],
+        )
+
+
+def build(config: Config, delivery: "Delivery", agent_id: bytes) -> list[Channel]:
+    """The channels that the configuration names. What a channel needs is imported only where it is used."""
+    channels: list[Channel] = []
+    mqtt = config.mqtt
+    if mqtt is not None:
+        from edge_agent.forward.mqtt import MqttOutlet
+
+        channels.append(
+            BatchChannel(
+                "mqtt",
+                mqtt.required,
+                delivery,
+                lambda owner: MqttOutlet(mqtt, agent_id, owner),
+                mqtt.receipt_timeout_s,
+                live=True,
+            )
+        )
+    return channels
+
+
+def _patience() -> Backoff:
+    return Backoff(first_s=2.0, max_s=10.0)
