@@ -4,6 +4,7 @@ import os
 from contextlib import closing
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_agent.custody import Custody
 from edge_agent.keys import PublicKeys
@@ -11,6 +12,7 @@ from edge_agent.store.database import connect, open_file
 from edge_agent.store.items import Frame, Hello
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
+from edge_agent.store.rows import binding, frames_of, seal
 from edge_agent.verify import verify
 from protocol import cbor, crypto, frames
 from protocol.attest import Attester
@@ -57,6 +59,20 @@ def change(path, sql, *values):
         assert db.changes()
 
 
+def rewrite(path, text):
+    """Frame 33 made another by who has the store's keys."""
+    with closing(connect(path, unlock(path))) as db:
+        sealed = seal(AESGCM(db.value("SELECT key FROM data_keys")), text, binding(BOOT, 33))
+        db.execute("UPDATE journal SET data = ? WHERE seq = 33", (sealed,))
+
+
+def test_a_frame_whose_seal_is_broken_is_named(path):
+    with closing(open_file(path)) as db:
+        sealed = db.value("SELECT data FROM journal WHERE seq = 33")
+    change(path, "UPDATE journal SET data = ? WHERE seq = 34", sealed)
+    assert any("seal under data key 1 is broken" in sentence for sentence in failures(path))
+
+
 def test_a_sound_store_is_one_good_sentence_a_thing(path):
     found = results(path)
     assert all(r.good for r in found) and len(found) == 6
@@ -66,15 +82,15 @@ def test_a_sound_store_is_one_good_sentence_a_thing(path):
 
 def test_one_changed_byte_of_a_frame_breaks_the_root_and_the_attestation(path):
     with closing(open_file(path)) as db:
-        data = db.value("SELECT data FROM journal WHERE seq = 33")
-    change(path, "UPDATE journal SET data = ? WHERE seq = 33", data[:-1] + bytes([data[-1] ^ 1]))
+        (data,) = (row.data for row in frames_of(db, 1, 33, 33))
+    rewrite(path, data[:-1] + bytes([data[-1] ^ 1]))
     said = failures(path)
     assert len(said) == 2 and "root" in said[0] and "frames 0 to 69" in said[1]
 
 
 def test_a_frame_made_up_by_the_agent_cannot_pass_for_the_nodes(path):
     text = frames.pack(frames.KIND_EVENT, 33, {1: 9, 2: 0, 3: 3333})
-    change(path, "UPDATE journal SET data = ? WHERE seq = 33", text)
+    rewrite(path, text)
     assert "not what the node signed" in failures(path)[1]
 
 
