@@ -59,10 +59,11 @@ class Chain:
 
 
 class Rig:
-    """A collector on a folder; `again()` is a restart."""
+    """A collector on a folder, and on a database when `place` names one; `again()` is a restart."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, place: str | None = None):
         self.folder = folder
+        self.place = place or folder / "collector.sqlite3"
         self.trust = Trust(folder / "agents")
         self.trust.add(PublicKeys(*AGENT.public()))
         self.again()
@@ -70,7 +71,7 @@ class Rig:
     def again(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
-        self.store = Store(self.folder / "collector.sqlite3")
+        self.store = Store(self.place)
         self.intake = Intake(self.store, COLLECTOR, self.trust, lambda: NOW + 5)
 
     def send(self, payload: bytes, agent: identity.Identity = AGENT) -> bytes:

@@ -19,8 +19,8 @@ from tools.collector import status
 
 
 @pytest.fixture
-def rig(tmp_path):
-    rig = Rig(tmp_path)
+def rig(tmp_path, place):
+    rig = Rig(tmp_path, place)
     yield rig
     rig.store.close()
 

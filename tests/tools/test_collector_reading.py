@@ -19,7 +19,7 @@ from tests.tools.collector_rig import (
     frame,
     vitals,
 )
-from tools.collector import commands, query, verify
+from tools.collector import commands_read, query, verify
 from tools.collector.store import Store, StoreError
 
 
@@ -137,7 +137,7 @@ def test_what_is_damaged_is_told_and_costs_nothing_else(rig):
 def test_a_report_moves_no_cursor(rig):
     report = rig.verify()
     report.problems.append("said \x1b[2J")
-    assert "PROBLEM said \\x1b[2J" in commands._as_text(report).splitlines()
+    assert "PROBLEM said \\x1b[2J" in commands_read._as_text(report).splitlines()
 
 
 def test_a_store_that_is_none_says_what_to_do(tmp_path):

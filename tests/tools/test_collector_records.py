@@ -9,14 +9,14 @@ from tools.vectors.records import assignment, manual
 
 
 @pytest.fixture
-def rig(tmp_path):
-    rig = Rig(tmp_path)
+def rig(tmp_path, place):
+    rig = Rig(tmp_path, place)
     yield rig
     rig.store.close()
 
 
 def test_records_are_stored_as_they_were_signed(rig):
-    later = cbor.dumps([6, "an entry of a later version"])
+    later = cbor.dumps([60, "an entry of a later version"])
     entries = [NODE_KEYS, batch.assignment_entry(assignment()), frame(0), batch.manual_entry(manual()), later]
     receipt = rig.receipt(Chain().make(entries))
     assert (receipt.stored, receipt.duplicates) == (5, 0)

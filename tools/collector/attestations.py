@@ -5,7 +5,7 @@ looked at again when something in its range arrives. One that fails says that so
 collector made a frame up.
 """
 
-from protocol import attest, frames
+from protocol import attest, crypto, frames, merkle
 from tools.collector import schema
 from tools.collector.store import Store
 
@@ -15,12 +15,17 @@ def judge(store: Store, node: bytes, boot: bytes, first: int, count: int, seq: i
     count - 1`.
     """
     keys = store.node_keys(node)
-    plaintexts = store.plaintexts(node, boot, first, count)
     statement = store.frame(node, boot, seq)
-    if keys is None or statement is None or len(plaintexts) != count:
+    if keys is None or statement is None:
+        return schema.PENDING
+    leaves = store.attested_leaves(node, boot, first, count)
+    if len(leaves) != count:
         return schema.PENDING
     _, _, body = frames.unpack(statement)
-    return schema.PROVED if attest.verify(node, keys[0], boot, body, plaintexts) else schema.FAILED
+    root = merkle.root(leaves)
+    message = attest.attested_message(node, boot, first, count, root)
+    signed = crypto.run(crypto.ed25519_verify_steps(keys[0], message, body[attest.SIGNATURE]))
+    return schema.PROVED if root == body[attest.ROOT] and signed else schema.FAILED
 
 
 def add(store: Store, node: bytes, boot: bytes, seq: int, body: dict[int, int]) -> None:

@@ -1,9 +1,10 @@
-"""`vitalwire collector …`: run it, enrol an agent, look at it, prove its store, read measurements back."""
+"""`vitalwire collector …`: run it, enrol an agent, look at it. What reads its store: commands_read.py."""
 
 import json
+import secrets
 import signal
-import sqlite3
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,45 +13,41 @@ from types import FrameType
 import click
 
 from edge_agent import keys
-from edge_agent.files import make_folder
+from edge_agent.files import make_folder, write_atomically
 from edge_agent.lock import Locked, hold
 from edge_agent.readable import printable
-from tools.collector import query, verify
-from tools.collector.folder import AGENTS, KEY, LOCK, STATUS, STORE, default_state_dir
+from protocol.errors import LocalError
+from tools.collector import commands_read, database
+from tools.collector.commands_read import damaged, database_option, in_words, state_option
+from tools.collector.deadman import SILENT_AFTER_S
+from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, STATUS, STORE
 from tools.collector.intake import Intake
 from tools.collector.opening import open_store
 from tools.collector.service import Broker, BrokerError, Service
+from tools.collector.signing import Signing
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
 
-
-def _in_words(e: Exception) -> click.ClickException:
-    return click.ClickException(printable(str(e)))
-
-
-def _damaged(state: Path, e: sqlite3.DatabaseError) -> click.ClickException:
-    return click.ClickException(
-        f"{state / STORE}: {e}; restore it from a backup, or let the collector"
-        " begin anew: at its next start it sets this one aside"
-    )
-
-
-_state = click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=default_state_dir,
-    show_default="~/.local/share/vitalwire-collector",
-    help="Folder with the collector's key, store, status and the agents it knows.",
-)
+RETRY_S = 2.0
+DEAD_MS = 60_000
+"""A status that says "running" and is older than this was written by a collector that is no more."""
 
 
 @click.group("collector")
 def command() -> None:
-    """The reference collector: receives batches over MQTT, verifies, stores, and signs receipts."""
+    """The reference collector: receives batches over MQTT, verifies, stores, and signs receipts.
+
+    Example: vitalwire collector run --broker mqtts://broker.example --database postgresql://db.example/vitalwire
+    """
+
+
+for _read in commands_read.COMMANDS:
+    command.add_command(_read)
 
 
 @command.command("run")
-@_state
+@state_option
+@database_option
 @click.option(
     "--broker",
     "url",
@@ -67,156 +64,179 @@ def command() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="CA certificates for mqtts, if not the system's.",
 )
+@click.option(
+    "--cert-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="This collector's certificate for mqtts, where the broker wants one.",
+)
+@click.option("--cert-key-file", type=click.Path(dir_okay=False, path_type=Path), help="And its key.")
+@click.option(
+    "--silent-after",
+    type=click.FloatRange(min=1),
+    default=SILENT_AFTER_S,
+    show_default=True,
+    help="Seconds of silence after which an agent is an alarm.",
+)
 def run(
-    state: Path, url: str, username: str | None, password_file: Path | None, ca_file: Path | None
+    state: Path,
+    place: str | None,
+    url: str,
+    username: str | None,
+    password_file: Path | None,
+    ca_file: Path | None,
+    cert_file: Path | None,
+    cert_key_file: Path | None,
+    silent_after: float,
 ) -> None:
-    """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none."""
+    """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none.
+
+    Several collectors may write one PostgreSQL database: give each a state folder of its own, with copies of
+    the same collector.key and agents/.
+
+    Example: PGPASSWORD=… vitalwire collector run --database postgresql://clinic@db.example/vitalwire
+    """
+    stopping = threading.Event()
     with ExitStack() as closing:
         try:
             make_folder(state)
             closing.enter_context(hold(state / LOCK))
             identity = keys.load_or_create(state / KEY, "collector")
-            store, said = open_store(state / STORE, time.time_ns() // 1_000_000)
-            closing.callback(store.close)
-            if said:
-                click.echo(f"WARNING {said}", err=True)
-            intake = Intake(store, identity, Trust(state / AGENTS))
-            broker = Broker.of_url(url, username, password_file, ca_file)
-            service = Service(intake, store, broker, state / STATUS)
+            broker = Broker.of_url(url, username, password_file, ca_file, cert_file, cert_key_file)
+            instance = _instance(state)
+            signing = Signing(identity, state / KEY)
         except Locked as e:
             who = f" (pid {e.pid})" if e.pid else ""
             raise click.ClickException(
                 f"another collector{who} runs with the state {state}: stop it first"
             ) from e
-        except sqlite3.DatabaseError as e:
-            raise _damaged(state, e) from e
-        except (keys.KeyFileError, StoreError, BrokerError, OSError) as e:
-            raise _in_words(e) from e
+        except (keys.KeyFileError, BrokerError, OSError) as e:
+            raise in_words(e) from e
+
+        service: Service | None = None
 
         def stop(_number: int, _frame: FrameType | None) -> None:
-            service.stop()
+            stopping.set()
+            if service is not None:
+                service.stop()
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
+        try:
+            store = _open(state, place, instance, stopping)
+            if store is None:
+                return
+            closing.callback(store.close)
+            intake = Intake(store, signing, Trust(state / AGENTS))
+            service = Service(intake, store, broker, state / STATUS, instance, silent_after)
+        except (StoreError, BrokerError, OSError) as e:
+            raise in_words(e) from e
+        except database.errors() as e:
+            raise damaged(state, place, e) from e
+        if stopping.is_set():
+            return
         known = len(intake.trust.ids())
         who = f"{known} agent{'s' if known != 1 else ''} known"
-        click.echo(f"collector {identity.id.hex()} on {url}, {who}", err=True)
+        click.echo(f"collector {identity.id.hex()} on {broker}, store {store.name}, {who}", err=True)
         try:
             service.run()
-        except sqlite3.DatabaseError as e:
-            raise _damaged(state, e) from e
+        except database.errors() as e:
+            raise damaged(state, place, e) from e
+
+
+def _open(state: Path, place: str | None, instance: bytes, stopping: threading.Event) -> Store | None:
+    """The store; None when it is to stop while the database is waited for."""
+    if place is None or not database.is_postgres(place):
+        path = state / STORE if place is None else Path(place)
+        store, said = open_store(path, time.time_ns() // 1_000_000)
+        if said:
+            click.echo(f"WARNING {said}", err=True)
+        return store
+    while not stopping.is_set():
+        try:
+            store = Store(place, writer=instance)
+        except database.unavailable() as e:
+            click.echo(f"WARNING the database is waited for: {printable(' '.join(str(e).split()))}", err=True)
+            stopping.wait(RETRY_S)
+        else:
+            if store.db.warning:
+                click.echo(f"WARNING {store.db.warning}", err=True)
+            return store
+    return None
+
+
+def _instance(state: Path) -> bytes:
+    """Four bytes that are this state folder's: its collector's name among those that share an identity."""
+    path = state / INSTANCE
+    try:
+        found = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (FileNotFoundError, ValueError):
+        found = b""
+    if len(found) != 4:
+        found = secrets.token_bytes(4)
+        write_atomically(path, found.hex().encode() + b"\n")
+    return found
 
 
 @command.command("trust")
-@_state
+@state_option
 @click.argument("public", type=click.Path(dir_okay=False, path_type=Path))
 def trust(state: Path, public: Path) -> None:
-    """Accept batches from the agent whose .pub file PUBLIC is. A running collector notices at once."""
+    """Accept batches from the agent whose .pub file PUBLIC is. A running collector notices at once.
+
+    Example: vitalwire collector trust agent.pub
+    """
     try:
         agent = keys.load_public(public)
         path = Trust(state / AGENTS).add(agent)
     except (keys.KeyFileError, OSError) as e:
-        raise _in_words(e) from e
+        raise in_words(e) from e
     click.echo(f"agent {agent.id.hex()}, fingerprint {keys.fingerprint_text(agent.fingerprint)}: {path}")
 
 
 @command.command("status")
-@_state
+@state_option
 def status(state: Path) -> None:
-    """Print what the collector last said about itself, as JSON."""
-    try:
-        click.echo((state / STATUS).read_text(encoding="utf-8"), nl=False)
-    except OSError as e:
-        raise click.ClickException(
-            f"no status in {state}: has the collector run there? ({e.strerror})"
-        ) from e
+    """Print what the collector last said about itself, as JSON.
 
+    Exit 1 when it no longer runs though it was not stopped, and when an agent is silent.
 
-@command.command("verify")
-@_state
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def verify_command(state: Path, as_json: bool) -> None:
-    """Prove the store again from its bytes: signatures, roots, links, receipts, attestations, numbers.
-
-    Exit 1 when it fails.
+    Example: vitalwire collector status | jq .alarms
     """
     try:
-        report = verify.verify_folder(state)
-    except sqlite3.DatabaseError as e:
-        raise _damaged(state, e) from e
-    except (keys.KeyFileError, StoreError) as e:
-        raise _in_words(e) from e
-    click.echo(json.dumps(_as_json(report), indent=1) if as_json else _as_text(report))
-    sys.exit(0 if report.sound else 1)
+        text = (state / STATUS).read_text(encoding="utf-8")
+        facts = json.loads(text)
+    except (OSError, ValueError) as e:
+        why = e.strerror if isinstance(e, OSError) else "it is no status"
+        raise click.ClickException(f"no status in {state}: has the collector run there? ({why})") from e
+    click.echo(text, nl=False)
+    troubles = [alarm["detail"] for alarm in facts.get("alarms", ()) if alarm["code"] == "silent"]
+    age_ms = time.time_ns() // 1_000_000 - facts["written_ms"]
+    if facts["state"] == "running" and age_ms > DEAD_MS:
+        troubles.append(f"the collector wrote this {age_ms // 1000} s ago and has not since: start it again")
+    for trouble in troubles:
+        click.echo(trouble, err=True)
+    sys.exit(1 if troubles else 0)
 
 
-def _as_json(report: verify.Report) -> dict[str, object]:
-    return {
-        "sound": report.sound,
-        "batches": report.batches,
-        "chains": report.chains,
-        "waiting": report.waiting,
-        "frames": report.frames,
-        "attestations": report.attestations,
-        "problems": report.problems,
-        "boots": [
-            {k: v.hex() if isinstance(v, bytes) else v for k, v in row._asdict().items()}
-            for row in report.boots
-        ],
-    }
+@command.group("keys")
+def keys_command() -> None:
+    """The key that signs receipts."""
 
 
-def _as_text(report: verify.Report) -> str:
-    proofs = report.attestations
-    lines = [
-        f"{report.batches} batches in {report.chains} chains, {report.waiting} waiting for their predecessor;"
-        f" {report.frames} frames",
-        f"attestations: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
-    ]
-    for row in report.boots:
-        lines.append(
-            f"node {row.node.hex()} boot {int.from_bytes(row.boot[:4], 'big')}:"
-            f" {row.stored} of {row.highest + 1} frames, {row.evicted} evicted, {row.missing} not here,"
-            f" {row.attested} attested"
-        )
-    lines += [f"PROBLEM {problem}" for problem in report.problems]
-    lines.append("sound" if report.sound else "NOT SOUND")
-    return "\n".join(map(printable, lines))
+@keys_command.command("rotate")
+@state_option
+def rotate(state: Path) -> None:
+    """Hand over to a new key. Receipts are signed by it from then on, and prove it with the hand-over.
 
+    The collector's .pub stays, agents need nothing new, and a running collector notices within a second.
+    Collectors that share the identity need the new file, too: copy it to their state folders.
 
-@command.command("samples")
-@_state
-@click.option("--node", required=True, help="Node id in hex.")
-@click.option("--channel", type=int, default=0, show_default=True, help="0 ECG, 1 PPG red, 2 PPG infrared.")
-def samples(state: Path, node: str, channel: int) -> None:
-    """Print a node's waveform frames, one JSON object a line, in the order in which they were measured.
-
-    Exit 1 when one of them is damaged.
+    Example: vitalwire collector keys rotate
     """
     try:
-        node_id = bytes.fromhex(node)
-    except ValueError as e:
-        raise click.BadParameter(f"{node!r} is not hex", param_hint="--node") from e
-    try:
-        store = Store(state / STORE, read_only=True)
-    except StoreError as e:
-        raise _in_words(e) from e
-    damaged = False
-    try:
-        for wave in query.waves(store, node_id, channel):
-            click.echo(json.dumps(_wave_as_json(wave), separators=(",", ":")))
-            damaged = damaged or wave.error is not None
-    except sqlite3.DatabaseError as e:
-        raise _damaged(state, e) from e
-    finally:
-        store.close()
-    sys.exit(1 if damaged else 0)
-
-
-def _wave_as_json(wave: query.Wave | query.Unread) -> dict[str, object]:
-    facts: dict[str, object] = {**wave._asdict(), "boot": wave.boot.hex()}
-    if isinstance(wave, query.Wave) and wave.samples is not None:
-        facts["samples"] = wave.samples.tolist()
-    if wave.error is None:
-        del facts["error"]
-    return facts
+        identity = keys.load(state / KEY)
+        number = Signing(identity, state / KEY).hand_over()
+    except (keys.KeyFileError, OSError, LocalError) as e:
+        raise in_words(e) from e
+    path = state / f"{KEY}.{number}"
+    click.echo(f"hand-over {number}: {path} signs from now on. Back it up with {KEY}, which is still needed.")

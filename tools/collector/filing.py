@@ -8,24 +8,41 @@ from protocol import batch as batches
 from protocol.cose import split1
 from protocol.errors import ProtocolError
 from protocol.identity import node_id
-from tools.collector.store import Store, StoredBatch
+from tools.collector.migrations import filed_under
+from tools.collector.store import Store, StoredBatch, as_text
 
-_TABLES = ("nodes", "chains", "batches", "frames", "statements", "repeats", "conflicts", "attestations")
+_TABLES = (
+    "nodes",
+    "chains",
+    "batches",
+    "frames",
+    "statements",
+    "repeats",
+    "holes",
+    "conflicts",
+    "attestations",
+    "handovers",
+)
 
 _COUNTED = {
     "batches": "SELECT count(*) FROM batches",
-    "entries": "SELECT coalesce(sum(entries), 0) FROM batches",
-    "wire_bytes": "SELECT coalesce(sum(wire_bytes), 0) FROM batches",
-    "frames": "SELECT count(*) FROM frames",
+    "entries": "SELECT CAST(coalesce(sum(entries), 0) AS BIGINT) FROM batches",
+    "wire_bytes": "SELECT CAST(coalesce(sum(wire_bytes), 0) AS BIGINT) FROM batches",
+    "frames": "SELECT (SELECT count(*) FROM frames) + (SELECT count(*) FROM holes WHERE seq IS NOT NULL)",
     "duplicates": "SELECT count(*) FROM repeats",
     "conflicts": "SELECT count(*) FROM conflicts",
     "attestations": "SELECT count(*) FROM attestations",
 }
-"""Each counter is changed in the transaction that stores what it counts, and nothing is ever taken out."""
+"""Each counter is changed in the transaction that stores what it counts; what is erased leaves a hole."""
 
 
 def strange_values(store: Store) -> Iterator[str]:
-    """Columns that hold a value of another type than was ever written: nothing can be computed from them."""
+    """Columns that hold a value of another type than was ever written: nothing can be computed from them.
+
+    PostgreSQL holds each column to its type.
+    """
+    if store.db.dialect != "sqlite":
+        return
     for table in _TABLES:
         for _, column, declared, required, _, key in store.db.execute(
             f"PRAGMA table_info({table})"
@@ -64,17 +81,17 @@ def missing(agent: bytes, chain: bytes, numbers: list[int]) -> Iterator[str]:
 
 
 def _orphans(store: Store) -> Iterator[str]:
-    for table in ("frames", "statements", "repeats", "conflicts"):
+    for table in ("frames", "statements", "repeats", "holes", "conflicts"):
         for row, n in store.db.execute(
             f"SELECT batch, count(*) FROM {table} WHERE batch NOT IN (SELECT id FROM batches) GROUP BY batch"
-        ):
+        ).fetchall():
             yield f"{n} {table} are of a batch that is not here (row {row})"
 
 
 def _chains(store: Store) -> Iterator[str]:
     for agent, chain in store.db.execute(
         "SELECT DISTINCT agent, chain FROM batches EXCEPT SELECT agent, chain FROM chains"
-    ):
+    ).fetchall():
         yield f"chain {chain.hex()} of agent {agent.hex()} has batches, but is not in the list of chains"
     listed = store.db.execute(
         "SELECT agent, chain, newest, batches, cited_chain, cited_number, cited_hash, reason"
@@ -109,18 +126,19 @@ def _origin(first: list[StoredBatch]) -> list[object] | None:
         fields = batches.parse_head(split1(first[-1].signed, "head")[0])
     except ProtocolError:
         return None
-    return [*(fields.get(9) or (None, None, None)), fields.get(10)]
+    return [*(fields.get(9) or (None, None, None)), as_text(fields.get(10))]
 
 
 def _nodes(store: Store) -> Iterator[str]:
-    """The table of nodes against the identities that agents have signed for."""
+    """What statements are filed under; the table of nodes against the identities that agents signed for."""
     signed: dict[bytes, tuple[bytes, bytes]] = {}
-    for (entry,) in store.db.execute("SELECT entry FROM statements"):
-        try:
+    for batch, position, entry, kind, node in store.db.stream(
+        "SELECT batch, position, entry, kind, node FROM statements"
+    ):
+        if (kind, node) != filed_under(entry):
+            yield f"entry {position} of the batch in row {batch} is filed under another kind or node"
+        if filed_under(entry)[0] == batches.ENTRY_IDENTITY:
             fields = batches.parse_entry(entry)
-        except ProtocolError:
-            continue  # It is not what was signed, which is reported of its batch.
-        if fields[0] == batches.ENTRY_IDENTITY:
             signed[fields[1]] = (fields[2], fields[3])
     listed = {node: (ed, x) for node, ed, x in store.db.execute("SELECT node, ed25519, x25519 FROM nodes")}
     for node, keys in sorted(listed.items()):

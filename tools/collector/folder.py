@@ -9,6 +9,7 @@ STORE = "collector.sqlite3"
 STATUS = "status.json"
 AGENTS = "agents"
 LOCK = "collector.lock"
+INSTANCE = "instance"
 
 
 def default_state_dir() -> Path:

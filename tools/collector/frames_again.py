@@ -7,14 +7,14 @@ from edge_agent.ranges import Ranges
 from protocol import attest, frames
 from protocol.errors import FrameError
 from tools.collector import attestations, schema
-from tools.collector.intake import columns_of
 from tools.collector.store import Store
+from tools.collector.storing import columns_of
 
 
 class BootRow(NamedTuple):
     """The frames of one boot that are here.
 
-    Counts of frame numbers; `attested` are covered by a proved signature of the node.
+    Counts of frame numbers; `attested` are covered by a proved signature of the node; `erased` were here.
     """
 
     node: bytes
@@ -24,6 +24,7 @@ class BootRow(NamedTuple):
     evicted: int
     missing: int
     attested: int
+    erased: int = 0
 
 
 STATES = ("proved", "pending", "failed")
@@ -42,7 +43,9 @@ def read(store: Store) -> Readings:
     """Unpack each frame, and judge each attestation among them as if it had just come."""
     readings = Readings()
     boots = store.db.execute(
-        "SELECT node, boot FROM frames UNION SELECT node, boot FROM attestations ORDER BY node, boot"
+        "SELECT node, boot FROM frames UNION SELECT node, boot FROM attestations"
+        " UNION SELECT node, boot FROM holes WHERE cause = ? ORDER BY node, boot",
+        (schema.ERASED,),
     ).fetchall()
     for node, boot in boots:
         _read_boot(store, node, boot, readings)
@@ -53,7 +56,13 @@ def _read_boot(store: Store, node: bytes, boot: bytes, readings: Readings) -> No
     name = f"node {node.hex()} boot {boot.hex()}"
     stored, lost = Ranges(), Ranges()
     attests: list[tuple[int, int, int]] = []
-    for seq, kind, channel, t_us, plaintext in store.db.execute(
+    erased = Ranges()
+    for (seq,) in store.db.stream(
+        "SELECT seq FROM holes WHERE cause = ? AND node = ? AND boot = ? ORDER BY seq",
+        (schema.ERASED, node, boot),
+    ):
+        erased.add(seq)
+    for seq, kind, channel, t_us, plaintext in store.db.stream(
         "SELECT seq, kind, channel, t_us, plaintext FROM frames WHERE node = ? AND boot = ? ORDER BY seq",
         (node, boot),
     ):
@@ -74,11 +83,12 @@ def _read_boot(store: Store, node: bytes, boot: bytes, readings: Readings) -> No
         elif its_kind == frames.KIND_ATTEST:
             attests.append((body[attest.FIRST], body[attest.COUNT], seq))
     proved = _judge(store, node, boot, sorted(attests), readings)
-    if stored:
-        missing = Ranges([(0, stored.end)]).minus(stored)
+    if stored or erased:
+        highest = max(stored.end if stored else 0, erased.end if erased else 0) - 1
+        missing = Ranges([(0, highest + 1)]).minus(stored).minus(erased)
         evicted = missing.both(lost).count
         attested = stored.both(proved).count
-        row = (stored.count, stored.end - 1, evicted, missing.count - evicted, attested)
+        row = (stored.count, highest, evicted, missing.count - evicted, attested, erased.count)
         readings.boots.append(BootRow(node, boot, *row))
 
 
@@ -102,7 +112,7 @@ def _judge(
             proved.add(first, count)
         elif state == schema.FAILED:
             readings.problems.append(f"{name}: its signature does not cover {range_} as they are stored")
-        elif len(store.plaintexts(node, boot, first, count)) == count:
+        elif len(store.attested_leaves(node, boot, first, count)) == count:
             readings.problems.append(
                 f"{name}: {range_} are all here, but the node's key to check their signature is not"
             )

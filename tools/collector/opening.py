@@ -108,6 +108,8 @@ def _damage(path: Path) -> str | None:
                 text = found[0] if found else "quick_check said nothing"
                 return " ".join(text.replace("*** in database main ***", "").split())
             version = db.execute("PRAGMA user_version").fetchone()[0]
+            if 0 < version < schema.VERSION:
+                return None  # Opening it brings it up.
             if version > schema.VERSION:
                 raise StoreError(path, f"made by a newer version (schema {version})", "use that release")
             tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -44,7 +44,7 @@ class Unread(NamedTuple):
 
 def waves(store: Store, node: bytes, channel: int) -> Iterator[Wave | Unread]:
     """Every wave frame of a node's channel in the order of measurement: by boot, then by number."""
-    rows = store.db.execute(
+    rows = store.db.stream(
         "SELECT boot, seq, plaintext FROM frames"
         " WHERE node = ? AND kind = ? AND channel = ? ORDER BY boot, seq",
         (node, frames.KIND_WAVE, channel),
@@ -94,7 +94,7 @@ def samples(db: Path, node_id: bytes, channel: int) -> list[tuple[int, int, int,
 
 def of_kind(store: Store, node: bytes, kind: int) -> Iterator[tuple[bytes, int, int, Any]]:
     """(boot, seq, t_us, body) of a node's frames of one kind, in order."""
-    for boot, seq, plaintext in store.db.execute(
+    for boot, seq, plaintext in store.db.stream(
         "SELECT boot, seq, plaintext FROM frames WHERE node = ? AND kind = ? ORDER BY boot, seq",
         (node, kind),
     ):

@@ -1,15 +1,14 @@
-"""The collector as a process: one MQTT 5 connection, one writer, one status file.
+"""The collector as a process: one MQTT 5 connection, one status file.
 
-paho's thread receives and hands over; the main thread verifies, stores and answers. A message is acknowledged
-to the broker only when what it led to is on the disk, and the number that the broker may send ahead is
-bounded, so memory is too. The subscription is shared (`$share/…`): several collectors on one database divide
-the work.
+paho's thread receives and hands over; the main thread verifies, stores and answers, all that waits in one
+transaction. A message is acknowledged to the broker only when what it led to is on the disk, and the number
+that the broker may send ahead is bounded, so memory is too. The subscription is shared (`$share/…`): several
+collectors on one database divide the work.
 """
 
 import queue
-import secrets
-import sqlite3
 import ssl
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +22,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from tools.collector import status
+from edge_agent.keys import KeyFileError
+from tools.collector import database, status
+from tools.collector.deadman import SILENT_AFTER_S, DeadMan
 from tools.collector.intake import Intake, Reply
 from tools.collector.store import Store
 
@@ -33,6 +34,8 @@ RECEIVE_MAXIMUM = 20
 SESSION_EXPIRY_S = 7 * 24 * 3600
 KEEP_ALIVE_S = 20
 RETRY_STORE_S = 1.0
+TOGETHER_BYTES = 4 << 20
+"""Of messages that are stored in one transaction: many small ones, or one that is large."""
 
 
 class BrokerError(Exception):
@@ -54,9 +57,18 @@ class Broker:
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    cert_key_file: Path | None = None
 
     @staticmethod
-    def of_url(url: str, username: str | None, password_file: Path | None, ca_file: Path | None) -> "Broker":
+    def of_url(
+        url: str,
+        username: str | None,
+        password_file: Path | None,
+        ca_file: Path | None,
+        cert_file: Path | None = None,
+        cert_key_file: Path | None = None,
+    ) -> "Broker":
         """From `mqtt://host[:port]` or `mqtts://host[:port]`. BrokerError."""
         try:
             parts = urlsplit(url)
@@ -66,7 +78,10 @@ class Broker:
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username:
             raise BrokerError(url, "expected mqtt://host[:port] or mqtts://host[:port]")
         tls = parts.scheme == "mqtts"
-        return Broker(parts.hostname, port or (8883 if tls else 1883), tls, username, password_file, ca_file)
+        if not tls and (ca_file or cert_file or cert_key_file):
+            raise BrokerError(url, "certificates are for mqtts://")
+        files = (password_file, ca_file, cert_file, cert_key_file)
+        return Broker(parts.hostname, port or (8883 if tls else 1883), tls, username, *files)
 
     def __str__(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
@@ -81,9 +96,19 @@ class _Received:
 
 
 class Service:
-    """Runs until `stop()`. `status_path` is rewritten at most once a second."""
+    """Runs until `stop()`. `status_path` is rewritten at most once a second. `instance` (4 bytes) names this
+    collector at the broker, also among those that share its identity.
+    """
 
-    def __init__(self, intake: Intake, store: Store, broker: Broker, status_path: Path):
+    def __init__(
+        self,
+        intake: Intake,
+        store: Store,
+        broker: Broker,
+        status_path: Path,
+        instance: bytes,
+        silent_after_s: float = SILENT_AFTER_S,
+    ):
         self._intake = intake
         self._store = store
         self._broker = broker
@@ -94,15 +119,18 @@ class Service:
         self._connected = False
         self._broker_problem = ""
         self._store_problem = ""
+        self._key_problem = ""
         self._started_ms = time.time_ns() // 1_000_000
+        self._instance = instance
+        self._dead_man = DeadMan(silent_after_s, _say)
         self._client = self._make_client()
 
     def stop(self) -> None:
-        """Finish the message in hand and return from `run`. May be called from a signal handler."""
+        """Finish the messages in hand and return from `run`. May be called from a signal handler."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Connect (for ever, if need be), and serve. sqlite3.DatabaseError when the store is damaged."""
+        """Connect (for ever, if need be), and serve. Errors of the database when the store is damaged."""
         connect = Properties(PacketTypes.CONNECT)
         connect.SessionExpiryInterval = SESSION_EXPIRY_S
         connect.ReceiveMaximum = RECEIVE_MAXIMUM
@@ -118,37 +146,68 @@ class Service:
         try:
             while not self._stopping.is_set():
                 if time.monotonic() >= next_status:
+                    self._look_around()
                     self._write_status("running")
                     next_status = time.monotonic() + 1
-                try:
-                    message = self._inbox.get(timeout=0.2)
-                except queue.Empty:
-                    continue
-                self._serve(message)
+                messages = self._waiting()
+                if messages:
+                    self._serve(messages)
         finally:
             self._client.disconnect()
             self._client.loop_stop()
             self._connected = False
             self._write_status("stopped")
 
-    def _serve(self, message: _Received) -> None:
-        """Handle one message; a full or busy disk is waited out, since nothing was promised yet."""
+    def _waiting(self) -> list[_Received]:
+        """The messages that are here, or the first that comes within a moment."""
+        found: list[_Received] = []
+        size = 0
+        while size < TOGETHER_BYTES and len(found) < RECEIVE_MAXIMUM:
+            try:
+                found.append(self._inbox.get_nowait() if found else self._inbox.get(timeout=0.2))
+            except queue.Empty:
+                break
+            size += len(found[-1].payload)
+        return found
+
+    def _serve(self, messages: list[_Received]) -> None:
+        """Handle them; a full disk, or a server that is away, is waited out: nothing was promised yet."""
         while not self._stopping.is_set():
             try:
-                replies = self._intake.handle(message.topic, message.payload)
-            except sqlite3.OperationalError as e:
-                self._store_problem = str(e)
+                answers = self._intake.handle_all([(one.topic, one.payload) for one in messages])
+            except database.unavailable() as e:
+                self._store_problem = _in_a_line(e)
                 self._write_status("running")
                 self._stopping.wait(RETRY_STORE_S)
                 continue
             self._store_problem = ""
-            for reply in replies:
-                self._publish(reply)
-            # After a reconnection the broker has numbered anew: an old number would acknowledge something
-            # else.
-            if message.connection == self._connection:
-                self._client.ack(message.mid, 1)
+            for message, replies in zip(messages, answers, strict=True):
+                for reply in replies:
+                    self._publish(reply)
+                # After a reconnection the broker has numbered anew: an old number would acknowledge
+                # something else.
+                if message.connection == self._connection:
+                    self._client.ack(message.mid, 1)
             return
+
+    def _look_around(self) -> None:
+        """What may have changed beside us: the key was handed over, an agent fell silent."""
+        try:
+            self._intake.reload_key()
+            self._key_problem = ""
+        except KeyFileError as e:
+            # The key that was used so far is still good.
+            self._key_problem = str(e)
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            with self._store.reading():
+                heard = self._store.heard()
+        except database.unavailable() as e:
+            self._store_problem = _in_a_line(e)
+            return
+        if self._inbox.empty():
+            self._store_problem = ""
+        self._dead_man.look(now_ms, self._connected, self._intake.trust.ids(), heard)
 
     def _publish(self, reply: Reply) -> None:
         self._client.publish(reply.topic, reply.payload, qos=1)
@@ -160,16 +219,22 @@ class Service:
             "broker": str(self._broker),
             "connected": self._connected,
             "broker_problem": self._broker_problem,
+            "store": self._store.name,
             "store_problem": self._store_problem,
+            "store_warning": self._store.db.warning,
+            "key": self._intake.key_number,
+            "key_problem": self._key_problem,
             "started_ms": self._started_ms,
             "written_ms": time.time_ns() // 1_000_000,
             "agents": [agent.hex() for agent in self._intake.trust.ids()],
             "trust_problems": dict(self._intake.trust.problems),
         }
         try:
-            facts.update(status.summary(self._store, time.time_ns() // 1_000_000))
-        except sqlite3.DatabaseError as e:
-            facts["store_problem"] = str(e)
+            with self._store.reading():
+                silent = list(self._dead_man.silent.values())
+                facts.update(status.summary(self._store, time.time_ns() // 1_000_000, silent))
+        except database.errors() as e:
+            facts["store_problem"] = _in_a_line(e)
         status.write(self._status_path, facts)
 
     # ---- paho's thread
@@ -177,7 +242,7 @@ class Service:
     def _make_client(self) -> mqtt.Client:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=self._client_id(),
+            client_id=f"vitalwire-collector-{self._intake.collector_id.hex()}-{self._instance.hex()}",
             protocol=mqtt.MQTTv5,
             manual_ack=True,
         )
@@ -190,11 +255,7 @@ class Service:
                     raise BrokerError(str(self._broker), f"password file: {e}") from e
             client.username_pw_set(self._broker.username, password)
         if self._broker.tls:
-            ca_file = None if self._broker.ca_file is None else str(self._broker.ca_file)
-            try:
-                client.tls_set_context(ssl.create_default_context(cafile=ca_file))
-            except OSError as e:
-                raise BrokerError(str(self._broker), f"CA file: {e}") from e
+            client.tls_set_context(_tls(self._broker))
         client.reconnect_delay_set(min_delay=1, max_delay=30)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -202,15 +263,6 @@ class Service:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
-
-    def _client_id(self) -> str:
-        """Each store has a name of its own at the broker, also when collectors share one identity."""
-        instance = self._store.meta("instance")
-        if instance is None:
-            instance = secrets.token_bytes(4)
-            with self._store.transaction():
-                self._store.set_meta("instance", instance)
-        return f"vitalwire-collector-{self._intake.collector_id.hex()}-{instance.hex()}"
 
     def _on_connect(
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
@@ -245,3 +297,25 @@ class Service:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._inbox.put(_Received(message.topic, bytes(message.payload), message.mid, self._connection))
+
+
+def _tls(broker: Broker) -> ssl.SSLContext:
+    """As the broker's files say. BrokerError names the file."""
+    try:
+        context = ssl.create_default_context(cafile=None if broker.ca_file is None else str(broker.ca_file))
+    except OSError as e:
+        raise BrokerError(str(broker), f"CA file {broker.ca_file}: {e}") from e
+    if broker.cert_file is not None:
+        try:
+            context.load_cert_chain(broker.cert_file, broker.cert_key_file)
+        except OSError as e:
+            raise BrokerError(str(broker), f"certificate {broker.cert_file} and its key: {e}") from e
+    return context
+
+
+def _in_a_line(e: Exception) -> str:
+    return " ".join(str(e).split()) or type(e).__name__
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

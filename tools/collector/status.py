@@ -1,12 +1,13 @@
 """What the collector says about itself: `status.json`, rewritten in one step at most once a second."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_agent.files import write_atomically
 from tools.collector import linkage, schema
+from tools.collector.deadman import Silent, sentence
 from tools.collector.store import Store
 
 ALARMS_SHOWN = 20
@@ -17,22 +18,25 @@ GAP_MS = 60_000
 """So long a batch may wait for its predecessor before that is an alarm."""
 
 
-def summary(store: Store, now_ms: int) -> dict[str, Any]:
+def summary(store: Store, now_ms: int, silent: Sequence[Silent] = ()) -> dict[str, Any]:
     """Counts that are the same after a restart, none of them by reading the whole store.
 
     Ids are hex, times Unix ms.
     """
     stored = store.counters("stored")
     unlinked = dict(
-        store.db.execute("SELECT linkage, count(*) FROM batches WHERE linkage > 0 GROUP BY linkage")
+        store.db.execute(
+            "SELECT linkage, count(*) FROM batches WHERE linkage > 0 GROUP BY linkage"
+        ).fetchall()
     )
     unproved = dict(
-        store.db.execute("SELECT state, count(*) FROM attestations WHERE state > 0 GROUP BY state")
+        store.db.execute("SELECT state, count(*) FROM attestations WHERE state > 0 GROUP BY state").fetchall()
     )
     batches, attestations = stored.get("batches", 0), stored.get("attestations", 0)
     waiting, broken = unlinked.get(schema.WAITING, 0), unlinked.get(schema.BROKEN, 0)
     pending, failed = unproved.get(schema.PENDING, 0), unproved.get(schema.FAILED, 0)
     alarms = store.alarms() + _gaps(store, now_ms)
+    alarms += [(one.since_ms, "silent", sentence(one, now_ms)) for one in silent]
     return {
         "batches": batches,
         "batches_again": stored.get("batches_again", 0),
@@ -40,6 +44,8 @@ def summary(store: Store, now_ms: int) -> dict[str, Any]:
         "frames": stored.get("frames", 0),
         "frames_malformed": stored.get("frames_malformed", 0),
         "duplicates": stored.get("duplicates", 0),
+        "filled_in": stored.get("filled_in", 0),
+        "erased": stored.get("erased", 0),
         "conflicts": stored.get("conflicts", 0),
         "wire_bytes": stored.get("wire_bytes", 0),
         "nodes": store.db.execute("SELECT count(*) FROM nodes").fetchone()[0],
@@ -52,6 +58,8 @@ def summary(store: Store, now_ms: int) -> dict[str, Any]:
                 "SELECT agent, chain, newest, batches FROM chains ORDER BY id DESC LIMIT ?", (CHAINS_SHOWN,)
             )
         ],
+        "silent": [one.agent.hex() for one in silent],
+        "heard_ms": {agent.hex(): at_ms for agent, at_ms in sorted(store.heard().items())},
         "alarms": [
             {"at_ms": at, "code": code, "detail": detail} for at, code, detail in alarms[-ALARMS_SHOWN:]
         ],

@@ -1,23 +1,23 @@
-"""The collector's store: what was received, once, and what is known about it.
-
-One writer, one transaction a batch.
-"""
+"""The collector's store: what was received, once, and what is known about it."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from protocol import attest, merkle
 from protocol.batch import Batch
-from tools.collector import schema
+from tools.collector import database, migrations, schema
 
 
 class StoreError(Exception):
-    """The store cannot be used. `path` is the file, `reason` why, `hint` what to do."""
+    """The store cannot be used. `path` is the file or what may be shown of the database's address, `reason`
+    why, `hint` what to do.
+    """
 
-    def __init__(self, path: Path, reason: str, hint: str):
-        super().__init__(f"{path}: {reason}; {hint}")
+    def __init__(self, path: Path | str, reason: str, hint: str = ""):
+        super().__init__(f"{path}: {reason}" + (f"; {hint}" if hint else ""))
         self.path = path
         self.reason = reason
         self.hint = hint
@@ -27,7 +27,8 @@ class StoreError(Exception):
 class StoredBatch:
     """A batch as it lies in the store.
 
-    `row` is its row number, hashes are 32 bytes, times Unix milliseconds.
+    `row` is its row number, hashes are 32 bytes, times Unix milliseconds; `left_out`: of its entries, by its
+    agent, and still; `generation`: hand-overs of the key before the one that signed it.
     """
 
     row: int
@@ -43,12 +44,15 @@ class StoredBatch:
     received_ms: int
     linkage: int
     receipt: bytes
+    left_out: int
+    generation: int
 
 
-_BATCH = (
-    "SELECT b.id, b.agent, b.chain, b.number, b.head_hash, b.previous, b.signed, b.entries, b.duplicates,"
-    " b.made_ms, b.received_ms, b.linkage, b.receipt FROM batches b"
+_COLUMNS = (
+    "b.id, b.agent, b.chain, b.number, b.head_hash, b.previous, b.signed, b.entries, b.duplicates,"
+    " b.made_ms, b.received_ms, b.linkage, b.receipt, b.left_out, b.generation"
 )
+_BATCH = f"SELECT {_COLUMNS} FROM batches b"
 _WITH_CHAIN = f"{_BATCH} LEFT JOIN chains c ON c.agent = b.agent AND c.chain = b.chain"
 
 
@@ -56,66 +60,81 @@ _HINT = "restore it from a backup, or move it away to begin anew"
 
 
 class Store:
-    """Opens `path`, making it when absent. Changes happen inside `transaction()`; reading needs none."""
+    """Opens what `place` names, making it when absent. Changes happen inside `transaction()`; reading needs
+    none.
 
-    def __init__(self, path: Path, read_only: bool = False):
-        self.path = path
+    `place`: an SQLite file, which one collector writes, or the address of a PostgreSQL database
+    (postgresql://…), which any number of them may. `writer`: names this one among them.
+    """
+
+    def __init__(self, place: Path | str, read_only: bool = False, writer: bytes = b""):
+        self.writer = writer
+        shared = isinstance(place, str) and database.is_postgres(place)
+        self.path = None if shared else Path(place)
+        self.db = self._postgres(str(place)) if shared else self._sqlite(Path(place), read_only)
+        self.name = self.db.name
+        try:
+            version = self.db.version() if read_only else migrations.bring_up(self.db)
+        except database.errors() as e:
+            self.db.close()
+            raise StoreError(self.name, str(e), _HINT) from e
+        if version != schema.VERSION:
+            self.db.close()
+            hint = (
+                "start the collector once: it brings it up"
+                if 0 < version < schema.VERSION
+                else (
+                    "run the collector first: there is no store yet"
+                    if version == 0
+                    else "use the release that made it"
+                )
+            )
+            raise StoreError(self.name, f"store version {version}, expected {schema.VERSION}", hint)
+
+    @staticmethod
+    def _sqlite(path: Path, read_only: bool) -> database.Database:
         # An empty file is a database to SQLite, but never was a store: one is born whole (opening.py).
         if path.is_file() and path.stat().st_size == 0:
             raise StoreError(path, "damaged: truncated to 0 bytes", _HINT)
         try:
-            self.db = self._connect(read_only)
-            version = self.db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0 and not read_only:
-                self.db.executescript(
-                    f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT"
-                )
-                version = schema.VERSION
+            return database.Sqlite(path, read_only)
         except sqlite3.DatabaseError as e:
             raise StoreError(path, str(e), _HINT) from e
-        if version != schema.VERSION:
-            self.db.close()
-            raise StoreError(
-                path, f"store version {version}, expected {schema.VERSION}", "use the release that made it"
-            )
 
-    def _connect(self, read_only: bool) -> sqlite3.Connection:
-        if read_only:
-            return sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(self.path, isolation_level=None, timeout=30)
+    @staticmethod
+    def _postgres(address: str) -> database.Database:
         try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA foreign_keys=ON")
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        return db
+            return database.Postgres(address)
+        except database.AddressError as e:
+            raise StoreError("--database", str(e)) from e
 
     def close(self) -> None:
-        """Close the file; what is committed stays."""
+        """Close it; what is committed stays."""
         self.db.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """One moment of the store: what a collector writes meanwhile is not seen."""
-        self.db.execute("BEGIN")
+        self.db.begin(read_only=True)
         try:
             yield
         finally:
-            self.db.execute("ROLLBACK")
+            self.db.rollback()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; on leaving, what was written is on the disk (synchronous=FULL)."""
-        self.db.execute("BEGIN IMMEDIATE")
+    def transaction(self, locks: Iterable[bytes] = ()) -> Iterator[None]:
+        """All or nothing; on leaving, what was written is on the disk.
+
+        `locks`: the ids of the agents and nodes that are touched; what others write of them is waited for,
+        and seen.
+        """
+        self.db.begin(locks)
         try:
             yield
+            self.db.commit()
         except BaseException:
-            self.db.execute("ROLLBACK")
+            self.db.rollback()
             raise
-        self.db.execute("COMMIT")
 
     # ---- small facts
 
@@ -126,23 +145,32 @@ class Store:
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Keep `value` under a name, in place of what was there."""
-        self.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+        self.db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
 
     def count(self, name: str, cause: str = "", n: int = 1) -> None:
         """Add `n` to a counter that outlives the process."""
         self.db.execute(
-            "INSERT INTO counters VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
-            (name, cause, n),
+            "INSERT INTO counters VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (name, cause, writer) DO UPDATE SET n = counters.n + excluded.n",
+            (name, cause, self.writer, n),
         )
 
     def counters(self, name: str) -> dict[str, int]:
-        """Cause → number."""
-        return dict(self.db.execute("SELECT cause, n FROM counters WHERE name = ? ORDER BY cause", (name,)))
+        """Cause → number, of all collectors that write this store."""
+        rows = self.db.execute(
+            "SELECT cause, CAST(sum(n) AS BIGINT) FROM counters WHERE name = ? GROUP BY cause ORDER BY cause",
+            (name,),
+        )
+        return dict(rows.fetchall())
 
     def alarm(self, at_ms: int, code: str, detail: str) -> None:
         """Something a person must look at. The same thing said again is one alarm."""
         self.db.execute(
-            "INSERT OR IGNORE INTO alarms (at_ms, code, detail) VALUES (?, ?, ?)", (at_ms, code, detail)
+            "INSERT INTO alarms (at_ms, code, detail) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            (at_ms, code, detail),
         )
 
     def alarms(self) -> list[tuple[int, str, str]]:
@@ -163,16 +191,17 @@ class Store:
 
         Those whose chain is not listed come first.
         """
-        rows = self.db.execute(f"{_WITH_CHAIN} ORDER BY b.agent, c.id, b.chain, b.number, b.id")
+        order = "coalesce(c.id, 0), b.chain, b.number, b.id"
+        rows = self.db.stream(f"{_WITH_CHAIN} ORDER BY b.agent, {order}")
         return (StoredBatch(*row) for row in rows)
 
     def newest_chains(self, agent: bytes, limit: int) -> list[bytes]:
         """The agent's chains that no other chain follows, the one that was first seen last first."""
         rows = self.db.execute(
-            "SELECT c.chain FROM chains c WHERE c.agent = ?1 AND c.chain NOT IN"
-            " (SELECT cited_chain FROM chains WHERE agent = ?1 AND cited_chain IS NOT NULL)"
-            " AND EXISTS (SELECT 1 FROM batches b WHERE b.agent = ?1 AND b.chain = c.chain)"
-            " ORDER BY c.id DESC LIMIT ?2",
+            "SELECT c.chain FROM chains c WHERE c.agent = ? AND c.chain NOT IN"
+            " (SELECT o.cited_chain FROM chains o WHERE o.agent = c.agent AND o.cited_chain IS NOT NULL)"
+            " AND EXISTS (SELECT 1 FROM batches b WHERE b.agent = c.agent AND b.chain = c.chain)"
+            " ORDER BY c.id DESC LIMIT ?",
             (agent, limit),
         )
         return [chain for (chain,) in rows]
@@ -189,8 +218,8 @@ class Store:
         if not self.batches(agent, chain, 0):
             return None
         (number,) = self.db.execute(
-            "SELECT b.number FROM batches b WHERE b.agent = ?1 AND b.chain = ?2 AND NOT EXISTS (SELECT 1 FROM"
-            " batches n WHERE n.agent = ?1 AND n.chain = ?2 AND n.number = b.number + 1)"
+            "SELECT b.number FROM batches b WHERE b.agent = ? AND b.chain = ? AND NOT EXISTS (SELECT 1 FROM"
+            " batches n WHERE n.agent = b.agent AND n.chain = b.chain AND n.number = b.number + 1)"
             " ORDER BY b.number LIMIT 1",
             (agent, chain),
         ).fetchone()
@@ -199,8 +228,9 @@ class Store:
     def add_batch(self, batch: Batch, wire_bytes: int, received_ms: int, linkage: int) -> int:
         """The row of a new batch, and of its chain if that is new too; `finish_batch` completes it."""
         self.db.execute(
-            "INSERT INTO chains (agent, chain, newest, batches) VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE"
-            " SET newest = max(newest, excluded.newest), batches = batches + 1",
+            "INSERT INTO chains (agent, chain, newest, batches) VALUES (?, ?, ?, 1)"
+            " ON CONFLICT (agent, chain) DO UPDATE SET batches = chains.batches + 1, newest ="
+            " CASE WHEN excluded.newest > chains.newest THEN excluded.newest ELSE chains.newest END",
             (batch.agent_id, batch.chain_id, batch.number),
         )
         if batch.number == 0:
@@ -208,12 +238,12 @@ class Store:
             self.db.execute(
                 "UPDATE chains SET cited_chain = ?, cited_number = ?, cited_hash = ?, reason = ?"
                 " WHERE agent = ? AND chain = ?",
-                (*cited, batch.reason, batch.agent_id, batch.chain_id),
+                (*cited, as_text(batch.reason), batch.agent_id, batch.chain_id),
             )
-        cursor = self.db.execute(
+        return self.db.insert_id(
             "INSERT INTO batches (agent, chain, number, head_hash, previous, signed, entries, duplicates,"
-            " wire_bytes, made_ms, received_ms, linkage, receipt)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, x'')",
+            " wire_bytes, made_ms, received_ms, linkage, receipt, generation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)",
             (
                 batch.agent_id,
                 batch.chain_id,
@@ -226,15 +256,18 @@ class Store:
                 batch.made_at_ms,
                 received_ms,
                 linkage,
+                b"",
+                len(batch.handovers),
             ),
         )
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
 
-    def finish_batch(self, row: int, receipt: bytes, duplicates: int) -> None:
+    def finish_batch(
+        self, row: int, receipt: bytes, received_ms: int, duplicates: int, left_out: int
+    ) -> None:
         """What is known once its entries are stored."""
         self.db.execute(
-            "UPDATE batches SET receipt = ?, duplicates = ? WHERE id = ?", (receipt, duplicates, row)
+            "UPDATE batches SET receipt = ?, received_ms = ?, duplicates = ?, left_out = ? WHERE id = ?",
+            (receipt, received_ms, duplicates, left_out, row),
         )
 
     def set_linkage(self, batch: int, linkage: int) -> None:
@@ -250,14 +283,51 @@ class Store:
         ).fetchone()
         return None if row is None else row[0]
 
-    def plaintexts(self, node: bytes, boot: bytes, first: int, count: int) -> list[bytes]:
-        """The frames of a range that are here, ascending: shorter than `count` when some are missing."""
-        rows = self.db.execute(
-            "SELECT plaintext FROM frames WHERE node = ? AND boot = ? AND seq >= ? AND seq < ? ORDER BY seq",
-            (node, boot, first, first + count),
-        )
-        return [row[0] for row in rows]
+    def is_erased(self, node: bytes, boot: bytes, seq: int) -> bool:
+        """Whether the frame was here, and was erased."""
+        row = self.db.execute(
+            "SELECT 1 FROM holes WHERE cause = ? AND node = ? AND boot = ? AND seq = ?",
+            (schema.ERASED, node, boot, seq),
+        ).fetchone()
+        return row is not None
+
+    def attested_leaves(self, node: bytes, boot: bytes, first: int, count: int) -> list[bytes]:
+        """The leaf hashes, in the node's own tree, of the frames of a range that are or were here, ascending:
+        fewer than `count` when some are missing.
+        """
+        given = (node, boot, first, first + count)
+        where = "node = ? AND boot = ? AND seq >= ? AND seq < ?"
+        rows = self.db.execute(f"SELECT seq, plaintext FROM frames WHERE {where}", given).fetchall()
+        leaves = {seq: merkle.leaf_hash(attest.leaf(boot, seq, plaintext)) for seq, plaintext in rows}
+        if len(leaves) < count:
+            erased = f"SELECT seq, attested FROM holes WHERE cause = {schema.ERASED} AND {where}"
+            leaves.update(self.db.execute(erased, given).fetchall())
+        return [leaves[seq] for seq in sorted(leaves)]
 
     def node_keys(self, node: bytes) -> tuple[bytes, bytes] | None:
         """(ed25519, x25519) public keys of a node that an agent has introduced."""
         return self.db.execute("SELECT ed25519, x25519 FROM nodes WHERE node = ?", (node,)).fetchone()
+
+    # ---- agents and their keys
+
+    def handovers(self, party: bytes) -> list[bytes]:
+        """The hand-overs of an agent's signing key, or this collector's, from the first on."""
+        rows = self.db.execute("SELECT record FROM handovers WHERE party = ? ORDER BY number", (party,))
+        return [record for (record,) in rows.fetchall()]
+
+    def heard(self) -> dict[bytes, int]:
+        """Agent id → when it spoke last, Unix ms."""
+        return dict(self.db.execute("SELECT agent, at_ms FROM heard").fetchall())
+
+    def hear(self, agent: bytes, at_ms: int) -> None:
+        """The agent spoke."""
+        self.db.execute(
+            "INSERT INTO heard VALUES (?, ?) ON CONFLICT (agent) DO UPDATE SET at_ms ="
+            " CASE WHEN excluded.at_ms > heard.at_ms THEN excluded.at_ms ELSE heard.at_ms END",
+            (agent, at_ms),
+        )
+
+
+def as_text(text: str | None) -> str | None:
+    """Text of an agent as it can be filed: PostgreSQL takes no NUL in one."""
+    return None if text is None else text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edge_agent.keys import load_public
 from protocol import batch as batches
-from protocol import merkle, receipts
-from protocol.errors import ProtocolError
+from protocol import handover, merkle, receipts
+from protocol.errors import BatchError, ProtocolError
 from tools.collector import filing, frames_again, linkage, schema
 from tools.collector.folder import AGENTS, PUBLIC, STORE
 from tools.collector.frames_again import BootRow
@@ -40,8 +41,8 @@ class Report:
         return not self.problems
 
 
-def verify_folder(state: Path) -> Report:
-    """`verify` for the collector with this state folder. KeyFileError, StoreError, sqlite3.DatabaseError."""
+def verify_folder(state: Path, database: str | None = None) -> Report:
+    """`verify` for the collector with this state folder. KeyFileError, StoreError, errors of the database."""
     collector = load_public(state / PUBLIC)
     agents = Trust(state / AGENTS)
 
@@ -49,7 +50,7 @@ def verify_folder(state: Path) -> Report:
         known = agents.lookup(agent)
         return None if known is None else known.ed_pub
 
-    with closing(Store(state / STORE, read_only=True)) as store:
+    with closing(Store(database or state / STORE, read_only=True)) as store:
         return verify(store, collector.ed_pub, key_of)
 
 
@@ -128,8 +129,7 @@ def _batch_problems(
         yield "its agent is not known here any more, so its signature cannot be checked"
         return
     try:
-        head = batches.verify_head(batch.signed, agent_ed_pub)
-        fields = batches.parse_head(head)
+        head, fields = _head(store, batch, agent_ed_pub)
     except ProtocolError as e:
         yield str(e)
         return
@@ -144,7 +144,7 @@ def _batch_problems(
         yield "it is filed under another agent, chain or number than it was signed for"
     if (fields[7], fields[8]) != (batch.entries, batch.made_ms):
         yield "the count or time it is listed with is not the one that was signed"
-    leaves = entry_hashes(store, batch.row)
+    leaves, left_out = entry_hashes(store, batch.row)
     if len(leaves) != fields[7]:
         yield f"{len(leaves)} of {fields[7]} entries are here"
     elif merkle.root(leaves) != fields[6]:
@@ -161,16 +161,31 @@ def _batch_problems(
         batch.head_hash,
     ):
         yield "the receipt given for it is for another batch"
-    elif (receipt.stored + receipt.duplicates, receipt.duplicates, receipt.received_at_ms) != (
-        batch.entries,
+    elif (receipt.stored, receipt.duplicates, receipt.left_out, receipt.received_at_ms) != (
+        batch.entries - batch.duplicates - left_out,
         batch.duplicates,
+        batch.left_out,
         batch.received_ms,
     ):
         yield "the counts or the time it is listed with are not those of its receipt"
 
 
-def entry_hashes(store: Store, row: int) -> list[bytes]:
-    """The leaf hashes of a stored batch, in order, computed from what is stored of its entries."""
+def _head(store: Store, batch: StoredBatch, agent_ed_pub: bytes) -> tuple[bytes, dict[int, Any]]:
+    """The head and its fields, signed by the key that the agent's first key was handed over to."""
+    records = store.handovers(batch.agent)
+    if len(records) < batch.generation:
+        raise BatchError(f"hand-over {len(records) + 1} of its agent's key is not here", cause="bad_handover")
+    steps = handover.read_chain(agent_ed_pub, records, batch.agent)
+    head = handover.signed_by(batch.signed, agent_ed_pub, steps[: batch.generation], "head")
+    fields = batches.parse_head(head)
+    handover.check_head(fields[3], fields[4], records[: batch.generation], steps)
+    return head, fields
+
+
+def entry_hashes(store: Store, row: int) -> tuple[list[bytes], int]:
+    """The leaf hashes of a stored batch, in order, computed from what is stored of its entries; how many of
+    them are of entries that its agent left out.
+    """
     found: list[tuple[int, bytes]] = []
     for position, node, boot, seq, plaintext, received_ms in store.db.execute(
         "SELECT position, node, boot, seq, plaintext, received_ms FROM frames WHERE batch = ?", (row,)
@@ -180,4 +195,10 @@ def entry_hashes(store: Store, row: int) -> list[bytes]:
     for position, entry in store.db.execute("SELECT position, entry FROM statements WHERE batch = ?", (row,)):
         found.append((position, merkle.leaf_hash(entry)))
     found.extend(store.db.execute("SELECT position, leaf FROM repeats WHERE batch = ?", (row,)))
-    return [leaf for _, leaf in sorted(found)]
+    left_out = 0
+    for position, leaf, cause in store.db.execute(
+        "SELECT position, leaf, cause FROM holes WHERE batch = ?", (row,)
+    ):
+        found.append((position, leaf))
+        left_out += cause == schema.LEFT_OUT
+    return [leaf for _, leaf in sorted(found)], left_out

@@ -1,0 +1,156 @@
+"""`vitalwire collector …` that read a store beside a running collector: prove it, print what was measured."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from edge_agent import keys
+from edge_agent.readable import printable
+from tools.collector import database, query, verify
+from tools.collector.folder import STORE, default_state_dir
+from tools.collector.store import Store, StoreError
+
+state_option = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_state_dir,
+    show_default="~/.local/share/vitalwire-collector",
+    help="Folder with the collector's key, store, status and the agents it knows.",
+)
+database_option = click.option(
+    "--database",
+    "place",
+    metavar="ADDRESS",
+    help="postgresql://[user@]host/name, or an SQLite file.  [default: collector.sqlite3 in the state folder]"
+    " A password is taken from PGPASSWORD, ~/.pgpass or a service, never from here.",
+)
+
+
+def in_words(e: Exception) -> click.ClickException:
+    """An error that a person can mend."""
+    return click.ClickException(printable(str(e)))
+
+
+def damaged(state: Path, place: str | None, e: Exception) -> click.ClickException:
+    """The store gave an error that does not pass by itself."""
+    said = printable(" ".join(str(e).split()))
+    if place is not None and database.is_postgres(place):
+        return click.ClickException(f"the database: {said}; see its log, and whether it is reachable")
+    return click.ClickException(
+        f"{place or state / STORE}: {said}; restore it from a backup, or let the collector"
+        " begin anew: at its next start it sets this one aside"
+    )
+
+
+def open_reader(state: Path, place: str | None) -> Store:
+    """The store to read from; a click error that says what to do when it cannot be."""
+    try:
+        return Store(place or state / STORE, read_only=True)
+    except StoreError as e:
+        raise in_words(e) from e
+    except database.errors() as e:
+        raise damaged(state, place, e) from e
+
+
+def node_of(text: str) -> bytes:
+    """A node id as a person gives it."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError as e:
+        raise click.BadParameter(f"{text!r} is not hex", param_hint="--node") from e
+
+
+@click.command("verify")
+@state_option
+@database_option
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def verify_command(state: Path, place: str | None, as_json: bool) -> None:
+    """Prove the store again from its bytes: signatures, roots, links, receipts, attestations, numbers.
+
+    Exit 1 when it fails.
+
+    Example: vitalwire collector verify --json
+    """
+    try:
+        report = verify.verify_folder(state, place)
+    except database.errors() as e:
+        raise damaged(state, place, e) from e
+    except (keys.KeyFileError, StoreError) as e:
+        raise in_words(e) from e
+    click.echo(json.dumps(_as_json(report), indent=1) if as_json else _as_text(report))
+    sys.exit(0 if report.sound else 1)
+
+
+def _as_json(report: verify.Report) -> dict[str, object]:
+    return {
+        "sound": report.sound,
+        "batches": report.batches,
+        "chains": report.chains,
+        "waiting": report.waiting,
+        "frames": report.frames,
+        "attestations": report.attestations,
+        "problems": report.problems,
+        "boots": [
+            {k: v.hex() if isinstance(v, bytes) else v for k, v in row._asdict().items()}
+            for row in report.boots
+        ],
+    }
+
+
+def _as_text(report: verify.Report) -> str:
+    proofs = report.attestations
+    lines = [
+        f"{report.batches} batches in {report.chains} chains, {report.waiting} waiting for their predecessor;"
+        f" {report.frames} frames",
+        f"attestations: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
+    ]
+    for row in report.boots:
+        lines.append(
+            f"node {row.node.hex()} boot {int.from_bytes(row.boot[:4], 'big')}:"
+            f" {row.stored} of {row.highest + 1} frames, {row.evicted} evicted, {row.missing} not here,"
+            f" {row.attested} attested" + (f", {row.erased} erased" if row.erased else "")
+        )
+    lines += [f"PROBLEM {problem}" for problem in report.problems]
+    lines.append("sound" if report.sound else "NOT SOUND")
+    return "\n".join(map(printable, lines))
+
+
+@click.command("samples")
+@state_option
+@database_option
+@click.option("--node", required=True, help="Node id in hex.")
+@click.option("--channel", type=int, default=0, show_default=True, help="0 ECG, 1 PPG red, 2 PPG infrared.")
+def samples(state: Path, place: str | None, node: str, channel: int) -> None:
+    """Print a node's waveform frames, one JSON object a line, in the order in which they were measured.
+
+    Exit 1 when one of them is damaged.
+
+    Example: vitalwire collector samples --node 1189a7ff7734cef4 --channel 1
+    """
+    node_id = node_of(node)
+    store = open_reader(state, place)
+    unread = False
+    try:
+        with store.reading():
+            for wave in query.waves(store, node_id, channel):
+                click.echo(json.dumps(_wave_as_json(wave), separators=(",", ":")))
+                unread = unread or wave.error is not None
+    except database.errors() as e:
+        raise damaged(state, place, e) from e
+    finally:
+        store.close()
+    sys.exit(1 if unread else 0)
+
+
+def _wave_as_json(wave: query.Wave | query.Unread) -> dict[str, object]:
+    facts: dict[str, object] = {**wave._asdict(), "boot": wave.boot.hex()}
+    if isinstance(wave, query.Wave) and wave.samples is not None:
+        facts["samples"] = wave.samples.tolist()
+    if wave.error is None:
+        del facts["error"]
+    return facts
+
+
+COMMANDS = (verify_command, samples)
