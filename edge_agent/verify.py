@@ -12,15 +12,16 @@ from typing import Any
 
 from edge_agent.keys import PublicKeys
 from edge_agent.store import database, keys
-from edge_agent.store.chain import journal_rows
 from edge_agent.store.database import Database, connect
 from edge_agent.store.integrity import damage
 from edge_agent.store.leaves import leaves_of
+from edge_agent.store.rows import frames_of, journal_rows
 from protocol import attest, cbor, frames
 from protocol import batch as wire
 from protocol.errors import ProtocolError
 
 MAX_NAMED = 5
+LAST_SEQ = (1 << 32) - 1
 
 
 @dataclass
@@ -175,14 +176,8 @@ def _attestations(db: Database) -> list[Result]:
         for seq, body in _attest_frames(db, row):
             first, count = body[attest.FIRST], body[attest.COUNT]
             name = f"frames {first} to {first + count - 1} of boot {boot[:4].hex()} of node {node.hex()}"
-            plaintexts = [
-                data
-                for (data,) in db.execute(
-                    "SELECT data FROM journal WHERE kind = 0 AND boot = ? AND seq BETWEEN ? AND ? "
-                    "ORDER BY seq",
-                    (row, first, first + count - 1),
-                )
-            ]
+            found = [one.data for one in frames_of(db, row, first, first + count - 1)]
+            plaintexts = [data for data in found if data is not None]
             if len(plaintexts) != count:
                 incomplete += 1
                 continue
@@ -208,12 +203,11 @@ def _attest_frames(db: Database, row: int) -> list[tuple[int, dict[int, Any]]]:
     out: list[tuple[int, dict[int, Any]]] = []
     # The first bytes of a frame are an array of three and its kind, so that only attestations are decoded.
     opening = bytes((0x83, frames.KIND_ATTEST))
-    for seq, data in db.execute(
-        "SELECT seq, data FROM journal WHERE kind = 0 AND boot = ? AND substr(data, 1, 2) = ? ORDER BY seq",
-        (row, opening),
-    ):
+    for one in frames_of(db, row, 0, LAST_SEQ, kept_only=True):
+        if one.data is None or one.seq is None or not one.data.startswith(opening):
+            continue
         try:
-            out.append((seq, frames.unpack(data)[2]))
+            out.append((one.seq, frames.unpack(one.data)[2]))
         except ProtocolError:
             continue
     return out

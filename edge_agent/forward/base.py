@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from edge_agent.store.chain import JournalRow
+from edge_agent.store.rows import JournalRow
 
 WINDOW = 16
 MAX_TIMEOUT_S = 600.0

@@ -2,11 +2,10 @@
 receipted.
 """
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from edge_agent.ledger import frames_between
-from edge_agent.store.database import Database
+from edge_agent.store.rows import JournalRow, journal_rows
 from edge_agent.store.store import Store
 from protocol import cbor
 
@@ -42,24 +41,6 @@ class Batch(NamedTuple):
     delivered: bool = False
 
 
-class JournalRow(NamedTuple):
-    """One entry. `node` and `boot` are those of a frame, else None; of a frame `data` is the plaintext, of
-    another entry the entry itself. None: gone, for the reason in `gone`; `leaf` (of its batch) and `attested`
-    (of the node's attestation) are what stays of it then.
-    """
-
-    id: int
-    kind: int
-    node: bytes | None
-    boot: bytes | None
-    seq: int | None
-    data: bytes | None
-    made_ms: int
-    gone: int | None = None
-    leaf: bytes | None = None
-    attested: bytes | None = None
-
-
 class Stretch(NamedTuple):
     """Journal rows in order, at most so many bytes; `full` when more would not have fitted."""
 
@@ -71,16 +52,6 @@ _BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms,
 _MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
-
-
-def journal_rows(db: Database, first: int, last: int) -> Iterator[JournalRow]:
-    """The journal from row `first` to row `last`, both in, in order."""
-    for found in db.execute(
-        "SELECT j.id, j.kind, b.node, b.boot, j.seq, j.data, j.made_ms, j.gone, j.leaf, j.attested "
-        "FROM journal j LEFT JOIN boots b ON b.id = j.boot WHERE j.id BETWEEN ? AND ? ORDER BY j.id",
-        (first, last),
-    ):
-        yield JournalRow(*found)
 
 
 class Chain:

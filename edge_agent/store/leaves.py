@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edge_agent.store.chain import JournalRow
+from edge_agent.store.rows import JournalRow
 from edge_agent.store.schema import ENTRY_FRAME
 from protocol import merkle
 from protocol.entries import frame_entry
