@@ -19,7 +19,7 @@ from tests.tools.collector_rig import (
     frame,
     vitals,
 )
-from tools.collector import commands_read, query, verify
+from tools.collector import commands, commands_read, query, verify
 from tools.collector.store import Store, StoreError
 
 
