@@ -3,8 +3,11 @@ ever.
 
 Every connection has a client of its own, because what counts is the receipt: paho's memory of unconfirmed
 publications would only send twice what the forwarder sends again anyhow. The broker keeps the session (for
-receipts that come while we are away). paho's callbacks run in the connection's thread and hand over to the
-event loop.
+receipts that come while we are away). Password, certificates and authorities are read anew for each
+connection. paho's callbacks run in the connection's thread and hand over to the event loop.
+
+What the broker says at the connection is respected: the greatest packet it takes (a larger message is not
+sent; it would end the connection), and how many it takes before it has acknowledged the first.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -26,6 +29,8 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
+from edge_agent.forward import tls
+from edge_agent.forward.base import OutletOwner
 
 log = logging.getLogger("vitalwire.mqtt")
 
@@ -39,23 +44,19 @@ UNSUPPORTED = (0x84,)
 # A broker that knows no MQTT 5 may also just hang up. After so many connections that end before a CONNACK,
 # the other version has its turn.
 SILENT_ENDS = 2
-
-
-class OutletOwner(Protocol):
-    """Who is told what happens; always in the event loop's thread."""
-
-    def connected(self) -> None:
-        """Connected and subscribed to our receipts."""
-
-    def disconnected(self) -> None:
-        """The connection is gone, or could not be made; see `problem`."""
-
-    def received(self, message: bytes) -> None:
-        """A message on our receipt topic."""
+# Beside the payload: fixed header, topic, packet id, properties.
+OVERHEAD = 64
+# Where the broker names no limit, so many are on their way at once.
+RECEIVE_MAXIMUM = 20
 
 
 class MqttOutlet:
-    """One broker. `problem` says why there is no connection; `version` is the protocol's in use."""
+    """One broker. `problem` says why there is no connection, or what does not go over it; `version` is the
+    protocol's in use.
+
+    `commanded`: set before start(), is given what comes on our command topic. `max_message`: bytes of the
+    greatest message that the broker takes, as far as is known; None: no limit is known.
+    """
 
     def __init__(
         self, config: MqttConfig, agent_id: bytes, owner: OutletOwner, backoff: Backoff | None = None
@@ -64,6 +65,8 @@ class MqttOutlet:
         self.problem: str | None = None
         self.version = MQTTProtocolVersion.MQTTv5
         self.attempts = 0
+        self.commanded: Callable[[bytes], None] | None = None
+        self.command_problem: str | None = None
         self._config = config
         self._agent_id = agent_id
         self._topic = f"vitalwire/1/{agent_id.hex()}"
@@ -75,6 +78,11 @@ class MqttOutlet:
         self._answered = False
         self._silent_ends = 0
         self._limit: int | None = None
+        self._at_once = RECEIVE_MAXIMUM
+        self._unacknowledged = 0
+        self._too_large: str | None = None
+        self._said: str | None = None
+        self._forbidden: str | None = None
         self._logged: str | None = None
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -101,16 +109,48 @@ class MqttOutlet:
         """Publish a question for the collector's head."""
         self._publish("ask", message)
 
+    def answer(self, message: bytes) -> None:
+        """Publish the answer to a command."""
+        self._publish("answer", message)
+
+    @property
+    def max_message(self) -> int | None:
+        """See the class."""
+        ours = self._config.max_packet_bytes
+        limits = [limit for limit in (self._limit, ours) if limit]
+        return max(0, min(limits) - OVERHEAD) if limits else None
+
+    def too_large(self, batch: int, size: int) -> None:
+        """A batch that is signed already does not fit: it waits until the limit is raised."""
+        assert self.max_message is not None
+        whose = "max_packet_kib" if self._limit is None else "the broker's max_packet_size"
+        self._too_large = (
+            f"batch {batch} has {size} bytes, a packet may have {self.max_message + OVERHEAD}: raise {whose} "
+            f"to {size + OVERHEAD} at least; it waits, others go"
+        )
+        if self.connected:
+            self.problem = self._too_large
+
+    def status(self) -> dict[str, Any]:
+        """For people and status.json."""
+        said: dict[str, Any] = {
+            "url": self._config.url,
+            "connected": self.connected,
+            "protocol": self.spoken,
+            "problem": self.problem,
+            "max_message": self.max_message,
+        }
+        if self.command_problem is not None:
+            said["command_problem"] = self.command_problem
+        if self._config.cert_file is not None:
+            expires = tls.expiry(self._config.cert_file)
+            said["certificate_expires"] = None if expires is None else expires.isoformat()
+        return said
+
     def _publish(self, kind: str, message: bytes) -> None:
-        if not self.connected:
-            return
-        if self._limit is not None and len(message) + 64 > self._limit:
-            self.problem = (
-                f"the broker takes {self._limit} bytes at most, a batch has {len(message)}: raise its limit"
-            )
-            return
-        self._outbox.append((f"{self._topic}/{kind}", message))
-        self._wake()
+        if self.connected:
+            self._outbox.append((f"{self._topic}/{kind}", message))
+            self._wake()
 
     def _wake(self) -> None:
         # A full pipe is awake already, and a closed one has nobody to wake.
@@ -133,8 +173,10 @@ class MqttOutlet:
             self._answered = False
             try:
                 problem = self._connection()
+            except tls.CertificateError as e:
+                problem = str(e)
             except OSError as e:
-                problem = str(e) or type(e).__name__
+                problem = tls.explain(str(e) or type(e).__name__)
             except Exception as e:
                 # paho raises a dozen kinds for bytes that are not MQTT; none may end the reconnecting.
                 problem = f"not MQTT: {type(e).__name__}: {e}"
@@ -162,6 +204,7 @@ class MqttOutlet:
             properties=properties,
         )
         self._outbox.clear()
+        self._unacknowledged = 0
         try:
             self._serve(client)
         finally:
@@ -169,9 +212,15 @@ class MqttOutlet:
             found = client.socket()
             if found is not None:
                 found.close()
-        if self.problem is not None:
+        if self.problem is not None and self.problem != self._too_large:
             return self.problem
-        return "the connection was lost" if self._answered else "the broker hung up before it answered"
+        if self._answered:
+            # Mosquitto hangs up after it refused a publication, which says more than the hanging up.
+            return self._forbidden or "the connection was lost"
+        if self._said is not None:
+            return tls.explain(self._said)
+        told = "the broker hung up before it answered"
+        return f"{told}: it may want another client certificate" if self._config.tls else told
 
     def _serve(self, client: paho.Client) -> None:
         """Reads and writes until the connection ends.
@@ -180,6 +229,9 @@ class MqttOutlet:
         """
         goodbye = None
         while (found := client.socket()) is not None:
+            while self._outbox and self._unacknowledged < self._at_once:
+                self._unacknowledged += 1
+                client.publish(*self._outbox.popleft(), qos=1)
             pending = isinstance(found, ssl.SSLSocket) and found.pending() > 0
             writing = [found] if client.want_write() else []
             readable, writable, _ = select.select(
@@ -192,8 +244,6 @@ class MqttOutlet:
                 client.disconnect()
             if goodbye is not None and time.monotonic() >= goodbye:
                 return
-            while self._outbox:
-                client.publish(*self._outbox.popleft(), qos=1)
             if pending or found in readable:
                 client.loop_read()
             if writable:
@@ -234,13 +284,17 @@ class MqttOutlet:
             password = file.read_text(encoding="utf-8").strip() if file is not None else None
             client.username_pw_set(self._config.username, password)
         if self._config.tls:
-            ca_file = None if self._config.ca_file is None else str(self._config.ca_file)
-            context = ssl.create_default_context(cafile=ca_file)
+            c = self._config
+            context = tls.context(c.ca_file, c.cert_file, c.cert_key_file)
             client.tls_set_context(context)  # pyright: ignore[reportUnknownMemberType]
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        self.problem = None
+        client.on_publish = self._on_publish
+        client.on_log = self._on_log
+        # Our own count keeps to what the broker takes; paho's is fixed before the connection.
+        client.max_inflight_messages_set(0)
+        self.problem = self._said = None
         return client
 
     def _on_connect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
@@ -253,26 +307,64 @@ class MqttOutlet:
                 self.problem = f"the broker refused the connection: {reason}"
             return
         self._limit = getattr(properties, "MaximumPacketSize", None)
-        client.subscribe(f"{self._topic}/receipt", qos=1)
+        self._at_once = min(RECEIVE_MAXIMUM, getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM))
+        topics = [(f"{self._topic}/receipt", 1)]
+        if self.commanded is not None:
+            topics.append((f"{self._topic}/command", 1))
+        client.subscribe(topics)
 
     def _on_subscribe(self, client: paho.Client, _: Any, mid: int, reasons: Any, properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self.problem = f"the broker does not let us read {self._topic}/receipt: {reasons[0]}"
+        if reasons[0].is_failure:
+            self.problem = (
+                f"the broker does not let us read {self._topic}/receipt ({reasons[0]}): allow it to this user"
+            )
             client.disconnect()
             return
+        refused = len(reasons) > 1 and reasons[1].is_failure
+        self.command_problem = (
+            f"the broker does not let us read {self._topic}/command ({reasons[1]}): no remote command comes"
+            if refused
+            else None
+        )
         self._backoff.succeeded()
         self._tell(self._connected)
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        self._tell(self._owner.received, bytes(message.payload))
+        if message.topic.endswith("/command"):
+            if self.commanded is not None:
+                self._tell(self.commanded, bytes(message.payload))
+        else:
+            self._tell(self._owner.received, bytes(message.payload))
+
+    def _on_publish(self, client: paho.Client, _: Any, mid: int, reason: Any, properties: Any) -> None:
+        self._unacknowledged -= 1
+        refused = reason is not None and reason.is_failure
+        self._forbidden = (
+            f"the broker does not let us publish below {self._topic} ({reason}): allow it to this user"
+            if refused
+            else None
+        )
+        self._tell(self._published)
+
+    def _on_log(self, client: paho.Client, _: Any, level: int, text: str) -> None:
+        # paho tells of a TLS alert here only.
+        if level == paho.MQTT_LOG_ERR and "SSL" in text:
+            self._said = text
 
     # In the event loop's thread
 
     def _connected(self) -> None:
         self.connected = True
-        self.problem = self._logged = None
-        log.info("%s: connected, MQTT %s", self._config.url, self.spoken)
+        self._too_large = None
+        self.problem = self._forbidden
+        if self.problem is None:
+            self._logged = None
+            log.info("%s: connected, MQTT %s", self._config.url, self.spoken)
         self._owner.connected()
+
+    def _published(self) -> None:
+        if self.connected:
+            self.problem = self._forbidden or self._too_large
 
     def _disconnected(self, problem: str) -> None:
         if problem != self._logged:
