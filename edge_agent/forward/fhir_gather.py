@@ -30,6 +30,7 @@ MAX_STRIP_S = 60
 # So many boots are remembered; of one that is forgotten, battery and absence are said once more.
 MAX_BOOTS = 4096
 
+_WANTED = tuple(bytes([kind]) for kind in (f.KIND_VITALS, f.KIND_BP, f.KIND_EVENT, f.KIND_STATUS))
 _VITALS = tuple(q for q in (by_key(f.KIND_VITALS, key) for key in (1, 3, 4, 5)) if q is not None)
 
 
@@ -123,13 +124,15 @@ class Gatherer:
             if row.data is None:
                 self.left["gone"] += 1
                 continue
+            # The kind of a frame is its second byte: most are waves, which need not be read further.
+            if row.data[:1] == b"\x83" and row.data[1:2] not in _WANTED:
+                continue
             try:
                 kind, t_us, body = f.unpack(row.data)
             except ProtocolError:
                 self.left["malformed"] += 1
                 continue
-            if kind in (f.KIND_VITALS, f.KIND_BP, f.KIND_EVENT, f.KIND_STATUS):
-                boots.setdefault((row.node, row.boot), []).append(_Frame(row.seq, kind, t_us, body))
+            boots.setdefault((row.node, row.boot), []).append(_Frame(row.seq, kind, t_us, body))
         items: list[Item] = []
         for (node, boot), frames in sorted(boots.items()):
             items += self._boot(node, boot, frames)
@@ -150,7 +153,7 @@ class Gatherer:
                 items += self._pressure(stage, frame)
             elif frame.kind == f.KIND_STATUS:
                 items += self._battery(stage, frame)
-            elif self._strips and frame.body.get(f.EVENT_EVIDENCE):
+            elif frame.kind == f.KIND_EVENT and self._strips and frame.body.get(f.EVENT_EVIDENCE):
                 items += self._evidence(stage, frame)
         for minute in minutes.values():
             for quantity in _VITALS:
@@ -243,19 +246,23 @@ class Gatherer:
         ]
 
     def scene(self, which: tuple[bytes, bytes], fix: Fix, person: bytes, test: bool) -> Scene:
-        """What all observations of that boot about that subject have in common."""
+        """What all observations of that boot about that subject have in common.
+
+        A boot whose input is named is none of a body, whatever its frames say.
+        """
         node, boot = which
         begun = self._look.boot_frame(boot, node) or {}
+        test = test or bool(begun.get(f.BOOT_INPUT))
         phd = fhir.device(node, begun.get(f.BOOT_FIRMWARE), begun.get(f.BOOT_BOARD), self._organization)
         subject = fhir.test_person(node) if test else fhir.person(person, self._organization)
         return Scene(self.phg, phd, subject, node, boot, fix, test)
 
-    def person(self, node: bytes, unix_ms: int) -> bytes | None:
-        """Who has to do with a frame of that moment, if that may be said to the far end."""
-        person = self._look.person_at(node, unix_ms)
-        if person is None:
+    def person(self, node: bytes, low_ms: int, high_ms: int) -> bytes | None:
+        """Who has to do with a frame of between these moments, if that may be said to the far end."""
+        person = self._look.person_at(node, low_ms)
+        if person is None or self._look.person_at(node, high_ms) != person:
             self.left["unassigned"] += 1
-        elif not self._look.allows(NAME, PURPOSE, person, unix_ms):
+        elif not all(self._look.allows(NAME, PURPOSE, person, ms) for ms in (low_ms, high_ms)):
             self.left["no consent"] += 1
         else:
             return person
@@ -283,8 +290,9 @@ class _Stage:
 
     def _person(self, frame: _Frame) -> bytes | None:
         if frame.seq not in self._persons:
-            unix_ms = fhir.unix_us(self._fix, frame.t_us) // 1000
-            self._persons[frame.seq] = self._gatherer.person(self.which[0], unix_ms)
+            at_us = fhir.unix_us(self._fix, frame.t_us)
+            low_ms, high_ms = (at_us - self._fix.bound_us) // 1000, (at_us + self._fix.bound_us) // 1000
+            self._persons[frame.seq] = self._gatherer.person(self.which[0], low_ms, high_ms)
         return self._persons[frame.seq]
 
     def _scene(self, person: bytes, test: bool) -> Scene:

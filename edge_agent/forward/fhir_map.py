@@ -65,7 +65,7 @@ def created(kind: str, resource: Json, value: str, system: str | None = None) ->
 
 def person(pseudonym: bytes, organization: str | None = None) -> Entry:
     """The Patient of a person, 16 bytes: a pseudonym and nothing else."""
-    body: Json = {} if organization is None else {"managingOrganization": reference(organization)}
+    body: Json = {} if organization is None else {"managingOrganization": _organization(organization)}
     return created("Patient", body, f"urn:uuid:{UUID(bytes=pseudonym)}", codes.URI)
 
 
@@ -90,7 +90,7 @@ def gateway(agent: bytes, version: str, organization: str | None = None) -> Entr
         "property": [_unregulated()],
     }
     if organization is not None:
-        body["owner"] = reference(organization)
+        body["owner"] = _organization(organization)
     return created("Device", body, codes.named("agent", agent.hex()), codes.URI)
 
 
@@ -116,8 +116,13 @@ def device(node: bytes, firmware: str | None, board: str | None, organization: s
     if firmware is not None:
         body["version"] = [{"type": concept(coding(codes.MDC, codes.MDC_FIRMWARE)), "value": firmware}]
     if organization is not None:
-        body["owner"] = reference(organization)
+        body["owner"] = _organization(organization)
     return created("Device", body, codes.named("node", node.hex()), codes.URI)
+
+
+def _organization(identifier: str) -> Json:
+    system = {"system": codes.URI} if identifier.startswith(("urn:", "http:", "https:")) else {}
+    return {"type": "Organization", "identifier": {**system, "value": identifier}}
 
 
 def _unregulated() -> Json:

@@ -162,13 +162,14 @@ def test_nothing_leaves_of_a_node_that_is_nobodys_nor_of_a_person_who_did_not_ag
 def test_a_node_handed_over_within_a_minute_tells_of_each_what_is_theirs():
     known = Known()
     known.handed_over_ms = EPOCH_US // 1000 + 30_000
-    _, items = gathered(vitals(0, 60), known)
+    gatherer, items = gathered(vitals(0, 60), known)
     assert patients(items) == {
         "urn:uuid:00010203-0405-0607-0809-0a0b0c0d0e0f",
         "urn:uuid:10111213-1415-1617-1819-1a1b1c1d1e1f",
     }
     counts = [c["valueQuantity"]["value"] for one in by_code(items, "147842") for c in one["component"][-1:]]
-    assert counts == [30, 30] and BERTA != ANNA
+    # The frame whose clock cannot tell on which side of the hand-over it lies is nobody's.
+    assert counts == [30, 29] and gatherer.left == {"unassigned": 1} and BERTA != ANNA
 
 
 def test_what_is_replayed_or_made_up_is_marked_and_never_a_persons():
@@ -185,6 +186,11 @@ def test_what_is_replayed_or_made_up_is_marked_and_never_a_persons():
     known = Known()
     known.persons = {}
     assert gathered(vitals(0, 3, _15=f.SRC_REPLAY), known)[1] == []
+    # A boot that names an input is no body's, whatever its frames say.
+    known = Known()
+    known.boot_frame = lambda boot, node: {f.BOOT_INPUT: "MIT-BIH 119 (replay)"}
+    _, items = gathered(vitals(0, 3), known)
+    assert all(item.entry.resource["meta"]["security"][0]["code"] == "HTEST" for item in items)
 
 
 def test_frames_without_a_time_or_without_their_bytes_are_counted():
