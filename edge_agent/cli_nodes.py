@@ -32,22 +32,56 @@ LATE_S = 10.0
 @click.option("--port", required=True, help="The node's serial port, or a pyserial URL.")
 @click.option("--baud", type=int, default=115200, show_default=True)
 @click.option("--yes", is_flag=True, help="Do not ask: the right node is on that cable.")
+@click.option(
+    "--authority",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Have the node believe the orders of this authority (its .pub file), too: hold the node's button.",
+)
+@click.option(
+    "--no-authorities", is_flag=True, help="Have it believe nobody's orders any more: hold its button."
+)
 @told
-def pair_command(config_path: Path | None, port: str, baud: int, yes: bool) -> None:
-    """Pair with the node on a serial port: exchange public keys over the cable."""
+def pair_command(
+    config_path: Path | None, port: str, baud: int, yes: bool, authority: Path | None, no_authorities: bool
+) -> None:
+    """Pair with the node on a serial port: exchange public keys over the cable.
+
+    With --authority the node also learns who may order what moves its cuff or changes its alarms: only here,
+    at the kit, while somebody holds its button for 5 s. It may be paired already. The agent must not run on
+    that port meanwhile.
+
+    \b
+    Example:
+      vitalwire pair --port /dev/ttyUSB0 --authority clinic.pub
+    """
     from edge_agent import keys
-    from edge_agent.pairing import exchange
+    from edge_agent.pairing import HOLD_TIMEOUT_S, exchange
     from edge_agent.peers import Peers
 
+    if authority is not None and no_authorities:
+        fail("--authority and --no-authorities contradict each other: give one of them")
+    believed: list[bytes] | None = [] if no_authorities else None
     config = configuration.load(config_path)
     identity = keys.load_or_create(config.key, "agent")
     peers = Peers(config.peers)
-    node = exchange(LinkConfig(port, baud), identity)
+    if authority is not None:
+        found = keys.load_public(authority)
+        believed = [found.ed_pub, found.x_pub]
+        show("authority", found.fingerprint)
+    if believed is not None:
+        click.echo("Hold the node's button until this command ends (5 s at least).")
+    link = LinkConfig(port, baud)
+    if believed is None:
+        node = exchange(link, identity)
+    else:
+        node = exchange(link, identity, HOLD_TIMEOUT_S, authority=believed)
     show("node", node.fingerprint)
     if not yes and peers.lookup(node.id) is None:
         click.confirm("Is that the fingerprint of your node?", abort=True)
     new = peers.add(node)
     click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
+    if believed is not None:
+        click.echo("it believes this authority now" if believed else "it believes no authority any more")
 
 
 _node_argument = click.argument("node")

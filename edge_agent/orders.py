@@ -15,6 +15,7 @@ from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import cbor, frames
 from protocol.errors import LocalError
 from protocol.frame_names import OPERATION_NAMES, RESULT_NAMES
+from protocol.orders import order_digest
 from protocol.session_agent import MAX_DOWN_PLAINTEXT, check_order
 
 log = logging.getLogger("vitalwire.orders")
@@ -31,7 +32,8 @@ GRACE_MS = 5000
 class Order:
     """One order. `outcome`: None while it is under way; then "answered", "expired", "withdrawn" or "new_boot"
     (the node began another boot: whether it was carried out is not known). `result`, `detail`, `value` are
-    the answer's. `stated`: its statement is durable; `sent`: how often it left.
+    the answer's. `stated`: its statement is durable; `sent`: how often it left; `quiet`: whoever gave it
+    states what becomes of it.
     """
 
     def __init__(self, node: bytes, kind: int, name: str, deadline_ms: int, body: dict[int, Any]) -> None:
@@ -48,6 +50,8 @@ class Order:
         self.value: int | None = None
         self.sent = 0
         self.stated = False
+        self.quiet = False
+        self.digest: bytes | None = None
         self.withdrawn = False
         self.next_ms = 0
 
@@ -70,6 +74,7 @@ class Orders:
         self._now_ms = now_ms
         self._unix_ms = unix_ms
         self._open: dict[bytes, Order] = {}
+        self.on_measured: Callable[[bytes, bytes, int, dict[int, Any]], None] | None = None
 
     # What the owner asks for
 
@@ -89,13 +94,27 @@ class Orders:
             body[frames.ORDER_ARGS] = arguments
         if reason:
             body[frames.ORDER_REASON] = reason
-        longest = {**body, frames.ORDER_EXPIRES_US: frames.T_END - 1, frames.ORDER_MS: frames.T_END - 1}
-        check_order(frames.KIND_COMMAND, longest)
-        size = len(frames.pack(frames.KIND_COMMAND, frames.T_END - 1, longest))
-        if size > MAX_DOWN_PLAINTEXT:
-            raise LocalError(f"an order of {size} bytes; {MAX_DOWN_PLAINTEXT} is the limit")
+        check_fits(frames.KIND_COMMAND, body)
         name = OPERATION_NAMES.get(operation, f"operation {operation}")
         return self._take(node, frames.KIND_COMMAND, name, valid_s, body)
+
+    def config(self, node: bytes, settings: dict[int, Any], valid_s: float = VALID_S) -> Order:
+        """Have the node change settings (protocol.frames SET_…); otherwise as command()."""
+        body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: settings}
+        check_fits(frames.KIND_CONFIG, body)
+        return self._take(node, frames.KIND_CONFIG, "config", valid_s, body)
+
+    def give(
+        self, node: bytes, kind: int, name: str, body: dict[int, Any], boot: bytes, valid_s: float
+    ) -> Order:
+        """Send a whole order to one boot; whoever gives it has stated it, and states how it ends. Given again
+        with the same id it is the same order, to the node too.
+        """
+        order = self._take(node, kind, name, valid_s, body)
+        order.boot = boot
+        order.stated = order.quiet = True
+        order.digest = order_digest(node, boot, kind, body)
+        return order
 
     def unpair(self, node: bytes, valid_s: float = VALID_S) -> Order:
         """Ask the node to forget this agent."""
@@ -163,10 +182,18 @@ class Orders:
         order = self._open.get(body[frames.ANSWER_ID])
         if order is None or order.node != node:
             return
+        if order.digest is not None and body.get(frames.ANSWER_DIGEST) != order.digest:
+            # To another order, under the same id: an id is the agent's to choose, a digest is not.
+            return
         order.result = body[frames.ANSWER_RESULT]
         order.detail = body.get(frames.ANSWER_DETAIL)
         order.value = body.get(frames.ANSWER_VALUE)
         self._close(order, "answered")
+
+    def measured(self, node: bytes, boot: bytes, seq: int, body: dict[int, Any]) -> None:
+        """A blood-pressure frame has come from this node."""
+        if self.on_measured is not None and frames.BP_COMMAND in body:
+            self.on_measured(node, boot, seq, body)
 
     def _begin(self, order: Order, boot: bytes, t_us: int, now_ms: int) -> None:
         order.boot = boot
@@ -187,7 +214,7 @@ class Orders:
         if self._open.pop(order.id, None) is None:
             return
         order.outcome = outcome
-        if order.boot is None:
+        if order.boot is None or order.quiet:
             return
         log.info("order %s: %s %s", order.id.hex(), outcome, order.result_name)
         detail: dict[str, Any] = {"order": order.id, "node": order.node, "outcome": outcome}
@@ -196,3 +223,12 @@ class Orders:
         if order.detail is not None:
             detail["detail"] = order.detail
         self.state("order_ended", detail)
+
+
+def check_fits(kind: int, body: dict[int, Any]) -> None:
+    """LocalError for an order (without expiry and time) that is malformed, or too long for a message."""
+    longest = {frames.ORDER_EXPIRES_US: frames.T_END - 1, frames.ORDER_MS: frames.T_END - 1, **body}
+    check_order(kind, longest)
+    size = len(frames.pack(kind, frames.T_END - 1, longest))
+    if size > MAX_DOWN_PLAINTEXT:
+        raise LocalError(f"an order of {size} bytes; {MAX_DOWN_PLAINTEXT} is the limit")

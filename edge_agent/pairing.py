@@ -1,4 +1,7 @@
-"""Pairing over the cable: the agent shows its public keys, the node answers with its own, signed for both."""
+"""Pairing over the cable: the agent shows its public keys, the node answers with its own, signed for both.
+
+With them may go an authority, whose orders the node believes from then on: while somebody holds its button.
+"""
 
 import os
 import time
@@ -15,6 +18,9 @@ from protocol.session_agent import AgentSession
 # A node signs in slices between its samples, which takes an ESP32 a second or two.
 TIMEOUT_S = 30.0
 REPEAT_S = 8.0
+# While somebody is to hold the button, which takes 5 s of it; nothing wears out by asking.
+HOLD_TIMEOUT_S = 90.0
+ASK_AGAIN_S = 1.0
 
 
 class PairingError(Exception):
@@ -31,11 +37,15 @@ def exchange(
     identity: Identity,
     timeout_s: float = TIMEOUT_S,
     monotonic: Callable[[], float] = time.monotonic,
+    *,
+    authority: list[bytes] | None = None,
 ) -> PublicKeys:
     """The keys of the node on that port, which has signed that it pairs with `identity`.
 
-    PortError, PairingError.
+    `authority`: whose orders it is to believe, too, which it has signed then (Ed25519 and X25519 public key);
+    empty: nobody's any more. PortError, PairingError.
     """
+    repeat_s = REPEAT_S if authority is None else ASK_AGAIN_S
     port = open_port(link)
     try:
         # Framing and parsing as in a session; nobody is known here, so nothing else can come of it.
@@ -43,23 +53,35 @@ def exchange(
         begun = monotonic()
         asked = -REPEAT_S
         heard = False
+        # One request, however often it is said: the answer is to this nonce.
+        nonce = os.urandom(16)
+        held = True
         while monotonic() - begun < timeout_s:
             now = monotonic() - begun
-            if now - asked >= REPEAT_S:
+            if now - asked >= repeat_s:
                 asked = now
-                session.request_pairing(os.urandom(16))
+                session.request_pairing(nonce, authority)
             data = session.pull(int(now * 1000))
             if data:
                 port.write(data)
             for event in session.feed(read_some(port), int(now * 1000)):
                 heard = True
-                keys = _outcome(event)
+                if authority is not None and _not_held(event):
+                    held = False
+                    continue
+                keys = _outcome(event, authority is not None)
                 if keys is not None:
                     return keys
     except OSError as e:
         raise named(link.port, e) from e
     finally:
         port.close()
+    if not held:
+        raise PairingError(
+            "the node takes no authority without its button",
+            "try again, and hold it until the command ends, 5 s at least; if it was held: an alarm is on, the"
+            " cuff is not empty, or the node believes four authorities already",
+        )
     if heard:
         raise PairingError("something speaks on that port, but no node answered", "is it the right port?")
     raise PairingError("nothing answers on that port", "is the node running? press its reset button")
@@ -69,8 +91,17 @@ def _nobody(node: bytes) -> None:
     return None
 
 
-def _outcome(event: object) -> PublicKeys | None:
+def _not_held(event: object) -> bool:
+    return isinstance(event, ev.Refused) and event.code == messages.REFUSE_CONSENT
+
+
+def _outcome(event: object, authority: bool = False) -> PublicKeys | None:
     if isinstance(event, ev.PairReply):
+        if not event.signature_ok and authority:
+            raise PairingError(
+                "the node has not signed that it takes this authority",
+                "its firmware is too old for it, or somebody is on the line: update it, and try again",
+            )
         if not event.signature_ok:
             raise PairingError(
                 "the answer is not signed by the keys in it", "somebody is on the line; try again"

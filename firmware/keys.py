@@ -2,7 +2,7 @@
 
 Records (CBOR, in firmware.flash records): `identity` [ed25519 seed, ed25519 public, x25519 secret, x25519
 public, whether it was drawn from a strong pool]; `agents` [[ed25519 public, x25519 public], …];
-`authorities`, alike, whose signed orders the node believes: put there at its kit, never over a link. A
+`authorities`, alike, whose signed orders the node believes: put there at its kit (authorise.py). A
 damaged record is set aside, never silently replaced: `faults` tells.
 """
 

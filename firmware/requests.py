@@ -2,7 +2,7 @@
 
 import sys
 
-from protocol import frames
+from protocol import frames, messages
 from protocol.identity import node_id as party_id
 
 # Orders that wait for their turn; an agent repeats what is not answered.
@@ -16,21 +16,43 @@ class Requests:
         self._node = node
         self._answers = []
         self._waiting = 0
+        self._holding = False
 
     def time_asked(self, token, rx_us):
         """The agent's ping: say when it came and when this was written."""
         body = {frames.TIME_TOKEN: token, frames.TIME_RECEIVED_US: rx_us}
         self._node.sealer.seal(frames.KIND_TIME, body)
 
-    def pair_asked(self, ed_pub, x_pub, nonce):
-        """Pair with whoever asks first over the cable; with another only while the button is held."""
+    def pair_asked(self, ed_pub, x_pub, nonce, authority=None):
+        """Pair with whoever asks first over the cable; with another only while the button is held, and for
+        good measure where an authority is to be believed.
+        """
+        if authority is None:
+            self._pair(ed_pub, x_pub, nonce)
+        elif not self._holding:
+            self._holding = True
+            self._node.link.add_work(self._authorise_steps(ed_pub, x_pub, nonce, authority))
+
+    def _authorise_steps(self, ed_pub, x_pub, nonce, authority):
+        try:
+            from firmware import authorise
+
+            if (yield from authorise.authorise_steps(self._node, authority)):
+                self._pair(ed_pub, x_pub, nonce, authority)
+            else:
+                self._node.session.refuse_pairing(messages.REFUSE_CONSENT)
+        finally:
+            self._holding = False
+            forget("authorise")
+
+    def _pair(self, ed_pub, x_pub, nonce, authority=None):
         node = self._node
         start = node.start
         known = (ed_pub, x_pub) in start.agents
         if not known and start.agents and not node.board.consent():
             node.session.refuse_pairing()
         else:
-            node.session.accept_pairing(ed_pub, x_pub, nonce, None if known else self._keep)
+            node.session.accept_pairing(ed_pub, x_pub, nonce, None if known else self._keep, authority)
 
     def _keep(self, ed_pub, x_pub):
         try:

@@ -92,6 +92,7 @@ EVENT_NAMES = {
     f.EVENT_UNPAIRED: "unpaired from an agent",
     f.EVENT_IDENTIFY: "identify",
     f.EVENT_MARK: "mark",
+    f.EVENT_AUTHORITIES: "authorities changed at the kit",
     f.EVENT_ASYSTOLE: "asystole",
     f.EVENT_HR_HIGH: "heart rate high",
     f.EVENT_HR_LOW: "heart rate low",

@@ -9,6 +9,7 @@ from protocol.errors import LocalError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
 ID_BYTES = 8
 ENTROPY_BYTES = 64
@@ -76,6 +77,10 @@ def fingerprint_text(fp: bytes) -> str:
     return " ".join([digits[i : i + 4] for i in range(0, len(digits), 4)])
 
 
-def pair_message(agent_ed: bytes, agent_x: bytes, node_ed: bytes, node_x: bytes, nonce: bytes) -> bytes:
-    """What a node signs when it pairs: both parties' public keys and the request's nonce (16 bytes)."""
-    return cbor.dumps(["vitalwire/1 pair", agent_ed, agent_x, node_ed, node_x, nonce])
+def pair_message(
+    agent_ed: bytes, agent_x: bytes, node_ed: bytes, node_x: bytes, nonce: bytes, authority: "Any" = None
+) -> bytes:
+    """What a node signs when it pairs: both parties' public keys, the request's nonce (16 bytes), and the
+    authority that it took with it ([] or two public keys), if the request had one."""
+    what = ["vitalwire/1 pair", agent_ed, agent_x, node_ed, node_x, nonce]
+    return cbor.dumps(what if authority is None else what + [authority])

@@ -41,6 +41,7 @@ REFUSE_BAD_TAG = 4
 REFUSE_PAIRED = 5
 REFUSE_MALFORMED = 6
 REFUSE_NO_RECORDS = 7
+REFUSE_CONSENT = 8
 
 REFUSE_NAMES = {
     REFUSE_VERSION: "unknown version",
@@ -50,6 +51,7 @@ REFUSE_NAMES = {
     REFUSE_PAIRED: "already paired",
     REFUSE_MALFORMED: "malformed",
     REFUSE_NO_RECORDS: "its flash keeps no records: full or worn",
+    REFUSE_CONSENT: "nobody holds its button",
 }
 
 MAX_BOOTS = 16
@@ -125,9 +127,13 @@ def welcome(version: int, agent_id: bytes, enc: bytes, nonce: bytes) -> bytes:
     return cbor.dumps({0: MSG_WELCOME, 1: version, 2: agent_id, 3: enc, 4: nonce})
 
 
-def pair_request(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes) -> bytes:
-    """An agent's wish to pair: its public keys and 16 fresh bytes for the node to sign."""
-    return cbor.dumps({0: MSG_PAIR_REQUEST, 1: version, 2: ed_pub, 3: x_pub, 4: nonce})
+def pair_request(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None) -> bytes:
+    """An agent's wish to pair: its public keys and 16 fresh bytes for the node to sign. `authority`: whose
+    orders the node is to believe from now on, too (two public keys); empty: nobody's any more."""
+    fields: "dict[int, Any]" = {0: MSG_PAIR_REQUEST, 1: version, 2: ed_pub, 3: x_pub, 4: nonce}
+    if authority is not None:
+        fields[5] = authority
+    return cbor.dumps(fields)
 
 
 def pair_reply(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, signature: bytes) -> bytes:
@@ -170,8 +176,8 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong, and where it is.
 
     hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id,
-    enc, nonce. pair request: version, ed_pub, x_pub, nonce. pair reply: the same and signature. refusal:
-    version, code, versions (a list or None). solicit: version.
+    enc, nonce. pair request: version, ed_pub, x_pub, nonce, authority (a list or None). pair reply: the first
+    four and signature. refusal: version, code, versions (a list or None). solicit: version.
     """
     from protocol import places
 
@@ -250,6 +256,10 @@ def _fields_of(kind: int, fields: "dict[Any, Any]") -> "dict[str, Any]":
     if is_uint(version) and version not in VERSIONS and kind != MSG_REFUSAL:
         raise _unknown_version(what, version)
     named = _named(what, fields, _FIELDS[kind])
+    if kind == MSG_PAIR_REQUEST:
+        named["authority"] = fields.get(5)
+        if 5 in fields and fields[5] != [] and not is_bytes_list(fields[5], (32, 32)):
+            raise HelloError("pair request: key 5 (authority) is not two public keys", path=(5,))
     if kind == MSG_REFUSAL:
         named["versions"] = fields.get(3)
         if 3 in fields and not _are_versions(fields[3]):

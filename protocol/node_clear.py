@@ -77,5 +77,7 @@ def _pair_request(session: "NodeSession", fields: "dict[str, Any]", now_ms: int)
     if session._pair_waits(party_id(fields["ed_pub"], fields["x_pub"]), now_ms):
         return session._reject("pairing_busy", "session: pair request before the last is answered")
     session._asked_ms = now_ms
-    session._events.append(ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"]))
+    session._events.append(
+        ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"])
+    )
     return None

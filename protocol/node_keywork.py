@@ -45,7 +45,13 @@ def _wrap_steps(party: "NodeParty", agent_id: bytes, x_pub: bytes) -> "Generator
 
 
 def pair_steps(
-    party: "NodeParty", agent_id: bytes, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Any"
+    party: "NodeParty",
+    agent_id: bytes,
+    ed_pub: bytes,
+    x_pub: bytes,
+    nonce: bytes,
+    keep: "Any",
+    authority: "Any",
 ) -> "Steps":
     """The answer to a pair request; see NodeParty.accept_pairing."""
     mine = party.identity
@@ -58,7 +64,7 @@ def pair_steps(
             party._agents[agent_id] = x_pub
             party.elsewhere.paired(agent_id)
             party.headers.append(header)
-        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce)
+        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce, authority)
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
         party._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
         if new:

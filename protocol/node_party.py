@@ -97,9 +97,15 @@ class NodeParty:
         self.headers = [header for header in self.headers if header[0] != agent_id]
 
     def accept_pairing(
-        self, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Callable[[bytes, bytes], bool] | None" = None
+        self,
+        ed_pub: bytes,
+        x_pub: bytes,
+        nonce: bytes,
+        keep: "Callable[[bytes, bytes], bool] | None" = None,
+        authority: "Any" = None,
     ) -> None:
-        """Answer a PairAsked with our keys and a signature over both parties' (slow work).
+        """Answer a PairAsked with our keys and a signature over both parties', and over the `authority` that
+        the owner has taken with it (slow work).
 
         A new agent's header comes first: keys that admit none are refused as malformed. Then
         `keep(ed_pub, x_pub)` stores the agent's keys; where it gives False, the agent is refused."""
@@ -108,7 +114,7 @@ class NodeParty:
             return self._reject("pairing_busy", "session: pair request before the last is answered")
         self._pairing = True
         self._paired_ms = self._asked_ms
-        self._jobs.append(self._pair_steps(agent_id, ed_pub, x_pub, nonce, keep))
+        self._jobs.append(self._pair_steps(agent_id, ed_pub, x_pub, nonce, keep, authority))
         return None
 
     def _pair_waits(self, agent_id: bytes, now_ms: int) -> bool:
@@ -119,15 +125,15 @@ class NodeParty:
             return since_ms < WORK_LOST_MS
         return since_ms < PAIR_EVERY_MS and agent_id in self._agents
 
-    def _pair_steps(self, agent_id: bytes, ed_pub: bytes, x_pub: bytes, nonce: bytes, keep: "Any") -> "Steps":
+    def _pair_steps(self, *args: "Any") -> "Steps":
         from protocol import node_keywork
 
         self._loaded = True
-        return (yield from node_keywork.pair_steps(self, agent_id, ed_pub, x_pub, nonce, keep))
+        return (yield from node_keywork.pair_steps(self, *args))
 
-    def refuse_pairing(self) -> None:
-        """Answer a PairAsked with a refusal: this node is paired already."""
-        self._refuse(messages.REFUSE_PAIRED)
+    def refuse_pairing(self, code: int = messages.REFUSE_PAIRED) -> None:
+        """Answer a PairAsked with a refusal: this node is paired already, or as `code` says."""
+        self._refuse(code)
 
     def _refuse(self, code: int, versions: "Any" = None) -> None:
         self._say_once(messages.refusal(messages.VERSION, code, versions))

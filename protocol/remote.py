@@ -291,6 +291,11 @@ def _encode(command: Command) -> bytes:
 
 def make_answer(agent: Signer, answer: Answer, handovers: Sequence[bytes] = ()) -> bytes:
     """The signed answer. `handovers`: all those of the agent's signing key up to the one that signs."""
+    return sign1(agent, encode_answer(answer, handovers))
+
+
+def encode_answer(answer: Answer, handovers: Sequence[bytes] = ()) -> bytes:
+    """The payload that is signed."""
     fields: dict[int, Any] = {
         1: VERSION,
         2: "answer",
@@ -315,20 +320,22 @@ def make_answer(agent: Signer, answer: Answer, handovers: Sequence[bytes] = ()) 
     if answer.evidence:
         fields[13] = [list(one) for one in answer.evidence[:MAX_EVIDENCE]]
     fields[14] = answer.digest
-    return sign1(agent, cbor.dumps(fields))
+    return cbor.dumps(fields)
 
 
 def open_answer(signed: bytes, agent_ed_pub: bytes) -> Answer:
     """An answer, verified as signed by the agent whose first Ed25519 key this is; BatchError otherwise."""
     payload = split1(signed, "answer")[0]
+    answer = parse_answer(payload)
     fields = versioned(payload, "answer")
-    answer = _parse_answer(fields)
     steps = handover.read_chain(agent_ed_pub, handover.carried(fields, 12, "answer"), answer.agent_id)
     handover.signed_by(signed, agent_ed_pub, steps, "answer")
     return answer
 
 
-def _parse_answer(fields: "dict[Any, Any]") -> Answer:
+def parse_answer(payload: bytes) -> Answer:
+    """The checked answer that is signed."""
+    fields = versioned(payload, "answer")
     good = fields.get(2) == "answer"
     good = good and all(is_bytes(fields.get(key), 8) for key in (3, 4, 5)) and is_bytes(fields.get(14), 32)
     good = good and _text(fields.get(6), 1, 32) and _text(fields.get(7, ""), 0, 32)

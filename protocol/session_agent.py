@@ -80,6 +80,7 @@ class AgentSession:
         self._tokens: "list[int]" = []
         self._flow: "dict[int, Any] | None" = None
         self._pairing: "bytes | None" = None
+        self._authority: "Any" = None
         self._started_ms = 0
         self._now_ms = 0
         self._burst = 0
@@ -98,11 +99,13 @@ class AgentSession:
         if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
             self.solicit()
 
-    def request_pairing(self, nonce: bytes) -> None:
-        """Ask the node to exchange public keys; a PairReply with the same nonce answers."""
+    def request_pairing(self, nonce: bytes, authority: "Any" = None) -> None:
+        """Ask the node to exchange public keys; a PairReply with the same nonce answers. `authority`: as in
+        messages.pair_request; the reply's signature covers it."""
         self._pairing = nonce
+        self._authority = authority
         me = self.identity
-        self._control.append(messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce))
+        self._control.append(messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce, authority))
 
     def ping(self) -> int:
         """Ask for a time echo; gives the token that the TimeEcho will carry."""
@@ -393,7 +396,7 @@ class AgentSession:
             return self._reject("out_of_turn", "session: pair reply that nobody asked for")
         self._pairing = None
         me = self.identity
-        message = pair_message(me.ed_pub, me.x_pub, fields["ed_pub"], fields["x_pub"], nonce)
+        message = pair_message(me.ed_pub, me.x_pub, fields["ed_pub"], fields["x_pub"], nonce, self._authority)
         ok = crypto.run(crypto.ed25519_verify_steps(fields["ed_pub"], message, fields["signature"]))
         self._events.append(ev.PairReply(fields["ed_pub"], fields["x_pub"], nonce, ok))
         return None

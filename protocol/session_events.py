@@ -120,12 +120,16 @@ class TimeAsked:
 
 
 class PairAsked:
-    """Node: an agent asks to pair; the owner decides and calls accept_pairing() or refuse_pairing()."""
+    """Node: an agent asks to pair; the owner decides and calls accept_pairing() or refuse_pairing().
 
-    def __init__(self, ed_pub: bytes, x_pub: bytes, nonce: bytes):
+    `authority`: whose orders the node is to believe, too ([ed25519 public, x25519 public]); []: nobody's any
+    more; None: this is not what is asked."""
+
+    def __init__(self, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None):
         self.ed_pub = ed_pub
         self.x_pub = x_pub
         self.nonce = nonce
+        self.authority = authority
 
 
 class AgentLeftOut:

@@ -108,7 +108,8 @@ def rebuilt(kind, fields):
     if kind == messages.MSG_WELCOME:
         return messages.welcome(version, fields["agent_id"], fields["enc"], fields["nonce"])
     if kind == messages.MSG_PAIR_REQUEST:
-        return messages.pair_request(version, fields["ed_pub"], fields["x_pub"], fields["nonce"])
+        keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"])
+        return messages.pair_request(version, *keys)
     if kind == messages.MSG_PAIR_REPLY:
         keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["signature"])
         return messages.pair_reply(version, *keys)

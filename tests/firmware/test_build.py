@@ -78,7 +78,12 @@ def test_a_bytecode_tree_is_small_and_keeps_native_code_as_source(bridge):
     made = bridge
     assert sorted(made.files) == [
         "board_config.py",
-        *("firmware/beginning.mpy", "firmware/configured.mpy", "firmware/crash.mpy"),
+        *(
+            "firmware/authorise.mpy",
+            "firmware/beginning.mpy",
+            "firmware/configured.mpy",
+            "firmware/crash.mpy",
+        ),
         "firmware/dsp/ecg_kernel_fast.py",
         *("firmware/dsp/ppg_kernel_fast.py", "firmware/dsp/waveform_fast.py", "firmware/ending.mpy"),
         *("firmware/orders.mpy", "firmware/pairs.mpy", "firmware/unpaired.mpy"),

@@ -35,6 +35,8 @@ def examples() -> "list[tuple[str, str, str]]":
         )
     found += [("downlink-message", "downlink", one["sealed"]) for one in sealed["down"]["messages"]]
     found.append(("pair-signed", "pair signature", load("messages.json")["pair"]["signed"]))
+    with_it = load("messages.json")["pair_with_authority"]["signed"]
+    found.append(("pair-signed-with-it", "with an authority", with_it))
     batches = load("batch.json")
     for entry in batches["entries"]:
         found.append((entry_rule(bytes.fromhex(entry)), "entry", entry))

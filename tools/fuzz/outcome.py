@@ -32,7 +32,11 @@ CAUSES = {
         "bad_count",
         "bad_root",
         "bad_identity",
+        "bad_holes",
+        "bad_handover",
+        "retired_key",
     ),
+    "remote": ("oversize", "bad_seal", "wrong_agent", "wrong_authority", "bad_signature", "malformed_batch"),
 }
 """Every cause that a peer's bytes can have, by layer. `local_error` is not among them."""
 

@@ -6,6 +6,7 @@ from protocol import attest, cbor, cobs, crypto, frames, identity, merkle, messa
 from tools.vectors.frames import attestation, plaintexts
 from tools.vectors.keys import (
     AGENT,
+    AUTHORITY,
     BOOT_ID,
     COLLECTOR,
     HELLO_NONCE,
@@ -42,6 +43,9 @@ def message_vectors() -> Any:
     nonce = secret("pair nonce", 16)
     pair = identity.pair_message(*AGENT.public(), *NODE.public(), nonce)
     signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, pair))
+    believed = list(AUTHORITY.public())
+    with_it = identity.pair_message(*AGENT.public(), *NODE.public(), nonce, believed)
+    with_signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, with_it))
     enc, _ = _downlink()
     good = [
         ("hello", "hello", messages.hello(body, KEYS.hello_tag(body))),
@@ -49,6 +53,21 @@ def message_vectors() -> Any:
         ("welcome", "welcome", messages.welcome(1, AGENT.id, enc, HELLO_NONCE)),
         ("pair request", "pair-request", messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce)),
         ("pair reply", "pair-reply", messages.pair_reply(1, NODE.ed_pub, NODE.x_pub, nonce, signature)),
+        (
+            "pair request, with an authority",
+            "pair-request",
+            messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, believed),
+        ),
+        (
+            "pair reply, the authority taken",
+            "pair-reply",
+            messages.pair_reply(1, NODE.ed_pub, NODE.x_pub, nonce, with_signature),
+        ),
+        (
+            "pair request, no authority any more",
+            "pair-request",
+            messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, []),
+        ),
         ("hello of a node that speaks two versions", "hello", messages.hello(both, KEYS.hello_tag(both))),
         ("refusal", "refusal", messages.refusal(1, messages.REFUSE_PAIRED)),
         (
@@ -93,6 +112,12 @@ def message_vectors() -> Any:
         ("a hello cut off inside its body", "malformed_message", 6, messages.hello(body[:-1], bytes(16))),
         ("a short tag", "malformed_message", 6, messages.hello(body, bytes(15))),
         ("keys out of order", "malformed_message", 6, bytes.fromhex("a201010006")),
+        (
+            "pair request with one key of an authority",
+            "malformed_message",
+            6,
+            messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, believed[:1]),
+        ),
     ]
     return {
         "clear": [{"name": name, "rule": rule, "message": data.hex()} for name, rule, data in good],
@@ -101,6 +126,7 @@ def message_vectors() -> Any:
             for name, cause, code, data in bad
         ],
         "pair": {"nonce": nonce.hex(), "signed": pair.hex(), "signature": signature.hex()},
+        "pair_with_authority": {"signed": with_it.hex(), "signature": with_signature.hex()},
     }
 
 
