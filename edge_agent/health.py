@@ -85,8 +85,10 @@ class Health:
                 f"{free >> 20} MiB are free, [store] min_free_mib wants {self._min_free >> 20}",
                 "make room, or set [store] quota_mib",
             )
-        if not any(link["state"] == OPEN for link in status["links"]) and not status.get("listening"):
-            problem = next((link["problem"] for link in status["links"] if link["problem"]), None)
+        links: list[Mapping[str, Any]] = [*status["links"], status.get("tcp") or {}]
+        tcp: Mapping[str, Any] = status.get("tcp") or {}
+        if not tcp.get("listening") and not any(link["state"] == OPEN for link in status["links"]):
+            problem = next((link["problem"] for link in links if link.get("problem")), None)
             yield Cause("link", problem or "no port is open", "plug a node in; vitalwire doctor lists ports")
         yield from self._forwarders(status["forward"])
 
