@@ -66,7 +66,14 @@ class Count(NamedTuple):
     more: int
 
 
-Item = Frame | Hello | Held | Entry | Count
+class Write(NamedTuple):
+    """A change of a table beside the journal, in one transaction with the items that are added with it."""
+
+    sql: str
+    bindings: tuple[bytes | int | str | None, ...]
+
+
+Item = Frame | Hello | Held | Entry | Count | Write
 
 
 class Outcome(Enum):

@@ -178,6 +178,20 @@ CREATE TABLE signers(
   begun_ms INTEGER NOT NULL
 );
 
+-- Commands from afar until they have expired (commands_kept.py); `answer`: what became of each so far;
+-- `boot`, `body`: what it is to the node, once it may have gone there.
+CREATE TABLE commands(
+  id BLOB PRIMARY KEY, expires_ms INTEGER NOT NULL, signed BLOB NOT NULL, answer BLOB NOT NULL,
+  boot BLOB, body BLOB
+) WITHOUT ROWID;
+-- Waveforms that somebody asked for, for whoever forwards strips; rows are only ever added. `frames`: CBOR
+-- [[first, count], …] of the boot, between `from_us` and `to_us` of its clock.
+CREATE TABLE strips(
+  id INTEGER PRIMARY KEY,
+  command BLOB NOT NULL UNIQUE, node BLOB NOT NULL, boot BLOB NOT NULL, channel INTEGER NOT NULL,
+  from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, frames BLOB NOT NULL, made_ms INTEGER NOT NULL
+);
+
 CREATE TABLE forks(
   chain BLOB NOT NULL, number INTEGER NOT NULL, ours BLOB NOT NULL, theirs BLOB NOT NULL,
   evidence BLOB NOT NULL, seen_ms INTEGER NOT NULL, UNIQUE(chain, number, theirs)

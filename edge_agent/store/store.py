@@ -22,7 +22,7 @@ from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
-from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Said
+from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Said, Write
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from edge_agent.store.sealing import Sealer
 from protocol import cbor
@@ -140,6 +140,8 @@ class Store:
             self._put_held(db, item, changes)
         elif isinstance(item, Entry):
             self.put_entry(db, item, changes)
+        elif isinstance(item, Write):
+            db.execute(*item)
         else:
             db.execute(
                 "INSERT INTO counters VALUES(?, ?) "
