@@ -21,6 +21,7 @@ from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
 from edge_agent.measures import Measures
 from edge_agent.peers import Peers, PeersError
+from edge_agent.rotation import Rotation
 from edge_agent.sessions import LinkSession
 from edge_agent.store import database
 from edge_agent.store.errors import StoreError
@@ -111,6 +112,7 @@ class Agent:
         self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
         errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
+        self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -216,6 +218,7 @@ class Agent:
         while True:
             self.hub.orders.tick()
             self.runner.step()
+            self.rotation.step(self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
             changed = flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before

@@ -162,6 +162,38 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     show(role, identity.fingerprint)
 
 
+@keys_group.command("rotate")
+@config_option
+@click.option("--wait", "wait_s", type=click.FloatRange(1, 600), default=60.0, show_default=True)
+@told
+def keys_rotate(config_path: Path | None, wait_s: float) -> None:
+    """Hand the signing of batches over to a new key; the agent may be running.
+
+    The agent's id, its pairings and what the collector knows of it stay: each batch carries the hand-over,
+    signed by the old key and the new one. The new key is kept in NAME-signing.key beside the agent's key.
+    Back both up: without it nothing can be signed any more.
+
+    Example: vitalwire keys rotate
+    """
+    from edge_agent.cli_nodes import answer_of
+    from edge_agent.errands import ROTATE, Errands
+    from edge_agent.signing import signing_path
+
+    config = configuration.load(config_path)
+    errands = Errands(config.errands)
+    errand = errands.put(ROTATE, b"", time.time_ns() // 1_000_000 + int(wait_s * 1000))
+    try:
+        answer = asyncio.run(answer_of(config, errands, errand, wait_s + 2))
+    finally:
+        errands.take_back(errand)
+    if answer is None:
+        fail(f"the agent did not answer within {wait_s + 2:g} s (its log says so if its disk is full)")
+    if not answer["good"]:
+        fail(answer["text"])
+    click.echo(answer["text"])
+    click.echo(f"back up {signing_path(config.key)} together with {config.key}")
+
+
 @keys_group.command("show")
 @config_option
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)

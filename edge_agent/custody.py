@@ -15,17 +15,18 @@ and acknowledged all the while.
 import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.heads import Begin, Continue, Named, decide, tip_of
+from edge_agent.heads import Begin, Continue, Named, decide, follow, tip_of
 from edge_agent.heads import told as told_of
 from edge_agent.keys import PublicKeys
 from edge_agent.signing import Signing
+from edge_agent.signing import rotate as hand_over
 from edge_agent.store.chain import Batch, Chain, Cited, JournalRow, Tip
 from edge_agent.store.leaves import Leaves, leaves_of
 from edge_agent.store.store import Store
 from protocol import batch as wire
-from protocol import cbor, handover
 from protocol.errors import BatchError, ProtocolError
 from protocol.identity import Identity
 
@@ -35,9 +36,6 @@ Withhold = Callable[[str, Sequence[JournalRow]], set[int]]
 """Journal ids of rows whose bytes a forwarder may not have now."""
 # Entries of batches that are sent in a moment, to several far ends perhaps, are not read again.
 CACHE_BYTES = 4 << 20
-# A receipt by a collector's earlier key, for a batch made so long after the hand-over, is by a thief. Both
-# clocks may be wrong by a day.
-RETIRED_MS = 2 * 24 * 3600 * 1000
 # Answers to so many questions before the newest may still be on their way.
 OLD_NONCES = 8
 
@@ -73,10 +71,11 @@ class Custody:
         others: Mapping[str, PublicKeys] | None = None,
         signing: Signing | None = None,
         withhold: Withhold | None = None,
+        key: Path | None = None,
     ) -> None:
         """`collector`: the one that answers questions (forwarder LIVE), None when there is none; `others`:
         who batches are sealed to for other forwarders; `signing`: after a hand-over, who signs; `withhold`:
-        by default nothing is.
+        by default nothing is; `key`: the agent's key file, beside which a signing key is kept.
         """
         self.chain = Chain(store)
         self.signing = signing or Signing(identity, [])
@@ -88,6 +87,7 @@ class Custody:
             self._far[LIVE] = collector
         self.batch_bytes = batch_bytes
         self._now_ms = now_ms
+        self._key = key
         self._cache: OrderedDict[int, Leaves] = OrderedDict()
         self._cached = 0
         self._nonce = os.urandom(16)
@@ -175,6 +175,15 @@ class Custody:
         self._keep(made, leaves)
         return made, full
 
+    def rotate(self) -> Signing:
+        """Hand over to a new signing key (signing.py). BatchError, StoreUnwritable, OSError: none was."""
+        if self._key is None:
+            raise BatchError("this agent has no key file to keep a signing key beside")
+        self.signing = hand_over(
+            self._store, self.chain, self.signing, self._identity, self._key, self._now_ms()
+        )
+        return self.signing
+
     def _keep(self, batch_id: int, leaves: Leaves) -> None:
         self._cache[batch_id] = leaves
         self._cached += leaves.size
@@ -248,7 +257,7 @@ class Custody:
                     return Verdict("rejected", cause="wrong_agent", detail="a refusal for another agent")
                 return Verdict("refusal", None, refusal.code, refusal.detail, refusal.refused)
             receipt = wire.verify_receipt(message, far.ed_pub, far.id)
-            self._follow(forwarder, far, receipt)
+            follow(self._store, self.chain, forwarder, far, receipt)
         except ProtocolError as e:
             return Verdict("rejected", cause=e.cause, detail=str(e))
         if receipt.agent_id != self._identity.id:
@@ -256,29 +265,6 @@ class Custody:
         if receipt.nonce is not None:
             return self._head(receipt, message, forwarder)
         return self._receipt(receipt, message, forwarder)
-
-    def _follow(self, forwarder: str, far: PublicKeys, receipt: wire.Receipt) -> None:
-        """Remember a far end's hand-overs; BatchError: they contradict those known, or its key is retired."""
-        name = f"handovers of {far.id.hex()} for {forwarder}"
-        noted = self._store.meta(name)
-        known: list[bytes] = cbor.loads(noted) if noted is not None else []
-        came = receipt.handovers
-        if came[: len(known)] != known[: len(came)]:
-            raise BatchError(
-                "another hand-over of the collector's key than the one known", cause="bad_handover"
-            )
-        if len(came) > len(known):
-            with self._store.transaction() as db:
-                self._store.set_meta(db, name, cbor.dumps(came))
-        elif len(came) < len(known):
-            step = handover.read_handover(known[len(came)])
-            batch = None
-            if receipt.nonce is None and receipt.chain_id is not None and receipt.number is not None:
-                batch = self.chain.find(receipt.chain_id, receipt.number)
-            if batch is None or batch.made_ms > step[5] + RETIRED_MS:
-                raise BatchError(
-                    f"signed by key {len(came)} of the collector, which is retired", cause="retired_key"
-                )
 
     def _head(self, receipt: wire.Receipt, message: bytes, forwarder: str) -> Verdict:
         if receipt.nonce in self._old_nonces:

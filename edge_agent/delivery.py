@@ -74,6 +74,11 @@ class Delivery:
         """A batch, sealed to that forwarder's far end."""
         return await self._worker.run(self.custody.message, forwarder, batch)
 
+    async def label(self, batch: int) -> tuple[bytes, int]:
+        """The chain and number of a batch."""
+        found = await self._worker.run(self.custody.chain.batch, batch)
+        return found.chain, found.number
+
     async def batches_after(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches that it has not confirmed, and of those that hold more for it by now."""
         found = await self.unreceipted(forwarder, limit)
@@ -266,7 +271,9 @@ def open_custody(
     if signing.problem is not None:
         log.error("%s", signing.problem)
     live = public if config.mqtt is not None else None
-    custody = Custody(store, identity, live, config.batch_bytes, now_ms, others, signing, withhold)
+    custody = Custody(
+        store, identity, live, config.batch_bytes, now_ms, others, signing, withhold, config.key
+    )
     there = {"mqtt": config.mqtt, "file": config.file, "fhir": config.fhir}
     names = frozenset(name for name, one in there.items() if one is not None)
     required = frozenset(name for name, one in there.items() if one is not None and one.required)

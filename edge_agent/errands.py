@@ -19,8 +19,10 @@ log = logging.getLogger("vitalwire.errands")
 
 IDENTIFY, UNPAIR = "identify", "unpair"
 RECORD, ACTION = "record", "action"
-OF_NODES = (IDENTIFY, UNPAIR)
-WHAT = (*OF_NODES, RECORD, ACTION)
+ROTATE = "rotate"
+ORDER, COMMAND = "order", "command"
+OF_NODES = (IDENTIFY, UNPAIR, ORDER)
+WHAT = (*OF_NODES, RECORD, ACTION, ROTATE, COMMAND)
 # A record and what goes with it take less; whatever is larger is no errand.
 MAX_FILE = 1 << 18
 UNTIL_END_MS = 1 << 53
@@ -30,9 +32,9 @@ FORGOTTEN_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Errand:
-    """`what`: IDENTIFY or UNPAIR of a node, RECORD to be taken, ACTION to be recorded; `node`: its id in hex,
-    or nothing; `force`: without the node's word; `until_ms`: Unix time after which nobody waits for it;
-    `data`: what it is about, in hex.
+    """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to be
+    recorded, ROTATE the signing key; `node`: its id in hex, or nothing; `force`: without the node's word;
+    `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
     """
 
     id: str

@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edge_agent.store.chain import Cited, Tip
+from edge_agent.keys import PublicKeys
+from edge_agent.store.chain import Chain, Cited, Tip
+from edge_agent.store.store import Store
 from protocol import batch as wire
+from protocol import cbor, handover
+from protocol.errors import BatchError
+
+# A receipt by a collector's earlier key, for a batch made so long after the hand-over, is by a thief. Both
+# clocks may be wrong by a day.
+RETIRED_MS = 2 * 24 * 3600 * 1000
 
 
 class Begin(NamedTuple):
@@ -77,3 +85,28 @@ def told(decision: Begin | Continue, again: int) -> str:
     if decision.behind:
         return f"the collector lacks {again} batches that it gave receipts for: they are sent again"
     return "the chain goes on"
+
+
+def follow(store: Store, chain: Chain, forwarder: str, far: PublicKeys, receipt: wire.Receipt) -> None:
+    """Remember the hand-overs of a far end's signing key that came with its receipt, durably.
+
+    BatchError: bad_handover, they contradict those known; retired_key, it is by a key that was handed over
+    long before the batch was made. A receipt that was given before stays what it is: it comes again as often
+    as its batch.
+    """
+    name = f"handovers of {far.id.hex()} to {forwarder}"
+    noted = store.meta(name)
+    known: list[bytes] = [] if noted is None else cbor.loads(noted)
+    came = receipt.handovers
+    if came[: len(known)] != known[: len(came)]:
+        raise BatchError("another hand-over of the collector's key than the one known", cause="bad_handover")
+    if len(came) > len(known):
+        with store.transaction() as db:
+            store.set_meta(db, name, cbor.dumps(came))
+    elif len(came) < len(known):
+        batch = None
+        if receipt.nonce is None and receipt.chain_id is not None and receipt.number is not None:
+            batch = chain.find(receipt.chain_id, receipt.number)
+        handed_over_ms: int = handover.read_handover(known[len(came)])[5]
+        if batch is None or batch.made_ms > handed_over_ms + RETIRED_MS:
+            raise BatchError(f"by key {len(came)} of the collector, which is retired", cause="retired_key")

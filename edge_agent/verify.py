@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.keys import PublicKeys
+from edge_agent.signing import Signing
 from edge_agent.store import database, keys
 from edge_agent.store.database import Database, connect
 from edge_agent.store.integrity import damage
 from edge_agent.store.leaves import leaves_of
 from edge_agent.store.rows import frames_of, journal_rows
-from protocol import attest, cbor, frames
+from protocol import attest, cbor, frames, handover
 from protocol import batch as wire
 from protocol.errors import ProtocolError
+from protocol.handover import SigningKey
 
 MAX_NAMED = 5
 LAST_SEQ = (1 << 32) - 1
@@ -80,6 +82,9 @@ def verify(
 def _chains(db: Database, agent: PublicKeys) -> list[Result]:
     """Signatures, roots, counts; that each batch follows the one before; that the journal is covered once."""
     links, proofs, cover = _Tally(), _Tally(), _Tally()
+    signing = Signing(SigningKey(b"", agent.ed_pub), _handovers(db))
+    steps = handover.read_chain(agent.ed_pub, signing.handovers, agent.id)
+    newest = 0
     previous: dict[bytes, tuple[int, bytes]] = {}
     reached = 0
     entries = 0
@@ -94,9 +99,12 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
         try:
             leaves = leaves_of(_blobs(preamble), list(journal_rows(db, first, last)))
             entries += len(leaves.entries)
-            batch = wire.parse_batch(
-                wire.encode_batch(signed, *leaves.without(set())), agent.ed_pub, agent.id
-            )
+            carried = signing.handovers[: signing.steps_of(signed)]
+            clear = wire.encode_batch(signed, *leaves.without(set()), carried)
+            batch = wire.parse_batch(clear, agent.ed_pub, agent.id, steps)
+            if len(carried) < newest:
+                proofs.wrong(f"{name} (signed by key {len(carried)} after key {newest})")
+            newest = max(newest, len(carried))
         except (ProtocolError, TypeError, ValueError) as e:
             proofs.wrong(f"{name} ({e})")
             previous[chain] = (number, digest)
@@ -121,6 +129,11 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
             "The batches do not cover the journal once",
         ),
     ]
+
+
+def _handovers(db: Database) -> list[bytes]:
+    rows = db.execute("SELECT handover FROM signers WHERE handover IS NOT NULL ORDER BY id")
+    return [record for (record,) in rows]
 
 
 def _blobs(encoded: bytes) -> list[bytes]:

@@ -312,6 +312,9 @@ _ENTRIES = (
     "statement-entry",
     "assignment-entry",
     "typed-entry",
+    "handover-entry",
+    "consent-entry",
+    "erasure-entry",
 )
 
 
@@ -320,7 +323,7 @@ def _keep_batch(batch: bytes) -> None:
     fields = cbor2.loads(batch)
     _keep("signed-head", fields[1])
     _keep("head", cbor2.loads(fields[1]).value[2])
-    for entry in fields[2]:
+    for entry in filter(None, fields[2]):
         kind = cbor2.loads(entry)[0]
         _keep(_ENTRIES[kind] if kind < len(_ENTRIES) else "other-entry", entry)
     if len(batch) < 4096:
