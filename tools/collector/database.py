@@ -33,7 +33,9 @@ def unavailable() -> tuple[type[Exception], ...]:
     psycopg = sys.modules.get("psycopg")
     if psycopg is None:
         return (sqlite3.OperationalError,)
-    return (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
+    # The last two are of class "internal": we were frozen for too long; the server became a standby.
+    passing = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.ReadOnlySqlTransaction)
+    return (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError, *passing)
 
 
 def errors() -> tuple[type[Exception], ...]:

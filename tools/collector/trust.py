@@ -46,11 +46,13 @@ class Trust:
             seen[path.name] = (state.st_mtime_ns, state.st_ino)
         if seen == self._seen:
             return
-        self._seen, self._agents, self.problems = seen, {}, {}
+        agents: dict[bytes, PublicKeys] = {}
+        problems: dict[str, str] = {}
         for name in seen:
             try:
                 keys = load_public(self.folder / name)
             except KeyFileError as e:
-                self.problems[name] = str(e)
+                problems[name] = str(e)
             else:
-                self._agents[keys.id] = keys
+                agents[keys.id] = keys
+        self._agents, self.problems, self._seen = agents, problems, seen
