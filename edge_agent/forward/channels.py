@@ -220,6 +220,10 @@ def build(config: Config, delivery: "Delivery", agent_id: bytes) -> list[Channel
                 live=True,
             )
         )
+    if config.file is not None:
+        from edge_agent.forward.file import FileChannel
+
+        channels.append(FileChannel(config.file, delivery, agent_id))
     return channels
 
 

@@ -1,0 +1,287 @@
+"""The air gap: batches as files in a folder of a medium that is carried, receipts as files that come back.
+
+One file a batch, `<agent>-<chain>-<number>.batch`, the same sealed bytes that a broker would get: there whole
+under its name, or not there (temporary file, fsync, rename, fsync of the folder). What has no receipt is on
+every medium that is put in, because nobody knows which one arrives; what has one is taken off. The folder is
+never made here: where a medium is not mounted, it would fill the machine's own disk. Only files of this agent
+are touched; all others stay as they are.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_agent.config import FileConfig
+from edge_agent.files import fsync_folder
+from edge_agent.forward.base import Flight, Forwarder, OutletOwner, Source
+from edge_agent.forward.channels import BatchChannel
+
+if TYPE_CHECKING:
+    from edge_agent.delivery import Delivery
+
+log = logging.getLogger("vitalwire.file")
+
+POLL_S = 2.0
+MAX_RECEIPT = 64 << 10
+# Names of files that are not ours, or that cannot be used, are told up to so many.
+MAX_NAMED = 3
+# Batches that may be listed at once: a month of them.
+MAX_LISTED = 1_500_000
+BATCH, RECEIPT, PARTIAL = ".batch", ".receipt", ".partial"
+
+
+NAME = "file"
+
+
+class FileSource(Source, Protocol):
+    """Where batches come from, and what they are called."""
+
+    def label(self, batch: int) -> Awaitable[tuple[bytes, int]]:
+        """Its chain and number."""
+        ...
+
+
+class FileOutlet:
+    """The two folders. `problem` says what is wrong with them, and what to do."""
+
+    def __init__(self, config: FileConfig, agent_id: bytes, owner: OutletOwner) -> None:
+        self.connected = False
+        self.problem: str | None = None
+        self.max_message: int | None = None
+        self.ignored: list[str] = []
+        self._config = config
+        self._prefix = f"{agent_id.hex()}-"
+        self._owner = owner
+        self._medium: object = None
+        self._seen: set[tuple[str, int, int]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin looking at the folders."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look no more; what is written is whole."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    def status(self) -> dict[str, Any]:
+        """For people and status.json."""
+        return {
+            "out": str(self._config.out),
+            "connected": self.connected,
+            "problem": self.problem,
+            "ignored": self.ignored[:MAX_NAMED],
+        }
+
+    def publish(self, message: bytes) -> None:
+        """A file needs a name: see write()."""
+        raise NotImplementedError
+
+    def too_large(self, batch: int, size: int) -> None:
+        """No file is."""
+
+    def name(self, chain: bytes, number: int) -> str:
+        """What the file of a batch is called."""
+        return f"{self._prefix}{chain.hex()}-{number}{BATCH}"
+
+    # Not in the event loop: media are slow
+
+    def listed(self) -> set[str]:
+        """Our batches that are on the medium whole. OSError as it comes."""
+        found: set[str] = set()
+        for name in os.listdir(self._config.out):
+            if name.startswith(f".{self._prefix}") and name.endswith(PARTIAL):
+                with suppress(OSError):
+                    os.unlink(self._config.out / name)
+            elif name.startswith(self._prefix) and name.endswith(BATCH):
+                found.add(name)
+        return found
+
+    def write(self, name: str, message: bytes) -> None:
+        """The file, whole and durable. OSError: it is not there."""
+        path = self._config.out / name
+        partial = self._config.out / f".{name}{PARTIAL}"
+        try:
+            with partial.open("wb") as file:
+                file.write(message)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            fsync_folder(self._config.out)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+    def remove(self, name: str) -> None:
+        """Take off what has a receipt, with the receipt; a medium that refuses keeps them."""
+        for folder, one in ((self._config.out, name), (self._config.receipts, _receipt_of(name))):
+            if folder is not None:
+                with suppress(OSError):
+                    os.unlink(folder / one)
+
+    # The event loop
+
+    def failed(self, error: OSError) -> None:
+        """A write did not succeed: nothing more is written until the medium was looked at again."""
+        self._lost(f"{self._config.out} cannot be written ({_words(error)}): {_remedy(error)}")
+
+    async def _watch(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(POLL_S)
+
+    async def look(self) -> None:
+        """See which medium is there, and what came back on it."""
+        try:
+            medium, receipts = await asyncio.to_thread(self._read)
+        except OSError as e:
+            self._lost(f"{e.filename or self._config.out}: {_words(e)}: {_remedy(e)}")
+            return
+        for receipt in receipts:
+            self._owner.received(receipt)
+        if not self.connected or medium != self._medium:
+            self._medium = medium
+            self.connected = True
+            self.problem = None
+            log.info("%s: there, batches are written to it", self._config.out)
+            self._owner.connected()
+
+    def _lost(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+        if self.connected:
+            self.connected = False
+            self._owner.disconnected()
+
+    def _read(self) -> tuple[object, list[bytes]]:
+        out = os.stat(self._config.out)
+        if not os.access(self._config.out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self._config.out))
+        folder = self._config.receipts
+        receipts: list[bytes] = []
+        ignored: list[str] = []
+        with suppress(FileNotFoundError):
+            for entry in os.scandir(folder) if folder is not None else ():
+                self._consider(entry, receipts, ignored)
+        for new in sorted(set(ignored) - set(self.ignored))[:MAX_NAMED]:
+            log.warning("%s: left as it is", new)
+        self.ignored = ignored
+        return (out.st_dev, out.st_ino), receipts
+
+    def _consider(self, entry: "os.DirEntry[str]", receipts: list[bytes], ignored: list[str]) -> None:
+        if not entry.name.endswith(RECEIPT) or entry.name.startswith("."):
+            return
+        if not entry.name.startswith(self._prefix):
+            ignored.append(f"{entry.path}: another agent's")
+            return
+        found = entry.stat(follow_symlinks=False)
+        if not entry.is_file(follow_symlinks=False) or not 0 < found.st_size <= MAX_RECEIPT:
+            ignored.append(f"{entry.path}: no receipt ({found.st_size} bytes)")
+            return
+        stamp = entry.name, found.st_size, found.st_mtime_ns
+        if stamp not in self._seen:
+            self._seen.add(stamp)
+            with open(entry.path, "rb") as file:
+                receipts.append(file.read(MAX_RECEIPT))
+
+
+class FileForwarder(Forwarder):
+    """Keeps every medium complete: all that has no receipt is on it. `flights` are those on the newest."""
+
+    def __init__(self, name: str, source: FileSource, outlet: FileOutlet) -> None:
+        super().__init__(name, source, outlet, 0.0)
+        self._files = outlet
+        self._labels = source
+        self._names: dict[int, str] = {}
+        self._done: list[str] = []
+        self._there: set[str] | None = None
+
+    def connected(self) -> None:
+        """A medium was put in: it is not known what is on it."""
+        self._there = None
+
+    def receipted(self, batch: int) -> None:
+        """The receipt of a batch was verified: its file has done its work."""
+        self.flights.pop(batch, None)
+        name = self._names.pop(batch, None)
+        if name is not None:
+            self._done.append(name)
+
+    def refused(self, digest: bytes | None, code: str) -> None:
+        """Nobody refuses by file."""
+
+    async def pump(self) -> None:
+        """Write what is missing, take off what is done."""
+        if not self._files.connected:
+            return
+        try:
+            if self._there is None:
+                self._there = await asyncio.to_thread(self._files.listed)
+            while self._done:
+                name = self._done.pop()
+                self._there.discard(name)
+                await asyncio.to_thread(self._files.remove, name)
+            for batch in await self._source.unreceipted(self.name, MAX_LISTED):
+                await self._ensure(batch, self._there)
+            while self._again:
+                await self._write(self._again[0], await self._named(self._again[0]))
+                self._again.pop(0)
+        except OSError as e:
+            self._there = None
+            self._files.failed(e)
+
+    async def _ensure(self, batch: int, there: set[str]) -> None:
+        name = await self._named(batch)
+        if name not in there:
+            await self._write(batch, name)
+            there.add(name)
+        self.flights.setdefault(batch, Flight(0.0))
+
+    async def _named(self, batch: int) -> str:
+        if batch not in self._names:
+            self._names[batch] = self._files.name(*await self._labels.label(batch))
+        return self._names[batch]
+
+    async def _write(self, batch: int, name: str) -> None:
+        message = await self._source.message(self.name, batch)
+        await asyncio.to_thread(self._files.write, name, message)
+        self.resent += batch in self.flights
+        self.sent += 1
+        self.sent_bytes += len(message)
+
+
+class FileChannel(BatchChannel):
+    """The forwarder of that name."""
+
+    def __init__(self, config: FileConfig, delivery: "Delivery", agent_id: bytes) -> None:
+        super().__init__(
+            NAME, config.required, delivery, lambda owner: FileOutlet(config, agent_id, owner), 0.0
+        )
+        self.forwarder = FileForwarder(NAME, delivery, self.outlet)
+
+
+def _receipt_of(name: str) -> str:
+    return name.removesuffix(BATCH) + RECEIPT
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _remedy(error: OSError) -> str:
+    if error.errno == errno.ENOENT:
+        return "put the medium in, and make the folder on it; batches wait in the store"
+    if error.errno == errno.ENOSPC:
+        return "it is full: carry it to the collector, or make room; batches wait in the store"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "give the agent's user the right to write there; batches wait in the store"
+    return "put in another medium; batches wait in the store"

@@ -1,0 +1,286 @@
+"""The air gap: agent → medium → collector → medium → agent, exactly once, whatever becomes of the medium."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_agent import keys
+from edge_agent.config import FileConfig
+from edge_agent.forward.file import FileForwarder, FileOutlet
+from protocol import batch as wire
+from protocol import receipts
+from tests.edge_agent.fakes import FakeNode, Pty
+from tests.edge_agent.running import Kit, Running, wait_until
+from tests.tools.collector_rig import AGENT, COLLECTOR, NODE_KEYS, Chain, Rig, frame
+from tools.collector import stick, verify
+
+
+class Far:
+    """The agent's store as the forwarder sees it: batches, and who takes the receipts."""
+
+    def __init__(self, count: int) -> None:
+        chain = Chain()
+        self.messages = {n + 1: chain.make([NODE_KEYS, frame(n)]) for n in range(count)}
+        self.receipted: set[int] = set()
+        self.rejected: list[bytes] = []
+        self.greeted = 0
+        self.forwarder: FileForwarder | None = None
+
+    async def unreceipted(self, name: str, limit: int) -> list[int]:
+        return [n for n in self.messages if n not in self.receipted][:limit]
+
+    async def message(self, name: str, batch: int) -> bytes:
+        return self.messages[batch]
+
+    async def label(self, batch: int) -> tuple[bytes, int]:
+        return b"chain--1", batch - 1
+
+    def connected(self) -> None:
+        self.greeted += 1
+        assert self.forwarder is not None
+        self.forwarder.connected()
+
+    def disconnected(self) -> None:
+        pass
+
+    def received(self, message: bytes) -> None:
+        try:
+            receipt = receipts.verify_receipt(message, COLLECTOR.ed_pub)
+        except wire.BatchError:
+            self.rejected.append(message)
+            return
+        batch = (receipt.number or 0) + 1
+        self.receipted.add(batch)
+        assert self.forwarder is not None
+        self.forwarder.receipted(batch)
+
+
+class World:
+    def __init__(self, folder: Path, count: int = 3) -> None:
+        self.stick = folder / "stick"
+        self.stick.mkdir()
+        self.far = Far(count)
+        self.restart()
+
+    def restart(self) -> None:
+        config = FileConfig(self.stick, self.stick)
+        self.outlet = FileOutlet(config, AGENT.id, self.far)
+        self.forwarder = self.far.forwarder = FileForwarder("file", self.far, self.outlet)
+
+    def turn(self) -> None:
+        """One look at the medium, and what follows from it."""
+
+        async def both() -> None:
+            await self.outlet.look()
+            await self.forwarder.pump()
+
+        asyncio.run(both())
+
+    def names(self) -> list[str]:
+        return sorted(one.name for one in self.stick.iterdir())
+
+
+def batch_name(number: int) -> str:
+    return f"{AGENT.id.hex()}-{b'chain--1'.hex()}-{number}.batch"
+
+
+def carried(rig: Rig, folder: Path) -> stick.Summary:
+    files, left = stick.candidates(folder)
+    summary = stick.Summary(left=left)
+    stick.take(files, folder, rig.intake.handle_all, summary)
+    return summary
+
+
+def test_out_and_back_exactly_once(tmp_path):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    world.turn()
+    assert world.names() == [batch_name(n) for n in range(3)]
+    assert (world.stick / batch_name(0)).read_bytes() == world.far.messages[1]
+    summary = carried(rig, world.stick)
+    assert (summary.taken, summary.again, summary.left) == (3, 0, [])
+    world.turn()
+    assert world.far.receipted == {1, 2, 3}
+    world.turn()
+    assert world.names() == []
+    report = rig.verify()
+    assert report.sound and report.batches == 3 and report.frames == 3
+
+
+def test_a_medium_taken_out_in_the_middle_and_put_in_again(tmp_path, monkeypatch):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    away, written, replace = tmp_path / "away", [], os.replace
+
+    def yank(partial, path):
+        if len(written) == 1:
+            # A half-written file stays on the medium, which is gone before the next.
+            (world.stick / f".{batch_name(2)}.partial").write_bytes(b"half")
+            world.stick.rename(away)
+        written.append(path)
+        replace(partial, path)
+
+    monkeypatch.setattr("edge_agent.forward.file.os.replace", yank)
+    world.turn()
+    assert "put the medium in" in world.outlet.problem and not world.outlet.connected
+    monkeypatch.undo()
+    world.turn()
+    assert "put the medium in" in world.outlet.problem and not world.stick.exists()
+    # What got as far as the collector is taken, with what is half-written left; all of it comes in the end.
+    summary = carried(rig, away)
+    assert summary.taken == 1 and any("half-written" in one.why for one in summary.left)
+    away.rename(world.stick)
+    world.turn()
+    assert world.far.receipted == {1} and world.outlet.problem is None
+    world.restart()
+    world.turn()
+    assert carried(rig, world.stick).taken == 2
+    world.turn()
+    world.turn()
+    assert world.far.receipted == {1, 2, 3} and world.names() == []
+    assert rig.verify().sound and rig.verify().frames == 3
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_medium_that_refuses_is_told_and_goes_on_when_it_does_not(tmp_path, monkeypatch, code):
+    world = World(tmp_path)
+
+    def refuse(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("edge_agent.forward.file.os.fsync", refuse)
+    world.turn()
+    assert world.names() == [] and not world.outlet.connected
+    expected = {errno.ENOSPC: "make room", errno.EIO: "another medium", errno.EROFS: "right to write"}[code]
+    assert expected in world.outlet.status()["problem"]
+    monkeypatch.undo()
+    world.turn()
+    assert len(world.names()) == 3 and world.outlet.status()["problem"] is None
+
+
+def test_every_medium_gets_all_that_has_no_receipt(tmp_path):
+    world = World(tmp_path)
+    world.turn()
+    world.stick.rename(tmp_path / "first")
+    world.turn()
+    world.stick.mkdir()
+    world.turn()
+    assert len(world.names()) == 3 and world.far.greeted == 2
+
+
+def test_files_that_are_not_ours_or_no_receipts_are_named_and_left(tmp_path):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    world.turn()
+    carried(rig, world.stick)
+    own = world.stick / batch_name(0).replace(".batch", ".receipt")
+    strange = {
+        "0123456789abcdef-6368-0.receipt": own.read_bytes(),
+        f"{AGENT.id.hex()}-x-1.receipt": bytes(100_000),
+        f"{AGENT.id.hex()}-x-2.receipt": b"",
+        "holiday.jpg": b"picture",
+        ".hidden.receipt": own.read_bytes(),
+    }
+    corrupt = world.stick / f"{AGENT.id.hex()}-x-3.receipt"
+    corrupt.write_bytes(own.read_bytes()[:-1])
+    for name, data in strange.items():
+        (world.stick / name).write_bytes(data)
+    world.turn()
+    world.turn()
+    assert world.far.receipted == {1, 2, 3}
+    assert world.far.rejected == [corrupt.read_bytes()]
+    assert set(world.names()) == {*strange, corrupt.name}
+    told = " ".join(world.outlet.ignored)
+    assert "another agent's" in told and "100000 bytes" in told and "(0 bytes)" in told
+
+
+def test_the_collector_names_what_it_does_not_take_and_takes_the_rest(tmp_path):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    world.turn()
+    good = (world.stick / batch_name(0)).read_bytes()
+    (world.stick / batch_name(1)).write_bytes(good[: len(good) // 2])
+    (world.stick / batch_name(7)).write_bytes(good)
+    (world.stick / batch_name(8)).write_bytes(b"")
+    (world.stick / f"{'0' * 16}-{'0' * 16}-1.batch").write_bytes(good)
+    (world.stick / "copy of 1.batch").write_bytes(good)
+    (world.stick / "notes.txt").write_bytes(b"hello")
+    summary = carried(rig, world.stick)
+    # A copy under another number is the same batch: its receipt is.
+    assert summary.taken == 3 and len(summary.left) == 4
+    whys = {one.name: one.why for one in summary.left}
+    assert "refused" in whys[batch_name(1)] and whys[batch_name(8)] == "empty"
+    assert (
+        "unknown_agent" in whys[f"{'0' * 16}-{'0' * 16}-1.batch"] and "not named" in whys["copy of 1.batch"]
+    )
+    assert rig.verify().frames == 2
+    again = carried(rig, world.stick)
+    assert again.taken == 3 and again.again == 3 and rig.verify().frames == 2
+    assert not [name for name in world.names() if name.endswith(".partial")]
+
+
+def test_what_is_not_answered_costs_nothing_that_was(tmp_path):
+    """The collector's store fails in the middle: the receipts written so far are of what is stored."""
+    world, rig = World(tmp_path, 70), Rig(tmp_path)
+    world.turn()
+    files, _ = stick.candidates(world.stick)
+    calls = []
+
+    def failing(messages):
+        calls.append(len(messages))
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "disk full")
+        return rig.intake.handle_all(messages)
+
+    summary = stick.Summary()
+    with pytest.raises(OSError, match="disk full"):
+        stick.take(files, world.stick, failing, summary)
+    assert summary.taken == 32 == rig.verify().frames
+    assert carried(rig, world.stick).taken == 70 and rig.verify().frames == 70
+    world.turn()
+    assert len(world.far.receipted) == 70
+
+
+def test_an_agent_that_has_only_a_medium(tmp_path, monkeypatch):
+    """Node, agent, medium, collector, medium, agent: every frame once, each with its receipt."""
+    monkeypatch.setattr("edge_agent.forward.file.POLL_S", 0.1)
+    kit = Kit(tmp_path)
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    rig = Rig(tmp_path / "far")
+    rig.trust.add(keys.PublicKeys(*kit.identity.public()))
+    public = tmp_path / "collector.pub"
+    keys.write_public(public, "collector", keys.PublicKeys(*COLLECTOR.public()))
+    kit.options["file"] = FileConfig(medium, medium, required=True, public=public)
+    with FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 60, "frames")
+            node.making = False
+            wait_until(lambda: node.held == 0, "every frame acknowledged")
+            assert kit.totals()["delivered"] == 0
+
+            def all_delivered() -> bool:
+                totals = kit.totals()
+                return totals["produced"] == totals["delivered"] == len(node.made)
+
+            def forward() -> dict:
+                return kit.status["forward"]["file"]
+
+            away = tmp_path / "away"
+            for _ in range(5):
+                # To the collector and back; what was signed meanwhile goes with the next.
+                medium.rename(away)
+                wait_until(lambda: "put the medium in" in (forward()["problem"] or ""), "it is gone")
+                assert carried(rig, away).left == []
+                away.rename(medium)
+                wait_until(
+                    lambda: forward()["connected"] and not list(medium.glob("*.receipt")), "it is back"
+                )
+                if all_delivered():
+                    break
+            assert all_delivered()
+            said = wait_until(lambda: (m := kit.status["forward"]["file"])["receipts"] and m, "a status")
+            assert said["connected"] and said["problem"] is None
+    report = verify.verify(rig.store, COLLECTOR.ed_pub, lambda agent: kit.identity.ed_pub)
+    assert report.sound and report.frames == len(node.made)
+    assert rig.store.db.execute("SELECT count(*) FROM frames").fetchone()[0] == len(node.made)
