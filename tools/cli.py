@@ -24,6 +24,7 @@ PLACES = {
     "build": Place("tools.build", "build"),
     "collector": Place("tools.collector.commands"),
     "demo": Place("tools.demo.command"),
+    "import": Place("tools.collector.import_command"),
     "inspect": Place("tools.inspect"),
     "node": Place("tools.node"),
 }

@@ -6,16 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from edge_agent import keys
 from edge_agent.config import FileConfig
 from edge_agent.forward.file import FileForwarder, FileOutlet
+from edge_agent.lock import hold
 from protocol import batch as wire
 from protocol import receipts
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.tools.collector_rig import AGENT, COLLECTOR, NODE_KEYS, Chain, Rig, frame
 from tools.collector import stick, verify
+from tools.collector.import_command import command as import_command
+from tools.collector.trust import Trust
 
 
 class Far:
@@ -284,3 +288,28 @@ def test_an_agent_that_has_only_a_medium(tmp_path, monkeypatch):
     report = verify.verify(rig.store, COLLECTOR.ed_pub, lambda agent: kit.identity.ed_pub)
     assert report.sound and report.frames == len(node.made)
     assert rig.store.db.execute("SELECT count(*) FROM frames").fetchone()[0] == len(node.made)
+
+
+def test_the_command_tells_what_it_took_and_what_it_left(tmp_path):
+    state, medium = tmp_path / "collector", tmp_path / "medium"
+    medium.mkdir()
+    Trust(state / "agents").add(keys.PublicKeys(*AGENT.public()))
+    own = keys.load_or_create(state / "collector.key", "collector")
+
+    class Own(Chain):
+        def seal(self, clear: bytes) -> bytes:
+            return wire.seal_batch(clear, AGENT.id, own.x_pub, own.id)
+
+    (medium / batch_name(0)).write_bytes(Own().make([NODE_KEYS, frame(0)]))
+    arguments = [str(medium), "--state", str(state)]
+    result = CliRunner().invoke(import_command, arguments)
+    assert result.exit_code == 0 and "1 batches taken" in result.stdout, result.output
+    receipt = (medium / batch_name(0).replace(".batch", ".receipt")).read_bytes()
+    assert receipts.verify_receipt(receipt, own.ed_pub).number == 0
+    (medium / "torn.batch").write_bytes(b"?")
+    result = CliRunner().invoke(import_command, arguments)
+    assert result.exit_code == 1 and "had their receipt already" in result.stdout
+    assert "left: torn.batch: not named" in result.stdout
+    with hold(state / "collector.lock"):
+        result = CliRunner().invoke(import_command, arguments)
+        assert result.exit_code == 1 and "stop it first" in result.output
