@@ -111,9 +111,7 @@ class Authorities:
         return True
 
     def _write(self, known: dict[bytes, Authority]) -> None:
-        lines = [
-            "# Whose commands this agent carries out, and which. `vitalwire authority` writes it."
-        ]
+        lines = ["# Whose commands this agent carries out, and which. `vitalwire authority` writes it."]
         for key, one in sorted(known.items()):
             if not one.operations:
                 continue

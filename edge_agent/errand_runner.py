@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from edge_agent.errands import IDENTIFY, OF_NODES, UNPAIR, Errand, Errands, said
+from edge_agent.errands import IDENTIFY, OF_NODES, ORDER, UNPAIR, Errand, Errands, said
 from edge_agent.orders import GRACE_MS, Order, Orders
 from edge_agent.peers import Peers, PeersError
 from edge_agent.store.items import Outcome
 from protocol import frames
+from protocol.errors import ProtocolError
 
 log = logging.getLogger("vitalwire.errands")
 
@@ -143,6 +144,12 @@ class Runner:
         left_s = (errand.until_ms - now_ms) / 1000
         if errand.what == IDENTIFY:
             order = self._orders.command(node, frames.OP_IDENTIFY, valid_s=left_s)
+        elif errand.what == ORDER:
+            try:
+                order = self._orders.local(node, bytes.fromhex(errand.data), left_s)
+            except ProtocolError as e:
+                self._say(errand, False, f"node {errand.node} was asked nothing: {e.detail}")
+                return
         elif errand.force:
             self._peers.part(node, None, 0)
             return

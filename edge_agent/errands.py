@@ -32,8 +32,8 @@ FORGOTTEN_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Errand:
-    """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to be
-    recorded, ROTATE the signing key; `node`: its id in hex, or nothing; `force`: without the node's word;
+    """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to
+    be recorded, ROTATE the signing key; `node`: its id in hex, or nothing; `force`: without the node's word;
     `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
     """
 

@@ -12,7 +12,8 @@ from typing import Any
 from edge_agent.ingest import Done
 from edge_agent.store.items import Entry
 from edge_agent.store.schema import ENTRY_STATEMENT
-from protocol import cbor, frames
+from protocol import cbor, frames, remote
+from protocol.checks import is_list, is_map
 from protocol.errors import LocalError
 from protocol.frame_names import OPERATION_NAMES, RESULT_NAMES
 from protocol.orders import order_digest
@@ -103,6 +104,22 @@ class Orders:
         body: dict[int, Any] = {frames.ORDER_ID: os.urandom(8), frames.ORDER_WHAT: settings}
         check_fits(frames.KIND_CONFIG, body)
         return self._take(node, frames.KIND_CONFIG, "config", valid_s, body)
+
+    def local(self, node: bytes, wanted: bytes, valid_s: float) -> Order:
+        """An order of somebody at this machine, CBOR [operation (protocol.remote), arguments]. ProtocolError:
+        it is none, or one that the node takes from an authority only.
+        """
+        given = cbor.loads(wanted)
+        if not is_list(given) or len(given) != 2 or given[0] not in remote.OPERATIONS or not is_map(given[1]):
+            raise LocalError("not an operation and its arguments")
+        eight = bytes(8)
+        command = remote.Command(eight, node, eight, given[0], 0, 1, eight, given[1] or None)
+        if command.for_node:
+            raise LocalError(f"{given[0]} needs an authority: --authority KEY")
+        kind, body = remote.order_of(command)
+        if kind == frames.KIND_CONFIG:
+            return self.config(node, body[frames.ORDER_WHAT], valid_s)
+        return self.command(node, body[frames.ORDER_WHAT], body.get(frames.ORDER_ARGS), "", valid_s)
 
     def give(
         self, node: bytes, kind: int, name: str, body: dict[int, Any], boot: bytes, valid_s: float

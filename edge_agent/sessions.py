@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from edge_agent.flow import NORMAL
+from edge_agent.glance import glance
 from edge_agent.hub import Hub
 from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
@@ -54,7 +55,7 @@ class LinkSession:
         self.due_ms: int | None = None
 
     def _new_session(self) -> AgentSession:
-        return AgentSession(self._hub.identity, self._hub.lookup, self._last_hello, os.urandom)
+        return AgentSession(self._hub.identity, self._hub.lookup, self._last_hello, os.urandom, glance)
 
     def _last_hello(self, node: bytes) -> tuple[int, int] | None:
         last = self._hub.last_hello(node)
@@ -276,7 +277,9 @@ class LinkSession:
     def _frame(self, event: ev.FrameIn, unix_us: int) -> None:
         item, frame = item_of(event, unix_us // 1000)
         self._hub.counted(event.wire_bytes)
-        self._hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past)
+        self._hub.view(event.node_id).said(
+            event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext
+        )
         if frame is not None and frame[0] == frames.KIND_ANSWER:
             self._hub.orders.answered(event.node_id, frame[2])
         session = self._session
