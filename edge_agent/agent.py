@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from edge_agent import keys, status
+from edge_agent import keys
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.delivery import Delivery, open_custody
 from edge_agent.errand_runner import Runner
@@ -21,6 +21,7 @@ from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
 from edge_agent.measures import Measures
 from edge_agent.peers import Peers, PeersError
+from edge_agent.reporting import Reporter
 from edge_agent.rotation import Rotation
 from edge_agent.sessions import LinkSession
 from edge_agent.store import database
@@ -31,7 +32,6 @@ from edge_agent.store.opening import open_store
 log = logging.getLogger("vitalwire.agent")
 
 TICK_S = 0.05
-STATUS_EVERY_S = 1.0
 LOOK_FOR_PORTS_S = 2.0
 ERRANDS_S = 0.25
 # On the way out: how long the disk may take for what is in hand, how often errands go a step on, and the
@@ -57,7 +57,7 @@ class Agent:
         self.config = config
         self.measures = measures or Measures()
         self.working = False
-        self.latest: dict[str, Any] | None = None
+        self.reporter = Reporter(self)
         self.started_ms = unix_ms()
         self.links: dict[str, SerialLink] = {}
         self.sessions: dict[str, LinkSession] = {}
@@ -151,7 +151,7 @@ class Agent:
             await self.delivery.stop()
             # A store that has just failed cannot say what is in it.
             with suppress(database.Error):
-                await self._write_status("stopped")
+                await self.reporter.write("stopped")
 
     async def _finish(self) -> None:
         """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
@@ -241,17 +241,14 @@ class Agent:
             with suppress(PeersError):
                 self.paired = set(self.peers.ids())
             await self.worker.run(self.store.check)
-            await self._write_status("running")
-            await asyncio.sleep(STATUS_EVERY_S)
+            await self.reporter.write("running")
+            await asyncio.sleep(self.reporter.pause_s)
+
+    @property
+    def latest(self) -> dict[str, Any] | None:
+        """The last status."""
+        return self.reporter.latest
 
     async def probe(self) -> None:
         """Return when the store's thread has done what it was given before."""
         await self.worker.run(int)
-
-    async def _write_status(self, state: str) -> None:
-        try:
-            facts = await self.worker.run(status.store_facts, self)
-            self.latest = status.snapshot(self, facts, state)
-            await asyncio.to_thread(status.write, self.config.status, self.latest)
-        except OSError as e:
-            log.debug("status.json: %s", e)

@@ -3,7 +3,6 @@
 Modules that cost memory or time are imported where they are used: `agent run` keeps what it imports.
 """
 
-import asyncio
 import json
 import sys
 import time
@@ -13,8 +12,8 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.cli_config import config_group
-from edge_agent.cli_service import service_group
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
+from edge_agent.cli_service import service_group
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.readable import printable
 from protocol.errors import ProtocolError
@@ -41,11 +40,11 @@ def run_command(config_path: Path | None, verbose: bool) -> None:
     Example:
       vitalwire agent run --config /etc/vitalwire/agent.toml
     """
-    from edge_agent import logs, service
+    from edge_agent import logs, loops, service
 
     config = configuration.load(config_path)
     logs.begin(config.ops.log, verbose)
-    asyncio.run(service.serve(config))
+    loops.run(service.serve(config))
 
 
 @click.command("status")

@@ -49,9 +49,7 @@ class Ingest:
     it does not.
     """
 
-    def __init__(
-        self, store: Store, worker: Worker, commit_ms: int, took: Durations | None = None
-    ) -> None:
+    def __init__(self, store: Store, worker: Worker, commit_ms: int, took: Durations | None = None) -> None:
         self.problem: str | None = None
         self.stored = 0
         self.stored_bytes = 0

@@ -64,13 +64,13 @@ class NodeView:
         self.boot: bytes | None = None
         self.heard_ms = 0
         self.about: dict[str, Any] = {}
-        self.vitals: dict[str, Any] = {}
         self.status: dict[str, Any] = {}
         self.blood_pressure: dict[str, Any] | None = None
         self.crash: dict[str, Any] | None = None
         self.told = Events(self._is_old)
-        self.sources: set[str] = set()
         self.malformed = 0
+        self._vitals: dict[str, Any] = {}
+        self._vitals_frame: bytes | None = None
         self._newest: dict[int, tuple[bytes, int]] = {}
         self._clock = ClockFit()
         self._clock_boot: bytes | None = None
@@ -84,9 +84,11 @@ class NodeView:
         frame: tuple[int, int, Any] | None,
         received_us: int,
         past: bool = False,
+        plaintext: bytes = b"",
     ) -> None:
         """Take note of a frame; an older one than the last of its kind (a backlog) changes the list of events
-        only. `past`: it was made before the connection that it came on.
+        only. `past`: it was made before the connection that it came on. `plaintext`: of vitals that are not
+        decoded yet.
         """
         received_ms = self.heard_ms = received_us // 1000
         self.told.heard(boot, past)
@@ -102,8 +104,9 @@ class NodeView:
             return
         self._newest[kind] = (boot, t_us)
         if kind == frames.KIND_VITALS:
-            self.vitals = seen.vitals(body)
-            self.sources = {self.vitals["source"], self.vitals["ppg_source"]}
+            # Shown once in a while, said every second.
+            self._vitals = {} if body is None else seen.vitals(body)
+            self._vitals_frame = plaintext if body is None else None
         elif kind == frames.KIND_STATUS:
             self.status = seen.status(body)
         elif kind == frames.KIND_BOOT:
@@ -113,6 +116,18 @@ class NodeView:
             self.blood_pressure = seen.blood_pressure(body) | {"received_ms": received_ms, "past": past}
         elif kind == frames.KIND_LOG:
             self.crash = seen.crash(body, boot) | {"received_ms": received_ms}
+
+    @property
+    def vitals(self) -> dict[str, Any]:
+        """The newest vitals, {} before the first."""
+        if self._vitals_frame is not None:
+            self._vitals, self._vitals_frame = seen.vitals(frames.unpack(self._vitals_frame)[2]), None
+        return self._vitals
+
+    @property
+    def sources(self) -> set[str]:
+        """Where the newest vitals come from."""
+        return {self.vitals["source"], self.vitals["ppg_source"]} if self.vitals else set()
 
     def _is_old(self, boot: bytes, t_us: int, received_us: int) -> bool:
         """Whether it was made long before it was received, as far as the node's clock is known."""

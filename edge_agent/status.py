@@ -1,4 +1,4 @@
-"""status.json: what the agent is doing, written once a second in one step; and the same for a person's eyes.
+"""status.json: what the agent is doing, written every second or so in one step; and the same for people.
 
 docs/agent.md describes the fields. Everything in it is also in the store or in the journal of the system:
 nothing reads it back.
@@ -7,12 +7,12 @@ nothing reads it back.
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from edge_agent.files import write_atomically
-from edge_agent.ledger import COUNTS, Ledger
+from edge_agent.ledger import COUNTS, Ledger, Row
 from edge_agent.machine import free_bytes
 from edge_agent.store.schema import GONE_ERASED, GONE_EVICTED, GONE_RETENTION
 
@@ -35,10 +35,11 @@ class StoreFacts(NamedTuple):
     frames: int
     gone: dict[str, int]
     custody: dict[str, Any]
+    set_aside: int
 
 
-def store_facts(agent: "Agent") -> StoreFacts:
-    """Used in the store's thread."""
+def store_facts(agent: "Agent", rows: tuple[Row, ...], set_aside: int) -> StoreFacts:
+    """Used in the store's thread. `rows`: the ledger's; `set_aside`: how often a store was."""
     custody = agent.delivery.custody
     tip = custody.chain.tip
     told = {
@@ -51,7 +52,8 @@ def store_facts(agent: "Agent") -> StoreFacts:
         "sent_again": custody.sent_again,
     }
     free = free_bytes(agent.config.state_dir)
-    return StoreFacts(agent.store.ledger(), agent.store.size(), free, agent.store.frames, _gone(agent), told)
+    store, ledger = agent.store, Ledger(rows)
+    return StoreFacts(ledger, store.size(), free, store.frames, _gone(agent), told, set_aside)
 
 
 def _gone(agent: "Agent") -> dict[str, int]:
@@ -60,16 +62,20 @@ def _gone(agent: "Agent") -> dict[str, int]:
     return {GONE.get(cause, str(cause)): count for cause, count in rows}
 
 
-def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
-    """Everything about a running agent. Used in the event loop's thread."""
-    unix_us = time.time_ns() // 1000
-    hub, delivery, ledger = agent.hub, agent.delivery, facts.ledger
+def counts_of(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """The sums of the ledger's counts, by node."""
     per_node: dict[str, dict[str, int]] = {}
-    for row in ledger.rows:
+    for row in rows:
         counts = per_node.setdefault(row.node, dict.fromkeys(COUNTS, 0))
         for name in COUNTS:
             counts[name] += getattr(row, name)
-    ids = sorted({*hub.views, *(bytes.fromhex(node) for node in per_node), *agent.paired})
+    return per_node
+
+
+def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Everything about a running agent. Used in the event loop's thread. `nodes`: by node()."""
+    unix_us = time.time_ns() // 1000
+    hub, delivery, ledger = agent.hub, agent.delivery, facts.ledger
     return {
         "version": VERSION,
         "state": state,
@@ -105,14 +111,12 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str) -> dict[str, Any]:
             "stored_frames": agent.ingest.stored,
             "refused_frames": agent.ingest.refused,
             "gone": facts.gone,
-            "set_aside": [code for code, _, _ in ledger.statements].count("store_set_aside"),
+            "set_aside": facts.set_aside,
             "opening": agent.opening.message or None,
         },
         "custody": facts.custody,
         "forward": _forward(agent),
-        "nodes": [
-            _node(agent, node, per_node.get(node.hex(), dict.fromkeys(COUNTS, 0)), unix_us) for node in ids
-        ],
+        "nodes": nodes,
         "totals": ledger.totals,
         "balanced": ledger.balanced,
         "unheard_boots": ledger.unheard_boots,
@@ -149,7 +153,11 @@ def _forward(agent: "Agent") -> dict[str, Any]:
     return out
 
 
-def _node(agent: "Agent", node: bytes, counts: Mapping[str, int], unix_us: int) -> dict[str, Any]:
+def node(agent: "Agent", node: bytes, counts: Mapping[str, int] | None, unix_us: int) -> dict[str, Any]:
+    """What is known of one node. Used in the event loop's thread. `counts`: of the ledger, None when it has
+    none.
+    """
+    counts = counts or dict.fromkeys(COUNTS, 0)
     view = agent.hub.views.get(node)
     out: dict[str, Any] = {"node": node.hex(), "paired": node in agent.paired, "live": False, **counts}
     if view is not None:

@@ -82,6 +82,14 @@ def unknown_meanings(kind: int, body: "Any") -> int:
     return count
 
 
+def carried(kind: int, body: "Any") -> "list[tuple[str, int]]":
+    """(cause, how often) of what of a sound frame this version does not know."""
+    unknown_kind, keys = unknown(kind, body)
+    found = [("unknown_kind", int(unknown_kind)), ("unknown_key", keys)]
+    found.append(("unknown_meaning", unknown_meanings(kind, body)))
+    return [one for one in found if one[1]]
+
+
 def _check_keys(name: str, body: "dict[Any, Any]") -> None:
     for key in body:
         if not is_uint(key):

@@ -46,7 +46,8 @@ def check_order(kind: int, body: "dict[int, Any]") -> None:
 class AgentSession:
     """One link.
 
-    `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None.
+    `lookup(node_id)` → (ed_pub, x_pub) or None; `last_hello(node_id)` → (boot counter, conn) or None;
+    `glance(plaintext)` → (kind, t_us, None) of a sound frame that need not be decoded; or None.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class AgentSession:
         lookup: "Callable[[bytes], tuple[bytes, bytes] | None]",
         last_hello: "Callable[[bytes], tuple[int, int] | None]",
         random: "Callable[[int], bytes]",
+        glance: "Callable[[bytes], tuple[int, int, None] | None] | None" = None,
     ):
         self.identity = identity
         self.state = st.WAITING
@@ -66,6 +68,7 @@ class AgentSession:
         self._lookup = lookup
         self._last_hello = last_hello
         self._random = random
+        self._glance = glance
         self._cobs = cobs.Decoder()
         self._events: "list[Any]" = []
         self._control: "list[bytes]" = []
@@ -290,15 +293,12 @@ class AgentSession:
         past = index > 0 or seq < self._next_seq
         event = ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, None, len(message), past)
         self._events.append(event)
+        event.frame = self._glance(plaintext) if self._glance else None
+        if event.frame is not None:
+            return None
         kind, t_us, body = event.frame = frames.unpack(plaintext)
-        unknown_kind, unknown_keys = frame_schema.unknown(kind, body)
-        if unknown_kind:
-            self._carried("unknown_kind")
-        elif unknown_keys:
-            self._carried("unknown_key", unknown_keys)
-        meanings = frame_schema.unknown_meanings(kind, body)
-        if meanings:
-            self._carried("unknown_meaning", meanings)
+        for cause, n in frame_schema.carried(kind, body):
+            self._carried(cause, n)
         if kind == frames.KIND_TIME and body[1] in self._tokens:
             self._tokens.remove(body[1])
             if self.state == st.PROVING:
