@@ -12,6 +12,7 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.cli_config import config_group
+from edge_agent.cli_doctor import doctor_command
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.cli_service import service_group
 from edge_agent.commanding import config_option, fail, show, told
@@ -229,6 +230,7 @@ commands: list[click.Command] = [
     keys_group,
     config_group,
     service_group,
+    doctor_command,
     pair_command,
     unpair_command,
     identify_command,

@@ -1,0 +1,202 @@
+"""The doctor's checks of what lies on the disk: the folder, its speed, keys, the store, limits."""
+
+import os
+import stat
+import statistics
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from edge_agent import keys, machine
+from edge_agent.doctor import Check, Found, Patient, bad, good, warn
+from edge_agent.store import database
+from edge_agent.store.errors import StoreError
+
+SLOW_MS, STOPS_MS = 20.0, 500.0
+# No disk is durable so fast: a cache answers, which may or may not survive a power cut.
+TOO_FAST_MS = 0.05
+DAY_MS = 86_400_000
+# With less than that, a day's outage of the far end costs data.
+SHORT_DAYS = 3.0
+
+
+def folder(patient: Patient) -> Found:
+    """The state directory: there, ours, nobody else's, with room."""
+    path = patient.config.state_dir
+    if not path.exists():
+        parent = next(one for one in path.absolute().parents if one.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            yield bad(
+                f"{path} cannot be made: {parent} is not this user's",
+                f"sudo install -d -o $USER -m 700 {path}",
+            )
+            return
+        yield good(f"{path} will be made at the first start")
+    elif not path.is_dir():
+        yield bad(f"{path} is no folder", "move it away, or name another [agent] state_dir")
+        return
+    elif not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        yield bad(
+            f"{path} is not this user's to write to", f"sudo chown -R $USER {path}, or be the agent's user"
+        )
+        return
+    else:
+        mode = path.stat().st_mode & 0o777
+        if os.name == "posix" and mode & 0o077:
+            yield warn(f"{path} is open to others (mode {mode:04o})", f"chmod 700 {path}")
+        else:
+            yield good(str(path))
+    free, least = machine.free_bytes(path), patient.config.storage.min_free_mib << 20
+    if free is not None and free < least:
+        yield bad(
+            f"{free >> 20} MiB free, and min_free_mib is {least >> 20}: it would store nothing", "make room"
+        )
+    elif free is not None:
+        yield good(f"{free >> 20} MiB free")
+
+
+def disk(patient: Patient) -> Found:
+    """What the disk promises of what was written, and how long it takes."""
+    path = patient.config.state_dir
+    mount = machine.mount_of(path)
+    if mount is not None and mount.kind in machine.VOLATILE:
+        yield warn(
+            f"{path} lies on {mount.kind}: after a power cut, or with its container, all is gone",
+            "put state_dir on a real disk (of a container: on a volume)",
+        )
+    if mount is not None and mount.kind in machine.FAR:
+        yield bad(
+            f"{path} lies on {mount.kind}, where locks and fsync do not hold", "put state_dir on a local disk"
+        )
+        return
+    if mount is not None and "nobarrier" in mount.options.split(","):
+        yield warn(
+            f"{mount.point} is mounted with nobarrier: a power cut may tear the store", "mount it without"
+        )
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        return
+    try:
+        took = machine.fsync_ms(path)
+    except OSError as e:
+        yield bad(f"writing to {path} fails: {e.strerror}", "see the disk: dmesg")
+        return
+    median = statistics.median(took)
+    said = f"fsync takes {median:.2g} ms, at most {took[-1]:.2g} ms ({1000 / median:.0f} a second)"
+    if median > STOPS_MS:
+        yield bad(said, "that disk is failing, or is a worn card: replace it")
+    elif median > SLOW_MS:
+        yield warn(said + ": many nodes will be asked to slow down", "an SSD, or an industrial card")
+    elif median < TOO_FAST_MS:
+        yield warn(
+            said + ": a cache answers, not the disk",
+            "check that its cache survives a power cut, or switch it off",
+        )
+    else:
+        yield good(said)
+
+
+def secrets(patient: Patient) -> Found:
+    """Files that hold secrets: readable for us, and for nobody else; those of others can be read."""
+    config = patient.config
+    if config.key.exists():
+        try:
+            identity = keys.load(config.key)
+            yield good(f"{config.key}: agent {identity.id.hex()}")
+        except keys.KeyFileError as e:
+            yield bad(str(e), "the remedy is in brackets; without it nothing starts")
+    else:
+        yield good(f"{config.key} will be made at the first start")
+    named = {
+        "[store] key_file": config.storage.key_file,
+        "[store] passphrase_file": config.storage.passphrase_file,
+        "[mqtt] password_file": config.mqtt and config.mqtt.password_file,
+        "[mqtt] cert_key_file": config.mqtt and (config.mqtt.cert_key_file or config.mqtt.cert_file),
+        "[fhir] token_file": config.fhir and config.fhir.token_file,
+        "[fhir] cert_key_file": config.fhir and (config.fhir.cert_key_file or config.fhir.cert_file),
+    }
+    for key, path in named.items():
+        if path is not None and not (key == "[store] key_file" and not path.exists()):
+            yield _secret(key, path)
+    for key, path in (
+        ("[collector] public", config.collector),
+        ("[file] public", config.file and config.file.public),
+    ):
+        if path is not None:
+            try:
+                yield good(f"{key}: {keys.load_public(path).id.hex()}")
+            except keys.KeyFileError as e:
+                yield bad(f"{key}: {e}", "without it nothing can be sealed to the far end")
+
+
+def _secret(key: str, path: Path) -> tuple[str, str, str]:
+    try:
+        found = path.stat()
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as e:
+        return bad(f"{key}: {path}: {e.strerror}", "put the file there, for the agent's user (mode 0600)")
+    if empty:
+        return bad(f"{key}: {path} is empty", "put the secret in it")
+    if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+        return warn(f"{key}: others may read {path} (mode {found.st_mode & 0o777:04o})", f"chmod 600 {path}")
+    return good(f"{key}: {path}")
+
+
+def store(patient: Patient) -> Found:
+    """The store opens with its key; what is in it. It is not read through, as `vitalwire verify` does."""
+    path = patient.config.store
+    if not path.exists():
+        yield good(f"{path} will be made at the first start")
+        return
+    try:
+        with closing(database.open_reader(patient.config)) as db:
+            batches, open_ = db.execute(
+                "SELECT count(*), coalesce(sum(delivered = 0), 0) FROM batches"
+            ).fetchone() or (0, 0)
+            refused = db.execute("SELECT forwarder, count(*) FROM dead_letters GROUP BY forwarder").fetchall()
+            span = db.execute("SELECT min(made_ms), max(made_ms) FROM batches").fetchone() or (None, None)
+    except StoreError as e:
+        yield bad(str(e), "the remedy is in brackets")
+        return
+    except database.Error as e:
+        yield bad(
+            f"{path} cannot be read: {e}", "vitalwire store check; the agent sets a damaged store aside"
+        )
+        return
+    yield good(f"{path} opens: {batches} batches, {open_} of them not delivered")
+    for forwarder, count in refused:
+        yield warn(
+            f"{count} items were refused by {forwarder} for ever", "see docs/forwarders.md, dead letters"
+        )
+    yield from _limits(patient, path, span)
+
+
+def _limits(
+    patient: Patient, path: Path, span: tuple[int | None, int | None]
+) -> Iterator[tuple[str, str, str]]:
+    named = patient.config.storage
+    size = path.stat().st_size
+    free = machine.free_bytes(path) or 0
+    began, ended = span
+    days = 0.0 if began is None or ended is None else (ended - began) / DAY_MS
+    # Of less than a day nobody can say what a day makes.
+    per_day = size / days if days >= 1 else None
+    quota = named.quota_mib << 20
+    if quota and quota > size + free - (named.min_free_mib << 20):
+        yield warn(
+            f"quota_mib {named.quota_mib} is more than its disk holds, which fills first, and all stops",
+            f"set quota_mib below {(size + free >> 20) - named.min_free_mib}",
+        )
+    if quota and per_day and quota / per_day < SHORT_DAYS:
+        yield warn(
+            f"quota_mib is {quota / per_day:.1f} days of what comes now", "raise it: outages last for days"
+        )
+    if not quota and not named.retention_days and not named.wave_days:
+        left = f": room for {free / per_day:.0f} days" if per_day else ""
+        yield warn(
+            f"the store has no limit and grows until its disk is full{left}",
+            "set quota_mib or retention_days",
+        )
+
+
+CHECKS: dict[str, Check] = {"folder": folder, "disk": disk, "secrets": secrets, "store": store}
