@@ -282,6 +282,8 @@ class LinkSession:
         )
         if frame is not None and frame[0] == frames.KIND_ANSWER:
             self._hub.orders.answered(event.node_id, frame[2])
+        elif frame is not None and frame[0] == frames.KIND_BP:
+            self._hub.orders.measured(event.node_id, event.boot_id, event.seq, frame[2])
         session = self._session
 
         def committed(outcome: Outcome) -> None:
