@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -21,6 +21,9 @@ from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
 from edge_agent.measures import Measures
 from edge_agent.peers import Peers, PeersError
+from edge_agent.people import People
+from edge_agent.people_desk import Desk, note_config
+from edge_agent.people_operators import Operators
 from edge_agent.reporting import Reporter
 from edge_agent.rotation import Rotation
 from edge_agent.sessions import LinkSession
@@ -28,6 +31,7 @@ from edge_agent.store import database
 from edge_agent.store.errors import StoreError
 from edge_agent.store.keys import source_of
 from edge_agent.store.opening import open_store
+from edge_agent.store.rows import JournalRow
 
 log = logging.getLogger("vitalwire.agent")
 
@@ -103,7 +107,13 @@ class Agent:
         if self.opening.message:
             log.error("%s", self.opening.message)
         try:
-            custody = await self.worker.run(open_custody, config, self.store, self.identity, unix_ms)
+            self.people = await self.worker.run(
+                People, self.store, Operators(config.operators), config.people.consent
+            )
+            await self.worker.run(note_config, self.store, config, unix_ms())
+            custody = await self.worker.run(
+                open_custody, config, self.store, self.identity, unix_ms, self._withhold
+            )
         except (StoreError, keys.KeyFileError):
             await self.worker.run(self.store.close)
             raise
@@ -114,6 +124,9 @@ class Agent:
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
+        self.desk = Desk(
+            errands, self.worker, self.store, self.people, unix_ms, self.delivery.consent_changed
+        )
 
     async def _work(self, stop: asyncio.Event) -> None:
         forever: list[Coroutine[Any, Any, None]] = [
@@ -121,6 +134,7 @@ class Agent:
             *self.delivery.tasks(),
             self._tick(),
             self._errands(),
+            self.desk.run(),
             self._report(),
         ]
         for link in self.config.links:
@@ -172,6 +186,7 @@ class Agent:
                     await asyncio.sleep(TICK_S)
         except TimeoutError:
             log.warning("the disk is too slow: what was not committed was not acknowledged either")
+        await self.desk.finish()
         await self.delivery.make()
         await self.delivery.last_receipts(LAST_RECEIPTS_S)
 
@@ -218,6 +233,7 @@ class Agent:
         while True:
             self.hub.orders.tick()
             self.runner.step()
+            self.desk.step(self.runner.others)
             self.rotation.step(self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
@@ -228,6 +244,9 @@ class Agent:
                 for session in self.all_sessions:
                     session.instruct()
             await asyncio.sleep(ERRANDS_S)
+
+    def _withhold(self, forwarder: str, rows: Sequence[JournalRow]) -> set[int]:
+        return self.people.withholds(forwarder, rows, unix_ms())
 
     def _drop(self, node: bytes) -> None:
         for session in self.all_sessions:

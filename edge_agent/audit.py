@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from edge_agent.config import Config
 from edge_agent.keys import PublicKeys
-from edge_agent.store.chain import journal_rows
 from edge_agent.store.items import Entry
-from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
+from edge_agent.store.leaves import leaves_of
+from edge_agent.store.rows import journal_rows
+from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import batch as wire
 from protocol import cbor, crypto, handover, merkle
 from protocol.cose import split1, verify1
@@ -46,10 +47,13 @@ def by_authority(authority: bytes) -> str:
 
 
 def config_hash(config: Config) -> bytes:
-    """SHA-256 of all that the configuration says, wherever its file lies. It holds no secret, only paths."""
-    fields = vars(config).items()
-    told = [(name, repr(value)) for name, value in sorted(fields) if name not in ("source", "warnings")]
-    return crypto.sha256(repr(told).encode())
+    """SHA-256 of the configuration's file as it is; without one, of nothing."""
+    if config.source is None:
+        return crypto.sha256(b"")
+    try:
+        return crypto.sha256(config.source.read_bytes())
+    except OSError:
+        return crypto.sha256(b"")
 
 
 class Line(NamedTuple):
@@ -134,8 +138,7 @@ def verify(db: Any, agent: PublicKeys, wanted: set[int]) -> Checked:
                 wrong.append(f"{name} does not follow number {before[0]}")
             elif batch in wanted:
                 _check_signature(signed, keys)
-                leaves = [merkle.leaf_hash(one) for one in cbor.loads(preamble)]
-                leaves += leaves_of(db, first, last)
+                leaves = leaves_of(cbor.loads(preamble), list(journal_rows(db, first, last))).hashes
                 if merkle.root(leaves) != fields[6] or len(leaves) != fields[7]:
                     wrong.append(f"{name}: its entries are not those that were signed")
                 else:
@@ -143,24 +146,6 @@ def verify(db: Any, agent: PublicKeys, wanted: set[int]) -> Checked:
         except (ProtocolError, TypeError, ValueError) as e:
             wrong.append(f"{name}: {e}")
     return Checked(good, wrong)
-
-
-def leaves_of(db: Any, first: int, last: int) -> list[bytes]:
-    """The hashes of the entries from row `first` to row `last`; of those that are gone, as they were kept."""
-    kept = dict(
-        db.execute("SELECT id, leaf FROM journal WHERE id BETWEEN ? AND ? AND data IS NULL", (first, last))
-    )
-    found: list[bytes] = []
-    for row in journal_rows(db, first, last):
-        if row.id in kept:
-            found.append(kept[row.id])
-        elif row.kind == ENTRY_FRAME:
-            plain = row.data or b""
-            entry = wire.frame_entry(row.node or b"", row.boot or b"", row.seq or 0, plain, row.made_ms)
-            found.append(merkle.leaf_hash(entry))
-        else:
-            found.append(merkle.leaf_hash(row.data or b""))
-    return found
 
 
 def _keys(db: Any, agent: PublicKeys) -> list[bytes]:

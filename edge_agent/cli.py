@@ -14,6 +14,7 @@ from edge_agent import config as configuration
 from edge_agent.cli_config import config_group
 from edge_agent.cli_doctor import doctor_command
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
+from edge_agent.cli_people import commands as people_commands
 from edge_agent.cli_service import service_group
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.readable import printable
@@ -234,4 +235,5 @@ commands: list[click.Command] = [
     pair_command,
     unpair_command,
     identify_command,
+    *people_commands,
 ]

@@ -30,6 +30,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         from edge_agent.lock import Locked
         from edge_agent.pairing import PairingError
         from edge_agent.peers import PeersError
+        from edge_agent.people_state import PeopleError
         from edge_agent.store.errors import StoreError
 
         try:
@@ -40,6 +41,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             Locked,
             PairingError,
             PeersError,
+            PeopleError,
             PortError,
             StoreError,
         ) as e:

@@ -14,8 +14,8 @@ from edge_agent import audit
 from edge_agent.people_dates import withheld
 from edge_agent.people_operators import Operators
 from edge_agent.people_state import REQUIRED, Fields, PeopleError, PeopleState, Span
-from edge_agent.store.chain import JournalRow, journal_rows
 from edge_agent.store.items import Entry
+from edge_agent.store.rows import JournalRow, journal_rows
 from edge_agent.store.store import Store
 from protocol import batch as wire
 from protocol.errors import BatchError
@@ -75,8 +75,13 @@ class People:
         self._operators = operators
         self._index()
         self.state, self.unbelieved = load(store.db, operators, consent)
-        for line in self.unbelieved:
+        for line in [*operators.problems, *self.unbelieved]:
             log.warning("%s", line)
+        self._keyed: dict[bytes, bytes | None] = dict(
+            store.db.execute(
+                "SELECT node, person FROM data_keys WHERE node != x'' AND ended_ms IS NULL ORDER BY id"
+            ).fetchall()
+        )
 
     def person_at(self, node: bytes, unix_ms: int) -> bytes | None:
         """Whose node it was at that moment; None: nobody's."""
@@ -114,7 +119,20 @@ class People:
         assert self._store.last_journal == before + 2
         self._write([(before + 2, fields, record)])
         self.state.take(fields)
+        self.rekey(now_ms)
         return fields
+
+    def rekey(self, now_ms: int) -> int:
+        """Begin a new data key for every node that has another person now than its key; how many."""
+        changed = 0
+        for node in {span.node for span in self.state.spans()} | set(self._keyed):
+            person = self.state.person_at(node, now_ms)
+            if self._keyed.get(node) != person:
+                with self._store.transaction():
+                    self._store.sealer.begin(now_ms, node, person)
+                self._keyed[node] = person
+                changed += 1
+        return changed
 
     def _index(self) -> None:
         """Bring the table `records` up to the journal: the step between the two can have been cut off."""
@@ -126,7 +144,7 @@ class People:
         found: list[tuple[int, Fields, bytes]] = []
         for (at,) in missing:
             for row in journal_rows(self._store.db, at, at):
-                record: bytes = wire.parse_entry(row.data)[1]
+                record: bytes = wire.parse_entry(row.data or b"")[1]
                 found.append((at, read_record(record), record))
         if found:
             self._write(found)
@@ -151,4 +169,4 @@ class People:
 def _entry(fields: Fields, record: bytes, now_ms: int) -> Entry:
     what = fields["record"]
     kind = next(kind for kind, name in _KINDS.items() if name == what)
-    return Entry(kind, _ENTRY[what](record), now_ms)
+    return Entry(kind, _ENTRY[what](record), now_ms, fields["person"] if what == MANUAL else None)

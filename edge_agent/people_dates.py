@@ -14,13 +14,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from edge_agent.people_state import PeopleState
-from edge_agent.store.chain import JournalRow, journal_rows
-from edge_agent.store.schema import ENTRY_CLOCK, ENTRY_FRAME
+from edge_agent.store.rows import JournalRow, journal_rows
+from edge_agent.store.schema import ENTRY_CLOCK, ENTRY_FRAME, ENTRY_MANUAL
 from protocol import cbor, frames
 from protocol.errors import CborError, FrameError
 from protocol.records import read_record
 
-ENTRY_MANUAL = 5
 # A crystal is within so much of its fit, however long ago that was (clockfit.MAX_RATE_PPB).
 DRIFT_PPB = 200_000
 PPB = 1_000_000_000

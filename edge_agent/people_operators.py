@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.files import fsync_folder, make_folder
-from edge_agent.keys import PublicKeys, create, load, load_public, write_public
+from edge_agent.keys import KeyFileError, PublicKeys, create, load, load_public, write_public
 from edge_agent.people_state import PeopleError
 from protocol.identity import Identity
 
@@ -29,15 +29,17 @@ class Operator(NamedTuple):
 
 
 class Operators:
-    """The folder of operators. OSError and KeyFileError as they come; a file that holds no keys is named by
-    the error, and never passed over.
+    """The folder of operators. OSError as it comes. A file that holds no keys is nobody's word, and
+    `problems` names it, as of the last look.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.problems: list[str] = []
 
     def all(self) -> list[Operator]:
         """Those that are believed, by name."""
+        self.problems.clear()
         return self._in(self.folder)
 
     def former(self) -> list[Operator]:
@@ -110,8 +112,7 @@ class Operators:
             raise PeopleError(f"there are {MAX_OPERATORS} operators", "remove those that have left")
         return path
 
-    @staticmethod
-    def _in(folder: Path) -> list[Operator]:
+    def _in(self, folder: Path) -> list[Operator]:
         try:
             names = sorted(name for name in os.listdir(folder) if name.endswith(".pub"))
         except FileNotFoundError:
@@ -119,5 +120,10 @@ class Operators:
         found: list[Operator] = []
         for name in names:
             path = folder / name
-            found.append(Operator(path.stem, load_public(path), path.with_suffix(".key").exists()))
+            try:
+                keys = load_public(path)
+            except KeyFileError as e:
+                self.problems.append(str(e))
+                continue
+            found.append(Operator(path.stem, keys, path.with_suffix(".key").exists()))
         return found

@@ -4,9 +4,9 @@ import pytest
 
 from edge_agent.people_dates import Dates, Fit, node_time, withheld
 from edge_agent.people_state import PeopleState
-from edge_agent.store.chain import journal_rows
 from edge_agent.store.items import Entry, Frame
 from edge_agent.store.opening import open_store
+from edge_agent.store.rows import journal_rows
 from protocol import batch, cbor, frames
 from tests.edge_agent.people_kit import (
     ADA,

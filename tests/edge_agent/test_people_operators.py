@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.keys import KeyFileError, PublicKeys, create, load_public
+from edge_agent.keys import PublicKeys, create, load_public
 from edge_agent.people_operators import Operators
 from edge_agent.people_state import PeopleError
 from tests.edge_agent.fakes import identity
@@ -54,7 +54,11 @@ def test_who_signs_is_the_only_one_whose_secret_is_here(tmp_path) -> None:
     assert not path.exists()
 
 
-def test_a_file_that_holds_no_keys_is_named(tmp_path) -> None:
+def test_a_file_that_holds_no_keys_is_named_and_is_nobodys_word(tmp_path) -> None:
+    operators = Operators(tmp_path)
+    operators.add("ward", PublicKeys(*identity(30).public()))
     (tmp_path / "torn.pub").write_text("-----BEGIN PUBLIC")
-    with pytest.raises(KeyFileError, match=r"torn\.pub"):
-        Operators(tmp_path).all()
+    assert [one.name for one in operators.all()] == ["ward"]
+    assert len(operators.problems) == 1 and "torn.pub" in operators.problems[0]
+    (tmp_path / "torn.pub").unlink()
+    assert operators.all() and not operators.problems
