@@ -1,13 +1,15 @@
 """The completeness ledger: what became of every frame that a node numbered.
 
-For each boot of each node, `produced = delivered + pending + evicted + lost_at_reset + elsewhere +
-lost_at_agent`:
+For each boot of each node, `produced = delivered + pending + evicted + evicted_here + lost_at_reset +
+elsewhere + lost_at_agent`:
 
 - produced: numbers that existed: the newest of the hello's next number, the highest number seen, and what a
   later boot stated of this one;
 - delivered: in a batch whose receipt is verified;
 - pending: stored here without a receipt, or still with the node;
 - evicted: named by a loss frame of the node and not stored;
+- evicted_here: stored here, and given up before it was delivered, for want of room (a signed statement says
+  so) or because its person's data were erased;
 - lost_at_reset: not stored, and of a boot that has ended: gone with its RAM, or acknowledged by another agent
   after this one was last told of it. An upper bound where there is another agent; `bound_s` is the node's own
   bound on what may have existed beyond `produced` (None: the statement is not here either);
@@ -27,74 +29,23 @@ boots were another agent's, or older than this store, or their statements were l
 
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_agent.hearsay import Heard, Rest, Statement, Summary, agreed, joined, rest
+from edge_agent.facts import BootFacts
+from edge_agent.hearsay import Heard, Rest, Summary, joined, rest
 from edge_agent.ranges import Ranges
 from edge_agent.readable import readable
 from edge_agent.store import keys
 from edge_agent.store.database import Database, open_file
-from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
-from protocol import cbor
+from edge_agent.store.loading import load_facts, load_summaries, statements
 
 # A number that the node did not hold when its connection proved live, and that no loss frame has named since
 # although all that it did hold has come, is not explained: loss frames are sealed within seconds of the
 # eviction or of the link's return, and go before the waveforms.
 SETTLED_MS = 60_000
-# A loss frame's reason (protocol.frames, which a reader of the ledger need not load).
-LOSS_ELSEWHERE = 2
-
 BOOT, SUMMARY, GAP = "boot", "summary", "gap"
-
-
-@dataclass
-class BootFacts:
-    """What the store knows of one boot; `row` is its number in the table of boots.
-
-    `held` is by the newest live hello that listed the boot; `listed`: the node's newest one does. `said`:
-    every different thing that later boots stated of it.
-    """
-
-    row: int
-    node: bytes
-    boot: bytes
-    next_seq: int = 0
-    held: Ranges = field(default_factory=Ranges)
-    stored: Ranges = field(default_factory=Ranges)
-    losses: Ranges = field(default_factory=Ranges)
-    elsewhere: Ranges = field(default_factory=Ranges)
-    agent_losses: Ranges = field(default_factory=Ranges)
-    listed: bool = True
-    said: list[Statement] = field(default_factory=list[Statement])
-    delivered: int = 0
-    duplicates: int = 0
-    resent: int = 0
-    conflicts: int = 0
-    live_ms: int | None = None
-    heard_ms: int = 0
-    examined: int = 0
-
-    def lost(self, first: int, count: int, reason: int) -> None:
-        """A loss frame names these; a reason that is not known counts as an eviction."""
-        (self.elsewhere if reason == LOSS_ELSEWHERE else self.losses).add(first, count)
-
-    @property
-    def counter(self) -> int:
-        """The boot counter, the first four bytes of the boot id."""
-        return int.from_bytes(self.boot[:4], "big")
-
-    @property
-    def statement(self) -> Statement | None:
-        """What counts of all that was said of it."""
-        return agreed(self.said)
-
-    @property
-    def produced(self) -> int:
-        """How many numbers existed, as far as is known."""
-        stated = self.statement
-        return max(self.next_seq, self.stored.end, stated.known_next if stated else 0)
 
 
 @dataclass(frozen=True)
@@ -112,6 +63,7 @@ class Row:
     delivered: int
     pending: int
     evicted: int
+    evicted_here: int
     lost_at_reset: int
     elsewhere: int
     lost_at_agent: int
@@ -137,7 +89,16 @@ class Row:
 
 
 # What `produced` is the sum of.
-PARTS = ("delivered", "pending", "evicted", "lost_at_reset", "elsewhere", "lost_at_agent", "unexplained")
+PARTS = (
+    "delivered",
+    "pending",
+    "evicted",
+    "evicted_here",
+    "lost_at_reset",
+    "elsewhere",
+    "lost_at_agent",
+    "unexplained",
+)
 COUNTS = ("produced", *PARTS, "duplicates", "resent", "conflicts")
 
 
@@ -274,8 +235,9 @@ def _row(
         current=current,
         produced=produced,
         delivered=boot.delivered,
-        pending=boot.stored.count - boot.delivered + missing.count - at_reset,
+        pending=boot.stored.count - boot.delivered - boot.evicted_here + missing.count - at_reset,
         evicted=evicted.count,
+        evicted_here=boot.evicted_here,
         lost_at_reset=at_reset,
         elsewhere=elsewhere.count,
         lost_at_agent=at_agent.count,
@@ -288,96 +250,6 @@ def _row(
         last=boot.counter,
         contradiction=_contradiction(boot, twice),
     )
-
-
-def load_facts(db: Database) -> dict[int, BootFacts]:
-    """The facts of every boot, by its row, read from the store in full."""
-    facts: dict[int, BootFacts] = {}
-    for found in db.execute(
-        "SELECT id, node, boot, next_seq, held, listed, resent, conflicts, live_ms, examined FROM boots"
-    ):
-        row, node, boot, next_seq, held, listed, resent, conflicts, live_ms, examined = found
-        facts[row] = BootFacts(
-            row=row,
-            node=node,
-            boot=boot,
-            next_seq=next_seq,
-            held=Ranges(cbor.loads(held)),
-            listed=bool(listed),
-            resent=resent,
-            conflicts=conflicts,
-            live_ms=live_ms,
-            examined=examined,
-        )
-    for row, known_next, clean, bound_s in db.execute(
-        "SELECT boot, known_next, clean, bound_s FROM stated ORDER BY id"
-    ):
-        facts[row].said.append(Statement(known_next, bool(clean), bound_s))
-    for row, seq in db.execute(
-        f"SELECT boot, seq FROM journal WHERE kind = {ENTRY_FRAME} ORDER BY boot, seq"
-    ):
-        facts[row].stored.add(seq)
-    for row, heard_ms in db.execute(
-        f"SELECT boot, made_ms FROM journal WHERE id IN "
-        f"(SELECT max(id) FROM journal WHERE kind = {ENTRY_FRAME} GROUP BY boot)"
-    ):
-        facts[row].heard_ms = heard_ms
-    for row, first, count, reason in db.execute("SELECT boot, first, count, reason FROM losses"):
-        facts[row].lost(first, count, reason)
-    for row, first, count in db.execute("SELECT boot, first, count FROM agent_losses"):
-        facts[row].agent_losses.add(first, count)
-    load_deliveries(db, facts)
-    return facts
-
-
-def load_summaries(db: Database) -> dict[bytes, list[Summary]]:
-    """What was said of many boots together, by node."""
-    out: dict[bytes, list[Summary]] = {}
-    for node, *summary in db.execute("SELECT node, first, last, known, bound_s FROM summaries ORDER BY id"):
-        out.setdefault(node, []).append(Summary(*summary))
-    return out
-
-
-def load_deliveries(db: Database, facts: dict[int, BootFacts]) -> None:
-    """Set `delivered` and `duplicates` of every boot from the batches: which stretches of the journal they
-    hold.
-    """
-    receipted, batched, twice = Ranges(), Ranges(), Ranges()
-    for first, last, has_receipt in db.execute(
-        "SELECT first_id, last_id, delivered FROM batches ORDER BY id"
-    ):
-        stretch = (first, last - first + 1)
-        for pair in batched.both(Ranges([stretch])):
-            twice.add(*pair)
-        batched.add(*stretch)
-        if has_receipt:
-            receipted.add(*stretch)
-    for boot in facts.values():
-        boot.delivered = boot.duplicates = 0
-    for ids, count in ((receipted, "delivered"), (twice, "duplicates")):
-        for first, length in ids:
-            for row, frames in frames_between(db, first, first + length - 1):
-                setattr(facts[row], count, getattr(facts[row], count) + frames)
-
-
-def frames_between(db: Database, first: int, last: int) -> list[tuple[int, int]]:
-    """(row of the boot, frames) for a stretch of the journal, both ends in."""
-    return db.execute(
-        f"SELECT boot, count(*) FROM journal WHERE id BETWEEN ? AND ? AND kind = {ENTRY_FRAME} GROUP BY boot",
-        (first, last),
-    ).fetchall()
-
-
-def statements(db: Database) -> tuple[tuple[str, dict[str, Any], int], ...]:
-    """The agent's own statements in the journal, oldest first: (code, detail, Unix ms)."""
-    rows = db.execute(
-        f"SELECT data, made_ms FROM journal WHERE kind = {ENTRY_STATEMENT} ORDER BY id"
-    ).fetchall()
-    out: list[tuple[str, dict[str, Any], int]] = []
-    for data, made_ms in rows:
-        _, code, detail = cbor.loads(data)
-        out.append((code, detail, made_ms))
-    return tuple(out)
 
 
 def ledger(store: Path | Database, source: keys.Source | None = None) -> Ledger:

@@ -4,7 +4,7 @@ receipted.
 
 from typing import Any, NamedTuple
 
-from edge_agent.ledger import frames_between
+from edge_agent.store.loading import credit
 from edge_agent.store.rows import JournalRow, journal_rows
 from edge_agent.store.store import Store
 from protocol import cbor
@@ -256,12 +256,13 @@ class Chain:
             first_time = not batch.delivered and self._complete(batch.id)
             if first_time:
                 db.execute("UPDATE batches SET delivered = 1 WHERE id = ?", (batch.id,))
+                credits = [credit(db, batch.first_id, batch.last_id, self.deciding)]
+            elif batch.delivered and forwarder in self.deciding:
+                credits = [credit(db, journal, journal, self.deciding) for journal in released]
+            else:
+                credits = []
         self.counts["receipts"] += before is None
-        if first_time:
-            self._credit(batch.first_id, batch.last_id)
-        elif batch.delivered and forwarder in self.deciding:
-            for journal in released:
-                self._credit(journal, journal)
+        self._credited(credits)
         return True
 
     def _complete(self, batch_id: int) -> bool:
@@ -270,18 +271,10 @@ class Chain:
         there = {name for (name,) in found}
         return self.required <= there if self.required else bool(there)
 
-    def _credit(self, first: int, last: int) -> None:
-        """Count the frames of a stretch as delivered, but for those that a deciding far end may not have."""
-        names = sorted(self.deciding)
-        holes = ", ".join("?" * len(names))
-        for row, frames in frames_between(self._store.db, first, last):
-            self._store.facts[row].delivered += frames
-        for (row,) in self._store.db.execute(
-            "SELECT boot FROM journal WHERE boot IS NOT NULL AND id IN (SELECT journal FROM withheld WHERE "
-            f"journal BETWEEN ? AND ? AND forwarder IN ({holes}))",
-            (first, last, *names),
-        ):
-            self._store.facts[row].delivered -= 1
+    def _credited(self, credits: list[dict[int, int]]) -> None:
+        for counts in credits:
+            for row, frames in counts.items():
+                self._store.facts[row].delivered += frames
 
     @property
     def deciding(self) -> frozenset[str]:
@@ -302,8 +295,8 @@ class Chain:
             return
         with self._store.transaction() as db:
             db.executemany("UPDATE batches SET delivered = 1 WHERE id = ?", [(one[0],) for one in complete])
-        for _, first, last in complete:
-            self._credit(first, last)
+            credits = [credit(db, first, last, self.deciding) for _, first, last in complete]
+        self._credited(credits)
 
     # Withheld from a far end
 

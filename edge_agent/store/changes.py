@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from edge_agent.facts import BootFacts
 from edge_agent.hearsay import Statement, Summary
-from edge_agent.ledger import BootFacts
 from edge_agent.ranges import Ranges
 from edge_agent.store.items import Count, Hello
 
@@ -35,6 +35,7 @@ class Changes:
         for facts, seq, at_ms in self.frames:
             facts.stored.add(seq)
             facts.heard_ms = at_ms
+            store.uncharted.add(facts.row)
         store.frames += len(self.frames)
         for facts, first, count, reason in self.losses:
             facts.lost(first, count, reason)

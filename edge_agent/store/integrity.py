@@ -113,6 +113,13 @@ class Watch:
         self._paths = [path, path.with_name(path.name + "-wal")]
         self._known: list[tuple[int, int, int] | None] = [None, None]
 
+    def cut_by_us(self) -> None:
+        """The files may be shorter now: we gave back what was not needed."""
+        for n, path in enumerate(self._paths):
+            known = self._known[n]
+            if known is not None:
+                self._known[n] = (*known[:2], min(known[2], path.stat().st_size))
+
     def problem(self) -> str | None:
         """What has happened to the files since the last call, or None."""
         for n, path in enumerate(self._paths):

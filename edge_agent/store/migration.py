@@ -13,6 +13,7 @@ from edge_agent.store.database import Busy, Database
 from edge_agent.store.drafts import draft
 from edge_agent.store.errors import StoreError
 from edge_agent.store.integrity import SIDES
+from edge_agent.store.loading import credit
 from edge_agent.store.rows import binding, class_of, seal
 from edge_agent.store.schema import CLASS_KEPT
 from edge_agent.store.sealing import Sealer
@@ -65,6 +66,8 @@ def migrate(path: Path, key: bytes) -> None:
         )
         db.execute("UPDATE main.batches SET delivered = 1 WHERE id IN (SELECT batch FROM main.receipts)")
         _seal_journal(db)
+        for first, last in db.execute("SELECT first_id, last_id FROM batches WHERE delivered").fetchall():
+            credit(db, first, last)
         for table in (*_SAME, *_COPY, "journal"):
             count = db.value(f"SELECT count(*) FROM main.{table}")
             if count != db.value(f"SELECT count(*) FROM old.{table}"):

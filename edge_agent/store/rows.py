@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge_agent.store.database import Database
 from edge_agent.store.schema import CLASS_KEPT, CLASS_STRIP, CLASS_TREND, CLASS_WAVE, ENTRY_FRAME
-from protocol import entries, frames, merkle
+from protocol import attest, entries, frames, merkle
 
 NONCE_BYTES = 12
 # What an entry that is no frame is bound to.
@@ -96,6 +96,15 @@ def opened(db: Database, key: int, data: bytes, bound: bytes) -> bytes:
         return aead.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound)
     except (InvalidTag, ValueError):
         raise SealBroken(f"its seal under data key {key} is broken") from None
+
+
+def hashes_of(row: JournalRow) -> tuple[bytes, bytes | None]:
+    """What stays of a row whose data goes: `leaf` and, of a frame, `attested`."""
+    assert row.data is not None
+    if row.node is None or row.boot is None or row.seq is None:
+        return merkle.leaf_hash(row.data), None
+    leaf = leaf_of(row.node, row.boot, row.seq, row.data, row.made_ms)
+    return leaf, merkle.leaf_hash(attest.leaf(row.boot, row.seq, row.data))
 
 
 def leaf_of(node: bytes, boot: bytes, seq: int, plaintext: bytes, received_ms: int) -> bytes:

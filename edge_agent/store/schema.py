@@ -49,6 +49,7 @@ CREATE TABLE boots(
   stored BLOB NOT NULL DEFAULT x'80',    -- numbers stored, up to the entry that meta's `checkpoint` names
   heard_ms INTEGER NOT NULL DEFAULT 0,   -- when the newest of those came
   delivered INTEGER NOT NULL DEFAULT 0,  -- frames in batches that are delivered
+  evicted INTEGER NOT NULL DEFAULT 0,    -- frames that went from here before they were delivered
   UNIQUE(node, boot)
 );
 
@@ -130,10 +131,13 @@ CREATE TABLE batches(
   hash BLOB NOT NULL,
   made_ms INTEGER NOT NULL,
   delivered INTEGER NOT NULL DEFAULT 0,  -- every required forwarder has its receipt (none required: any)
-  pruned INTEGER NOT NULL DEFAULT 0,     -- the entries are no longer in the journal
+  pruned INTEGER NOT NULL DEFAULT 0,     -- its frames are no longer in the journal, not even as hashes
+  freed INTEGER NOT NULL DEFAULT 0,      -- of how many classes, from 0 on, the data is gone
   UNIQUE(chain, number)
 );
 CREATE INDEX undelivered ON batches(id) WHERE delivered = 0;
+CREATE INDEX batches_to_free ON batches(delivered, freed, made_ms) WHERE pruned = 0;
+CREATE INDEX batches_by_end ON batches(last_id, first_id);
 CREATE TABLE receipts(
   batch INTEGER NOT NULL, forwarder TEXT NOT NULL, receipt BLOB NOT NULL, at_ms INTEGER NOT NULL,
   PRIMARY KEY(batch, forwarder)

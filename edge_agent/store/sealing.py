@@ -28,7 +28,7 @@ class Sealer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._open: dict[tuple[bytes, bytes], DataKey] = {}
-        self._new: dict[tuple[bytes, bytes], DataKey | None] = {}
+        self._new: dict[tuple[bytes, bytes], DataKey] = {}
 
     @contextmanager
     def changes(self) -> Generator[None]:
@@ -40,17 +40,13 @@ class Sealer:
             self._new.clear()
             self._db.data_keys.clear()
             raise
-        for whose, key in self._new.items():
-            if key is None:
-                self._open.pop(whose, None)
-            else:
-                self._open[whose] = key
+        self._open.update(self._new)
         self._new.clear()
 
     def key(self, now_ms: int, node: bytes = b"", person: bytes = b"") -> DataKey:
         """The open key of that node, or of that person when there is no node; made inside the transaction."""
         whose = (node, b"" if node else person)
-        found = self._new[whose] if whose in self._new else self._open.get(whose)
+        found = self._new.get(whose) or self._open.get(whose)
         if found is not None:
             return found
         where, value = ("node", node) if node else ("node = x'' AND person", person)
@@ -77,6 +73,19 @@ class Sealer:
         )
         made = self._new[whose] = DataKey(self._db.last_insert_rowid(), AESGCM(secret))
         return made
+
+    def nobodys(self, now_ms: int, node: bytes) -> DataKey:
+        """A key, ended as it begins, for what is another's than whose key it was sealed under."""
+        whose = (node, b"nobody's")
+        found = self._new.get(whose) or self._open.get(whose)
+        if found is None:
+            secret = os.urandom(32)
+            self._db.execute(
+                "INSERT INTO data_keys(node, begun_ms, ended_ms, key) VALUES(?, ?, ?, ?)",
+                (node, now_ms, now_ms, secret),
+            )
+            found = self._new[whose] = DataKey(self._db.last_insert_rowid(), AESGCM(secret))
+        return found
 
     def forget(self) -> None:
         """Drop every key from memory: some were destroyed."""

@@ -8,22 +8,23 @@ and nothing of it is remembered either. Beside the tables it keeps every boot's 
 
 import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edge_agent.hearsay import Statement, Summary
-from edge_agent.ledger import BootFacts, Ledger, account, load_facts, load_summaries, statements
+from edge_agent.facts import BootFacts
+from edge_agent.ledger import Ledger, account
 from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.ranges import Ranges
-from edge_agent.store import database, rows
+from edge_agent.store import database, erasure, hearing, rows
 from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
-from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Said, Write
-from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
+from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Write
+from edge_agent.store.loading import load_facts, load_summaries, statements
+from edge_agent.store.schema import CLASS_STRIP, CLASS_WAVE, ENTRY_FRAME, ENTRY_STATEMENT
 from edge_agent.store.sealing import Sealer
 from protocol import cbor
 
@@ -41,10 +42,20 @@ class Store:
         self.id: bytes = self.meta("store")
         self.agent_id: bytes = self.meta("agent")
         self.sealer = Sealer(db)
+        self._statements: tuple[tuple[str, dict[str, Any], int], ...] = ()
+        self._stated = 0
+        # Rows of boots that have more stored than the checkpoint says.
+        self.uncharted: set[int] = set()
         self.facts = load_facts(db)
         self.summaries = load_summaries(db)
         self.boots = {(f.node, f.boot): f for f in self.facts.values()}
         self.seen_live: set[int] = set()
+        self.uncharted.update(
+            row
+            for (row,) in db.execute(
+                "SELECT DISTINCT boot FROM journal WHERE kind = 0 AND id > ?", (self.meta("checkpoint") or 0,)
+            )
+        )
         self.hellos: dict[bytes, tuple[int, int]] = {
             node: (counter, conn)
             for node, counter, conn in db.execute("SELECT node, counter, conn FROM nodes")
@@ -60,11 +71,12 @@ class Store:
     def transaction(self) -> Generator[Database]:
         """All of it durable at the end, or nothing: StoreUnwritable or StoreCorrupt."""
         try:
-            self.db.execute("BEGIN IMMEDIATE")
-            yield self.db
-            began = time.perf_counter()
-            self.db.execute("COMMIT")
-            self.fsync.add(time.perf_counter() - began)
+            with self.sealer.changes():
+                self.db.execute("BEGIN IMMEDIATE")
+                yield self.db
+                began = time.perf_counter()
+                self.db.execute("COMMIT")
+                self.fsync.add(time.perf_counter() - began)
         except BaseException as e:
             if self.db.in_transaction:
                 try:
@@ -81,6 +93,16 @@ class Store:
         if problem is not None:
             raise StoreCorrupt(self.path, problem)
 
+    def give_back(self, sql: str) -> Any:
+        """Run what makes the files shorter; its first row. StoreUnwritable, StoreCorrupt."""
+        self.check()
+        try:
+            found = self.db.execute(sql).fetchone()
+        except database.Error as e:
+            raise self.named(e) from e
+        self._watch.cut_by_us()
+        return found
+
     def named(self, error: database.Error) -> StoreError:
         """What an error of SQLite means: StoreCorrupt or StoreUnwritable."""
         if is_corrupt(error):
@@ -94,6 +116,10 @@ class Store:
 
     def close(self) -> None:
         """Close the file; its write-ahead log is folded in."""
+        if self.uncharted and not self.db.in_transaction:
+            # Nothing depends on it: without, the next start reads more.
+            with suppress(StoreError):
+                self.checkpoint()
         self.db.close()
         self._mark.close()
 
@@ -164,7 +190,8 @@ class Store:
         changes.journal = db.last_insert_rowid()
         return changes.journal
 
-    def _boot(self, db: Database, node: bytes, boot: bytes, changes: Changes) -> BootFacts:
+    def boot(self, db: Database, node: bytes, boot: bytes, changes: Changes) -> BootFacts:
+        """The facts of a boot, which is noted now if it is new; inside a transaction."""
         key = (node, boot)
         facts = self.boots.get(key) or changes.boots.get(key)
         if facts is None:
@@ -173,7 +200,7 @@ class Store:
         return facts
 
     def _put_frame(self, db: Database, frame: Frame, changes: Changes) -> Outcome:
-        boot = self._boot(db, frame.node, frame.boot, changes)
+        boot = self.boot(db, frame.node, frame.boot, changes)
         if frame.seq in boot.stored:
             return self._again(db, boot, frame, changes)
         key, aead = self.sealer.key(frame.received_ms, frame.node)
@@ -192,47 +219,15 @@ class Store:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
             changes.losses.append((boot, first, count, reason))
         for said in frame.earlier:
-            self._put_said(db, frame, said, changes)
+            hearing.put(self, db, frame, said, changes)
         if frame.previous is not None:
-            self._put_said(db, frame, frame.previous, changes)
+            hearing.put(self, db, frame, frame.previous, changes)
         return Outcome.STORED
 
-    def _put_said(self, db: Database, frame: Frame, said: Said | Summary, changes: Changes) -> None:
-        """What a boot frame says of boots before it: each different thing once."""
-        last = said.last if isinstance(said, Summary) else int.from_bytes(said[0][:4], "big")
-        if last >= int.from_bytes(frame.boot[:4], "big"):
-            detail = {"node": frame.node, "boot": frame.boot, "said": list(said)}
-            self._put_statement(db, "statement_of_a_later_boot", detail, frame.received_ms, changes)
-        elif not isinstance(said, Summary):
-            self._put_said_of_one(db, frame, said, changes)
-        else:
-            db.execute(
-                "INSERT OR IGNORE INTO summaries(node, first, last, known, bound_s) VALUES(?, ?, ?, ?, ?)",
-                (frame.node, *said),
-            )
-            if db.changes():
-                changes.summaries.append((frame.node, said))
-
-    def _put_said_of_one(self, db: Database, frame: Frame, said: Said, changes: Changes) -> None:
-        boot, known_next, clean, bound_s = said
-        before = self._boot(db, frame.node, boot, changes)
-        db.execute(
-            "INSERT OR IGNORE INTO stated(boot, known_next, clean, bound_s) VALUES(?, ?, ?, ?)",
-            (before.row, known_next, clean, bound_s),
-        )
-        if not db.changes():
-            return
-        changes.said.append((before, Statement(known_next, clean, bound_s)))
-        found = db.execute(
-            "SELECT known_next, clean, bound_s FROM stated WHERE boot = ? ORDER BY id", (before.row,)
-        ).fetchall()
-        if len(found) > 1:
-            detail = {"node": frame.node, "boot": boot, "said": [[n, bool(c), s] for n, c, s in found]}
-            self._put_statement(db, "statements_contradict", detail, frame.received_ms, changes)
-
-    def _put_statement(
+    def put_statement(
         self, db: Database, code: str, detail: dict[str, Any], at_ms: int, changes: Changes
     ) -> int:
+        """Append a statement of the agent's, inside a transaction; its journal id."""
         statement = cbor.dumps([ENTRY_STATEMENT, code, detail])
         return self.put_entry(db, Entry(ENTRY_STATEMENT, statement, at_ms), changes)
 
@@ -253,7 +248,7 @@ class Store:
     def _put_held(self, db: Database, held: Held, changes: Changes) -> None:
         listed = {boot: (next_seq, Ranges(ranges)) for boot, next_seq, ranges in held.boots}
         for boot in listed:
-            self._boot(db, held.node, boot, changes)
+            self.boot(db, held.node, boot, changes)
         incident = self.meta("incident") or 0
         for (node, boot), facts in {**self.boots, **changes.boots}.items():
             if node != held.node:
@@ -273,6 +268,35 @@ class Store:
             if there and facts.examined < incident:
                 self._examine(db, facts, next_seq, ranges, incident, held.live_ms, changes)
 
+    # What goes
+
+    def new_data_key(self, node: bytes, person: bytes | None, now_ms: int) -> None:
+        """From now on that node's frames are sealed under a new key, destroyed with that person's data."""
+        with self.transaction():
+            self.sealer.begin(now_ms, node, person)
+
+    def erase(self, person: bytes, ids: Iterable[int]) -> int:
+        """Take the data of these journal rows, of that person; how many had some. Hashes stay."""
+        return erasure.erase(self, ids)
+
+    def erased(self, person: bytes) -> None:
+        """Every row of that person's is gone: destroy the keys, empty the log."""
+        erasure.destroy_keys(self, person)
+
+    def keep_strip(self, boot: int, first: int, last: int) -> None:
+        """These waves of a boot (its row) are evidence: they are evicted after the others."""
+        with self.transaction() as db:
+            db.execute(
+                f"UPDATE journal SET class = {CLASS_STRIP} WHERE kind = {ENTRY_FRAME} AND boot = ? "
+                f"AND seq BETWEEN ? AND ? AND class = {CLASS_WAVE}",
+                (boot, first, last),
+            )
+
+    def apply_evicted(self, lost: Mapping[int, int]) -> None:
+        """So many frames of these boots (their rows) went before they were delivered."""
+        for row, count in lost.items():
+            self.facts[row].evicted_here += count
+
     # Incidents: something happened to this store, so acknowledged frames may be missing from it
 
     def declare(self, code: str, detail: dict[str, Any], at_ms: int, chain_reason: str | None) -> None:
@@ -284,7 +308,7 @@ class Store:
         changes = Changes()
         changes.journal = self.last_journal
         with self.transaction() as db:
-            incident = self._put_statement(db, code, detail, at_ms, changes)
+            incident = self.put_statement(db, code, detail, at_ms, changes)
             self.set_meta(db, "incident", incident)
             if chain_reason is not None:
                 self.set_meta(db, "chain_due", chain_reason)
@@ -318,13 +342,29 @@ class Store:
             "frames": gone.count,
             "ranges": [list(pair) for pair in gone][:64],
         }
-        self._put_statement(db, "frames_lost", detail, at_ms, changes)
+        self.put_statement(db, "frames_lost", detail, at_ms, changes)
 
     # Questions
 
     def ledger(self) -> Ledger:
         """The ledger from the facts in memory, without reading the frames again."""
-        return Ledger(account(self.facts.values(), self.summaries), statements(self.db))
+        newest = self.last_journal
+        self._statements += statements(self.db, self._stated)
+        self._stated = newest
+        return Ledger(account(self.facts.values(), self.summaries), self._statements)
+
+    def checkpoint(self) -> None:
+        """Write down what the ledger needs, so that the next start reads only what comes after. Durable."""
+        dirty = [facts for facts in self.facts.values() if facts.row in self.uncharted]
+        with self.transaction() as db:
+            db.executemany(
+                "UPDATE boots SET stored = ?, heard_ms = ? WHERE id = ?",
+                [(cbor.dumps(list(one.stored)), one.heard_ms, one.row) for one in dirty],
+            )
+            self.set_meta(db, "checkpoint", self.last_journal)
+            if not any(facts.duplicates for facts in self.facts.values()):
+                self.set_meta(db, "checkpoint_batch", self.last_batch)
+        self.uncharted.clear()
 
     def size(self) -> int:
         """Bytes on the disk, write-ahead log included."""
