@@ -15,9 +15,9 @@ from edge_agent.cli_config import config_group
 from edge_agent.cli_doctor import doctor_command
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.cli_people import commands as people_commands
+from edge_agent.cli_proof import prove_command, verify_command
 from edge_agent.cli_service import service_group
 from edge_agent.commanding import config_option, fail, show, told
-from edge_agent.readable import printable
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -117,27 +117,6 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@click.command("verify")
-@config_option
-@told
-def verify_command(config_path: Path | None) -> None:
-    """Prove the store: chain, signatures, Merkle roots, receipts, attestations.
-
-    Exit status 1 if anything fails.
-    """
-    from edge_agent.keys import load_public, public_path
-    from edge_agent.store.keys import source_of
-    from edge_agent.verify import verify
-
-    config = configuration.load(config_path)
-    collector = None if config.collector is None else load_public(config.collector)
-    results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
-    for result in results:
-        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
-    if not all(result.good for result in results):
-        sys.exit(EXIT_FAILED)
-
-
 @click.group("keys")
 def keys_group() -> None:
     """Make keys for an agent or a collector; show fingerprints."""
@@ -176,6 +155,8 @@ def keys_rotate(config_path: Path | None, wait_s: float) -> None:
 
     Example: vitalwire keys rotate
     """
+    import asyncio
+
     from edge_agent.cli_nodes import answer_of
     from edge_agent.errands import ROTATE, Errands
     from edge_agent.signing import signing_path
@@ -227,6 +208,7 @@ commands: list[click.Command] = [
     agent,
     status_command,
     ledger_command,
+    prove_command,
     verify_command,
     keys_group,
     config_group,
