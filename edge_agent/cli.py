@@ -28,7 +28,12 @@ UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, Proto
 
 @click.group()
 def agent() -> None:
-    """The edge agent: takes what nodes send, and passes it on."""
+    """The edge agent: takes what nodes send, and passes it on.
+
+    \b
+    Example:
+      vitalwire agent run
+    """
 
 
 @agent.command("run")
@@ -54,7 +59,12 @@ def run_command(config_path: Path | None, verbose: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The status file as it is.")
 @told
 def status_command(config_path: Path | None, as_json: bool) -> None:
-    """Show what the agent is doing. Exit status 1 when it is not running."""
+    """Show what the agent is doing. Exit status 1 when it is not running.
+
+    \b
+    Example:
+      vitalwire status --json
+    """
     from edge_agent import status
 
     config = configuration.load(config_path)
@@ -88,6 +98,10 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
     """Account for every frame: produced = delivered + pending + evicted + lost.
 
     Exit status 1 if it does not balance.
+
+    \b
+    Example:
+      vitalwire ledger
     """
     from edge_agent.ledger import ledger
     from edge_agent.store import database, keys
@@ -119,7 +133,12 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
 @click.group("keys")
 def keys_group() -> None:
-    """Make keys for an agent or a collector; show fingerprints."""
+    """Make keys for an agent or a collector; show fingerprints.
+
+    \b
+    Example:
+      vitalwire keys show
+    """
 
 
 @keys_group.command("new")
@@ -131,6 +150,10 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     """Make new keys in PATH (NAME.key; NAME.pub goes beside it), by default the agent's own.
 
     Never replaces a file.
+
+    \b
+    Example:
+      vitalwire keys new --role collector collector.key
     """
     from edge_agent import keys
 
@@ -183,6 +206,10 @@ def keys_rotate(config_path: Path | None, wait_s: float) -> None:
 def keys_show(config_path: Path | None, path: Path | None) -> None:
     """Show the fingerprint of a .key or .pub file; without PATH, of the agent, its collector and its paired
     nodes.
+
+    \b
+    Example:
+      vitalwire keys show collector.pub
     """
     from edge_agent import keys
     from edge_agent.peers import Peers

@@ -109,6 +109,10 @@ def unpair_command(config_path: Path | None, node: str, force: bool, port: str |
     Without --force nothing is forgotten before the node has answered. With it, a node that comes back is not
     paired here, but goes on wrapping its keys for this agent until it is erased or un-paired: use it for a
     node that is lost or broken.
+
+    \b
+    Example:
+      vitalwire unpair 5ae2 --force
     """
     from edge_agent.errands import UNPAIR
 
@@ -122,7 +126,12 @@ def unpair_command(config_path: Path | None, node: str, force: bool, port: str |
 @_wait_option
 @told
 def identify_command(config_path: Path | None, node: str, port: str | None, wait_s: float) -> None:
-    """Have the node NODE (its id in hex, or how it begins) show itself: its light blinks, if it has one."""
+    """Have the node NODE (its id in hex, or how it begins) show itself: its light blinks, if it has one.
+
+    \b
+    Example:
+      vitalwire identify 5ae2 --wait 10
+    """
     from edge_agent.errands import IDENTIFY
 
     _run(configuration.load(config_path), IDENTIFY, node, port, wait_s, False)

@@ -49,7 +49,12 @@ def _made(book: Book, make: Callable[..., bytes], *args: Any, **more: Any) -> by
 
 @click.group("person")
 def person_group() -> None:
-    """Make and show people. A person is 16 random bytes; a name stays on this machine."""
+    """Make and show people. A person is 16 random bytes; a name stays on this machine.
+
+    \b
+    Example:
+      vitalwire person new
+    """
 
 
 @person_group.command("new")
@@ -224,7 +229,12 @@ def _record_id(text: str) -> bytes:
 
 @click.group("consent")
 def consent_group() -> None:
-    """Say who may have a person's data, and for what."""
+    """Say who may have a person's data, and for what.
+
+    \b
+    Example:
+      vitalwire consent list
+    """
 
 
 _forwarder_option = click.option("--forwarder", required=True, help="mqtt, file, fhir: as in the file.")
@@ -326,7 +336,12 @@ def consent_list(config_path: Path | None, person: str | None) -> None:
 
 @click.group("operator")
 def operator_group() -> None:
-    """Say whose signatures on records of people this agent believes."""
+    """Say whose signatures on records of people this agent believes.
+
+    \b
+    Example:
+      vitalwire operator list
+    """
 
 
 @operator_group.command("new")

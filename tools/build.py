@@ -336,7 +336,12 @@ def _shown(path: Path) -> str:
 @click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def build(name: str, out: Path | None, source: bool, place: str | None, quiet: bool) -> None:
-    """Write the file tree that goes onto a board's flash."""
+    """Write the file tree that goes onto a board's flash.
+
+    \b
+    Example:
+      vitalwire build --board esp32_devkit --out build/esp32
+    """
 
     def progress(text: str) -> None:
         if not quiet:

@@ -93,7 +93,12 @@ def _unavailable(name: str, package: str) -> click.Command:
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="vitalwire")
 def main() -> None:
-    """Vital signs from a sensor to a signed receipt."""
+    """Vital signs from a sensor to a signed receipt.
+
+    \b
+    Example:
+      vitalwire doctor
+    """
 
 
 if __name__ == "__main__":

@@ -87,6 +87,10 @@ def command(
 
     Exit status: 0 nothing wrong was found; 1 something is wrong with it; 2 it could not be read, or the
     output not be written; 141 nobody read the output to its end.
+
+    \b
+    Example:
+      vitalwire inspect capture.bin --agent-key agent.key
     """
     context.color = {"always": True, "never": False}.get(color, False if os.environ.get("NO_COLOR") else None)
     data = _read(source)

@@ -17,7 +17,12 @@ WATCH_S = 0.5
 
 @click.group("node")
 def command() -> None:
-    """A node without hardware: the firmware on a MicroPython VM, with chips and a patient."""
+    """A node without hardware: the firmware on a MicroPython VM, with chips and a patient.
+
+    \b
+    Example:
+      vitalwire node run
+    """
 
 
 @command.command("run")
@@ -46,6 +51,10 @@ def run(
     """Run a virtual node until Ctrl-C, which asks it for an orderly stop.
 
     Without --flash it is a new node each time: new keys, not paired with anyone.
+
+    \b
+    Example:
+      vitalwire node run --flash node-1 --hr 60
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")

@@ -64,6 +64,10 @@ def bridge(
     """Serve the virtual chips, cuff and patient to a board without sensors.
 
     The port is opened again whenever it goes away, until Ctrl-C.
+
+    \b
+    Example:
+      vitalwire bridge --port /dev/ttyUSB1 --model
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")

@@ -27,6 +27,10 @@ QRS_SECONDS = 120
 def command(qrs: bool, name: "str | None", arguments: "tuple[str, ...]") -> None:
     """Measure one thing (NAME, with its own ARGUMENTS), or in short what a node pays for a frame, what agent
     and collector do, and how well heartbeats are found.
+
+    \b
+    Example:
+      vitalwire bench protocol
     """
     if name is not None:
         raise SystemExit(names.run(name, list(arguments)))

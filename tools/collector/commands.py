@@ -220,7 +220,12 @@ def status(state: Path) -> None:
 
 @command.group("keys")
 def keys_command() -> None:
-    """The key that signs receipts."""
+    """The key that signs receipts.
+
+    \b
+    Example:
+      vitalwire collector keys rotate --help
+    """
 
 
 @keys_command.command("rotate")

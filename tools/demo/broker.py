@@ -111,7 +111,12 @@ def _exactly(link: socket.socket, size: int) -> bytes:
     help="TCP port on 127.0.0.1.",
 )
 def command(port: int) -> None:
-    """Run an embedded MQTT 5 broker on loopback until killed (needs the extra "demo")."""
+    """Run an embedded MQTT 5 broker on loopback until killed (needs the extra "demo").
+
+    \b
+    Example:
+      vitalwire broker --port 1883
+    """
     try:
         from iotcore.iotcore import IotCoreBroker
     except ImportError as e:

@@ -84,6 +84,10 @@ def command(
 
     A blood pressure is measured, too, as if somebody had pressed the button at the start; however short the
     time, its result is waited for.
+
+    \b
+    Example:
+      vitalwire demo --seconds 30
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")
