@@ -7,12 +7,14 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from edge_agent import keys
+from edge_agent import commands_kept, keys
+from edge_agent.authorities import Authorities
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.delivery import Delivery, open_custody
 from edge_agent.errand_runner import Runner
 from edge_agent.errands import Errands
 from edge_agent.files import make_folder
+from edge_agent.forward.channels import BatchChannel
 from edge_agent.hub import Hub
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.links.listener import TcpListener
@@ -24,6 +26,7 @@ from edge_agent.peers import Peers, PeersError
 from edge_agent.people import People
 from edge_agent.people_desk import Desk, note_config
 from edge_agent.people_operators import Operators
+from edge_agent.remote import Remote
 from edge_agent.reporting import Reporter
 from edge_agent.rotation import Rotation
 from edge_agent.sessions import LinkSession
@@ -120,13 +123,25 @@ class Agent:
         self.store.fsync = self.measures.fsync
         self.ingest = Ingest(self.store, self.worker, config.commit_ms, self.measures.commit)
         self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
-        errands = Errands(config.errands)
+        errands = self.errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
         self.desk = Desk(
             errands, self.worker, self.store, self.people, unix_ms, self.delivery.consent_changed
         )
+        self.remote = Remote(
+            Authorities(config.authorities),
+            self.hub,
+            self.store,
+            self.worker,
+            await self.worker.run(commands_kept.load, self.store),
+            custody.signing,
+        )
+        self.remote.person_at = self.people.person_at
+        mqtt = self.delivery.channel("mqtt")
+        if isinstance(mqtt, BatchChannel):
+            self.remote.by_broker(mqtt.outlet)
 
     async def _work(self, stop: asyncio.Event) -> None:
         forever: list[Coroutine[Any, Any, None]] = [
@@ -235,6 +250,7 @@ class Agent:
             self.runner.step()
             self.desk.step(self.runner.others)
             self.rotation.step(self.runner.others)
+            self.remote.step(self.errands, self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
             changed = flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before
