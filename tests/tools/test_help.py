@@ -34,8 +34,8 @@ def test_help_has_an_example(path: str) -> None:
     shown = [line for line in examples if not line.startswith("Usage:")]
     assert shown, f"{path} --help shows no example: add \\b, Example: and a line to its docstring"
     for line in shown:
-        words = shlex.split(line.partition(" | ")[0].partition(" > ")[0])
-        _typed(words[words.index("vitalwire") + 1 :])
+        typed = line[f"{line} ".rindex(f"{path} ") :].partition(" | ")[0].partition(" > ")[0]
+        _typed(shlex.split(typed)[1:])
 
 
 def _typed(words: list[str]) -> None:

@@ -224,7 +224,7 @@ def keys_command() -> None:
 
     \b
     Example:
-      vitalwire collector keys rotate --help
+      vitalwire collector keys rotate
     """
 
 
