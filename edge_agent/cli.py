@@ -15,9 +15,9 @@ from edge_agent.cli_config import config_group
 from edge_agent.cli_doctor import doctor_command
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.cli_people import commands as people_commands
+from edge_agent.cli_proof import prove_command, verify_command
 from edge_agent.cli_service import service_group
 from edge_agent.commanding import config_option, fail, show, told
-from edge_agent.readable import printable
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -28,7 +28,12 @@ UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, Proto
 
 @click.group()
 def agent() -> None:
-    """The edge agent: takes what nodes send, and passes it on."""
+    """The edge agent: takes what nodes send, and passes it on.
+
+    \b
+    Example:
+      vitalwire agent run
+    """
 
 
 @agent.command("run")
@@ -54,7 +59,12 @@ def run_command(config_path: Path | None, verbose: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The status file as it is.")
 @told
 def status_command(config_path: Path | None, as_json: bool) -> None:
-    """Show what the agent is doing. Exit status 1 when it is not running."""
+    """Show what the agent is doing. Exit status 1 when it is not running.
+
+    \b
+    Example:
+      vitalwire status --json
+    """
     from edge_agent import status
 
     config = configuration.load(config_path)
@@ -88,6 +98,10 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
     """Account for every frame: produced = delivered + pending + evicted + lost.
 
     Exit status 1 if it does not balance.
+
+    \b
+    Example:
+      vitalwire ledger
     """
     from edge_agent.ledger import ledger
     from edge_agent.store import database, keys
@@ -117,30 +131,14 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-@click.command("verify")
-@config_option
-@told
-def verify_command(config_path: Path | None) -> None:
-    """Prove the store: chain, signatures, Merkle roots, receipts, attestations.
-
-    Exit status 1 if anything fails.
-    """
-    from edge_agent.keys import load_public, public_path
-    from edge_agent.store.keys import source_of
-    from edge_agent.verify import verify
-
-    config = configuration.load(config_path)
-    collector = None if config.collector is None else load_public(config.collector)
-    results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
-    for result in results:
-        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
-    if not all(result.good for result in results):
-        sys.exit(EXIT_FAILED)
-
-
 @click.group("keys")
 def keys_group() -> None:
-    """Make keys for an agent or a collector; show fingerprints."""
+    """Make keys for an agent or a collector; show fingerprints.
+
+    \b
+    Example:
+      vitalwire keys show
+    """
 
 
 @keys_group.command("new")
@@ -152,6 +150,10 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     """Make new keys in PATH (NAME.key; NAME.pub goes beside it), by default the agent's own.
 
     Never replaces a file.
+
+    \b
+    Example:
+      vitalwire keys new --role collector collector.key
     """
     from edge_agent import keys
 
@@ -204,6 +206,10 @@ def keys_rotate(config_path: Path | None, wait_s: float) -> None:
 def keys_show(config_path: Path | None, path: Path | None) -> None:
     """Show the fingerprint of a .key or .pub file; without PATH, of the agent, its collector and its paired
     nodes.
+
+    \b
+    Example:
+      vitalwire keys show collector.pub
     """
     from edge_agent import keys
     from edge_agent.peers import Peers
@@ -229,6 +235,7 @@ commands: list[click.Command] = [
     agent,
     status_command,
     ledger_command,
+    prove_command,
     verify_command,
     keys_group,
     config_group,

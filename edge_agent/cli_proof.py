@@ -1,0 +1,139 @@
+"""`vitalwire prove` and `vitalwire verify`: one frame for anybody, or the whole store for its owner."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge_agent import config as configuration
+from edge_agent.commanding import config_option, fail, told
+from edge_agent.readable import printable
+from protocol.errors import BatchError, ProtocolError
+
+EXIT_FAILED = 1
+KEY_DIGITS = 64
+
+_out = click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("proof.cbor"),
+    show_default=True,
+    help="Where the proof goes.",
+)
+
+
+@click.command("prove")
+@config_option
+@click.option("--node", required=True, help="The node's id in hex, or how it begins.")
+@click.option("--boot", required=True, help="The boot's counter as `vitalwire ledger` shows it, or its id.")
+@click.option("--seq", required=True, type=click.IntRange(0, (1 << 32) - 1), help="The frame's number.")
+@_out
+@told
+def prove_command(config_path: Path | None, node: str, boot: str, seq: int, out: Path) -> None:
+    """Write a proof of one frame: a small file that anybody checks off-line with public keys only.
+
+    It shows that frame, and of all others nothing but hashes. The agent may be running.
+
+    Example: vitalwire prove --node 487de116 --boot 12 --seq 345 -o proof.cbor
+    """
+    from contextlib import closing
+
+    from edge_agent import keys, prove
+    from edge_agent.files import write_atomically
+    from edge_agent.store import database
+
+    config = configuration.load(config_path)
+    agent = keys.load_public(keys.public_path(config.key))
+    if not config.store.exists():
+        fail(f"there is no store at {config.store}: has the agent run with this configuration?")
+    try:
+        with closing(database.open_reader(config)) as db:
+            db.execute("BEGIN")
+            known = [found for (found,) in db.execute("SELECT node FROM nodes ORDER BY node")]
+            matching = [one for one in known if one.hex().startswith(node.lower())]
+            if len(matching) != 1:
+                found = "no node" if not matching else f"{len(matching)} nodes"
+                fail(f"{found} in this store whose id begins with {node} (`vitalwire ledger` lists them)")
+            ed_pub = db.value("SELECT ed_pub FROM nodes WHERE node = ?", (matching[0],))
+            made = prove.make(db, agent, matching[0], boot, seq)
+    except prove.ProveError as e:
+        fail(e)
+    except (database.Error, ProtocolError, ValueError) as e:
+        fail(f"the store is damaged ({e}): `vitalwire verify` says what fails")
+    write_atomically(out, made)
+    click.echo(f"{out}: {len(made)} bytes; to check it, with the keys as known from elsewhere:")
+    click.echo(
+        f"  vitalwire verify {out} --node-key {ed_pub.hex()} --agent-key {keys.public_path(config.key)}"
+        + (f" --collector-key {config.collector}" if config.collector else "")
+    )
+
+
+@click.command("verify")
+@config_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.option("--node-key", help="Of a proof: the node's .pub file, or its Ed25519 key in hex.")
+@click.option("--agent-key", help="Of a proof: the agent's .pub file, or its first Ed25519 key in hex.")
+@click.option("--collector-key", help="Of a proof: the same of the collector; without it, no receipt counts.")
+@told
+def verify_command(
+    config_path: Path | None,
+    file: Path | None,
+    node_key: str | None,
+    agent_key: str | None,
+    collector_key: str | None,
+) -> None:
+    """Check a proof, FILE, and say what it proves; without FILE, check the store: chain, signatures, Merkle
+    roots, receipts, attestations.
+
+    A proof needs nothing but the keys: no store, no network. Exit status 1 if anything fails.
+
+    Example: vitalwire verify proof.cbor --node-key node.pub --agent-key agent.pub
+    """
+    if file is not None:
+        _proof(file, node_key, agent_key, collector_key)
+        return
+    if node_key or agent_key or collector_key:
+        fail("keys are for a proof: name its FILE")
+    from edge_agent.keys import load_public, public_path
+    from edge_agent.store.keys import source_of
+    from edge_agent.verify import verify
+
+    config = configuration.load(config_path)
+    collector = None if config.collector is None else load_public(config.collector)
+    results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
+    for result in results:
+        click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
+    if not all(result.good for result in results):
+        sys.exit(EXIT_FAILED)
+
+
+def _proof(file: Path, node_key: str | None, agent_key: str | None, collector_key: str | None) -> None:
+    from edge_agent.prove import sentence
+    from protocol.proof import MAX_PROOF, Party, verify_proof
+
+    if node_key is None or agent_key is None:
+        fail(
+            "a proof is checked with --node-key and --agent-key: the public keys of who made and who signed it"
+        )
+
+    def party(given: str) -> Party:
+        from edge_agent.keys import load_public
+
+        if len(given) == KEY_DIGITS and not Path(given).exists():
+            try:
+                return Party(bytes.fromhex(given))
+            except ValueError:
+                fail(f"{given} is neither a file nor a key: {KEY_DIGITS} hex digits")
+        known = load_public(Path(given))
+        return Party(known.ed_pub, known.id)
+
+    with file.open("rb") as opened:
+        data = opened.read(MAX_PROOF + 1)
+    collector = None if collector_key is None else party(collector_key)
+    try:
+        proved = verify_proof(data, party(node_key), party(agent_key), collector)
+    except BatchError as e:
+        click.echo(f"FAILED  {printable(e.detail)} ({e.cause}): nothing in {file} is proved")
+        sys.exit(EXIT_FAILED)
+    click.echo(f"ok      {printable(sentence(proved))}")
