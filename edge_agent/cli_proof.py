@@ -113,9 +113,7 @@ def _proof(file: Path, node_key: str | None, agent_key: str | None, collector_ke
     from protocol.proof import MAX_PROOF, Party, verify_proof
 
     if node_key is None or agent_key is None:
-        fail(
-            "a proof is checked with --node-key and --agent-key: the public keys of who made and who signed it"
-        )
+        fail("a proof is checked with --node-key and --agent-key: who measured, and who signed for it")
 
     def party(given: str) -> Party:
         from edge_agent.keys import load_public

@@ -122,7 +122,7 @@ def verify_proof(proof: bytes, node: Party, agent: Party, collector: "Party | No
     agent_id: bytes = fields[3]
     if agent.id is not None and agent.id != agent_id:
         raise _bad("it is by agent %s, not by %s" % (agent_id.hex(), agent.id.hex()))
-    frame, head, digest = _held(fields[5], "frame", agent, agent_id)
+    frame, head, digest = _held(fields.get(5), "frame", agent, agent_id)
     said = _entry(frame, entries.ENTRY_FRAME, "frame")
     if node_id(node.ed_pub, fields[4]) != said[1]:
         raise _bad("the frame is of node %s, which does not have this key" % said[1].hex())
