@@ -1,9 +1,11 @@
 """An agent's chain and a collector on a folder, without a network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.keys import PublicKeys
-from protocol import attest, batch, crypto, frames, identity, receipts
+from protocol import attest, batch, crypto, frames, handover, identity, merkle, receipts
+from protocol.cose import Signer
 from tools.collector import status, verify
 from tools.collector.intake import Intake
 from tools.collector.store import Store
@@ -48,11 +50,32 @@ class Chain:
         self.agent, self.chain = agent, chain
         self.number, self.previous = 0, batch.FIRST_PREVIOUS
 
+        self.signer: Signer = agent
+        self.handovers: list[bytes] = []
+
     def make(self, entries: list[bytes], **more) -> bytes:
         """The next batch, sealed to the collector."""
+        return self.make_with_holes(entries, (), **more)[0]
+
+    def make_with_holes(self, entries: list[bytes], holes: Sequence[int], **more) -> tuple[bytes, bytes]:
+        """The next batch without the entries at `holes`, and the same one whole."""
         head = batch.make_head(self.agent.id, self.chain, self.number, self.previous, entries, NOW, **more)
         self.number, self.previous = self.number + 1, batch.head_hash(head)
-        return self.seal(batch.encode_batch(batch.sign_head(self.agent, head), entries))
+        signed = batch.sign_head(self.signer, head)
+        left = [None if n in holes else entry for n, entry in enumerate(entries)]
+        hashes = [merkle.leaf_hash(entries[n]) for n in sorted(holes)]
+        clear = batch.encode_batch(signed, left, hashes, self.handovers)
+        return self.seal(clear), self.seal(batch.encode_batch(signed, entries, (), self.handovers))
+
+    def hand_over(self, last: bool = True) -> bytes:
+        """To a new key; the record."""
+        new = handover.SigningKey.from_seed(bytes([50 + len(self.handovers)]) * 32)
+        newest = (self.chain, self.number - 1, self.previous) if last and self.number else None
+        number = len(self.handovers) + 1
+        record = handover.make_handover(self.signer, new, self.agent.id, NOW, number, newest)
+        self.signer = new
+        self.handovers.append(record)
+        return record
 
     def seal(self, clear: bytes) -> bytes:
         return batch.seal_batch(clear, self.agent.id, COLLECTOR.x_pub, COLLECTOR.id)

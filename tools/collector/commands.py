@@ -20,9 +20,10 @@ from protocol.errors import LocalError
 from tools.collector import commands_read, database
 from tools.collector.commands_read import damaged, database_option, in_words, state_option
 from tools.collector.deadman import SILENT_AFTER_S
-from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, STATUS, STORE
+from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, OPERATORS, STATUS, STORE
 from tools.collector.intake import Intake
 from tools.collector.opening import open_store
+from tools.collector.people import Erasing
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.signing import Signing
 from tools.collector.store import Store, StoreError
@@ -127,7 +128,15 @@ def run(
                 return
             closing.callback(store.close)
             intake = Intake(store, signing, Trust(state / AGENTS))
-            service = Service(intake, store, broker, state / STATUS, instance, silent_after)
+            service = Service(
+                intake,
+                store,
+                broker,
+                state / STATUS,
+                instance,
+                silent_after,
+                Erasing(store, state / OPERATORS),
+            )
         except (StoreError, BrokerError, OSError) as e:
             raise in_words(e) from e
         except database.errors() as e:

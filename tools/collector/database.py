@@ -250,8 +250,10 @@ class Postgres:
 
     def scrub(self) -> str:
         """What a person has to do, so that no byte of what was deleted is left."""
-        self.execute("VACUUM (FULL) frames, statements, conflicts")
-        return "backups, standbys and archived WAL of the database may still hold what was erased"
+        return (
+            "run VACUUM (FULL) frames, statements, conflicts when the collectors may wait,"
+            " and let backups and archived WAL that hold it expire"
+        )
 
     def close(self) -> None:
         """What is committed stays."""

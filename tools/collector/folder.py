@@ -8,6 +8,7 @@ PUBLIC = "collector.pub"
 STORE = "collector.sqlite3"
 STATUS = "status.json"
 AGENTS = "agents"
+OPERATORS = "operators"
 LOCK = "collector.lock"
 INSTANCE = "instance"
 

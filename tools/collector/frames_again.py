@@ -44,7 +44,7 @@ def read(store: Store) -> Readings:
     readings = Readings()
     boots = store.db.execute(
         "SELECT node, boot FROM frames UNION SELECT node, boot FROM attestations"
-        " UNION SELECT node, boot FROM holes WHERE cause = ? ORDER BY node, boot",
+        " UNION SELECT node, boot FROM holes WHERE cause = ? AND seq IS NOT NULL ORDER BY node, boot",
         (schema.ERASED,),
     ).fetchall()
     for node, boot in boots:

@@ -98,6 +98,11 @@ CREATE TABLE handovers (
     PRIMARY KEY (party, number)
 ) WITHOUT ROWID;
 
+CREATE TABLE erasures (
+    batch INTEGER NOT NULL REFERENCES batches (id), position INTEGER NOT NULL, person BLOB NOT NULL,
+    made_ms INTEGER NOT NULL, done_batch INTEGER NOT NULL, scrubbed INTEGER NOT NULL,
+    PRIMARY KEY (batch, position)
+) WITHOUT ROWID;
 CREATE TABLE heard (
     agent BLOB PRIMARY KEY, at_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -112,7 +117,9 @@ CREATE TABLE counters (
     PRIMARY KEY (name, cause, writer)
 ) WITHOUT ROWID;
 """
-"""`counters.writer` is the collector that counted: a row of its own each, so that none waits for another."""
+"""`erasures.done_batch`: the frames of batches up to it have been looked at.
+
+`counters.writer` is the collector that counted: a row of its own each, so that none waits for another."""
 
 FROM_1 = """
 ALTER TABLE batches ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0;
@@ -129,6 +136,11 @@ CREATE INDEX erased_frames ON holes (node, boot, seq) WHERE cause = 1;
 CREATE TABLE handovers (
     party BLOB NOT NULL, number INTEGER NOT NULL, record BLOB NOT NULL,
     PRIMARY KEY (party, number)
+) WITHOUT ROWID;
+CREATE TABLE erasures (
+    batch INTEGER NOT NULL REFERENCES batches (id), position INTEGER NOT NULL, person BLOB NOT NULL,
+    made_ms INTEGER NOT NULL, done_batch INTEGER NOT NULL, scrubbed INTEGER NOT NULL,
+    PRIMARY KEY (batch, position)
 ) WITHOUT ROWID;
 CREATE TABLE heard (
     agent BLOB PRIMARY KEY, at_ms INTEGER NOT NULL

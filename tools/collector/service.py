@@ -26,6 +26,7 @@ from edge_agent.keys import KeyFileError
 from tools.collector import database, status
 from tools.collector.deadman import SILENT_AFTER_S, DeadMan
 from tools.collector.intake import Intake, Reply
+from tools.collector.people import Erasing
 from tools.collector.store import Store
 
 FILTERS = {"batch": "vitalwire/1/+/batch", "ask": "vitalwire/1/+/ask"}
@@ -34,6 +35,7 @@ RECEIVE_MAXIMUM = 20
 SESSION_EXPIRY_S = 7 * 24 * 3600
 KEEP_ALIVE_S = 20
 RETRY_STORE_S = 1.0
+ERASE_EVERY_S = 10.0
 TOGETHER_BYTES = 4 << 20
 """Of messages that are stored in one transaction: many small ones, or one that is large."""
 
@@ -108,6 +110,7 @@ class Service:
         status_path: Path,
         instance: bytes,
         silent_after_s: float = SILENT_AFTER_S,
+        erasing: Erasing | None = None,
     ):
         self._intake = intake
         self._store = store
@@ -123,6 +126,8 @@ class Service:
         self._started_ms = time.time_ns() // 1_000_000
         self._instance = instance
         self._dead_man = DeadMan(silent_after_s, _say)
+        self._erasing = erasing
+        self._people_problem = ""
         self._client = self._make_client()
 
     def stop(self) -> None:
@@ -142,13 +147,16 @@ class Service:
             properties=connect,
         )
         self._client.loop_start()
-        next_status = 0.0
+        next_status = next_erasing = 0.0
         try:
             while not self._stopping.is_set():
                 if time.monotonic() >= next_status:
                     self._look_around()
                     self._write_status("running")
                     next_status = time.monotonic() + 1
+                if time.monotonic() >= next_erasing:
+                    self._erase()
+                    next_erasing = time.monotonic() + ERASE_EVERY_S
                 messages = self._waiting()
                 if messages:
                     self._serve(messages)
@@ -209,6 +217,19 @@ class Service:
             self._store_problem = ""
         self._dead_man.look(now_ms, self._connected, self._intake.trust.ids(), heard)
 
+    def _erase(self) -> None:
+        """Carry out what operators have ordered erased."""
+        if self._erasing is None:
+            return
+        try:
+            for sentence in self._erasing.run(time.time_ns() // 1_000_000):
+                _say(sentence)
+            self._people_problem = ""
+        except database.unavailable() as e:
+            self._people_problem = f"an erasure waits: {_in_a_line(e)}"
+        except (KeyFileError, OSError) as e:
+            self._people_problem = f"no erasure can be checked: {_in_a_line(e)}"
+
     def _publish(self, reply: Reply) -> None:
         self._client.publish(reply.topic, reply.payload, qos=1)
 
@@ -224,6 +245,7 @@ class Service:
             "store_warning": self._store.db.warning,
             "key": self._intake.key_number,
             "key_problem": self._key_problem,
+            "people_problem": self._people_problem,
             "started_ms": self._started_ms,
             "written_ms": time.time_ns() // 1_000_000,
             "agents": [agent.hex() for agent in self._intake.trust.ids()],

@@ -75,9 +75,15 @@ class Store:
         self.name = self.db.name
         try:
             version = self.db.version() if read_only else migrations.bring_up(self.db)
+        except database.unavailable():
+            self.db.close()
+            raise
         except database.errors() as e:
             self.db.close()
             raise StoreError(self.name, str(e), _HINT) from e
+        except BaseException:
+            self.db.close()
+            raise
         if version != schema.VERSION:
             self.db.close()
             hint = (

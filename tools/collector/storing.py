@@ -10,6 +10,7 @@ from typing import Any
 from protocol import batch as batches
 from protocol import frames, handover, receipts
 from protocol.errors import FrameError
+from protocol.records import read_record
 from tools.collector import attestations, linkage, schema
 from tools.collector.migrations import filed_under
 from tools.collector.signing import Signing
@@ -83,6 +84,10 @@ class Storing:
             store.db.execute("DELETE FROM holes WHERE batch = ? AND position = ?", (stored.row, position))
         self._take(found)
         store.count("stored", "filled_in", len(found))
+        # An erased person's frames may be among them.
+        store.db.execute(
+            "UPDATE erasures SET done_batch = ? WHERE done_batch >= ?", (stored.row - 1, stored.row)
+        )
         receipt = self._receipt(stored.duplicates + self._duplicates, stored.left_out - len(found))
         self._settle_attestations()
         return receipt
@@ -143,9 +148,17 @@ class Storing:
                 continue
             if fields[0] == batches.ENTRY_IDENTITY:
                 self._introduce(fields[1], fields[2], fields[3])
+            if fields[0] == batches.ENTRY_ERASURE:
+                self._note_erasure(position, fields[1])
             others.append((self._row, position, entry, *filed_under(entry, fields)))
         store.db.insert("statements", "batch, position, entry, kind, node", others)
         self._store_frames(self._without_erased(rows))
+
+    def _note_erasure(self, position: int, record: bytes) -> None:
+        """people.py carries it out, once it finds that an operator signed it."""
+        fields = read_record(record)
+        row = (self._row, position, fields["person"], fields["made_at_ms"], 0, 0)
+        self._store.db.insert("erasures", "batch, position, person, made_ms, done_batch, scrubbed", [row])
 
     def _frame_row(self, position: int, fields: "list[Any]") -> tuple[Any, ...]:
         _, node, boot, seq, plaintext, received_ms = fields
