@@ -102,6 +102,11 @@ class Custody:
         if collector is None:
             self._act(decide(self.chain.tip, self.chain.due, (), False), b"")
 
+    @property
+    def store(self) -> Store:
+        """What the chain is kept in; for the store's thread."""
+        return self._store
+
     # The chain's beginning
 
     def question(self) -> bytes:

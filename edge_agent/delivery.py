@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_agent import keys
 from edge_agent.config import Config
@@ -17,6 +17,7 @@ from edge_agent.custody import Custody, Verdict, Withhold
 from edge_agent.forward.base import Channel
 from edge_agent.forward.channels import BatchChannel, Guard, build
 from edge_agent.ingest import Ingest, Worker
+from edge_agent.people import People
 from edge_agent.signing import load as load_signing
 from edge_agent.store.chain import JournalRow
 from edge_agent.store.errors import StoreUnwritable
@@ -24,6 +25,8 @@ from edge_agent.store.store import Store
 from protocol.identity import Identity
 
 log = logging.getLogger("vitalwire.custody")
+
+Answer = TypeVar("Answer")
 
 MAX_ANSWERS = 1000
 # What a sealed batch is longer than its entries: seal, head, hand-overs, and the entry that goes over.
@@ -43,6 +46,8 @@ class Delivery:
         self.custody = custody
         self.problem: str | None = None
         self.overflow = 0
+        # Set by the agent: what leaves as a person's needs to know whose it is.
+        self.people: People | None = None
         self._config = config
         self._worker = worker
         self._ingest = ingest
@@ -78,6 +83,10 @@ class Delivery:
         """The chain and number of a batch."""
         found = await self._worker.run(self.custody.chain.batch, batch)
         return found.chain, found.number
+
+    async def ask(self, question: Callable[[Store], Answer]) -> Answer:
+        """What a channel wants to know of the store, asked in its thread: it must be quick."""
+        return await self._worker.run(question, self.custody.store)
 
     async def batches_after(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches that it has not confirmed, and of those that hold more for it by now."""
