@@ -224,6 +224,10 @@ def build(config: Config, delivery: "Delivery", agent_id: bytes) -> list[Channel
         from edge_agent.forward.file import FileChannel
 
         channels.append(FileChannel(config.file, delivery, agent_id))
+    if config.fhir is not None:
+        from edge_agent.forward.fhir import FhirChannel
+
+        channels.append(FhirChannel(config.fhir, delivery, agent_id))
     return channels
 
 

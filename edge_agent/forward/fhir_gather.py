@@ -43,6 +43,11 @@ class Row(NamedTuple):
     data: bytes | None
 
 
+def wanted(row: Row) -> bool:
+    """Whether a frame may become an observation: its kind is its second byte, and most are waves."""
+    return row.node is not None and (row.data is None or row.data[:1] != b"\x83" or row.data[1:2] in _WANTED)
+
+
 class Look(Protocol):
     """What has to be known beside the frames; asked in the store's thread."""
 
@@ -54,8 +59,8 @@ class Look(Protocol):
         """Whether the person agreed."""
         ...
 
-    def fix(self, node: bytes, boot: bytes) -> Fix | None:
-        """The newest clock fit of that boot."""
+    def fix(self, node: bytes, boot: bytes, t_us: int) -> Fix | None:
+        """The clock fit of that boot that is nearest to a node time."""
         ...
 
     def boot_frame(self, boot: bytes, node: bytes) -> dict[int, Any] | None:
@@ -105,17 +110,14 @@ def software() -> str:
 class Gatherer:
     """Maps rows to observations. `left`: frames left out, by cause."""
 
-    def __init__(
-        self, agent: bytes, look: Look, strips: bool = False, organization: str | None = None
-    ) -> None:
+    def __init__(self, agent: bytes, strips: bool = False, organization: str | None = None) -> None:
         self.left: Counter[str] = Counter()
         self.phg = fhir.gateway(agent, software(), organization)
-        self._look = look
         self._strips = strips
         self._organization = organization
         self._memory = Memory()
 
-    def gather(self, rows: Iterable[Row]) -> list[Item]:
+    def gather(self, rows: Iterable[Row], look: Look) -> list[Item]:
         """The observations of these frames, by node, boot and time."""
         boots: dict[tuple[bytes, bytes], list[_Frame]] = {}
         for row in rows:
@@ -123,9 +125,6 @@ class Gatherer:
                 continue
             if row.data is None:
                 self.left["gone"] += 1
-                continue
-            # The kind of a frame is its second byte: most are waves, which need not be read further.
-            if row.data[:1] == b"\x83" and row.data[1:2] not in _WANTED:
                 continue
             try:
                 kind, t_us, body = f.unpack(row.data)
@@ -135,15 +134,15 @@ class Gatherer:
             boots.setdefault((row.node, row.boot), []).append(_Frame(row.seq, kind, t_us, body))
         items: list[Item] = []
         for (node, boot), frames in sorted(boots.items()):
-            items += self._boot(node, boot, frames)
+            items += self._boot(look, node, boot, frames)
         return items
 
-    def _boot(self, node: bytes, boot: bytes, frames: list[_Frame]) -> list[Item]:
-        fix = self._look.fix(node, boot)
+    def _boot(self, look: Look, node: bytes, boot: bytes, frames: list[_Frame]) -> list[Item]:
+        fix = look.fix(node, boot, min(frame.t_us for frame in frames))
         if fix is None:
             self.left["undated"] += len(frames)
             return []
-        stage = _Stage(self, node, boot, fix)
+        stage = _Stage(self, look, node, boot, fix)
         items: list[Item] = []
         minutes: dict[int, list[_Frame]] = {}
         for frame in sorted(frames):
@@ -229,7 +228,7 @@ class Gatherer:
         """The waveforms that an event names as what it saw."""
         items: list[Item] = []
         for first, count in frame.body[f.EVENT_EVIDENCE]:
-            found = self._look.frames(*stage.which, first, min(count, MAX_STRIP_S * 8))
+            found = stage.look.frames(*stage.which, first, min(count, MAX_STRIP_S * 8))
             for run in _runs(found):
                 items += self._strip(stage, run)
         return items
@@ -245,24 +244,24 @@ class Gatherer:
             for scene, _ in stage.scenes(frames, run.test)
         ]
 
-    def scene(self, which: tuple[bytes, bytes], fix: Fix, person: bytes, test: bool) -> Scene:
+    def scene(self, look: Look, which: tuple[bytes, bytes], fix: Fix, person: bytes, test: bool) -> Scene:
         """What all observations of that boot about that subject have in common.
 
         A boot whose input is named is none of a body, whatever its frames say.
         """
         node, boot = which
-        begun = self._look.boot_frame(boot, node) or {}
+        begun = look.boot_frame(boot, node) or {}
         test = test or bool(begun.get(f.BOOT_INPUT))
         phd = fhir.device(node, begun.get(f.BOOT_FIRMWARE), begun.get(f.BOOT_BOARD), self._organization)
         subject = fhir.test_person(node) if test else fhir.person(person, self._organization)
         return Scene(self.phg, phd, subject, node, boot, fix, test)
 
-    def person(self, node: bytes, low_ms: int, high_ms: int) -> bytes | None:
+    def person(self, look: Look, node: bytes, low_ms: int, high_ms: int) -> bytes | None:
         """Who has to do with a frame of between these moments, if that may be said to the far end."""
-        person = self._look.person_at(node, low_ms)
-        if person is None or self._look.person_at(node, high_ms) != person:
+        person = look.person_at(node, low_ms)
+        if person is None or look.person_at(node, high_ms) != person:
             self.left["unassigned"] += 1
-        elif not all(self._look.allows(NAME, PURPOSE, person, ms) for ms in (low_ms, high_ms)):
+        elif not all(look.allows(NAME, PURPOSE, person, ms) for ms in (low_ms, high_ms)):
             self.left["no consent"] += 1
         else:
             return person
@@ -272,8 +271,9 @@ class Gatherer:
 class _Stage:
     """One boot while its frames are mapped."""
 
-    def __init__(self, gatherer: Gatherer, node: bytes, boot: bytes, fix: Fix) -> None:
+    def __init__(self, gatherer: Gatherer, look: Look, node: bytes, boot: bytes, fix: Fix) -> None:
         self.which = (node, boot)
+        self.look = look
         self._gatherer = gatherer
         self._fix = fix
         self._scenes: dict[tuple[bytes, bool], Scene] = {}
@@ -292,13 +292,13 @@ class _Stage:
         if frame.seq not in self._persons:
             at_us = fhir.unix_us(self._fix, frame.t_us)
             low_ms, high_ms = (at_us - self._fix.bound_us) // 1000, (at_us + self._fix.bound_us) // 1000
-            self._persons[frame.seq] = self._gatherer.person(self.which[0], low_ms, high_ms)
+            self._persons[frame.seq] = self._gatherer.person(self.look, self.which[0], low_ms, high_ms)
         return self._persons[frame.seq]
 
     def _scene(self, person: bytes, test: bool) -> Scene:
         made = self._scenes.get((person, test))
         if made is None:
-            made = self._gatherer.scene(self.which, self._fix, person, test)
+            made = self._gatherer.scene(self.look, self.which, self._fix, person, test)
             self._scenes[person, test] = made
         return made
 

@@ -120,7 +120,7 @@ def _stamp(path: str | None) -> object:
 
 def _answer(answer: Any) -> Json:
     deadline = time.monotonic() + WHOLE_S
-    data = b""
+    data = bytearray()
     for piece in answer.iter_bytes():
         data += piece
         if len(data) > MAX_ANSWER:

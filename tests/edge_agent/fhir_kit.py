@@ -40,7 +40,7 @@ class Known:
         assert (forwarder, purpose) == ("fhir", "care")
         return person not in self.refused
 
-    def fix(self, node: bytes, boot: bytes) -> Fix | None:
+    def fix(self, node: bytes, boot: bytes, t_us: int) -> Fix | None:
         return self.fixes.get(boot)
 
     def boot_frame(self, boot: bytes, node: bytes) -> dict:
@@ -66,8 +66,8 @@ def vitals(first: int, count: int, node: bytes = NODE, **more) -> list[Row]:
 
 
 def gathered(rows: list[Row], known: Known | None = None, strips: bool = True) -> tuple[Gatherer, list[Item]]:
-    gatherer = Gatherer(AGENT, known or Known(), strips)
-    items = gatherer.gather(rows)
+    gatherer = Gatherer(AGENT, strips)
+    items = gatherer.gather(rows, known or Known())
     assert fhir_worker.check({"entry": [e.json() for e in entries(items)]}) == []
     return gatherer, items
 

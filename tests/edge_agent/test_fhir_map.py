@@ -98,7 +98,7 @@ def test_where_nothing_could_be_read_the_reason_is_said_once():
     (heart,) = by_code(items, "147842")
     assert heart["dataAbsentReason"]["coding"][0]["code"] == "not-performed"
     assert "electrode" in heart["dataAbsentReason"]["text"] and "valueQuantity" not in heart
-    assert gatherer.gather(vitals(200, 1)) and len(gatherer.gather(rows)) == 2
+    assert gatherer.gather(vitals(200, 1), Known()) and len(gatherer.gather(rows, Known())) == 2
     settling = gathered([row(0, f.KIND_VITALS, 0, {8: f.VITALS_ECG_SETTLING})])[1]
     assert by_code(settling, "147842")[0]["dataAbsentReason"]["coding"][0]["code"] == "temp-unknown"
 

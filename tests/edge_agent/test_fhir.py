@@ -1,0 +1,328 @@
+"""The FHIR forwarder at a server that behaves like one: exactly once, whatever it answers."""
+
+import asyncio
+import base64
+import os
+import shutil
+import signal
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from edge_agent.backoff import Backoff
+from edge_agent.config import Config, FhirConfig
+from edge_agent.custody import Custody
+from edge_agent.delivery import Delivery
+from edge_agent.forward import fhir_answers
+from edge_agent.forward.fhir import FhirChannel
+from edge_agent.forward.fhir_shelf import letters
+from edge_agent.ingest import Ingest, Worker
+from edge_agent.store.items import Entry, Frame, Hello
+from edge_agent.store.opening import open_store
+from protocol import batch as wire
+from protocol import cbor
+from protocol import frames as f
+from tests.edge_agent.custody_kit import AGENT, BOOT, NODE
+from tests.edge_agent.fhir_kit import ANNA, SECOND, Known
+from tests.fhir_server import FhirServer, fhir_server
+from tests.services import Authority
+
+EPOCH_MS = 1_790_000_040_000  # the beginning of a minute
+HOUR_MS = 3_600_000
+
+
+class World:
+    """A store with a minute of vitals in signed batches, and the channel that forwards them."""
+
+    def __init__(self, folder, url: str, **options) -> None:
+        self.folder, self.options = folder, {"url": url, **options}
+        self.now_ms = EPOCH_MS
+        self.people = Known()
+        self.people.persons = {NODE.id: ANNA}
+        self.store, _ = open_store(folder / "agent.db", AGENT.id, self.now_ms)
+        self.store.commit([Hello(NODE.id, NODE.ed_pub, NODE.x_pub, 1, 1)])
+        boot = f.unpack(f.pack(f.KIND_BOOT, 0, _BOOT))[2]
+        self.put(0, f.KIND_BOOT, 0, boot)
+        fit = cbor.dumps([2, NODE.id, BOOT, 0, EPOCH_MS * 1000, 0, 900])
+        self.store.commit([Entry(2, fit, self.now_ms)])
+        self.open()
+
+    def open(self) -> None:
+        self.worker = Worker()
+        self.custody = Custody(self.store, AGENT, None, 20_000, lambda: self.now_ms)
+        self.custody.chain.decide(frozenset({"fhir"}), frozenset({"fhir"}))
+        config = Config(self.folder, self.folder / "agent.key", (), fhir=FhirConfig(**self.options))
+        self.delivery = Delivery(
+            config, self.custody, self.worker, Ingest(self.store, self.worker, 1), AGENT.id
+        )
+        self.delivery.people = self.people
+        channel = FhirChannel(
+            config.fhir, self.delivery, AGENT.id, lambda: self.now_ms + HOUR_MS, Backoff(0.01, 0.02)
+        )
+        self.delivery.guards[0].channel = channel
+        self.channel = channel
+
+    def restart(self) -> None:
+        self.worker.close()
+        self.open()
+
+    def put(self, seq: int, kind: int, t_us: int, body: dict) -> None:
+        self.store.commit([Frame(NODE.id, BOOT, seq, f.pack(kind, t_us, body), self.now_ms)])
+
+    def vitals(self, first: int, count: int) -> None:
+        """A frame a second, a batch every 10 s."""
+        for seq in range(first, first + count):
+            self.now_ms = EPOCH_MS + seq * 1000
+            self.put(seq + 1, f.KIND_VITALS, seq * SECOND, {1: 600 + seq % 60, 3: 974, 4: 601, 5: 210, 8: 0})
+            if seq % 10 == 9:
+                assert self.custody.make()
+
+    def settle(self, steps: int = 60) -> None:
+        """Steps of the channel until nothing more is to do, or so many."""
+
+        async def main() -> None:
+            try:
+                for _ in range(steps):
+                    if not await self.channel.step() and not self.channel.problem:
+                        return
+            finally:
+                await self.channel.stop()
+
+        asyncio.run(main())
+
+    @property
+    def open_batches(self) -> list[int]:
+        return self.custody.chain.unreceipted("fhir", 1000)
+
+    @property
+    def letters(self) -> list[tuple[str, str]]:
+        return [(one.item, one.reason) for one in letters(self.store.db, "fhir")]
+
+
+_BOOT = {
+    1: "0.1.0", 2: "virtual", 3: 1, 4: [NODE.ed_pub, NODE.x_pub], 7: [[0, "MAX30003", 4_000_000, 3050]], 8: 1
+}  # fmt: skip
+
+
+@contextmanager
+def world(folder, authority, server_options=None, **options):
+    with fhir_server(authority, **(server_options or {})) as server:
+        made = World(folder, server.url, ca_file=authority.ca_file, **options)
+        try:
+            yield made, server
+        finally:
+            made.worker.close()
+            made.store.close()
+
+
+def whole(server: FhirServer, minutes: int = 1) -> None:
+    """Everything that `World.vitals` makes of so many minutes is there, once."""
+    for code in ("147842", "150456", "149530", "150448"):
+        assert len(server.observations(code)) == minutes, code
+    names = [one["identifier"][0]["value"] for one in server.kinds("Observation")]
+    assert len(names) == len(set(names))
+    assert len(server.kinds("Patient")) == 1 and len(server.kinds("Device")) == 2
+    counts = [one["component"][-1]["valueQuantity"]["value"] for one in server.observations("147842")]
+    assert counts == [60] * minutes
+
+
+def test_a_minute_goes_out_once_with_its_evidence(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 120)
+        made.settle()
+        whole(server, 2)
+        assert made.open_batches == [] and made.letters == [] and made.channel.connected
+        (proof,) = server.kinds("Provenance")[:1]
+        heads = [base64.b64decode(one["data"]) for one in proof["signature"]]
+        assert len(heads) == 6 and all(wire.verify_head(head, AGENT.ed_pub) for head in heads)
+        targets = {one["reference"] for one in proof["target"]}
+        assert (
+            targets <= {key for key in server.stored if key.startswith("Observation/")} and len(targets) == 4
+        )
+        evidence = made.store.db.execute("SELECT receipt FROM receipts ORDER BY batch").fetchall()
+        assert len(evidence) == 12 and b'"201 Created"' in evidence[5][0] and b"see" in evidence[0][0]
+        assert made.channel.process.starts == 1
+        made.restart()
+        made.settle()
+        whole(server, 2)
+
+
+def test_nothing_leaves_without_a_person_or_consent_and_the_cursor_goes_on(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.people.persons = {}
+        made.vitals(0, 60)
+        made.settle()
+        made.people.persons, made.people.refused = {NODE.id: ANNA}, {ANNA}
+        made.vitals(60, 60)
+        made.settle()
+        assert server.requests == [] and made.open_batches == []
+        assert made.channel.status()["left_out"] == {"unassigned": 60, "no consent": 60}
+        made.delivery.people = None
+        made.vitals(120, 60)
+        made.settle()
+        assert server.requests == [] and made.channel.process.starts == 0
+
+
+def test_what_is_not_now_is_tried_again_and_is_there_once(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 60)
+
+        async def main() -> None:
+            for fault in (500, 503, 429, 408, 302, "cut", "garbage", "short", "endless", "cut after"):
+                server.faults = [fault]
+                assert not await made.channel.step(), fault
+                assert made.channel.problem and made.open_batches and not made.channel.connected
+                if fault in (503, 429):
+                    assert made.channel._due_s > time.monotonic() + 0.5
+            assert made.channel.status()["circuit"] == "open"
+            assert await made.channel.step() and made.channel.status()["circuit"] == "closed"
+            await made.channel.stop()
+
+        asyncio.run(main())
+        whole(server)
+        assert made.letters == [] and made.channel.problem is None and made.open_batches == []
+        assert made.channel.status()["resent"] == 10
+
+
+def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 120)
+
+        def no_oxygen(resource):
+            codes = [one["code"] for one in resource.get("code", {}).get("coding", ())]
+            return (422, "SpO2 is not wanted here") if "150456" in codes else None
+
+        server.refuse = no_oxygen
+        made.settle()
+        assert [len(server.observations(code)) for code in ("147842", "150456", "149530")] == [2, 0, 2]
+        assert made.open_batches == [] and len(made.letters) == 2
+        item, reason = made.letters[0]
+        assert "150456" in item and "SpO2 is not wanted here" in reason and "422" in reason
+        assert made.channel.status()["dead_letters"] == 2
+        server.refuse = lambda resource: None
+        made.restart()
+        assert asyncio.run(made.channel.retry()) == 2
+        made.settle()
+        assert made.letters == [] and made.channel.status()["dead_letters"] == 0
+        whole(server, 2)
+
+
+def test_a_server_that_takes_no_provenance_gets_the_rest(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        refused = {"Provenance": (400, "no update as create")}
+        server.refuse = lambda resource: refused.get(resource["resourceType"])
+        made.vitals(0, 60)
+        made.settle()
+        whole(server)
+        assert server.kinds("Provenance") == [] and made.letters == []
+        assert made.channel.status()["provenance"] is False
+
+
+def test_a_crash_between_the_answer_and_the_cursor_doubles_nothing(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 60)
+
+        async def crash(*_) -> None:
+            raise RuntimeError("power cut")
+
+        sound, made.delivery.confirm = made.delivery.confirm, crash
+        with pytest.raises(RuntimeError):
+            made.settle()
+        made.delivery.confirm = sound
+        made.restart()
+        made.settle()
+        whole(server)
+        assert server.transactions == 2 and made.open_batches == []
+
+
+def test_a_token_and_a_client_certificate_are_read_anew(tmp_path, authority):
+    token, certificate, key = tmp_path / "token", tmp_path / "crt", tmp_path / "key"
+    token.write_text("wrong\n")
+    past = datetime.now(UTC) - timedelta(days=1)
+    for made_file, place in zip(authority.client("agent", not_after=past), (certificate, key), strict=True):
+        shutil.copy(made_file, place)
+    files = {"token_file": token, "cert_file": certificate, "cert_key_file": key}
+    with world(tmp_path, authority, {"token": "right", "clients": True}, **files) as (made, server):
+        made.vitals(0, 60)
+
+        async def main() -> None:
+            await made.channel.step()
+            assert "expired" in made.channel.problem and "renew" in made.channel.problem
+            for made_file, place in zip(authority.client("agent"), (certificate, key), strict=True):
+                shutil.copy(made_file, place)
+            await made.channel.step()
+            assert "token_file" in made.channel.problem and "401" in made.channel.problem
+            assert "wrong" not in made.channel.problem
+            token.write_text("right\n")
+            await made.channel.step()
+            assert made.channel.problem is None and made.channel.process.starts == 1
+            await made.channel.stop()
+
+        asyncio.run(main())
+        whole(server)
+
+
+def test_a_server_of_an_unknown_authority_gets_nothing(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 60)
+        server.certify(Authority(tmp_path / "stranger"))
+        made.settle(1)
+        assert "ca_file" in made.channel.problem and server.requests == []
+        server.certify(authority)
+        made.settle()
+        whole(server)
+
+
+def test_a_worker_that_is_killed_is_begun_anew(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 60)
+        server.faults = [("slow", 30)]
+
+        async def main() -> None:
+            step = asyncio.ensure_future(made.channel.step())
+            async with asyncio.timeout(60):
+                while not server.requests:
+                    await asyncio.sleep(0.02)
+            os.kill(made.channel.process._process.pid, signal.SIGKILL)
+            assert await step is False and "begun anew" in made.channel.problem
+            assert await made.channel.step()
+            assert made.channel.process.starts == 2
+            await made.channel.stop()
+
+        asyncio.run(main())
+        assert len(server.observations("147842")) == 1 and made.open_batches == []
+
+
+def test_what_an_answer_means():
+    def answered(status, body=None, **more):
+        return {"kind": "answered", "status": status, "body": body, "digest": "00", **more}
+
+    def said(text):
+        return {"resourceType": "OperationOutcome", "issue": [{"diagnostics": text}]}
+
+    judge = fhir_answers.judge
+    good = {
+        "resourceType": "Bundle",
+        "type": "transaction-response",
+        "entry": [{"response": {"status": "201"}}],
+    }
+    assert isinstance(judge(answered(200, good), 1), fhir_answers.Taken)
+    assert isinstance(judge(answered(200, good), 2), fhir_answers.Later)
+    bad = {**good, "entry": [{"response": {"status": "422"}}]}
+    assert isinstance(judge(answered(200, bad), 1), fhir_answers.Later)
+    for status in (400, 409, 410, 412, 413, 415, 422):
+        refused = judge(answered(status, said("no")), 1)
+        assert isinstance(refused, fhir_answers.Never) and "no" in refused.reason
+    for status in (301, 401, 403, 404, 405, 408, 429, 500, 502, 503):
+        assert isinstance(judge(answered(status, said("no")), 1), fhir_answers.Later)
+    assert judge(answered(503, retry_after="120"), 1).wait_s == 120
+    wait_s = fhir_answers.wait_s
+    assert (
+        wait_s("Wed, 21 Oct 2026 07:28:00 GMT", datetime(2026, 10, 21, 7, 27, tzinfo=UTC).timestamp()) == 60
+    )
+    assert [wait_s(one) for one in (None, "soon", "-1", "9" * 30, "0")] == [0, 0, 0, 3600, 0]
+    for broken in ({"entry": 5}, {"entry": [5]}, {"entry": [{"response": 5}]}, {"entry": {}}):
+        assert isinstance(judge(answered(200, {**good, **broken}), 1), fhir_answers.Later)
+    assert isinstance(judge(answered(400, {"issue": [5, {"details": 5}, {}]}), 1), fhir_answers.Never)
