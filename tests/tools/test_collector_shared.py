@@ -105,6 +105,24 @@ def test_collectors_at_once_store_each_frame_once_and_give_one_receipt(rig, post
     assert report.sound, report.problems
 
 
+def test_collectors_that_begin_at_once_make_one_set_of_tables(postgres):
+    together, failures = threading.Barrier(4), []
+
+    def begin() -> None:
+        together.wait(30)
+        try:
+            Store(postgres).close()
+        except Exception as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    assert not failures
+
+
 def test_two_that_get_the_same_batch_at_the_same_moment(rig, postgres):
     """The second waits for the first, and gives its receipt."""
     message = (f"vitalwire/1/{AGENT.id.hex()}/batch", Chain().make([frame(n) for n in range(3)]))

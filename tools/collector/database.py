@@ -186,7 +186,11 @@ class Postgres:
 
     def version(self) -> int:
         """Of the schema; 0 when there is none."""
-        (there,) = self.execute("SELECT to_regclass('meta') IS NOT NULL").fetchone()
+        # A query, not to_regclass: that remembers what was not there before it waited for the lock.
+        (there,) = self.execute(
+            "SELECT count(*) FROM pg_catalog.pg_tables"
+            " WHERE schemaname = current_schema() AND tablename = 'meta'"
+        ).fetchone()
         row = self.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() if there else None
         return int(row[0]) if row else 0
 
