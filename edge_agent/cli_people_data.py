@@ -1,6 +1,7 @@
-"""The agent's command about what was done: `audit`."""
+"""The agent's commands about what is kept: `erase`, `audit`."""
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 
@@ -8,8 +9,64 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.commanding import config_option, fail, told
-from edge_agent.people_asking import EXAMPLE, moment, shown_time
+from edge_agent.people_asking import EXAMPLE, Book, ask, moment, now_ms, shown_time
 from edge_agent.readable import printable, readable
+
+# An erasure goes through all frames of the person's nodes.
+ERASE_WAIT_S = 3600.0
+GOES = """\
+This destroys, on this machine, for good:
+  all that was measured on that person, or can have been, and all that was typed about them;
+  the keys under which it lay; the person's name in people.json.
+This stays:
+  the chain, with the hash of every entry, so that other people's data can still be proved;
+  the signed records: that a person of this pseudonym had these nodes, when, and what was consented to;
+  this erasure and who signed it, which collectors receive and follow.
+This is out of reach:
+  what other collectors, FHIR servers, exports and backups hold: ask whoever keeps them."""
+
+
+@click.command("erase")
+@config_option
+@click.argument("person")
+@click.option(
+    "--by",
+    "by_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The secret key of the operator who signs; without it, the one that lies in operators/.",
+)
+@click.option("--reason", help="Why (200 bytes); it stays in the record.")
+@click.option("--confirm", help="The pseudonym, for scripts; without it, it is asked for.")
+@told
+def erase_command(
+    config_path: Path | None, person: str, by_path: Path | None, reason: str | None, confirm: str | None
+) -> None:
+    """Destroy all that is kept of PERSON on this machine. The chain still verifies afterwards.
+
+    \b
+    Example:
+      vitalwire erase 3fa9 --by /media/stick/ward-3.key
+    """
+    from edge_agent.errands import RECORD
+    from protocol.errors import LocalError
+    from protocol.records import make_erasure, read_record
+
+    book = Book(configuration.load(config_path))
+    who = book.person(person)
+    signer = book.operators.signer(by_path)
+    click.echo(GOES)
+    if confirm is None:
+        confirm = click.prompt(f"Type the pseudonym of {book.called(who)} to go on", default="")
+    if confirm.strip().lower() != who.hex():
+        fail(f"that is not {who.hex()}: nothing was erased")
+    try:
+        record = make_erasure(signer, who, now_ms(), os.urandom(8), reason)
+    except LocalError as e:
+        fail(f"that cannot be recorded: {e}")
+    book.state.check(read_record(record), now_ms())
+    told_back = ask(book.config, RECORD, {"record": record}, ERASE_WAIT_S)
+    book.aliases.forget(who)
+    click.echo(printable(told_back))
 
 
 @click.command("audit")

@@ -1,6 +1,7 @@
 """What commands ask of the agent about people: records to be taken, actions to be recorded.
 
-A command signs with a key that the agent need not have; the agent verifies, records and does.
+A command signs with a key that the agent need not have; the agent verifies, records and does. An erasure that
+was begun is finished by whichever agent runs next.
 """
 
 import asyncio
@@ -13,16 +14,19 @@ from edge_agent.config import Config
 from edge_agent.errands import ACTION, RECORD, Errand, Errands, said
 from edge_agent.ingest import Worker
 from edge_agent.people import People
+from edge_agent.people_erasure import Erasure
 from edge_agent.people_state import PeopleError
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.store import Store
 from protocol import cbor
 from protocol.errors import CborError
+from protocol.records import ERASURE
 
 log = logging.getLogger("vitalwire.people")
 
-# Spans begin and end without anybody's asking.
+# Spans begin and end, and late frames of the erased arrive, without anybody's asking.
 EVERY_S = 1.0
+LATE_COMERS_S = 3600.0
 
 
 def note_config(store: Store, config: Config, now_ms: int) -> None:
@@ -39,7 +43,7 @@ def note_config(store: Store, config: Config, now_ms: int) -> None:
 
 class Desk:
     """Answers errands that are about no node. `consent_changed`: called from the event loop when a record was
-    taken that may change who may have what.
+    taken that may change who may have what; `forget`: from the store's thread when data was destroyed.
     """
 
     def __init__(
@@ -49,13 +53,15 @@ class Desk:
         store: Store,
         people: People,
         unix_ms: Callable[[], int],
-        consent_changed: Callable[[], None] = lambda: None,
+        consent_changed: Callable[[], None],
+        forget: Callable[[], None],
     ) -> None:
         self._errands = errands
         self._worker = worker
         self._store = store
         self._people = people
         self._consent_changed = consent_changed
+        self._forget = forget
         self._unix_ms = unix_ms
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self.problem: str | None = None
@@ -68,14 +74,21 @@ class Desk:
                 self._at_work[errand.id] = asyncio.create_task(self._serve(errand))
 
     async def run(self) -> None:
-        """Begin new data keys when nodes change hands, for ever."""
+        """Begin new data keys when nodes change hands, finish erasures; for ever."""
+        pause_s = 0.0
         while True:
             try:
+                if pause_s <= 0:
+                    pause_s = LATE_COMERS_S
+                    for person in self._people.state.persons():
+                        if self._people.state.erased_at(person) is not None:
+                            await self._erase(person)
                 await self._worker.run(self._people.rekey, self._unix_ms())
                 self.problem = None
             except StoreUnwritable as e:
-                self.problem = str(e)
+                self.problem, pause_s = str(e), 0.0
             await asyncio.sleep(EVERY_S)
+            pause_s -= EVERY_S
 
     async def finish(self) -> None:
         """Wait for what is in hand."""
@@ -122,5 +135,16 @@ class Desk:
             fields = await self._worker.run(self._people.put, record, self._unix_ms(), by)
         except PeopleError as e:
             return False, str(e)
+        person = fields["person"]
         self._consent_changed()
-        return True, f"recorded and signed for: {fields['record_id'].hex()}"
+        if fields["record"] != ERASURE:
+            return True, f"recorded and signed for: {fields['record_id'].hex()}"
+        erased = await self._erase(person)
+        return True, f"{erased} entries of person {person.hex()} are erased here; their hashes stay"
+
+    async def _erase(self, person: bytes) -> int:
+        erasure = await self._worker.run(Erasure, self._store, self._people.state, person)
+        while await self._worker.run(erasure.step):
+            await asyncio.sleep(0)
+        await self._worker.run(self._forget)
+        return erasure.erased

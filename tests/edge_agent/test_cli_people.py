@@ -125,6 +125,7 @@ def test_what_is_misspelt_is_told(kit) -> None:
         (("assign", "abcdef", person), "keys show"),
         (("consent", "grant", person, "--forwarder", "mqtt", "--from", "2026", "--to", "2025-01-01"), "ISO"),
         (("consent", "grant", person, "--forwarder", ""), "cannot be kept"),
+        (("erase", person, "--confirm", "yes"), "nothing was erased"),
     ):
         assert hint in desk(*words, good=False), words
     assert {line["what"] for line in desk.log()} <= {"config", "operator made", "operator added"}

@@ -1,0 +1,88 @@
+"""Erasing a person: which rows of the store are theirs, and destroying them, a piece at a time.
+
+Frames that were measured while a node was that person's go, and those that can have been: a frame that may
+be of two persons belongs to neither's record, so it is missed by nobody. What was typed goes too. What stays
+is said in docs/people.md: the hashes, by which the chain and what nodes signed can still be checked, and the
+signed records that say that there was somebody.
+
+Each piece is one durable step, and a piece that is done is not found again: whoever was cut off begins again.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from edge_agent.people_dates import Dates
+from edge_agent.people_state import PeopleState
+from edge_agent.store.rows import journal_rows
+from edge_agent.store.schema import ENTRY_FRAME, ENTRY_MANUAL
+from edge_agent.store.store import Store
+from protocol import batch as wire
+from protocol.errors import ProtocolError
+from protocol.records import read_record
+
+# Rows that are looked at, and destroyed, between two moments at which others have the store.
+PIECE = 500
+
+
+def rows_of(db: Any, state: PeopleState, person: bytes, after: int = 0) -> Iterator[list[int]]:
+    """Journal ids after `after` of everything kept of a person, in pieces; some are empty."""
+    typed: list[int] = []
+    for (at,) in db.execute(
+        f"SELECT id FROM journal WHERE kind = {ENTRY_MANUAL} AND data IS NOT NULL AND id > ? ORDER BY id",
+        (after,),
+    ).fetchall():
+        for row in journal_rows(db, at, at):
+            if _about(row.data) == person:
+                typed.append(at)
+    yield typed
+    for node in sorted({span.node for span in state.spans(person)}):
+        dates = Dates(db)
+        for (boot,) in db.execute("SELECT id FROM boots WHERE node = ? ORDER BY boot", (node,)).fetchall():
+            reached = -1
+            while True:
+                found = db.execute(
+                    f"SELECT id, seq FROM journal WHERE kind = {ENTRY_FRAME} AND boot = ? AND seq > ? "
+                    "ORDER BY seq LIMIT ?",
+                    (boot, reached, PIECE),
+                ).fetchall()
+                if not found:
+                    break
+                reached = found[-1][1]
+                mine: list[int] = []
+                for at, _ in found:
+                    for row in journal_rows(db, at, at) if at > after else ():
+                        if row.data is not None and person in dates.may_be(state, row):
+                            mine.append(at)
+                yield mine
+
+
+def _about(entry: bytes | None) -> bytes | None:
+    try:
+        return None if entry is None else read_record(wire.parse_entry(entry)[1])["person"]
+    except ProtocolError:
+        return None
+
+
+class Erasure:
+    """The erasure of one person; `step()` from the store's thread until it says that all is gone."""
+
+    def __init__(self, store: Store, state: PeopleState, person: bytes) -> None:
+        self._store = store
+        self._person = person
+        self._name = f"erased {person.hex()}"
+        self._upto = store.last_journal
+        after: int = store.meta(self._name) or 0
+        self._pieces = rows_of(store.db, state, person, after)
+        self.erased = 0
+
+    def step(self) -> bool:
+        """Destroy the next piece, durably; whether there is more. StoreUnwritable: as if not begun."""
+        for piece in self._pieces:
+            if piece:
+                self.erased += self._store.erase(self._person, piece)
+            return True
+        with self._store.transaction() as db:
+            self._store.set_meta(db, self._name, self._upto)
+        # Keys and log: last, so that nothing is written after, and each time, in case it was cut off here.
+        self._store.erased(self._person)
+        return False
