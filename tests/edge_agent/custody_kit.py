@@ -25,6 +25,8 @@ class Clock:
 class Kit:
     """A store with its custody, and a collector that hears only what the test passes on."""
 
+    forwarders = required = frozenset({"mqtt"})
+
     def __init__(self, path, collector: bool = True) -> None:
         self.path = path
         self.far = StubCollector(AGENT)
@@ -37,7 +39,7 @@ class Kit:
         self.store, self.opening = open_store(self.path, AGENT.id, self.clock())
         keys = PublicKeys(*self.far.identity.public()) if self.configured else None
         self.custody = Custody(self.store, AGENT, keys, 20_000, self.clock)
-        self.custody.chain.decide(frozenset({"mqtt"}), frozenset({"mqtt"}))
+        self.custody.chain.decide(self.forwarders, self.required)
         self.store.commit([Hello(NODE.id, NODE.ed_pub, NODE.x_pub, 1, 1)])
         return self
 

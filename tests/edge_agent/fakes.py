@@ -290,11 +290,12 @@ class StubCollector:
         batch = wire.parse_batch(clear, self.agent.ed_pub, agent_id)
         duplicates = 0
         again = self.batches.get((batch.chain_id, batch.number))
-        if again is None or again.head_hash != batch.head_hash:
+        more = again is not None and len(missing(batch)) < len(missing(again))
+        if again is None or more or again.head_hash != batch.head_hash:
             for entry in batch.parsed:
-                if entry[0] == wire.ENTRY_FRAME:
+                if entry is not None and entry[0] == wire.ENTRY_FRAME:
                     key = tuple(entry[1:4])
-                    duplicates += key in self.frames
+                    duplicates += key in self.frames and not more
                     self.frames.setdefault(key, entry[4])
             self.batches[batch.chain_id, batch.number] = batch
             self.newest = (batch.chain_id, batch.number, batch.head_hash)
@@ -308,7 +309,13 @@ class StubCollector:
             batch.chain_id,
             batch.number,
             batch.head_hash,
-            batch.count - duplicates,
+            batch.count - duplicates - len(missing(batch)),
             duplicates,
             1,
+            left_out=len(missing(batch)),
         )
+
+
+def missing(batch: wire.Batch) -> list[int]:
+    """The positions of entries that are left out."""
+    return [at for at, entry in enumerate(batch.entries) if entry is None]
