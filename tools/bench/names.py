@@ -18,6 +18,7 @@ BENCHES = {
     "overhead": "bytes a second on the wire, beside packed binary, SenML-CBOR and JSON of the same content",
     "keys": "a node's public-key work: how long, in how many steps, and the longest of them",
     "node": "CPU, garbage collection, heap and longest turn of a whole virtual node",
+    "agent": "a whole agent under load of many nodes: CPU a frame, acknowledgements, receipts, memory",
     "collector": "frames a second through a collector's intake",
 }
 
