@@ -32,7 +32,26 @@ _SEQ_END = 1 << 32
 
 def frame_entry(node: bytes, boot_id: bytes, seq: int, plaintext: bytes, received_ms: int) -> bytes:
     """A frame as it was opened; `received_ms` is the agent's Unix time in ms."""
-    return cbor.dumps([ENTRY_FRAME, node, boot_id, seq, plaintext, received_ms])
+    if len(node) != 8 or len(boot_id) != 12 or not 0 <= seq < _SEQ_END or not 0 <= received_ms < T_END:
+        return cbor.dumps([ENTRY_FRAME, node, boot_id, seq, plaintext, received_ms])
+    # The same bytes at a third of the cost: this is done for each frame that an agent handles.
+    size = _head(0x40, len(plaintext))
+    return b"".join(
+        (b"\x86\x00\x48", node, b"\x4c", boot_id, _head(0, seq), size, plaintext, _head(0, received_ms))
+    )
+
+
+def _head(major: int, n: int) -> bytes:
+    """The initial bytes of a CBOR item, in their shortest form (RFC 8949 §3)."""
+    if n < 24:
+        return bytes((major | n,))
+    if n < 1 << 8:
+        return bytes((major | 24, n))
+    if n < 1 << 16:
+        return bytes((major | 25, n >> 8, n & 255))
+    if n < 1 << 32:
+        return bytes((major | 26,)) + n.to_bytes(4, "big")
+    return bytes((major | 27,)) + n.to_bytes(8, "big")
 
 
 def identity_entry(node: bytes, ed_pub: bytes, x_pub: bytes) -> bytes:

@@ -194,6 +194,15 @@ def test_a_bad_entry_refuses_the_batch(entry: bytes, why: str) -> None:
     assert refused(made([*ENTRIES, entry])) == why
 
 
+@pytest.mark.parametrize("edge", [0, 23, 24, 255, 256, 65535, 65536, (1 << 32) - 1, 1 << 32, (1 << 53) - 1])
+def test_a_frame_entry_is_the_one_encoding(edge: int) -> None:
+    for seq, size, at in ((edge, 3, 5), (7, min(edge, 70_000), 5), (7, 3, edge)):
+        plain = [batch.ENTRY_FRAME, NODE.id, BOOT, seq, bytes(size), at]
+        assert batch.frame_entry(NODE.id, BOOT, seq, bytes(size), at) == cbor.dumps(plain)
+    short = [batch.ENTRY_FRAME, b"", BOOT, edge, b"", edge]
+    assert batch.frame_entry(b"", BOOT, edge, b"", edge) == cbor.dumps(short)
+
+
 def test_an_entry_of_a_type_to_come_is_carried() -> None:
     later = cbor.dumps([9, "anything", {1: 2}])
     assert parsed(made([later])).parsed == [[9, "anything", {1: 2}]]
