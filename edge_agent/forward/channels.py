@@ -226,8 +226,9 @@ def build(config: Config, delivery: "Delivery", agent_id: bytes) -> list[Channel
         channels.append(FileChannel(config.file, delivery, agent_id))
     if config.fhir is not None:
         from edge_agent.forward.fhir import FhirChannel
+        from edge_agent.forward.fhir_shelf import retry_file
 
-        channels.append(FhirChannel(config.fhir, delivery, agent_id))
+        channels.append(FhirChannel(config.fhir, delivery, agent_id, retry_file(config.state_dir)))
     return channels
 
 

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backoff import Backoff
@@ -52,6 +53,7 @@ class FhirChannel:
         config: FhirConfig,
         delivery: "Delivery",
         agent_id: bytes,
+        retry_file: Path,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         backoff: Backoff | None = None,
     ) -> None:
@@ -66,6 +68,7 @@ class FhirChannel:
         self._config = config
         self._delivery = delivery
         self._agent = agent_id
+        self._retry_file = retry_file
         self._now_ms = now_ms
         self._backoff = backoff or Backoff(first_s=1.0, max_s=600.0, stable_s=0.0)
         self._gatherer = self._new_gatherer()
@@ -126,6 +129,9 @@ class FhirChannel:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
+            if self._retry_file.exists():
+                self._retry_file.unlink(missing_ok=True)
+                await self.retry()
             # One group after another; a failure ends it until the pause is over.
             while time.monotonic() >= self._due_s and await self.step():
                 pass

@@ -5,6 +5,7 @@ becomes one observation. Which batches are in a group depends on nothing but the
 a group that is sent again, by whatever cause, makes the same resources. Used in the store's thread.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from edge_agent.clockfit import Fix
@@ -50,6 +51,11 @@ class Letter(NamedTuple):
     item: str
     reason: str
     at_ms: int
+
+
+def retry_file(state_dir: Path) -> Path:
+    """Its being there asks the agent to try the dead letters again; the agent takes it away."""
+    return state_dir / "dead-letters.retry"
 
 
 def group_of(db: Database, batch: int, now_ms: int) -> Group:

@@ -10,14 +10,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 
 from edge_agent.backoff import Backoff
+from edge_agent.cli_forward import dead_letters_group
 from edge_agent.config import Config, FhirConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
 from edge_agent.forward import fhir_answers
 from edge_agent.forward.fhir import FhirChannel
-from edge_agent.forward.fhir_shelf import letters
+from edge_agent.forward.fhir_shelf import letters, retry_file
 from edge_agent.ingest import Ingest, Worker
 from edge_agent.store.items import Entry, Frame, Hello
 from edge_agent.store.opening import open_store
@@ -59,7 +61,12 @@ class World:
         )
         self.delivery.people = self.people
         channel = FhirChannel(
-            config.fhir, self.delivery, AGENT.id, lambda: self.now_ms + HOUR_MS, Backoff(0.01, 0.02)
+            config.fhir,
+            self.delivery,
+            AGENT.id,
+            retry_file(self.folder),
+            lambda: self.now_ms + HOUR_MS,
+            Backoff(0.01, 0.02),
         )
         self.delivery.guards[0].channel = channel
         self.channel = channel
@@ -203,8 +210,23 @@ def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, au
         assert made.channel.status()["dead_letters"] == 2
         server.refuse = lambda resource: None
         made.restart()
-        assert asyncio.run(made.channel.retry()) == 2
-        made.settle()
+        config = tmp_path / "agent.toml"
+        config.write_text(f'[agent]\nstate_dir = "{tmp_path}"\n')
+        listed = CliRunner().invoke(dead_letters_group, ["list", "--config", str(config)])
+        assert listed.exit_code == 0 and "2 dead letters" in listed.output, listed.output
+        assert "SpO2 is not wanted here" in listed.output
+        assert not CliRunner().invoke(dead_letters_group, ["retry", "--config", str(config)]).exit_code
+
+        async def main() -> None:
+            running = asyncio.ensure_future(made.channel.tasks()[0])
+            async with asyncio.timeout(60):
+                while made.channel.status()["dead_letters"]:
+                    await asyncio.sleep(0.02)
+            running.cancel()
+            await made.channel.stop()
+
+        asyncio.run(main())
+        assert not retry_file(tmp_path).exists()
         assert made.letters == [] and made.channel.status()["dead_letters"] == 0
         whole(server, 2)
 
