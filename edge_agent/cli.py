@@ -13,6 +13,7 @@ import click
 from edge_agent import config as configuration
 from edge_agent.cli_config import config_group
 from edge_agent.cli_doctor import doctor_command
+from edge_agent.cli_forward import dead_letters_group
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
 from edge_agent.cli_people import commands as people_commands
 from edge_agent.cli_proof import prove_command, verify_command
@@ -245,4 +246,5 @@ commands: list[click.Command] = [
     unpair_command,
     identify_command,
     *people_commands,
+    dead_letters_group,
 ]
