@@ -127,6 +127,7 @@ class Agent:
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
+        self.delivery.people = self.people
         changed = self.delivery.consent_changed
         self.desk = Desk(errands, self.worker, self.store, self.people, unix_ms, changed, custody.forget)
         self.remote = Remote(
