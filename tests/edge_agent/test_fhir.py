@@ -27,7 +27,9 @@ from protocol import batch as wire
 from protocol import cbor
 from protocol import frames as f
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE
+from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.fhir_kit import ANNA, SECOND, Known
+from tests.edge_agent.running import Kit, Running, wait_until
 from tests.fhir_server import FhirServer, fhir_server
 from tests.services import Authority
 
@@ -348,3 +350,23 @@ def test_what_an_answer_means():
     for broken in ({"entry": 5}, {"entry": [5]}, {"entry": [{"response": 5}]}, {"entry": {}}):
         assert isinstance(judge(answered(200, {**good, **broken}), 1), fhir_answers.Later)
     assert isinstance(judge(answered(400, {"issue": [5, {"details": 5}, {}]}), 1), fhir_answers.Never)
+
+
+def test_an_agent_with_a_fhir_server(tmp_path, authority, monkeypatch):
+    """From the node to the server: what the node measured is there, about the person whose node it is."""
+    monkeypatch.setattr("edge_agent.forward.fhir_shelf.MINUTE_MS", 500)
+    monkeypatch.setattr("edge_agent.forward.fhir_shelf.SETTLED_MS", 100)
+    monkeypatch.setattr("edge_agent.people.People.person_at", lambda people, node, unix_ms: ANNA)
+    monkeypatch.setattr("edge_agent.people.People.allows", lambda *_: True)
+    kit = Kit(tmp_path)
+    with fhir_server(authority) as server, FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+        kit.pair(node)
+        kit.options["fhir"] = FhirConfig(server.url, ca_file=authority.ca_file, required=True)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 60, "frames")
+            node.making = False
+            wait_until(lambda: node.held == 0, "every frame acknowledged")
+            wait_until(lambda: kit.totals()["produced"] == kit.totals()["delivered"], "all of it confirmed")
+            said = wait_until(lambda: (m := kit.status["forward"]["fhir"])["connected"] and m, "a status")
+            assert said["problem"] is None and said["dead_letters"] == 0 and said["observations"] > 0
+    assert len(server.kinds("Patient")) == 1 and server.observations("147842")
