@@ -14,7 +14,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
 from edge_agent.forward.mqtt import OVERHEAD, MqttOutlet
-from tests.edge_agent.running import PATIENCE_S, Broker, free_port
+from tests.edge_agent.fakes import FakeNode, Pty
+from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
 from tests.services import Authority
 
 AGENT = bytes.fromhex("1189a7ff7734cef4")
@@ -328,3 +329,24 @@ def test_a_broker_that_is_not_there_is_told(tmp_path):
             assert "refused" in made.problem.lower() and made.status()["connected"] is False
 
     asyncio.run(main())
+
+
+def test_a_backlog_is_signed_in_batches_that_the_broker_takes(tmp_path, mosquitto):
+    """Nothing is signed before the collector was asked, so the limit is known before the first batch."""
+    broker = mosquitto(lines=("max_packet_size 20000",))
+    broker.stop()
+    kit = Kit(tmp_path)
+    far = kit.collect(broker.port)
+    with FakeNode(Pty(), agent=kit.identity, rate=400) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: len(node.made) > 800, "frames")
+            node.making = False
+            wait_until(lambda: node.held == 0, "every frame acknowledged")
+            broker.start()
+            with Collecting(far, broker.port) as collecting:
+                wait_until(lambda: kit.totals()["delivered"] == len(node.made), "everything delivered")
+            said = wait_until(lambda: (m := kit.status["forward"]["mqtt"])["max_message"] and m, "a status")
+            assert said["problem"] is None and said["max_message"] == 20000 - OVERHEAD
+    sizes = [len(payload) for kind, payload in collecting.messages if kind == "batch"]
+    assert max(sizes) <= 20000 and sum(sizes) > 40000
