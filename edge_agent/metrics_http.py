@@ -7,8 +7,10 @@ so. Bounded: connections, the request's bytes, the time for all of it; one reque
 import asyncio
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from edge_agent.config_checks import host_port, is_loopback
@@ -45,46 +47,45 @@ class MetricsServer:
         self._metrics = metrics
         self._health = health
         self._open = 0
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
 
     def start(self) -> None:
         """Listen. OSError when the address is in use: whoever starts it says so."""
-        host, port = self.address
-        try:
-            self._server = self._loop.run_until_complete(
-                asyncio.start_server(self._serve, host, port, limit=MAX_REQUEST_BYTES)
-            )
-        except OSError:
-            self._loop.close()
-            raise
-        self.address = self._server.sockets[0].getsockname()[:2]
+        host, _ = self.address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # Bound here and not in the thread, so that a port in use is an error of the start.
+        self._socket = socket.create_server(self.address, family=family)
+        self.address = self._socket.getsockname()[:2]
         self._thread.start()
         log.info("metrics at http://%s:%d/metrics", *self.address)
 
     def stop(self) -> None:
         """Close it; returns when its thread has ended, or after a few seconds."""
+        self._stopping = True
+        if self._loop is not None and self._stop is not None:
+            with suppress(RuntimeError):  # It has ended by itself.
+                self._loop.call_soon_threadsafe(self._stop.set)
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(STOP_S)
+        if self._socket is not None:
+            self._socket.close()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._until_stopped())
-        finally:
-            self._loop.close()
+        asyncio.run(self._until_stopped())
 
     async def _until_stopped(self) -> None:
-        assert self._server is not None
-        await self._stop.wait()
-        self._server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        # Cancelled connections end in the next turn of the loop.
-        await asyncio.sleep(0)
+        self._loop = asyncio.get_running_loop()
+        stop = self._stop = asyncio.Event()
+        if self._stopping:
+            return
+        server = await asyncio.start_server(self._serve, sock=self._socket, limit=MAX_REQUEST_BYTES)
+        await stop.wait()
+        # What is still open ends with the loop, which cancels it.
+        server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= MAX_CONNECTIONS:
