@@ -17,6 +17,7 @@ from edge_agent.custody import Custody, Verdict, Withhold
 from edge_agent.forward.base import Channel
 from edge_agent.forward.channels import BatchChannel, Guard, build
 from edge_agent.ingest import Ingest, Worker
+from edge_agent.logs import about
 from edge_agent.people import People
 from edge_agent.signing import load as load_signing
 from edge_agent.store.chain import JournalRow
@@ -109,7 +110,8 @@ class Delivery:
 
     async def dead_letter(self, forwarder: str, batch: int, item: str, reason: str) -> None:
         """Keep what will never be taken, with the reason."""
-        log.error("forwarder %s: %s of batch %d will never be taken: %s", forwarder, item, batch, reason)
+        told = about(log, forwarder=forwarder)
+        told.error("forwarder %s: %s of batch %d will never be taken: %s", forwarder, item, batch, reason)
         await self._worker.run(self.custody.dead_letter, forwarder, batch, item, reason)
 
     def received(self, forwarder: str, message: bytes) -> None:
@@ -243,12 +245,14 @@ class Delivery:
             channel.last_refusal = f"{verdict.cause}: {verdict.detail}"
             channel.forwarder.refused(verdict.refused, verdict.cause)
             if _worth_a_line(sum(channel.forwarder.refusals.values())):
-                log.warning("%s: the collector refuses: %s", channel.name, channel.last_refusal)
+                told = about(log, forwarder=channel.name)
+                told.warning("%s: the collector refuses: %s", channel.name, channel.last_refusal)
         else:
             count = channel.rejected[verdict.cause] = channel.rejected.get(verdict.cause, 0) + 1
             if _worth_a_line(count):
                 what = f"an answer was not accepted ({verdict.cause}): {verdict.detail}"
-                log.warning("%s: %s [%d so far]", channel.name, what, count)
+                told = about(log, forwarder=channel.name)
+                told.warning("%s: %s [%d so far]", channel.name, what, count)
             if verdict.cause in ("fork", "unknown_batch"):
                 self._full.set()
         channel.wake()

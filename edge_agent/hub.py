@@ -16,6 +16,7 @@ from typing import Protocol
 
 from edge_agent.flow import FlowPolicy
 from edge_agent.ingest import Ingest
+from edge_agent.logs import about
 from edge_agent.nodes import NodeView
 from edge_agent.orders import Orders
 from edge_agent.peers import Peers, PeersError
@@ -188,7 +189,8 @@ class Hub:
         now = self.monotonic()
         if now - self._logged.get(cause, -LOG_EVERY_S) >= LOG_EVERY_S:
             self._logged[cause] = now
-            log.warning("%s: refused (%s): %s [%d so far]", where, cause, detail, self.rejected[cause])
+            so_far = self.rejected[cause]
+            about(log, link=where).warning("%s: refused (%s): %s [%d so far]", where, cause, detail, so_far)
 
     def keep_counts(self) -> None:
         """Have what was counted since the last call made durable."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_agent.ingest import Done
+from edge_agent.logs import about
 from edge_agent.store.items import Entry
 from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import cbor, frames, remote
@@ -219,7 +220,8 @@ class Orders:
             # A node may claim any time of its clock.
             order.body[frames.ORDER_EXPIRES_US] = min(t_us + left_ms * 1000, frames.T_END - 1)
             order.body[frames.ORDER_MS] = self._unix_ms()
-        log.info("node %s: %s (order %s)", order.node.hex(), order.name, order.id.hex())
+        told = about(log, node=order.node.hex())
+        told.info("node %s: %s (order %s)", order.node.hex(), order.name, order.id.hex())
 
         def stated(_: object) -> None:
             order.stated = True
@@ -233,7 +235,8 @@ class Orders:
         order.outcome = outcome
         if order.boot is None or order.quiet:
             return
-        log.info("order %s: %s %s", order.id.hex(), outcome, order.result_name)
+        told = about(log, node=order.node.hex())
+        told.info("order %s: %s %s", order.id.hex(), outcome, order.result_name)
         detail: dict[str, Any] = {"order": order.id, "node": order.node, "outcome": outcome}
         if order.result is not None:
             detail["result"] = order.result

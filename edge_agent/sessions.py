@@ -11,6 +11,7 @@ from edge_agent.glance import glance
 from edge_agent.hub import Hub
 from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
+from edge_agent.logs import about
 from edge_agent.nodes import item_of
 from edge_agent.store.items import Held, Outcome
 from protocol import frames, messages
@@ -263,9 +264,9 @@ class LinkSession:
         if self._hello is None:
             return
         node, boots = self._hello.node_id, self._hello.boots
-        log.info(
-            "%s: node %s is live (boot %d)", self.port, node.hex(), int.from_bytes(boots[0][0][:4], "big")
-        )
+        counter = int.from_bytes(boots[0][0][:4], "big")
+        told = about(log, node=node.hex(), link=self.port)
+        told.info("%s: node %s is live (boot %d)", self.port, node.hex(), counter)
         view = self._hub.view(node)
         view.live, view.link, view.boot = True, self.port, boots[0][0]
         view.live_ms = unix_us // 1000

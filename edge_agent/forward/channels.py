@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from edge_agent.backoff import Backoff
 from edge_agent.config import Config
 from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner
+from edge_agent.logs import about
 from edge_agent.store import database
 from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 
@@ -195,7 +196,7 @@ class Guard:
                 raise cause
         self.failures += 1
         self.problem = "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
-        log.error(
+        about(log, forwarder=self.channel.name).error(
             "forwarder %s failed (%s): it is begun anew; collecting goes on",
             self.channel.name,
             self.problem,

@@ -31,8 +31,9 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
 from edge_agent.forward import tls
 from edge_agent.forward.base import OutletOwner
+from edge_agent.logs import about
 
-log = logging.getLogger("vitalwire.mqtt")
+log = about(logging.getLogger("vitalwire.mqtt"), forwarder="mqtt")
 
 KEEP_ALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0

@@ -19,6 +19,7 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import LinkConfig
 from edge_agent.links.base import LinkOwner
 from edge_agent.links.ports import PortError, named, open_port, read_some
+from edge_agent.logs import about
 
 log = logging.getLogger("vitalwire.link")
 
@@ -122,7 +123,7 @@ class SerialLink:
     def _opened(self) -> None:
         self.ready = True
         self._told = None
-        log.info("%s: open", self.config.port)
+        about(log, link=self.config.port).info("%s: open", self.config.port)
         self._owner.opened(self)
 
     def _received(self, data: bytes, unix_us: int) -> None:
@@ -137,5 +138,5 @@ class SerialLink:
         self.ready = False
         if self._told != error.condition:
             self._told = error.condition
-            log.warning("%s; trying again until it works", error)
+            about(log, link=self.config.port).warning("%s; trying again until it works", error)
         self._owner.closed(self, error, retry_s)
