@@ -15,6 +15,7 @@ from edge_agent.cli_config import config_group
 from edge_agent.cli_doctor import doctor_command
 from edge_agent.cli_forward import dead_letters_group
 from edge_agent.cli_nodes import identify_command, pair_command, unpair_command
+from edge_agent.cli_orders import order_commands
 from edge_agent.cli_people import commands as people_commands
 from edge_agent.cli_proof import prove_command, verify_command
 from edge_agent.cli_service import service_group
@@ -134,7 +135,7 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
 @click.group("keys")
 def keys_group() -> None:
-    """Make keys for an agent or a collector; show fingerprints.
+    """Make keys for an agent, a collector or an authority; show fingerprints.
 
     \b
     Example:
@@ -144,7 +145,7 @@ def keys_group() -> None:
 
 @keys_group.command("new")
 @config_option
-@click.option("--role", type=click.Choice(["agent", "collector"]), default="agent", show_default=True)
+@click.option("--role", type=click.Choice(["agent", "collector", "authority"]), default="agent", show_default=True)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @told
 def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
@@ -159,7 +160,7 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
     from edge_agent import keys
 
     if path is None:
-        path = configuration.load(config_path).key if role == "agent" else Path("collector.key")
+        path = configuration.load(config_path).key if role == "agent" else Path(f"{role}.key")
     identity = keys.create(path, role)
     click.echo(f"secret  {path}")
     click.echo(f"public  {keys.public_path(path)}")
@@ -245,6 +246,7 @@ commands: list[click.Command] = [
     pair_command,
     unpair_command,
     identify_command,
+    *order_commands,
     *people_commands,
     dead_letters_group,
 ]

@@ -139,14 +139,20 @@ def identify_command(config_path: Path | None, node: str, port: str | None, wait
 
 def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, force: bool) -> None:
     """Ask the agent; its answer, or exit status 1."""
-    from edge_agent.errands import Errands
-    from edge_agent.peers import Peers
-
-    node_id = _paired(Peers(config.peers).ids(), node)
+    node_id = named_node(config, node)
     if port is not None:
         config = replace(config, links=(LinkConfig(port),))
+    run_errand(config, what, node_id, wait_s, force)
+
+
+def run_errand(
+    config: Config, what: str, node: bytes, wait_s: float, force: bool = False, data: bytes = b""
+) -> None:
+    """Ask the agent that runs, or one that runs for this; its answer, or exit status 1."""
+    from edge_agent.errands import Errands
+
     errands = Errands(config.errands)
-    errand = errands.put(what, node_id, time.time_ns() // 1_000_000 + int(wait_s * 1000), force)
+    errand = errands.put(what, node, time.time_ns() // 1_000_000 + int(wait_s * 1000), force, data)
     try:
         answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S))
     finally:
@@ -158,8 +164,11 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
     click.echo(printable(answer["text"]))
 
 
-def _paired(nodes: list[bytes], given: str) -> bytes:
+def named_node(config: Config, given: str) -> bytes:
     """The paired node whose id begins so."""
+    from edge_agent.peers import Peers
+
+    nodes = Peers(config.peers).ids()
     if not MIN_DIGITS <= len(given) <= 16 or set(given) - set(hexdigits):
         fail(
             f"{given} is no node id: 16 hex digits, or the first of them ({MIN_DIGITS} at least), as"

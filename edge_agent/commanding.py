@@ -25,6 +25,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from edge_agent.authorities import AuthoritiesError
         from edge_agent.keys import KeyFileError
         from edge_agent.links.ports import PortError
         from edge_agent.lock import Locked
@@ -36,6 +37,7 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (
+            AuthoritiesError,
             ConfigError,
             KeyFileError,
             Locked,
