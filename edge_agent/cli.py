@@ -145,7 +145,9 @@ def keys_group() -> None:
 
 @keys_group.command("new")
 @config_option
-@click.option("--role", type=click.Choice(["agent", "collector", "authority"]), default="agent", show_default=True)
+@click.option(
+    "--role", type=click.Choice(["agent", "collector", "authority"]), default="agent", show_default=True
+)
 @click.argument("path", type=click.Path(dir_okay=False, path_type=Path), required=False)
 @told
 def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
