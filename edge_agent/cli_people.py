@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from edge_agent import config as configuration
-from edge_agent.cli_people_data import audit_command, erase_command
+from edge_agent.cli_people_data import audit_command, erase_command, export_command
 from edge_agent.commanding import config_option, fail, show, told
 from edge_agent.people_asking import EXAMPLE, Aliases, Book, ask, moment, now_ms, record_action, shown_time
 from edge_agent.people_operators import Operators
@@ -469,6 +469,7 @@ commands: list[click.Command] = [
     consent_group,
     operator_group,
     note_command,
+    export_command,
     erase_command,
     audit_command,
 ]

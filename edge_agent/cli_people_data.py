@@ -1,4 +1,4 @@
-"""The agent's commands about what is kept: `erase`, `audit`."""
+"""The agent's commands about what is kept: `export`, `erase`, `audit`."""
 
 import json
 import os
@@ -9,8 +9,9 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.commanding import config_option, fail, told
-from edge_agent.people_asking import EXAMPLE, Book, ask, moment, now_ms, shown_time
+from edge_agent.people_asking import EXAMPLE, Book, ask, moment, now_ms, record_action, shown_time
 from edge_agent.readable import printable, readable
+from protocol.errors import ProtocolError
 
 # An erasure goes through all frames of the person's nodes.
 ERASE_WAIT_S = 3600.0
@@ -67,6 +68,50 @@ def erase_command(
     told_back = ask(book.config, RECORD, {"record": record}, ERASE_WAIT_S)
     book.aliases.forget(who)
     click.echo(printable(told_back))
+
+
+@click.command("export")
+@config_option
+@click.argument("person")
+@click.argument("out", type=click.Path(path_type=Path))
+@told
+def export_command(config_path: Path | None, person: str, out: Path) -> None:
+    """Write all that is kept of PERSON to OUT, a folder or a .zip, with the proof that it is genuine. That is
+    recorded. Anyone checks it with: vitalwire verify OUT
+
+    \b
+    Example:
+      vitalwire export 3fa9 ada.zip
+    """
+    from edge_agent import keys, patient_export, signing
+    from edge_agent.store import database
+
+    book = Book(configuration.load(config_path))
+    config = book.config
+    who = book.person(person)
+    if out.exists():
+        fail(f"{out} exists already: an export is never written over, name another place")
+    record_action(config, "export", who)
+    identity = keys.load(config.key)
+    path = signing.signing_path(config.key)
+    now_signs = signing.read_file(path, identity) if path.exists() else signing.Signing(identity, [])
+    public = [config.collector, *([] if config.file is None else [config.file.public])]
+    operators = [one.keys for one in [*book.operators.all(), *book.operators.former()]]
+    collectors = [keys.load_public(one) for one in public if one is not None]
+    mine = keys.PublicKeys(*identity.public())
+    try:
+        with closing(database.open_reader(config)) as db:
+            db.execute("BEGIN")
+            source = patient_export.Source(db, book.state, mine, now_signs, operators, collectors)
+            facts = patient_export.make(source, who, out, now_ms())
+    except patient_export.ExportError as e:
+        fail(e)
+    except (database.Error, ProtocolError, ValueError) as e:
+        fail(f"{config.store}: damaged: {e} (vitalwire verify says more)")
+    click.echo(f"{out}: {facts.frames} frames and {facts.records} records of person {who.hex()}")
+    if facts.waiting:
+        click.echo(f"{facts.waiting} more are not signed yet: export again in a few seconds to have them")
+    click.echo(f"to check it anywhere: vitalwire verify {out}")
 
 
 @click.command("audit")

@@ -85,7 +85,7 @@ class Dates:
 
     def __init__(self, db: Any) -> None:
         self._db = db
-        self._fits: dict[int, list[Fit]] = {}
+        self._fits: dict[int, dict[Fit, int]] = {}
         self._between: dict[int, Dated] = {}
         self._inputs: dict[int, bool | None] = {}
         self._rows: dict[tuple[bytes, bytes], int | None] = {}
@@ -101,21 +101,27 @@ class Dates:
         boot = self._boot(row)
         if boot is None or row.node is None or row.boot is None:
             return Dated(0, row.made_ms)
-        fits = self.fits(boot)
+        fits = list(self.fits(boot))
         if t_us is None or not fits:
             return self._by_neighbours(boot, row.node, row.boot, row.made_ms)
         nearest = min(fits, key=lambda fit: abs(fit.t_us - t_us))
         low_us, high_us = nearest.at(t_us)
         return Dated(max(0, low_us // 1000), max(0, -(-high_us // 1000)))
 
-    def fits(self, boot: int) -> list[Fit]:
-        """Clock fits of a boot (its row in `boots`), by node time: around its first and its last frame."""
+    def fit_rows(self, boot: int) -> list[int]:
+        """Journal ids of the fits that date that boot's frames."""
+        return sorted(self.fits(boot).values())
+
+    def fits(self, boot: int) -> dict[Fit, int]:
+        """Clock fits of a boot (its row in `boots`), by node time: around its first and its last frame, each
+        with its journal id.
+        """
         found = self._fits.get(boot)
         if found is None:
             found = self._fits[boot] = self._read(boot)
         return found
 
-    def _read(self, boot: int) -> list[Fit]:
+    def _read(self, boot: int) -> dict[Fit, int]:
         ends = [
             self._db.execute(
                 f"SELECT id FROM journal WHERE kind = {ENTRY_FRAME} AND boot = ? ORDER BY seq {way} LIMIT 1",
@@ -126,17 +132,17 @@ class Dates:
         (node, name) = self._db.execute("SELECT node, boot FROM boots WHERE id = ?", (boot,)).fetchone()
         # A fit begins as its row does: an array of seven, its kind, node and boot.
         begins = b"\x87\x02\x48" + node + b"\x4c" + name
-        fits: set[Fit] = set()
+        fits: dict[Fit, int] = {}
         for (at,) in {end for end in ends if end is not None}:
-            for (data,) in self._db.execute(
-                f"SELECT data FROM journal WHERE kind = {ENTRY_CLOCK} AND id BETWEEN ? AND ? "
+            for journal, data in self._db.execute(
+                f"SELECT id, data FROM journal WHERE kind = {ENTRY_CLOCK} AND id BETWEEN ? AND ? "
                 "AND substr(data, 1, 24) = ?",
                 (at - WINDOW, at + WINDOW, begins),
             ):
-                fits.add(Fit(*cbor.loads(data)[3:]))
-        ordered = sorted(fits)
+                fits[Fit(*cbor.loads(data)[3:])] = journal
+        ordered = sorted(fits.items())
         step = -(-len(ordered) // MOST_FITS) if ordered else 1
-        return [*ordered[::step], *ordered[-1:]] if step > 1 else ordered
+        return dict([*ordered[::step], *ordered[-1:]])
 
     def _by_neighbours(self, boot: int, node: bytes, name: bytes, received_ms: int) -> Dated:
         """Between the last moment that is known of an earlier boot and the beginning of a later one."""
@@ -154,7 +160,8 @@ class Dates:
         ).fetchall():
             fits = self.fits(earlier)
             if fits:
-                return max(0, fits[-1].at(fits[-1].t_us)[0] // 1000)
+                last = max(fits)
+                return max(0, last.at(last.t_us)[0] // 1000)
         return 0
 
     def _before(self, node: bytes, name: bytes) -> int:
@@ -164,7 +171,7 @@ class Dates:
         ).fetchall():
             fits = self.fits(later)
             if fits:
-                return max(0, -(-fits[0].at(0)[1] // 1000))
+                return max(0, -(-min(fits).at(0)[1] // 1000))
         return ALWAYS_MS
 
     # Whose

@@ -1,4 +1,4 @@
-"""Erasing a person: what was measured on them goes, whenever it came; what is others' stays, and is proved."""
+"""Erasing a person: what was measured on them goes, whenever it came; what is others' stays, proved."""
 
 import shutil
 
