@@ -6,6 +6,7 @@ import logging
 import struct
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any, cast
 
 from edge_agent.config import FhirConfig
@@ -13,6 +14,7 @@ from edge_agent.forward.fhir_worker import MAX_MESSAGE, WHOLE_S, Json
 
 log = logging.getLogger("vitalwire.fhir")
 
+NEEDS = ("httpx", "fhir")
 MODULE = "edge_agent.forward.fhir_worker"
 PATIENCE_S = WHOLE_S + 60.0
 IDLE_S = 300.0
@@ -70,6 +72,8 @@ class FhirProcess:
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is not None and self._process.returncode is None:
             return self._process
+        if any(find_spec(name) is None for name in NEEDS):
+            raise WorkerFailed("[fhir] needs packages that are not installed: pip install 'vitalwire[fhir]'")
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

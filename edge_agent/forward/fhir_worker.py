@@ -9,12 +9,10 @@ followed: a bundle goes to the server that was named, and to no other.
 import hashlib
 import json
 import os
-import resource
 import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -172,9 +170,11 @@ def main(incoming: BinaryIO, outgoing: BinaryIO) -> None:
 
 def _bound_memory() -> None:
     # A far end that answers nonsense without end may cost this process its life, never the machine's memory.
-    limit: Callable[[int, tuple[int, int]], None] | None = getattr(resource, "setrlimit", None)
-    if limit is not None:
-        limit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    # (Windows has no such bound.)
+    if os.name == "posix":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
 if __name__ == "__main__":
