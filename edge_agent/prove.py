@@ -124,7 +124,7 @@ class _Prover:
                     continue
                 first, count = body[attest.FIRST], body[attest.COUNT]
                 leaves = [
-                    _attested_leaf(frame) for frame in frames_of(self._db, boot, first, first + count - 1)
+                    attested_leaf(frame) for frame in frames_of(self._db, boot, first, first + count - 1)
                 ]
                 if len(leaves) != count or None in leaves:
                     return None
@@ -167,7 +167,8 @@ def _attestation(row: JournalRow) -> dict[int, Any] | None:
         return None
 
 
-def _attested_leaf(row: JournalRow) -> bytes | None:
+def attested_leaf(row: JournalRow) -> bytes | None:
+    """A frame as a leaf of its node's attestation; None when nothing of it is kept."""
     if row.data is None:
         return row.attested
     return merkle.leaf_hash(attest.leaf(row.boot or b"", row.seq or 0, row.data))

@@ -5,58 +5,45 @@ believed.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edge_agent.keys import PublicKeys
+from edge_agent.prove import attested_leaf
 from edge_agent.signing import Signing
 from edge_agent.store import database, keys
 from edge_agent.store.database import Database, connect
 from edge_agent.store.integrity import damage
 from edge_agent.store.leaves import leaves_of
 from edge_agent.store.rows import frames_of, journal_rows
-from protocol import attest, cbor, frames, handover
+from edge_agent.tally import Result, Tally
+from edge_agent.verify_tables import tables
+from protocol import attest, cbor, crypto, frames, handover, merkle
 from protocol import batch as wire
 from protocol.errors import ProtocolError
 from protocol.handover import SigningKey
 
-MAX_NAMED = 5
+# Forwarders whose far ends sign receipts.
+SIGNING = ("mqtt", "file")
 LAST_SEQ = (1 << 32) - 1
 
 
-@dataclass
-class Result:
-    """One thing that was checked: a sentence, and whether it holds."""
-
-    good: bool
-    sentence: str
-
-
-@dataclass
-class _Tally:
-    checked: int = 0
-    bad: list[str] = field(default_factory=list[str])
-
-    def wrong(self, what: str) -> None:
-        self.bad.append(what)
-
-    def result(self, good: str, bad: str) -> Result:
-        if not self.bad:
-            return Result(True, good)
-        named = "; ".join(self.bad[:MAX_NAMED])
-        more = f"; and {len(self.bad) - MAX_NAMED} more" if len(self.bad) > MAX_NAMED else ""
-        return Result(False, f"{bad}: {named}{more}.")
-
-
 def verify(
-    path: Path, agent: PublicKeys, collector: PublicKeys | None, source: keys.Source | None = None
+    path: Path,
+    agent: PublicKeys,
+    collector: PublicKeys | None,
+    source: keys.Source | None = None,
+    others: Mapping[str, PublicKeys] | None = None,
 ) -> list[Result]:
     """What holds of the store at `path` and what does not, one sentence each. The agent may be running.
 
-    `source`: where the store's key comes from. StoreKeyError.
+    `collector`: whose receipts count; `others`: of other forwarders' far ends, by their names; `source`:
+    where the store's key comes from. StoreKeyError.
     """
+    far = {} if collector is None else {"mqtt": collector, "file": collector}
+    far |= others or {}
     if not path.exists():
         return [Result(False, f"There is no store at {path}.")]
     key = keys.unlock(path, source)
@@ -69,8 +56,9 @@ def verify(
             return [
                 Result(True, "The store's file is sound."),
                 *_chains(db, agent),
-                _receipts(db, agent, collector),
+                _receipts(db, agent, far),
                 *_attestations(db),
+                *tables(db, agent, far),
                 *_remarks(db),
             ]
         except database.Error as e:
@@ -81,7 +69,7 @@ def verify(
 
 def _chains(db: Database, agent: PublicKeys) -> list[Result]:
     """Signatures, roots, counts; that each batch follows the one before; that the journal is covered once."""
-    links, proofs, cover = _Tally(), _Tally(), _Tally()
+    links, proofs, cover = Tally(), Tally(), Tally()
     signing = Signing(SigningKey(b"", agent.ed_pub), _handovers(db))
     steps = handover.read_chain(agent.ed_pub, signing.handovers, agent.id)
     newest = 0
@@ -143,37 +131,59 @@ def _blobs(encoded: bytes) -> list[bytes]:
     return listed  # pyright: ignore[reportUnknownVariableType]
 
 
-def _receipts(db: Database, agent: PublicKeys, collector: PublicKeys | None) -> Result:
-    tally = _Tally()
-    waiting = 0
-    for chain, number, digest, receipt in db.execute(
-        "SELECT chain, number, hash, receipt FROM batches LEFT JOIN receipts ON batch = id ORDER BY id"
-    ):
-        if receipt is None:
-            waiting += 1
+def _receipts(db: Database, agent: PublicKeys, far: Mapping[str, PublicKeys]) -> Result:
+    tally = Tally()
+    unsigned = unknown = 0
+    for chain, number, digest, first, last, signed, forwarder, receipt in db.execute(
+        "SELECT chain, number, hash, first_id, last_id, signed, forwarder, receipt "
+        "FROM receipts JOIN batches ON batch = id ORDER BY id, forwarder"
+    ).fetchall():
+        if forwarder not in SIGNING:
+            unsigned += 1
             continue
         tally.checked += 1
-        if collector is None:
+        if forwarder not in far:
+            unknown += 1
             continue
-        name = f"the receipt of batch {number} of chain {chain.hex()}"
+        name = f"the receipt of {forwarder} for batch {number} of chain {chain.hex()}"
         try:
-            told = wire.verify_receipt(receipt, collector.ed_pub)
+            told = wire.verify_receipt(receipt, far[forwarder].ed_pub, far[forwarder].id)
+            count = wire.count_of(signed)
         except ProtocolError as e:
             tally.wrong(f"{name} ({e})")
             continue
-        if (told.agent_id, told.chain_id, told.number, told.head_hash) != (agent.id, chain, number, digest):
+        sums = told.stored + told.duplicates + told.left_out
+        named = (told.agent_id, told.chain_id, told.number, told.head_hash, sums)
+        if named != (agent.id, chain, number, digest, count):
             tally.wrong(f"{name} is for another batch")
-    if collector is None and tally.checked:
-        return Result(False, f"{tally.checked} receipts cannot be checked: no collector is configured.")
+        elif told.left_out and told.left_out > _explained(db, forwarder, first, last):
+            tally.wrong(f"{name} lacks {told.left_out} entries, of which some were not withheld")
+    strange = db.value("SELECT count(*) FROM receipts WHERE batch NOT IN (SELECT id FROM batches)")
+    if strange:
+        tally.wrong(f"{strange} receipts are for batches that there are not")
+    waiting = db.value("SELECT count(*) FROM batches WHERE id NOT IN (SELECT batch FROM receipts)")
+    if unknown:
+        return Result(False, f"{unknown} receipts cannot be checked: no collector is configured.")
+    told_of = f"; {unsigned} answers of a far end that signs none" if unsigned else ""
     return tally.result(
-        f"Every receipt is the collector's: {tally.checked} of them; {waiting} batches have none yet.",
+        f"Every receipt is the collector's: {tally.checked} of them{told_of}; "
+        f"{waiting} batches have none yet.",
         "Receipts are wrong",
+    )
+
+
+def _explained(db: Database, forwarder: str, first: int, last: int) -> int:
+    """How many entries of a batch that forwarder may lack: gone, or withheld."""
+    return db.value(
+        "SELECT count(*) FROM journal WHERE id BETWEEN ? AND ? AND (gone NOTNULL OR id IN "
+        "(SELECT journal FROM withheld WHERE forwarder = ?))",
+        (first, last, forwarder),
     )
 
 
 def _attestations(db: Database) -> list[Result]:
     """What nodes signed, against what is stored, wherever the whole range is here."""
-    tally = _Tally()
+    tally = Tally()
     incomplete = 0
     covered: Counter[int] = Counter()
     keys: dict[bytes, bytes] = {
@@ -189,15 +199,14 @@ def _attestations(db: Database) -> list[Result]:
         for seq, body in _attest_frames(db, row):
             first, count = body[attest.FIRST], body[attest.COUNT]
             name = f"frames {first} to {first + count - 1} of boot {boot[:4].hex()} of node {node.hex()}"
-            found = [one.data for one in frames_of(db, row, first, first + count - 1)]
-            plaintexts = [data for data in found if data is not None]
-            if len(plaintexts) != count:
+            leaves = [attested_leaf(one) for one in frames_of(db, row, first, first + count - 1)]
+            if len(leaves) != count:
                 incomplete += 1
                 continue
             tally.checked += 1
             if seq < first + count or node not in keys:
                 tally.wrong(f"{name}: attested out of turn, or by an unknown node")
-            elif not attest.verify(node, keys[node], boot, body, plaintexts):
+            elif not _signed(node, keys[node], boot, body, leaves):
                 tally.wrong(f"{name}: not what the node signed")
             else:
                 covered[row] += count
@@ -210,6 +219,17 @@ def _attestations(db: Database) -> list[Result]:
             "Attestations are wrong",
         )
     ]
+
+
+def _signed(
+    node: bytes, ed_pub: bytes, boot: bytes, body: dict[int, Any], leaves: list[bytes | None]
+) -> bool:
+    """Whether the node signed a range whose frames have these hashes."""
+    hashes = [leaf for leaf in leaves if leaf is not None]
+    if len(hashes) != len(leaves) or merkle.root(hashes) != body[attest.ROOT]:
+        return False
+    message = attest.attested_message(node, boot, body[attest.FIRST], len(hashes), body[attest.ROOT])
+    return crypto.run(crypto.ed25519_verify_steps(ed_pub, message, body[attest.SIGNATURE]))
 
 
 def _attest_frames(db: Database, row: int) -> list[tuple[int, dict[int, Any]]]:

@@ -75,7 +75,7 @@ def test_a_frame_whose_seal_is_broken_is_named(path):
 
 def test_a_sound_store_is_one_good_sentence_a_thing(path):
     found = results(path)
-    assert all(r.good for r in found) and len(found) == 6
+    assert all(r.good for r in found) and len(found) == 10
     assert all(r.sentence.endswith(".") and "\n" not in r.sentence for r in found)
     assert any("over 70 of 71 frames" in r.sentence for r in found)
 
