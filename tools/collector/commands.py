@@ -23,6 +23,7 @@ from tools.collector.deadman import SILENT_AFTER_S
 from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, OPERATORS, STATUS, STORE
 from tools.collector.intake import Intake
 from tools.collector.opening import open_store
+from tools.collector.order_command import order_command
 from tools.collector.people import Erasing
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.signing import Signing
@@ -44,6 +45,7 @@ def command() -> None:
 
 for _read in commands_read.COMMANDS:
     command.add_command(_read)
+command.add_command(order_command)
 
 
 @command.command("run")

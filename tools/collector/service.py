@@ -277,7 +277,7 @@ class Service:
                     raise BrokerError(str(self._broker), f"password file: {e}") from e
             client.username_pw_set(self._broker.username, password)
         if self._broker.tls:
-            client.tls_set_context(_tls(self._broker))
+            client.tls_set_context(tls_context(self._broker))
         client.reconnect_delay_set(min_delay=1, max_delay=30)
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -321,7 +321,7 @@ class Service:
         self._inbox.put(_Received(message.topic, bytes(message.payload), message.mid, self._connection))
 
 
-def _tls(broker: Broker) -> ssl.SSLContext:
+def tls_context(broker: Broker) -> ssl.SSLContext:
     """As the broker's files say. BrokerError names the file."""
     try:
         context = ssl.create_default_context(cafile=None if broker.ca_file is None else str(broker.ca_file))
