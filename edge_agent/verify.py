@@ -15,7 +15,7 @@ from edge_agent.prove import attested_leaf
 from edge_agent.signing import Signing
 from edge_agent.store import database, keys
 from edge_agent.store.database import Database, connect
-from edge_agent.store.integrity import damage
+from edge_agent.store.integrity import Mark, damage
 from edge_agent.store.leaves import leaves_of
 from edge_agent.store.rows import frames_of, journal_rows
 from edge_agent.tally import Result, Tally
@@ -50,11 +50,13 @@ def verify(
     why = damage(path, key)
     if why is not None:
         return [Result(False, f"The store is damaged: {why}.")]
+    # Before the store is read: an agent that runs goes on writing both.
+    mark = Mark(path).read()
     with closing(connect(path, key, read_only=True)) as db:
         db.execute("BEGIN")
         try:
             return [
-                Result(True, "The store's file is sound."),
+                _as_left(db, mark),
                 *_chains(db, agent),
                 _receipts(db, agent, far),
                 *_attestations(db),
@@ -65,6 +67,18 @@ def verify(
             return [Result(False, f"The store is damaged: {e}.")]
         except (ProtocolError, KeyError, TypeError, ValueError, IndexError) as e:
             return [Result(False, f"The store is damaged: a value in it is none that was written ({e}).")]
+
+
+def _as_left(db: Database, mark: tuple[bytes, int, int] | None) -> Result:
+    """Whether the store is where the mark beside it says: not an older copy, and nothing cut off its end."""
+    if mark is not None and mark[0] == db.value("SELECT value FROM meta WHERE key = 'store'"):
+        newest = [db.value(f"SELECT coalesce(max(id), 0) FROM {table}") for table in ("journal", "batches")]
+        if any(here < noted for here, noted in zip(newest, mark[1:], strict=True)):
+            there = f"entry {newest[0]} and batch {newest[1]} are its last"
+            return Result(
+                False, f"The store had come further: {there}, its mark says {mark[1]} and {mark[2]}."
+            )
+    return Result(True, "The store's file is sound.")
 
 
 def _chains(db: Database, agent: PublicKeys) -> list[Result]:

@@ -15,6 +15,7 @@ from edge_agent.ranges import Ranges
 from edge_agent.store.database import Database
 from edge_agent.store.rows import JournalRow, class_of, journal_rows
 from edge_agent.store.schema import (
+    CLASS_KEPT,
     CLASS_STRIP,
     CLASS_WAVE,
     ENTRY_FRAME,
@@ -162,6 +163,8 @@ def _derived(db: Database) -> Result:
     last = db.value("SELECT coalesce(max(id), 0) FROM journal")
     sorts = db.execute("SELECT class FROM journal ORDER BY id")
     for (sort,), row in zip(sorts, journal_rows(db, 0, last), strict=True):
+        if row.kind != ENTRY_FRAME:
+            _other(row, sort, tally)
         if row.kind == ENTRY_STATEMENT:
             _lost(row, boots, missing)
         elif (
@@ -173,8 +176,6 @@ def _derived(db: Database) -> Result:
                 tally.wrong(f"entry {row.id} is of class {sort}, not {expected}")
             if row.data[:1] == b"\x83" and row.data[1] in _TELLING:
                 _tell(row, boots, losses, stated, summaries)
-        elif row.kind != ENTRY_FRAME and sort != 3:
-            tally.wrong(f"entry {row.id} is no frame, and of class {sort}")
     for name, columns, made in (
         ("losses", "boot, first, count, reason", losses),
         ("stated", "boot, known_next, clean, bound_s", stated),
@@ -194,6 +195,14 @@ def _derived(db: Database) -> Result:
         f"What is noted of losses and earlier boots is what entries say: {tally.checked} notes.",
         "Notes are not what entries say",
     )
+
+
+def _other(row: JournalRow, sort: int, tally: Tally) -> None:
+    """An entry that is no frame is kept under its own type, and never evicted."""
+    if sort != CLASS_KEPT:
+        tally.wrong(f"entry {row.id} is no frame, and of class {sort}")
+    if row.data is not None and wire.parse_entry(row.data)[0] != row.kind:
+        tally.wrong(f"entry {row.id} is kept as one of type {row.kind}, which it is not")
 
 
 def _tell(
