@@ -83,7 +83,7 @@ def clock(patient: Patient) -> Found:
 def agent(patient: Patient) -> Found:
     """Whether an agent runs with this state directory, and gets on."""
     if patient.running is None:
-        yield good("none runs with this state directory: the command line may")
+        yield good("none runs with this state directory now")
         return
     who = f"pid {patient.running}" if patient.running else "its pid is not known"
     found = status.read(patient.config.status)
@@ -125,10 +125,12 @@ def _port(device: str, running: int | None) -> tuple[str, str, str]:
         return bad(
             f"{device} may not be opened by this user", f"sudo usermod -aG {group} $USER, then log in anew"
         )
-    user = _user_of(device)
-    if user is not None and user != running:
-        return bad(f"{device} is in use by process {user}", f"stop it (ps {user}), or name another port")
-    return good(f"{device} can be used" if user is None else f"{device} is in use by the agent")
+    users = _users_of(device)
+    if running in users:
+        return good(f"{device} is in use by the agent")
+    if users:
+        return bad(f"{device} is in use by process {users[0]}", f"stop it (ps {users[0]}), or name another port")
+    return good(f"{device} can be used")
 
 
 def _group_of(device: str) -> str:
@@ -140,16 +142,16 @@ def _group_of(device: str) -> str:
         return "dialout"
 
 
-def _user_of(device: str) -> int | None:
-    """A process that has the device open, as far as we may look."""
-    real = os.path.realpath(device)
+def _users_of(device: str) -> list[int]:
+    """The processes that have the device open, as far as we may look."""
+    real, found = os.path.realpath(device), list[int]()
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             if any(os.path.realpath(link) == real for link in folder.iterdir()):
-                return int(folder.parent.name)
+                found.append(int(folder.parent.name))
         except OSError:
             continue
-    return None
+    return found
 
 
 def listeners(patient: Patient) -> Found:

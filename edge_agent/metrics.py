@@ -19,7 +19,7 @@ GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
 # Further causes, and further names of what foreigners may name, are counted together.
 MAX_VALUES = 24
 OTHER = "other"
-LEVELS = {"NORMAL": 0, "SLOW": 1, "WAVES_OFF": 2}
+LEVELS = {"normal": 0, "slow down": 1, "waveforms off": 2}
 
 Status = Mapping[str, Any]
 Value = float | int | bool | None
@@ -114,7 +114,7 @@ def _frames(status: Status) -> Samples:
 
 
 def _flow(status: Status) -> Samples:
-    yield "", LEVELS.get(status["flow"]["level"].upper().replace(" ", "_"), 2)
+    yield "", LEVELS[status["flow"]["level"]]
 
 
 def _clock(status: Status) -> Samples:

@@ -10,6 +10,8 @@ from edge_agent.readable import printable
 from edge_agent.sentences import sentence
 from edge_agent.status import is_stale
 
+# A receipt may take its time; a far end that gives none for so long is worth a line.
+LATE_S = 120
 # No oscillator is so far off.
 VIRTUAL_PPB = 1_000_000
 
@@ -94,6 +96,10 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             yield f"  last refused: {link['last_rejected']}"
         if link["last_refused"]:
             yield f"  the node refuses us: {link['last_refused']}"
+    tcp = status.get("tcp")
+    if tcp:
+        state = f"{tcp['connections']} connections" if tcp["listening"] else f"NOT LISTENING: {tcp['problem']}"
+        yield f"tcp {tcp['listen']}: {state}"
     for node in status["unpaired"]:
         yield f"node {node['node']} on {node['link']} is not paired: vitalwire pair --port {node['link']}"
     for node in status["nodes"]:
@@ -121,12 +127,20 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         state = "connected" if forward["connected"] else f"not connected: {forward['problem']}"
         spoken = f" (MQTT {forward['protocol']})" if "protocol" in forward else ""
         yield f"{name} {forward.get('url', '')}{spoken}: {state}"
+        if forward["connected"] and forward.get("problem"):
+            yield f"  {forward['problem']}"
+        if forward.get("lag_s", 0) > LATE_S:
+            yield f"  the oldest batch without a receipt is {forward['lag_s'] / 60:.0f} min old"
+        if forward.get("dead_letters"):
+            yield f"  {forward['dead_letters']} items will never be taken: vitalwire dead-letters list"
         if forward.get("rejected"):
             yield f"  answers not accepted: {_counts(forward['rejected'])}"
         if forward.get("last_refusal"):
             yield f"  the collector refuses: {forward['last_refusal']}"
     store = status["store"]
     yield f"store {store['path']}: {store['bytes']} bytes, {store['frames']} frames"
+    if store.get("gone"):
+        yield f"  of which the data is gone: {_counts(store['gone'])}"
     for problem in (store["problem"], store["opening"]):
         if problem:
             yield f"  {problem}"

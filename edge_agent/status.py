@@ -34,6 +34,7 @@ class StoreFacts(NamedTuple):
     free: int | None
     frames: int
     gone: dict[str, int]
+    waiting: dict[str, dict[str, float]]
     custody: dict[str, Any]
     set_aside: int
 
@@ -53,7 +54,22 @@ def store_facts(agent: "Agent", rows: tuple[Row, ...], set_aside: int) -> StoreF
     }
     free = free_bytes(agent.config.state_dir)
     store, ledger = agent.store, Ledger(rows)
-    return StoreFacts(ledger, store.size(), free, store.frames, _gone(agent), told, set_aside)
+    gone, waiting = _gone(agent), _waiting(agent)
+    return StoreFacts(ledger, store.size(), free, store.frames, gone, waiting, told, set_aside)
+
+
+def _waiting(agent: "Agent") -> dict[str, dict[str, float]]:
+    """Of each forwarder, the age of its oldest batch without a receipt, and what was refused for ever."""
+    chain, now_ms = agent.delivery.custody.chain, time.time_ns() // 1_000_000
+    rows = agent.store.db.execute("SELECT forwarder, count(*) FROM dead_letters GROUP BY forwarder")
+    letters: dict[str, int] = dict(rows.fetchall())
+    out: dict[str, dict[str, float]] = {}
+    for guard in agent.delivery.guards:
+        name = guard.channel.name
+        oldest = chain.unreceipted(name, 1)
+        lag_ms = max(0, now_ms - chain.batch(oldest[0]).made_ms) if oldest else 0
+        out[name] = {"lag_s": round(lag_ms / 1000, 1), "dead_letters": letters.get(name, 0)}
+    return out
 
 
 def _gone(agent: "Agent") -> dict[str, int]:
@@ -115,7 +131,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
             "opening": agent.opening.message or None,
         },
         "custody": facts.custody,
-        "forward": _forward(agent),
+        "forward": _forward(agent, facts.waiting),
         "nodes": nodes,
         "totals": ledger.totals,
         "balanced": ledger.balanced,
@@ -143,10 +159,10 @@ def _link(agent: "Agent", port: str) -> dict[str, Any]:
     }
 
 
-def _forward(agent: "Agent") -> dict[str, Any]:
+def _forward(agent: "Agent", waiting: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for guard in agent.delivery.guards:
-        told = guard.channel.status()
+        told = {**guard.channel.status(), **waiting.get(guard.channel.name, {})}
         if guard.problem is not None:
             told["problem"] = guard.problem
         out[guard.channel.name] = told | {"required": guard.channel.required}

@@ -9,6 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge_agent import health as health_module
+from edge_agent import metrics as metrics_module
+from edge_agent.flow import LEVELS
 from edge_agent.health import CAUSES, FORWARDER_S, Health
 from edge_agent.heart import STUCK_S, Heart
 from edge_agent.measures import COMMIT_BUCKETS, Durations, Measures
@@ -29,7 +31,7 @@ def status(**changes):
         "wire_bytes": 900,
         "balanced": True,
         "rejected": {"forged": 2},
-        "flow": {"level": "NORMAL", "waiting_items": 7},
+        "flow": {"level": "slow down", "waiting_items": 7},
         "links": [{"state": "open", "problem": None}],
         "tcp": None,
         "nodes": [
@@ -65,10 +67,15 @@ def test_what_the_metrics_say():
     assert found["vitalwire_forwarder_lag_seconds", "mqtt"] == 1.5
     assert found["vitalwire_answers_refused_total", "quota"] == 1
     assert found["vitalwire_evicted_frames", "quota"] == 4
+    assert found["vitalwire_flow_level", ""] == 1
     assert found["vitalwire_commit_seconds_bucket", "0.005"] == 2
     assert found["vitalwire_commit_seconds_bucket", "2.5"] == 2
     assert found["vitalwire_commit_seconds_count", ""] == 3
     assert found["vitalwire_commit_seconds_sum", ""] == pytest.approx(3.008)
+
+
+def test_every_level_of_the_flow_has_its_number():
+    assert {level.name for level in LEVELS} == set(metrics_module.LEVELS)
 
 
 def test_before_the_first_status_there_are_histograms_only():
