@@ -36,6 +36,10 @@ log = logging.getLogger("vitalwire.fhir")
 LOOK_S = 2.0
 # Observations in a bundle; what they refer to comes on top.
 BUNDLE = 100
+# Characters of waveforms in a bundle: servers refuse what is too large, and do not say how large that is.
+WAVES = 500_000
+# Of what a server said entry by entry, so much is kept for a group; beyond that its hash and how many.
+MAX_EVIDENCE = 16 << 10
 # So many failures in a row are called an open circuit: one bundle a pause is tried, no more.
 OPEN_AFTER = 5
 
@@ -174,8 +178,8 @@ class FhirChannel:
 
     async def _settle(self, group: Group, items: Sequence[Item]) -> bytes | None:
         """Have every item taken, or made a dead letter: the evidence. None: later."""
-        evidence: list[Any] = []
-        waiting = deque([list(items[at : at + BUNDLE]) for at in range(0, len(items), BUNDLE)])
+        evidence: list[Json] = []
+        waiting = deque(_parts(items))
         while waiting:
             part = waiting[0]
             outcome = await self._send(group, part)
@@ -192,7 +196,7 @@ class FhirChannel:
                 waiting.extendleft([part[middle:], part[:middle]])
             else:
                 await self._refused(group, part[0], outcome)
-        return json.dumps({"answers": evidence}, separators=(",", ":")).encode("utf-8")
+        return _evidence(evidence)
 
     async def _refused(self, group: Group, item: Item, outcome: Never) -> None:
         batch, name = group.ids[0], item.entry.name
@@ -276,6 +280,28 @@ class FhirChannel:
 
 def _gathered(gatherer: Gatherer, rows: Sequence[Row], people: People | None, store: Store) -> list[Item]:
     return gatherer.gather(rows, Shelf(store.db, people))
+
+
+def _parts(items: Sequence[Item]) -> list[list[Item]]:
+    """The bundles that these items make, as few as may be."""
+    parts: list[list[Item]] = []
+    room = 0
+    for item in items:
+        size = len(item.entry.resource.get("valueSampledData", {}).get("data", ""))
+        if not parts or len(parts[-1]) >= BUNDLE or size > room:
+            parts.append([])
+            room = WAVES
+        parts[-1].append(item)
+        room -= size
+    return parts
+
+
+def _evidence(answers: list[Json]) -> bytes:
+    data = json.dumps({"answers": answers}, separators=(",", ":")).encode("utf-8")
+    if len(data) > MAX_EVIDENCE:
+        short = [{"sha256": one["sha256"], "count": len(one.get("entries", ()))} for one in answers]
+        data = json.dumps({"answers": short}, separators=(",", ":")).encode("utf-8")
+    return data
 
 
 def _pointer(batch: int) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from edge_agent.clockfit import Fix
 from edge_agent.forward import fhir_map as fhir
 from edge_agent.forward.fhir_map import Entry, Reading, Scene
+from edge_agent.people_dates import Fit
 from protocol import frames as f
 from protocol import waveform
 from protocol.errors import ProtocolError
@@ -290,9 +291,10 @@ class _Stage:
 
     def _person(self, frame: _Frame) -> bytes | None:
         if frame.seq not in self._persons:
-            at_us = fhir.unix_us(self._fix, frame.t_us)
-            low_ms, high_ms = (at_us - self._fix.bound_us) // 1000, (at_us + self._fix.bound_us) // 1000
-            self._persons[frame.seq] = self._gatherer.person(self.look, self.which[0], low_ms, high_ms)
+            low_us, high_us = Fit(*self._fix).at(frame.t_us)
+            self._persons[frame.seq] = self._gatherer.person(
+                self.look, self.which[0], low_us // 1000, high_us // 1000
+            )
         return self._persons[frame.seq]
 
     def _scene(self, person: bytes, test: bool) -> Scene:

@@ -115,7 +115,7 @@ class Shelf:
     def fix(self, node: bytes, boot: bytes, t_us: int) -> Fix | None:
         """The clock fit of that boot that is nearest to a node time."""
         row = self._row(node, boot)
-        fits = [] if row is None else self._dates.fits(row)
+        fits = [] if row is None else list(self._dates.fits(row))
         if not fits:
             return None
         return Fix(*min(fits, key=lambda fit: abs(fit.t_us - t_us)))

@@ -78,6 +78,8 @@ class Server:
 
         try:
             headers = {"Accept": "application/fhir+json", "Content-Type": "application/fhir+json"}
+            # What it made of each entry is enough; the resources themselves are ours.
+            headers["Prefer"] = "return=minimal"
             headers |= self._authorisation()
             body = json.dumps(bundle, separators=(",", ":")).encode("utf-8")
             with self._fresh().stream("POST", self._config["url"], content=body, headers=headers) as answer:

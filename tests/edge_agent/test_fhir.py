@@ -27,7 +27,7 @@ from protocol import batch as wire
 from protocol import cbor
 from protocol import frames as f
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE
-from tests.edge_agent.fakes import FakeNode, Pty
+from tests.edge_agent.fakes import FakeNode, Pty, identity
 from tests.edge_agent.fhir_kit import ANNA, SECOND, Known
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.fhir_server import FhirServer, fhir_server
@@ -35,6 +35,7 @@ from tests.services import Authority
 
 EPOCH_MS = 1_790_000_040_000  # the beginning of a minute
 HOUR_MS = 3_600_000
+OTHER = bytes(range(16, 32))
 
 
 class World:
@@ -231,6 +232,37 @@ def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, au
         assert not retry_file(tmp_path).exists()
         assert made.letters == [] and made.channel.status()["dead_letters"] == 0
         whole(server, 2)
+
+
+def test_a_consent_that_comes_later_sends_what_was_withheld_and_nothing_twice(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        other, refused = identity(9), {OTHER}
+        made.store.commit([Hello(other.id, other.ed_pub, other.x_pub, 1, 1)])
+        later = BOOT[:-1] + b"\1"
+        fit = cbor.dumps([2, other.id, later, 0, EPOCH_MS * 1000, 0, 900])
+        made.store.commit([Entry(2, fit, made.now_ms)])
+        made.people.persons = {NODE.id: ANNA, other.id: OTHER}
+        made.people.refused = refused
+        made.custody.withhold = lambda name, rows: {r.id for r in rows if r.node == other.id and refused}
+        for seq in range(60):
+            made.now_ms = EPOCH_MS + seq * 1000
+            body = f.pack(f.KIND_VITALS, seq * SECOND, {1: 700, 8: 0})
+            made.store.commit([Frame(other.id, later, seq, body, made.now_ms)])
+            made.vitals(seq, 1)
+        made.settle()
+        assert len(server.kinds("Patient")) == 1 and made.open_batches == []
+        refused.clear()
+
+        async def release() -> None:
+            await made.delivery._release(made.channel)
+
+        asyncio.run(release())
+        assert asyncio.run(made.delivery.batches_after("fhir", 10))
+        made.settle()
+        assert asyncio.run(made.delivery.batches_after("fhir", 10)) == []
+        assert len(server.kinds("Patient")) == 2
+        counts = [one["component"][-1]["valueQuantity"]["value"] for one in server.observations("147842")]
+        assert counts == [60, 60] and len(server.observations("150456")) == 1
 
 
 def test_a_server_that_takes_no_provenance_gets_the_rest(tmp_path, authority):
