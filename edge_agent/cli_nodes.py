@@ -57,6 +57,7 @@ def pair_command(
     from edge_agent import keys
     from edge_agent.pairing import HOLD_TIMEOUT_S, exchange
     from edge_agent.peers import Peers
+    from edge_agent.people_asking import record_action
 
     if authority is not None and no_authorities:
         fail("--authority and --no-authorities contradict each other: give one of them")
@@ -78,6 +79,7 @@ def pair_command(
     show("node", node.fingerprint)
     if not yes and peers.lookup(node.id) is None:
         click.confirm("Is that the fingerprint of your node?", abort=True)
+    record_action(config, "pair", node.id)
     new = peers.add(node)
     click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
     if believed is not None:

@@ -2,13 +2,20 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import is_zipfile
 
 import click
 
 from edge_agent import config as configuration
 from edge_agent.commanding import config_option, fail, told
+from edge_agent.people_asking import record_action
 from edge_agent.readable import printable
 from protocol.errors import BatchError, ProtocolError
+
+if TYPE_CHECKING:
+    from edge_agent.verify import Result
+    from protocol.proof import Party
 
 EXIT_FAILED = 1
 KEY_DIGITS = 64
@@ -33,7 +40,8 @@ _out = click.option(
 def prove_command(config_path: Path | None, node: str, boot: str, seq: int, out: Path) -> None:
     """Write a proof of one frame: a small file that anybody checks off-line with public keys only.
 
-    It shows that frame, and of all others nothing but hashes. The agent may be running.
+    It shows that frame, and of all others nothing but hashes. The agent may be running. That it was made is
+    recorded.
 
     Example: vitalwire prove --node 487de116 --boot 12 --seq 345 -o proof.cbor
     """
@@ -61,6 +69,7 @@ def prove_command(config_path: Path | None, node: str, boot: str, seq: int, out:
         fail(e)
     except (database.Error, ProtocolError, ValueError) as e:
         fail(f"the store is damaged ({e}): `vitalwire verify` says what fails")
+    record_action(config, "prove", matching[0], boot=boot, number=seq)
     write_atomically(out, made)
     click.echo(f"{out}: {len(made)} bytes; to check it, with the keys as known from elsewhere:")
     click.echo(
@@ -71,9 +80,9 @@ def prove_command(config_path: Path | None, node: str, boot: str, seq: int, out:
 
 @click.command("verify")
 @config_option
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False)
+@click.argument("file", type=click.Path(exists=True, path_type=Path), required=False)
 @click.option("--node-key", help="Of a proof: the node's .pub file, or its Ed25519 key in hex.")
-@click.option("--agent-key", help="Of a proof: the agent's .pub file, or its first Ed25519 key in hex.")
+@click.option("--agent-key", help="Of a proof or an export: the agent's .pub file, or its first Ed25519 key.")
 @click.option("--collector-key", help="Of a proof: the same of the collector; without it, no receipt counts.")
 @told
 def verify_command(
@@ -83,15 +92,18 @@ def verify_command(
     agent_key: str | None,
     collector_key: str | None,
 ) -> None:
-    """Check a proof, FILE, and say what it proves; without FILE, check the store: chain, signatures, Merkle
-    roots, receipts, attestations.
+    """Check a proof or a person's export, FILE, and say what it proves; without FILE, check the store: chain,
+    signatures, Merkle roots, receipts, attestations.
 
-    A proof needs nothing but the keys: no store, no network. Exit status 1 if anything fails.
+    A proof and an export need nothing but the keys: no store, no network. Exit status 1 if anything fails.
 
     Example: vitalwire verify proof.cbor --node-key node.pub --agent-key agent.pub
     """
     if file is not None:
-        _proof(file, node_key, agent_key, collector_key)
+        if file.is_dir() or is_zipfile(file):
+            _export(file, agent_key)
+        else:
+            _proof(file, node_key, agent_key, collector_key)
         return
     if node_key or agent_key or collector_key:
         fail("keys are for a proof: name its FILE")
@@ -102,35 +114,47 @@ def verify_command(
     config = configuration.load(config_path)
     collector = None if config.collector is None else load_public(config.collector)
     results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
+    _told(results)
+
+
+def _told(results: "list[Result]") -> None:
     for result in results:
         click.echo(f"{'ok    ' if result.good else 'FAILED'}  {printable(result.sentence)}")
     if not all(result.good for result in results):
         sys.exit(EXIT_FAILED)
 
 
+def _export(path: Path, agent_key: str | None) -> None:
+    from edge_agent.patient_export_check import check
+
+    _told(check(path, None if agent_key is None else _party(agent_key).ed_pub))
+
+
+def _party(given: str) -> "Party":
+    from edge_agent.keys import load_public
+    from protocol.proof import Party
+
+    if len(given) == KEY_DIGITS and not Path(given).exists():
+        try:
+            return Party(bytes.fromhex(given))
+        except ValueError:
+            fail(f"{given} is neither a file nor a key: {KEY_DIGITS} hex digits")
+    known = load_public(Path(given))
+    return Party(known.ed_pub, known.id)
+
+
 def _proof(file: Path, node_key: str | None, agent_key: str | None, collector_key: str | None) -> None:
     from edge_agent.prove import sentence
-    from protocol.proof import MAX_PROOF, Party, verify_proof
+    from protocol.proof import MAX_PROOF, verify_proof
 
     if node_key is None or agent_key is None:
         fail("a proof is checked with --node-key and --agent-key: who measured, and who signed for it")
 
-    def party(given: str) -> Party:
-        from edge_agent.keys import load_public
-
-        if len(given) == KEY_DIGITS and not Path(given).exists():
-            try:
-                return Party(bytes.fromhex(given))
-            except ValueError:
-                fail(f"{given} is neither a file nor a key: {KEY_DIGITS} hex digits")
-        known = load_public(Path(given))
-        return Party(known.ed_pub, known.id)
-
     with file.open("rb") as opened:
         data = opened.read(MAX_PROOF + 1)
-    collector = None if collector_key is None else party(collector_key)
+    collector = None if collector_key is None else _party(collector_key)
     try:
-        proved = verify_proof(data, party(node_key), party(agent_key), collector)
+        proved = verify_proof(data, _party(node_key), _party(agent_key), collector)
     except BatchError as e:
         click.echo(f"FAILED  {printable(e.detail)} ({e.cause}): nothing in {file} is proved")
         sys.exit(EXIT_FAILED)

@@ -37,9 +37,9 @@ class _Bad(Exception):
     """What was found to be wrong, as a sentence."""
 
 
-def check(path: Path, agent: PublicKeys | None = None) -> list[Result]:
-    """What holds of the export at `path` (a folder or a zip) and what does not, a sentence each. `agent`: who
-    has to have made it. OSError as it comes.
+def check(path: Path, agent: bytes | None = None) -> list[Result]:
+    """What holds of the export at `path` (a folder or a zip) and what does not, a sentence each. `agent`: the
+    first Ed25519 key of who has to have made it. OSError as it comes.
     """
     try:
         with _Box(path) as box:
@@ -95,7 +95,7 @@ class _Box:
 
 
 class _Check:
-    def __init__(self, box: _Box, agent: PublicKeys | None) -> None:
+    def __init__(self, box: _Box, agent: bytes | None) -> None:
         self._box = box
         self._expected = agent
         self._batches = self._frames = self._receipts = self._receipted = 0
@@ -140,8 +140,8 @@ class _Check:
         self.agent = _keys(fields[7])
         if self.agent.id != fields[3]:
             raise _Bad("The manifest's keys are not those of its agent")
-        if self._expected is not None and self._expected != self.agent:
-            raise _Bad(f"The export is by agent {self.agent.id.hex()}, not by {self._expected.id.hex()}")
+        if self._expected is not None and self._expected != self.agent.ed_pub:
+            raise _Bad(f"The export is by agent {self.agent.id.hex()}, not by the one with that key")
         self._steps = handover.read_chain(self.agent.ed_pub, fields[8], self.agent.id)
         handover.signed_by(signed, self.agent.ed_pub, self._steps, "manifest")
         self.person: bytes = fields[4]

@@ -13,7 +13,7 @@ from edge_agent.store import database, keys
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.store import Store
 from tests.edge_agent.fakes import FakeNode, Pty
-from tests.edge_agent.running import Kit, Running
+from tests.edge_agent.running import Kit, Running, wait_until
 from tests.edge_agent.test_cli import typed, written
 
 
@@ -153,6 +153,51 @@ def test_an_agent_that_starts_with_another_configuration_says_so(kit) -> None:
     desk("operator", "new", "third")
     changes = [line for line in desk.log() if line["what"] == "config"]
     assert len(changes) == 2 and changes[1]["more"]["before"] == changes[0]["on"]
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_an_export_is_recorded_and_checked_by_anyone(kit, tmp_path, name) -> None:
+    desk = Desk(kit)
+    desk("operator", "new", "home")
+    person = desk("person", "new").strip()
+    desk("note", person, "spo2_percent=97", "--note", "at rest")
+    out = tmp_path / name
+    told = desk("export", person, str(out))
+    assert "0 frames and 1 records" in told and f"vitalwire verify {out}" in told
+    assert "exists already" in desk("export", person, str(out), good=False)
+    assert [line["on"] for line in desk.log() if line["what"] == "export"] == [person]
+    for key in ((), ("--agent-key", str(kit.folder / "agent.pub"))):
+        done = typed("verify", str(out), *key)
+        assert done.exit_code == 0 and "FAILED" not in done.output, done.output
+    create(tmp_path / "other.key", "agent")
+    done = typed("verify", str(out), "--agent-key", str(tmp_path / "other.pub"))
+    assert done.exit_code == 1 and "FAILED" in done.output
+
+
+def test_an_erasure_by_command_leaves_the_chain_and_no_name(kit) -> None:
+    desk = Desk(kit)
+    desk("operator", "new", "home")
+    person = desk("person", "new", "--alias", "Ada").strip()
+    desk("note", person, "spo2_percent=97", "--note", "a word to be found")
+    told = desk("erase", "Ada", "--reason", "asked for", answer=f"{person}\n")
+    assert "1 entries" in told and "out of reach" in told
+    assert "erased" in desk("person", "list") and "Ada" not in desk("person", "list")
+    assert "person new" in desk("note", person, "spo2_percent=97", good=False)
+    assert "already" in desk("erase", person, "--confirm", person, good=False)
+    assert "FAILED" not in desk("verify")
+    assert [line["on"] for line in desk.log() if line["what"] == "erase"] == [person]
+
+
+def test_a_proof_is_recorded(kit) -> None:
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        desk = Desk(kit, node.pipe.name)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status["custody"]["batches"], "a batch")
+        which = ("--node", node.identity.id.hex()[:8], "--boot", str(node.counter), "--seq", "0")
+        desk("prove", *which, "-o", str(kit.folder / "proof.cbor"))
+    (line,) = [line for line in desk.log() if line["what"] == "prove"]
+    assert line["on"] == node.identity.id.hex() and line["more"] == {"boot": str(node.counter), "number": 0}
 
 
 def test_what_cannot_be_recorded_is_not_done(kit, monkeypatch) -> None:

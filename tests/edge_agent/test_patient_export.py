@@ -76,7 +76,7 @@ def world(tmp_path_factory):
     made.store.close()
 
 
-def wrong(path, agent=KEYS) -> list[str]:
+def wrong(path, agent=KEYS.ed_pub) -> list[str]:
     return [result.sentence for result in check(path, agent) if not result.good]
 
 
