@@ -17,7 +17,7 @@ from edge_agent.files import make_folder, write_atomically
 from edge_agent.lock import Locked, hold
 from edge_agent.readable import printable
 from protocol.errors import LocalError
-from tools.collector import commands_read, database
+from tools.collector import commands_export, commands_read, database
 from tools.collector.commands_read import damaged, database_option, in_words, state_option
 from tools.collector.deadman import SILENT_AFTER_S
 from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, OPERATORS, STATUS, STORE
@@ -43,7 +43,7 @@ def command() -> None:
     """
 
 
-for _read in commands_read.COMMANDS:
+for _read in (*commands_read.COMMANDS, *commands_export.COMMANDS):
     command.add_command(_read)
 command.add_command(order_command)
 

@@ -6,9 +6,10 @@ every date is an interval.
 
 from bisect import bisect_left
 
-from edge_agent.people_dates import ALWAYS_MS, Dated, Fit
+from edge_agent.people_dates import ALWAYS_MS, PPB, Dated, Fit
 from protocol import batch as batches
 from protocol.errors import ProtocolError
+from protocol.frames import T_END
 from tools.collector.store import Store
 
 
@@ -52,3 +53,20 @@ class Dates:
             first = self._fits[self._boots[at]][0]
             high = min(high, -(-first.at(0)[1] // 1000))
         return Dated(low, high) if low <= high else Dated(0, received_ms)
+
+    def node_times(self, boot: bytes, low_ms: int, high_ms: int, slack_us: int) -> tuple[int, int] | None:
+        """Node times between which lies all that was measured from `low_ms` to `high_ms`, and some more; None
+        when the boot met no agent.
+        """
+        fits = self._fits.get(boot)
+        if not fits:
+            return None
+
+        def at(unix_us: int) -> int:
+            near = min(fits, key=lambda fit: abs(fit.unix_us - unix_us))
+            away = unix_us - near.unix_us
+            return near.t_us + away + away * near.rate_ppb // PPB
+
+        drift = (high_ms - low_ms) * 1000 // 5000  # 200 ppm, a crystal's worst
+        low, high = at(low_ms * 1000) - slack_us - drift, at(high_ms * 1000) + slack_us + drift
+        return max(0, min(low, T_END)), max(0, min(high, T_END))

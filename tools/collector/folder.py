@@ -9,6 +9,7 @@ STORE = "collector.sqlite3"
 STATUS = "status.json"
 AGENTS = "agents"
 OPERATORS = "operators"
+PSEUDONYMS = "pseudonyms.key"
 LOCK = "collector.lock"
 INSTANCE = "instance"
 
