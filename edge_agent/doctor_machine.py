@@ -129,7 +129,9 @@ def _port(device: str, running: int | None) -> tuple[str, str, str]:
     if running in users:
         return good(f"{device} is in use by the agent")
     if users:
-        return bad(f"{device} is in use by process {users[0]}", f"stop it (ps {users[0]}), or name another port")
+        return bad(
+            f"{device} is in use by process {users[0]}", f"stop it (ps {users[0]}), or name another port"
+        )
     return good(f"{device} can be used")
 
 

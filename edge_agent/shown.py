@@ -98,7 +98,9 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             yield f"  the node refuses us: {link['last_refused']}"
     tcp = status.get("tcp")
     if tcp:
-        state = f"{tcp['connections']} connections" if tcp["listening"] else f"NOT LISTENING: {tcp['problem']}"
+        state = f"NOT LISTENING: {tcp['problem']}"
+        if tcp["listening"]:
+            state = f"{tcp['connections']} connections"
         yield f"tcp {tcp['listen']}: {state}"
     for node in status["unpaired"]:
         yield f"node {node['node']} on {node['link']} is not paired: vitalwire pair --port {node['link']}"

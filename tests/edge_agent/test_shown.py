@@ -142,6 +142,25 @@ def test_a_silent_node_is_not_called_live():
     assert "node aa: live" not in text
 
 
+def test_a_listener_in_words():
+    tcp = {"listen": "127.0.0.1:7117", "listening": True, "problem": None, "connections": 3}
+    assert "tcp 127.0.0.1:7117: 3 connections" in shown(tcp=tcp)
+    tcp |= {"listening": False, "problem": "in use"}
+    assert "NOT LISTENING: in use" in shown(tcp=tcp)
+
+
+def test_a_far_end_that_lags_refuses_or_has_a_problem_while_it_is_there():
+    there = {"connected": True, "problem": None, "lag_s": 60.0, "dead_letters": 0}
+    assert "receipt is" not in shown(forward={"fhir": there})
+    text = shown(forward={"fhir": there | {"lag_s": 600.0, "dead_letters": 2, "problem": "too large"}})
+    assert "10 min old" in text and "2 items will never be taken" in text and "  too large" in text
+
+
+def test_what_is_gone_is_counted():
+    store = STATUS["store"] | {"gone": {"quota": 7}}
+    assert "of which the data is gone: quota 7" in shown(store=store)
+
+
 def test_one_item_waits_and_two_wait():
     for waiting, said in ((1, "(1 item waits for the disk)"), (2, "(2 items wait for the disk)")):
         assert said in shown(flow={"level": "slow down", "waiting_items": waiting})
