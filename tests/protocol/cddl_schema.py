@@ -45,6 +45,7 @@ NOT_FOR_PYCDDL = {
     "consent-entry",
     "erasure-entry",
     "batch",
+    "proof",
     "external-aad",
 }
 

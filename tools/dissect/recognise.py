@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from protocol import cbor, cobs, handover, messages, receipts, records
+from protocol import cbor, cobs, handover, messages, proof, receipts, records
 from protocol.errors import CborError, CobsError
 from tools.dissect import cddl
 
@@ -23,7 +23,8 @@ SIGNED = {
     "update": "signed-manifest",
 }
 UNSIGNED = {said: rule.removeprefix("signed-") for said, rule in SIGNED.items()} | {
-    receipts.REFUSAL: "batch-refusal"
+    receipts.REFUSAL: "batch-refusal",
+    proof.PROOF: "proof",
 }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from protocol import batch, cbor, handover, merkle
+from protocol import batch, cbor, handover, merkle, proof
 from protocol.identity import Identity
 from tools.vectors import records
 from tools.vectors.frames import plaintexts
@@ -45,16 +45,22 @@ def batch_vectors() -> Any:
     sealed = batch.seal_batch(clear, AGENT.id, COLLECTOR.x_pub, COLLECTOR.id, secret("batch ephemeral"))
     digest = batch.head_hash(head)
     second = batch.make_head(AGENT.id, chain, 1, digest, entries[8:], 1_700_000_003_000)
+    now = 1_700_000_002_000
     signer, handovers = handed_over(AGENT)
     holes = [None if i in (1, 3) else one for i, one in enumerate(entries[8:])]
     left_out = batch.encode_batch(
         batch.sign_head(signer, second), holes, [merkle.leaf_hash(entries[8 + i]) for i in (1, 3)], handovers
     )
+    leaves = [merkle.leaf_hash(one) for one in entries]
+    shown, dated, started = (
+        proof.Held(entries[at], at, merkle.path(leaves, at), signed, []) for at in (3, 8, 1)
+    )
+    receipt = batch.make_receipt(COLLECTOR, AGENT.id, chain, 0, digest, 9, 1, now)
+    proven = proof.make_proof(AGENT.id, NODE.x_pub, shown, dated, started, [receipt])
     their_signer, theirs = handed_over(COLLECTOR)
     nonce = secret("question", 16)
     newest = (chain, 0, digest)
     highest = [(chain, 7, secret("head behind a hole")), cited]
-    now = 1_700_000_002_000
     return {
         "entries": [one.hex() for one in entries],
         "eph_sk": secret("batch ephemeral").hex(),
@@ -94,6 +100,7 @@ def batch_vectors() -> Any:
                     "signed-head-statement",
                     batch.make_head_statement(COLLECTOR, AGENT.id, None, 0, 0, now, nonce),
                 ),
+                ("proof of a frame that no attestation covers", "proof", proven),
                 ("question", "ask", batch.make_ask(AGENT.id, nonce)),
                 ("refusal", "batch-refusal", batch.make_refusal(AGENT.id, "bad_root", "an example", sealed)),
             )
