@@ -85,6 +85,10 @@ class Delivery:
         found = await self._worker.run(self.custody.chain.batch, batch)
         return found.chain, found.number
 
+    async def newest(self) -> int:
+        """The id of the newest batch; ids have no gaps."""
+        return await self.ask(lambda store: store.last_batch)
+
     async def ask(self, question: Callable[[Store], Answer]) -> Answer:
         """What a channel wants to know of the store, asked in its thread: it must be quick."""
         return await self._worker.run(question, self.custody.store)

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,12 +29,14 @@ POLL_S = 2.0
 MAX_RECEIPT = 64 << 10
 # Names of files that are not ours, or that cannot be used, are told up to so many.
 MAX_NAMED = 3
-# Batches that may be listed at once: a month of them.
-MAX_LISTED = 1_500_000
+# So many batches are on a medium at most, and remembered; the next follow when those have their receipts.
+MAX_FILES = 50_000
 BATCH, RECEIPT, PARTIAL = ".batch", ".receipt", ".partial"
 
 
 NAME = "file"
+# A batch on the medium has no time of its own to be sent again.
+_THERE = Flight(0.0)
 
 
 class FileSource(Source, Protocol):
@@ -42,6 +44,10 @@ class FileSource(Source, Protocol):
 
     def label(self, batch: int) -> Awaitable[tuple[bytes, int]]:
         """Its chain and number."""
+        ...
+
+    def newest(self) -> Awaitable[int]:
+        """The id of the newest batch; ids have no gaps."""
         ...
 
 
@@ -204,6 +210,7 @@ class FileForwarder(Forwarder):
         self._names: dict[int, str] = {}
         self._done: list[str] = []
         self._there: set[str] | None = None
+        self._upto = 0
 
     def connected(self) -> None:
         """A medium was put in: it is not known what is on it."""
@@ -224,13 +231,14 @@ class FileForwarder(Forwarder):
         if not self._files.connected:
             return
         try:
+            wanted = await self._wanted()
             if self._there is None:
                 self._there = await asyncio.to_thread(self._files.listed)
             while self._done:
                 name = self._done.pop()
                 self._there.discard(name)
                 await asyncio.to_thread(self._files.remove, name)
-            for batch in await self._source.unreceipted(self.name, MAX_LISTED):
+            for batch in wanted:
                 await self._ensure(batch, self._there)
             while self._again:
                 await self._write(self._again[0], await self._named(self._again[0]))
@@ -239,12 +247,24 @@ class FileForwarder(Forwarder):
             self._there = None
             self._files.failed(e)
 
+    async def _wanted(self) -> Sequence[int]:
+        """The batches that the medium may lack: all without a receipt when it was put in, then new ones."""
+        newest = await self._labels.newest()
+        if self._there is None:
+            self.flights.clear()
+            found = await self._source.unreceipted(self.name, MAX_FILES)
+            self._upto = found[-1] if len(found) == MAX_FILES else max([newest, *found[-1:]])
+            return found
+        first, room = self._upto + 1, max(0, MAX_FILES - len(self.flights))
+        self._upto = max(self._upto, min(newest, self._upto + room))
+        return range(first, self._upto + 1)
+
     async def _ensure(self, batch: int, there: set[str]) -> None:
         name = await self._named(batch)
         if name not in there:
             await self._write(batch, name)
             there.add(name)
-        self.flights.setdefault(batch, Flight(0.0))
+        self.flights[batch] = _THERE
 
     async def _named(self, batch: int) -> str:
         if batch not in self._names:

@@ -42,6 +42,9 @@ class Far:
     async def label(self, batch: int) -> tuple[bytes, int]:
         return b"chain--1", batch - 1
 
+    async def newest(self) -> int:
+        return len(self.messages)
+
     def connected(self) -> None:
         self.greeted += 1
         assert self.forwarder is not None
@@ -171,6 +174,21 @@ def test_every_medium_gets_all_that_has_no_receipt(tmp_path):
     world.stick.mkdir()
     world.turn()
     assert len(world.names()) == 3 and world.far.greeted == 2
+
+
+def test_new_batches_follow_and_a_medium_has_no_more_than_so_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_agent.forward.file.MAX_FILES", 4)
+    world, rig = World(tmp_path, 0), Rig(tmp_path)
+    chain = Chain()
+    world.turn()
+    for n in range(6):
+        world.far.messages[n + 1] = chain.make([NODE_KEYS, frame(n)])
+        world.turn()
+        assert len(world.names()) == min(n + 1, 4)
+    assert carried(rig, world.stick).taken == 4
+    for _ in range(2):
+        world.turn()
+    assert world.names() == [batch_name(4), batch_name(5)] and world.far.receipted == {1, 2, 3, 4}
 
 
 def test_files_that_are_not_ours_or_no_receipts_are_named_and_left(tmp_path):
