@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from edge_agent.heart import Heart
 from edge_agent.machine import clock_synchronised, free_bytes
-from edge_agent.status import STALE_MS
 
 # A broker may be away for so long before it is a cause: reconnecting takes its time.
 FORWARDER_S = 120.0
+# With many nodes it is made every few seconds.
+STALE_S = 15.0
 CLOCK_BOUND_S = 1.0
 CLOCK_EVERY_S = 60.0
 OPEN = "open"
@@ -72,9 +73,9 @@ class Health:
         if status is None:
             yield Cause("starting", "the store is being opened", "wait; the log says if it fails")
             return
-        age_ms = self._now_ms() - int(status["written_ms"])
-        if age_ms > STALE_MS:
-            yield Cause("stale", f"the last status is {age_ms / 1000:.0f} s old", "see the log")
+        age_s = (self._now_ms() - int(status["written_ms"])) / 1000
+        if age_s > STALE_S:
+            yield Cause("stale", f"the last status is {age_s:.0f} s old", "see the log")
         store = status["store"]
         if store["problem"]:
             yield Cause("store", str(store["problem"]), "vitalwire doctor; it goes on by itself")

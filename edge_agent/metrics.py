@@ -1,7 +1,7 @@
 """The agent's metrics for Prometheus: what its last status and its measures say, in a registry of its own.
 
-Nothing is asked of the event loop or the store when a scrape comes: the status is at most a second old. All
-label values are from bounded sets, whatever nodes and far ends send; there are none per node.
+Nothing is asked of the event loop or the store when a scrape comes: the status is a few seconds old at most.
+All label values are from bounded sets, whatever nodes and far ends send; there are none per node.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -150,7 +150,7 @@ def test_a_healthy_agent(judged):
     ("change", "cause"),
     [
         (lambda j: setattr(j, "status", None), "starting"),
-        (lambda j: j.status.update(written_ms=NOW - 9000), "stale"),
+        (lambda j: j.status.update(written_ms=NOW - 16_000), "stale"),
         (lambda j: j.status["store"].update(problem="disk full"), "store"),
         (lambda j: setattr(j, "free", 1 << 20), "disk"),
         (lambda j: j.status.update(links=[{"state": "waiting", "problem": "ttyUSB0: no such port"}]), "link"),
