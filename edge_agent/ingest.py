@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.store.errors import StoreUnwritable
@@ -23,10 +23,21 @@ log = logging.getLogger("vitalwire.store")
 T = TypeVar("T")
 Done = Callable[[Outcome], None]
 
+
+class FrameOwner(Protocol):
+    """Who is told that a frame is durable."""
+
+    def committed(self, item: Frame, outcome: Outcome, session: Any) -> None:
+        """It is; `session`: what was given with it."""
+        ...
+
+
 MAX_PENDING = 20_000
 # From here on links that can hold their senders up do so, before anything has to be let go.
 STANDING_AT = 10_000
 REFUSED_PAUSE_S = 0.5
+# However slow the disk is, nothing waits longer than this for a commit to begin.
+MAX_WINDOW_S = 0.25
 
 
 class Worker:
@@ -45,8 +56,8 @@ class Worker:
 
 
 class Ingest:
-    """Takes items, commits them in groups every `commit_ms`; `problem` says why the disk refuses, None when
-    it does not.
+    """Takes items, commits them in groups every `commit_ms`, or as long as a commit takes; `problem` says
+    why the disk refuses, None when it does not.
     """
 
     def __init__(self, store: Store, worker: Worker, commit_ms: int, took: Durations | None = None) -> None:
@@ -58,7 +69,8 @@ class Ingest:
         self._worker = worker
         self._took = took or Durations(COMMIT_BUCKETS)
         self._commit_s = commit_ms / 1000
-        self._pending: list[tuple[Item, Done | None]] = []
+        self._last_s = 0.0
+        self._pending: list[tuple[Item, Any, Any]] = []
         self._committing = 0
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -71,9 +83,19 @@ class Ingest:
         if len(self._pending) >= MAX_PENDING and isinstance(item, Frame):
             self.refused += 1
             return
-        self._pending.append((item, done))
+        self._pending.append((item, done, None))
         self._idle.clear()
         self._some.set()
+
+    def frame(self, item: Frame, owner: FrameOwner, came_on: Any) -> None:
+        """Make a frame durable soon; then `owner.committed(item, outcome, came_on)`, or never."""
+        if len(self._pending) >= MAX_PENDING:
+            self.refused += 1
+            return
+        self._pending.append((item, owner, came_on))
+        if not self._some.is_set():
+            self._idle.clear()
+            self._some.set()
 
     @property
     def backlog(self) -> int:
@@ -89,7 +111,8 @@ class Ingest:
         """Commit for ever. StoreCorrupt ends it: the store has to be opened anew."""
         while True:
             await self._some.wait()
-            await asyncio.sleep(self._commit_s)
+            # A slow disk has at least half of its time for others: what comes meanwhile shares a commit.
+            await asyncio.sleep(max(self._commit_s, min(self._last_s, MAX_WINDOW_S)))
             await self._commit()
 
     async def flush(self) -> None:
@@ -102,12 +125,12 @@ class Ingest:
         self._committing = len(group)
         began = time.perf_counter()
         try:
-            outcomes = await self._worker.run(self._store.commit, [item for item, _ in group])
+            outcomes = await self._worker.run(self._store.commit, [one[0] for one in group])
         except StoreUnwritable as e:
             if self.problem is None:
                 log.error("%s; until then nothing is acknowledged", e)
             self.problem = str(e)
-            kept = [(item, done) for item, done in group if not isinstance(item, Frame)]
+            kept = [one for one in group if not isinstance(one[0], Frame)]
             self.refused += len(group) - len(kept)
             self._pending = kept + self._pending
             self._idle.set()
@@ -116,16 +139,19 @@ class Ingest:
             if self._pending:
                 self._some.set()
             return
-        self._took.add(time.perf_counter() - began)
+        self._last_s = time.perf_counter() - began
+        self._took.add(self._last_s)
         self._committing = 0
         if self.problem is not None:
             log.info("%s: the disk takes writes again", self._store.path)
         self.problem = None
-        for (item, done), outcome in zip(group, outcomes, strict=True):
+        for (item, done, came_on), outcome in zip(group, outcomes, strict=True):
             if isinstance(item, Frame) and outcome is Outcome.STORED:
                 self.stored += 1
                 self.stored_bytes += len(item.plaintext)
-            if done is not None:
+            if came_on is not None:
+                done.committed(item, outcome, came_on)
+            elif done is not None:
                 done(outcome)
         if not self._pending:
             self._idle.set()

@@ -13,7 +13,7 @@ from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
 from edge_agent.logs import about
 from edge_agent.nodes import item_of
-from edge_agent.store.items import Held, Outcome
+from edge_agent.store.items import Frame, Held, Outcome
 from protocol import frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
@@ -204,7 +204,7 @@ class LinkSession:
             return
         now = self._hub.now_ms()
         session = self._session
-        if link.ready:
+        if link.ready and (session.waits or session.state != st.LIVE):
             data = session.pull(now)
             if data:
                 link.write(data)
@@ -285,16 +285,15 @@ class LinkSession:
             self._hub.orders.answered(event.node_id, frame[2])
         elif frame is not None and frame[0] == frames.KIND_BP:
             self._hub.orders.measured(event.node_id, event.boot_id, event.seq, frame[2])
-        session = self._session
+        self._hub.ingest.frame(item, self, self._session)
 
-        def committed(outcome: Outcome) -> None:
-            if outcome is Outcome.CONFLICT:
-                detail = f"frame {event.seq} of node {event.node_id.hex()} came again with other content"
-                self._hub.reject("conflict", detail, self.port)
-            session.ack(event.boot_id, [(event.seq, 1)])
-            self._hub.pump_soon(self)
-
-        self._hub.ingest.add(item, committed)
+    def committed(self, item: Frame, outcome: Outcome, session: AgentSession) -> None:
+        """A frame that came on `session` is on the disk, or was: acknowledge it there."""
+        if outcome is Outcome.CONFLICT:
+            detail = f"frame {item.seq} of node {item.node.hex()} came again with other content"
+            self._hub.reject("conflict", detail, self.port)
+        session.ack(item.boot, [(item.seq, 1)])
+        self._hub.pump_soon(self)
 
     def _echo(self, event: ev.TimeEcho, unix_us: int) -> None:
         sent_us = self._pings.pop(event.token, None)

@@ -71,9 +71,11 @@ _U32_END = 1 << 32
 def sort(message: bytes) -> int:
     """SORT_CLEAR, SORT_DATA or SORT_DOWNLINK, by the first byte; 0: none of them."""
     first = message[0] if message else 0
-    if first >> 5 == 5:
-        return SORT_CLEAR
-    return {0x82: SORT_DATA, 0x83: SORT_DOWNLINK}.get(first, 0)
+    if first == 0x82:
+        return SORT_DATA
+    if first == 0x83:
+        return SORT_DOWNLINK
+    return SORT_CLEAR if first >> 5 == 5 else 0
 
 
 def data(boot_index: int, sealed: bytes) -> bytes:
@@ -83,6 +85,8 @@ def data(boot_index: int, sealed: bytes) -> bytes:
 
 def split_data(message: bytes) -> "tuple[int, bytes]":
     """(boot index, sealed frame) of a data message, or HelloError. The seal itself is not looked at."""
+    if len(message) > 1 and message[0] == 0x82 and message[1] < MAX_BOOTS:
+        return message[1], message[2:]
     if sort(message) != SORT_DATA:
         raise HelloError("not a data message", 0)
     try:

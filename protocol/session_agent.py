@@ -6,7 +6,7 @@ connection is refused for ever, also after a restart. Bad input is counted by ca
 changes nothing else; what is of a later protocol, in `unknown`.
 """
 
-from protocol import cobs, crypto, frame_schema, frames, messages
+from protocol import acks, cobs, crypto, frame_schema, frames, messages
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.errors import FrameError, HelloError, LocalError, ProtocolError, SealError
@@ -221,7 +221,7 @@ class AgentSession:
             self._acks[index] = later
         else:
             del self._acks[index]
-        return down.seal(frames.pack(frames.KIND_ACK, self._elapsed_us(), [index, now]))
+        return down.seal(acks.pack(self._elapsed_us(), index, now))
 
     # Bytes in
 

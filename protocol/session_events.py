@@ -31,8 +31,9 @@ class Announced:
 
 class FrameIn:
     """An authentic frame; `plaintext` is as the node made it, `frame` its (kind, t_us, body), or None when it
-    is malformed all the same; a body is None that was seen to be sound without being decoded; `wire_bytes` the length of its message before framing, `past`: made before the
-    connection began (an alarm among them rings nowhere)."""
+    is malformed all the same; a body that was seen to be sound without being decoded is None; `wire_bytes`
+    the length of its message before framing, `past`: made before the connection began (an alarm among them
+    rings nowhere)."""
 
     def __init__(
         self,

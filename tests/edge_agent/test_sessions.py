@@ -35,6 +35,9 @@ class Memory(Ingest):
         if self.prompt:
             self.commit()
 
+    def frame(self, item, owner, came_on) -> None:
+        self.add(item, lambda outcome: owner.committed(item, outcome, came_on))
+
     def commit(self) -> None:
         waiting, self.waiting = self.waiting, []
         for done in waiting:

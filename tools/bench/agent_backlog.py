@@ -124,7 +124,8 @@ def run(options: argparse.Namespace) -> int:
         f"a backlog of {found['backlog_frames']:,} frames ({HOURS} h of one node): delivered in"
         f" {found['seconds']} s, {found['times_real_time']:,} times real time\n"
         f"  {found['cpu_us_per_frame']} us of CPU a frame in the agent, {found['rss_mb']} MB at most\n"
-        f"  the live node meanwhile: ack p50 {ack['p50']:.0f} max {ack['max']:.0f} ms, receipt p50 {live['p50']:.0f} p99 {live['p99']:.0f} ms\n"
+        f"  the live node meanwhile: ack p50 {ack['p50']:.0f} max {ack['max']:.0f} ms,"
+        f" receipt p50 {live['p50']:.0f} p99 {live['p99']:.0f} ms\n"
         f"  lost {found['lost']}, twice {found['duplicates']}"
     )
     report.write(options.json, found)

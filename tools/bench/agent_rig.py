@@ -40,6 +40,7 @@ state_dir = "{folder}/agent"
 [tcp]
 listen = "127.0.0.1:{port}"
 max_connections = 2000
+per_node_frames_s = {share}
 [collector]
 public = "{folder}/collector/collector.pub"
 [mqtt]
@@ -124,7 +125,9 @@ def _user() -> str:
 class Rig:
     """Broker, collector and agent in `folder`; `with` ends them all."""
 
-    def __init__(self, folder: Path, nodes: "list[bytes]", fsync_ms: float = 0.0, more: str = "") -> None:
+    def __init__(
+        self, folder: Path, nodes: "list[bytes]", fsync_ms: float = 0.0, rate: float = 0.0, more: str = ""
+    ) -> None:
         self.folder = folder
         self.seeds = nodes
         self.fsync_ms = fsync_ms
@@ -133,8 +136,10 @@ class Rig:
         self.config_path = folder / "agent.toml"
         for name in ("agent", "collector"):
             (folder / name).mkdir(mode=0o700)
+        # A node sends what the rate asks of it, be it more than one node may by default.
+        share = max(50, int(4 * rate / len(nodes)))
         self.config_path.write_text(
-            AGENT.format(folder=folder, port=self.port, broker=self.broker_port, more=more)
+            AGENT.format(folder=folder, port=self.port, broker=self.broker_port, more=more, share=share)
         )
         self.config = load(self.config_path)
         self.identity = keys.load_or_create(self.config.key, "agent")

@@ -52,7 +52,7 @@ def measure(count: int) -> "dict[str, Any]":
         store.commit([Hello(node.id, *known, 1, 1)])
         custody = Custody(store, agent, PublicKeys(*collector.public()), BATCH_BYTES, lambda: NOW_MS)
         nonce = batch.parse_ask(custody.question())[1]
-        custody.take(batch.make_head_statement(collector, agent.id, None, 0, 0, NOW_MS, nonce), "bench")
+        custody.take(batch.make_head_statement(collector, agent.id, None, 0, 0, NOW_MS, nonce), "mqtt")
         events: list[Any] = []
         for at in range(0, len(wire), READ_BYTES):
             piece = wire[at : at + READ_BYTES]
@@ -72,7 +72,7 @@ def measure(count: int) -> "dict[str, Any]":
         while (made := watch.time("sign and chain", custody.make)) is not None:
             batches.append(made[0])
         for number in batches:
-            watch.time("encrypt", lambda number=number: custody.message(number))
+            watch.time("encrypt", lambda number=number: custody.message("mqtt", number))
         store.close()
     stages = {stage: round(ns / count / 1000, 1) for stage, ns in watch.ns.items()}
     stages["all"] = round(sum(watch.ns.values()) / count / 1000, 1)
