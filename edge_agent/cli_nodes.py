@@ -170,7 +170,10 @@ def named_node(config: Config, given: str) -> bytes:
     """The paired node whose id begins so."""
     from edge_agent.peers import Peers
 
-    nodes = Peers(config.peers).ids()
+    return _paired(Peers(config.peers).ids(), given)
+
+
+def _paired(nodes: list[bytes], given: str) -> bytes:
     if not MIN_DIGITS <= len(given) <= 16 or set(given) - set(hexdigits):
         fail(
             f"{given} is no node id: 16 hex digits, or the first of them ({MIN_DIGITS} at least), as"

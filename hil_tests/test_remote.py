@@ -28,7 +28,7 @@ from protocol.identity import Identity
 from protocol.remote import Answer, Command
 
 # The node's time runs so much faster than the agent's, and so does the person's.
-SPEED = 6
+SPEED = 8
 PUMP = 2  # in a row of the cuff's history
 
 
