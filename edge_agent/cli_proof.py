@@ -113,7 +113,10 @@ def verify_command(
 
     config = configuration.load(config_path)
     collector = None if config.collector is None else load_public(config.collector)
-    results = verify(config.store, load_public(public_path(config.key)), collector, source_of(config))
+    carried = None if config.file is None else config.file.public
+    others = {} if carried is None else {"file": load_public(carried)}
+    agent = load_public(public_path(config.key))
+    results = verify(config.store, agent, collector, source_of(config), others)
     _told(results)
 
 

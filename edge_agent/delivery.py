@@ -34,7 +34,7 @@ MAX_ANSWERS = 1000
 MESSAGE_OVERHEAD = 8 * 1024
 LEAST_BATCH = 4 * 1024
 # Consents begin and end by themselves, too.
-LOOK_AGAIN_S = 600.0
+LOOK_AGAIN_S = 3600.0
 ROWS_AT_ONCE = 500
 
 

@@ -101,10 +101,10 @@ class _Prover:
     def _batch(self, journal: int) -> tuple[Leaves, bytes, int] | None:
         found = self._db.execute(
             "SELECT id, first_id, last_id, preamble, signed FROM batches "
-            "WHERE first_id <= ? AND last_id >= ?",
-            (journal, journal),
+            "WHERE last_id >= ? ORDER BY last_id LIMIT 1",
+            (journal,),
         ).fetchone()
-        if found is None:
+        if found is None or found[1] > journal:
             return None
         batch, first, last, preamble, signed = found
         if batch not in self._leaves:

@@ -190,7 +190,7 @@ class Guard:
         await asyncio.Event().wait()
 
     def _failed(self, error: Exception) -> None:
-        causes = cast("tuple[Exception, ...]", getattr(error, "exceptions", (error,)))
+        causes = _causes(error)
         for cause in causes:
             if isinstance(cause, StoreCorrupt | database.Error):
                 raise cause
@@ -202,6 +202,12 @@ class Guard:
             self.problem,
             exc_info=causes[0],
         )
+
+
+def _causes(error: Exception) -> list[Exception]:
+    """What a group of exceptions, or groups of them, is made of."""
+    inner = cast("tuple[Exception, ...]", getattr(error, "exceptions", ()))
+    return [cause for one in inner for cause in _causes(one)] or [error]
 
 
 def build(config: Config, delivery: "Delivery", agent_id: bytes) -> list[Channel]:

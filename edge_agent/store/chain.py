@@ -310,6 +310,12 @@ class Chain:
 
     def withhold(self, forwarder: str, journal: set[int]) -> None:
         """Note durably what is left out of what goes to that forwarder, before it goes."""
+        noted = self._store.db.execute(
+            "SELECT journal FROM withheld WHERE forwarder = ? AND journal BETWEEN ? AND ?",
+            (forwarder, min(journal), max(journal)),
+        )
+        if journal <= {one for (one,) in noted}:
+            return
         with self._store.transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO withheld VALUES(?, ?)", [(forwarder, one) for one in sorted(journal)]
@@ -324,7 +330,9 @@ class Chain:
         ).fetchall()
         out: list[tuple[int, JournalRow]] = []
         for (one,) in found:
-            batch = self._store.db.value("SELECT max(id) FROM batches WHERE first_id <= ?", (one,))
+            batch = self._store.db.value(
+                "SELECT id FROM batches WHERE last_id >= ? ORDER BY last_id LIMIT 1", (one,)
+            )
             out += [(batch, row) for row in journal_rows(self._store.db, one, one)]
         return out
 

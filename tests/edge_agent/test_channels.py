@@ -96,8 +96,12 @@ def test_a_channel_that_cannot_start_is_tried_again():
 
 
 def test_a_damaged_store_is_no_misfortune_of_a_channel(tmp_path):
-    async def broken():
+    async def corrupt():
         raise StoreCorrupt(tmp_path, "damaged")
+
+    async def broken():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(corrupt())
 
     async def main():
         with pytest.raises(StoreCorrupt):
