@@ -9,10 +9,22 @@ from typing import Any
 
 import pytest
 
-from protocol import batch, cbor, cobs, cose, frame_schema, frames, messages, records, waveform
+from protocol import (
+    batch,
+    cbor,
+    cobs,
+    cose,
+    frame_schema,
+    frames,
+    handover,
+    messages,
+    proof,
+    records,
+    waveform,
+)
 from protocol.errors import ProtocolError
 from protocol.outbox import add_range
-from tools.vectors.keys import AGENT, COLLECTOR
+from tools.vectors.keys import AGENT, COLLECTOR, NODE
 
 MOST_BYTES = 20_000
 HEADS = [
@@ -35,6 +47,8 @@ DECODERS: "list[Callable[[bytes], Any]]" = [
     lambda data: batch.open_batch(data, COLLECTOR),
     lambda data: batch.parse_batch(data, AGENT.ed_pub, AGENT.id),
     lambda data: batch.verify_receipt(data, COLLECTOR.ed_pub),
+    lambda data: handover.follow(AGENT.ed_pub, [data]),
+    lambda data: proof.verify_proof(data, proof.Party(NODE.ed_pub), proof.Party(AGENT.ed_pub)),
 ]
 
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol import batch, cbor, cobs, frames, messages, waveform
+from protocol import batch, cbor, cobs, frames, handover, messages, proof, waveform
 from protocol.errors import CodecError, ProtocolError
 from tools.vectors import batches, session
 from tools.vectors.frames import frame_vectors
-from tools.vectors.keys import AGENT, COLLECTOR
+from tools.vectors.keys import AGENT, COLLECTOR, NODE
 
 PLAINTEXTS = [bytes.fromhex(one["plaintext"]) for one in frame_vectors()["frames"]]
 CLEAR = [bytes.fromhex(one["message"]) for one in session.message_vectors()["clear"]]
@@ -87,6 +87,8 @@ def test_batches_receipts_and_entries(data: bytes) -> None:
     survives(batch.parse_entry, data)
     survives(batch.parse_head, data)
     survives(batch.verify_receipt, data, COLLECTOR.ed_pub)
+    survives(handover.follow, AGENT.ed_pub, [data])
+    survives(proof.verify_proof, data, proof.Party(NODE.ed_pub), proof.Party(AGENT.ed_pub))
     survives(batch.parse_refusal, data)
     survives(batch.parse_ask, data)
     batch.is_refusal(data)
