@@ -82,10 +82,11 @@ DeviceAllow=char-ttyAMA rw
 DeviceAllow=char-ttyS rw
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
-# adjtimex only reads here (no capability): whether the clock is synchronised.
-SystemCallFilter=@system-service adjtimex
+SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-SystemCallFilter=setrlimit prlimit64 adjtimex
+# More connections, as far as LimitNOFILE goes; and whether the clock is synchronised, which without a
+# capability can only be read.
+SystemCallFilter=setrlimit prlimit64 adjtimex clock_adjtime
 SystemCallErrorNumber=EPERM
 
 [Install]
