@@ -193,7 +193,7 @@ class FhirServer:
                 if isinstance(fault, int):
                     more = {"Retry-After": "1"} if fault in (429, 503) else {}
                     if fault in (301, 302, 307):
-                        more = {"Location": "https://127.0.0.1:1/elsewhere"}
+                        more = {"Location": server.url}
                     return self._say(fault, _outcome(f"fault {fault}"), more)
                 if isinstance(fault, tuple):
                     time.sleep(fault[1])

@@ -17,7 +17,7 @@ from edge_agent.cli_forward import dead_letters_group
 from edge_agent.config import Config, FhirConfig
 from edge_agent.custody import Custody
 from edge_agent.delivery import Delivery
-from edge_agent.forward import fhir_answers
+from edge_agent.forward import fhir_answers, fhir_worker
 from edge_agent.forward.fhir import FhirChannel
 from edge_agent.forward.fhir_shelf import letters, retry_file
 from edge_agent.ingest import Ingest, Worker
@@ -180,10 +180,12 @@ def test_what_is_not_now_is_tried_again_and_is_there_once(tmp_path, authority):
         made.vitals(0, 60)
 
         async def main() -> None:
-            for fault in (500, 503, 429, 408, 302, "cut", "garbage", "short", "endless", "cut after"):
+            for fault in (500, 503, 429, 408, 307, "cut", "garbage", "short", "endless", "cut after"):
                 server.faults = [fault]
                 assert not await made.channel.step(), fault
                 assert made.channel.problem and made.open_batches and not made.channel.connected
+                if fault == 307:
+                    assert "sends us elsewhere" in made.channel.problem
                 if fault in (503, 429):
                     assert made.channel._due_s > time.monotonic() + 0.5
             assert made.channel.status()["circuit"] == "open"
@@ -349,6 +351,22 @@ def test_a_worker_that_is_killed_is_begun_anew(tmp_path, authority):
 
         asyncio.run(main())
         assert len(server.observations("147842")) == 1 and made.open_batches == []
+
+
+def test_a_renewed_certificate_is_taken_although_the_old_one_still_works(tmp_path, authority):
+    files = [tmp_path / "crt", tmp_path / "key"]
+    config = {"url": "https://127.0.0.1:1", "cert_file": str(files[0]), "cert_key_file": str(files[1])}
+    server = fhir_worker.Server({**config, "ca_file": str(authority.ca_file)})
+
+    def issue() -> None:
+        for made_file, place in zip(authority.client("agent"), files, strict=True):
+            shutil.copy(made_file, place)
+
+    issue()
+    first = server._fresh()
+    assert server._fresh() is first
+    issue()
+    assert server._fresh() is not first
 
 
 def test_what_an_answer_means():

@@ -243,19 +243,28 @@ def test_the_brokers_packet_limit_is_known_and_kept(mosquitto):
     asyncio.run(main())
 
 
-def test_no_more_is_on_its_way_than_the_broker_takes(mosquitto):
+def test_no_more_is_on_its_way_than_the_broker_takes(mosquitto, monkeypatch):
     broker = mosquitto(lines=("max_inflight_messages 3",))
+    on_the_way: list[int] = []
 
     async def main() -> None:
         async with outlet(broker.port) as (made, owner):
             with Far(broker.port) as far:
                 await until(lambda: made.connected and far.subscribed, "connected")
                 assert made._at_once == 3
+                publish = paho.Client.publish
+
+                def counted(client, *arguments, **named):
+                    on_the_way.append(made._unacknowledged)
+                    return publish(client, *arguments, **named)
+
+                monkeypatch.setattr(paho.Client, "publish", counted)
                 for n in range(50):
                     made.publish(b"%d" % n)
                 await until(lambda: len(far.heard) == 50, "all of them")
                 assert far.heard == [b"%d" % n for n in range(50)]
                 await until(lambda: made._unacknowledged == 0, "all acknowledged")
+                assert max(on_the_way) == 3 and len(on_the_way) == 50
                 assert owner.lost == 0
 
     asyncio.run(main())
