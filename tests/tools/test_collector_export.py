@@ -338,3 +338,20 @@ def test_rates_that_are_no_whole_number_a_second(tmp_path, period_ns, block_s):
     ecg, _, _, _, rate = found.signal("ECG lead I")
     assert (found.record_s, ecg[:3000]) == (block_s, samples * 3)
     assert rate == pytest.approx(1e9 / period_ns, rel=1e-6)
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    rig = Rig(tmp_path)
+    body = {
+        frames.EVENT_CODE: frames.EVENT_MARK,
+        frames.EVENT_PRIORITY: 0,
+        frames.EVENT_TEXT: '=HYPERLINK("x")',
+    }
+    plaintext = frames.pack(frames.KIND_EVENT, 0, body)
+    clock = batch.clock_entry(NODE.id, BOOT, 0, BEGIN_MS * 1000, 0, 1000)
+    rig.receipt(Chain().make([clock, batch.frame_entry(NODE.id, BOOT, 0, plaintext, BEGIN_MS)]))
+    run(rig, "export", "--node", NODE.id.hex(), "--format", "csv", str(tmp_path / "out"))
+    rig.store.close()
+    (events,) = (tmp_path / "out").glob("*-events.csv")
+    with events.open() as file:
+        assert [row["text"] for row in csv.DictReader(file)] == ['\'=HYPERLINK("x")']
