@@ -40,6 +40,8 @@ BUNDLE = 100
 WAVES = 500_000
 # Of what a server said entry by entry, so much is kept for a group; beyond that its hash and how many.
 MAX_EVIDENCE = 16 << 10
+# Dead letters that are tried again at one asking.
+MAX_RETRIED = 10_000
 # So many failures in a row are called an open circuit: one bundle a pause is tried, no more.
 OPEN_AFTER = 5
 
@@ -116,7 +118,7 @@ class FhirChannel:
 
     async def retry(self) -> int:
         """Try all dead letters once more; how many there are."""
-        found = await self._delivery.ask(lambda store: letters(store.db, NAME))
+        found = await self._delivery.ask(lambda store: letters(store.db, NAME, MAX_RETRIED))
         known = {letter.id for letter in self._retry}
         self._retry.extend(letter for letter in found if letter.id not in known)
         self.wake()
