@@ -103,9 +103,12 @@ class People:
 
     def put(self, record: bytes, now_ms: int, by: str = audit.AGENT) -> Fields:
         """Verify a record, keep it durably with the action that brought it (`by`: who asked), and let it
-        count. PeopleError: it is not taken; StoreUnwritable: nothing has happened.
+        count; one that is there already stays. PeopleError: it is not taken; StoreUnwritable: nothing has
+        happened.
         """
         fields = verified(record, self._operators)
+        if self.state.known(fields["record_id"]) == fields:
+            return fields
         self.state.check(fields, now_ms)
         before = self._store.last_journal
         what = _WHAT[fields["record"]]

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from edge_agent.people_state import PeopleState
-from edge_agent.store.rows import JournalRow, journal_rows
+from edge_agent.store.rows import JournalRow, SealBroken, journal_rows
 from edge_agent.store.schema import ENTRY_CLOCK, ENTRY_FRAME, ENTRY_MANUAL
 from protocol import cbor, frames
 from protocol.errors import CborError, FrameError
@@ -203,13 +203,13 @@ class Dates:
         for (at,) in self._db.execute(
             f"SELECT id FROM journal WHERE kind = {ENTRY_FRAME} AND boot = ? ORDER BY seq LIMIT 2", (boot,)
         ).fetchall():
-            for row in journal_rows(self._db, at, at):
-                try:
-                    kind, _, body = frames.unpack(row.data or b"")
-                except (FrameError, CborError):
-                    continue
-                if kind == frames.KIND_BOOT:
-                    return frames.BOOT_INPUT in body
+            try:
+                (row,) = list(journal_rows(self._db, at, at))
+                kind, _, body = frames.unpack(row.data or b"")
+            except (FrameError, CborError, SealBroken):
+                continue
+            if kind == frames.KIND_BOOT:
+                return frames.BOOT_INPUT in body
         return None
 
     def whose(self, state: PeopleState, row: JournalRow) -> bytes | None:

@@ -16,7 +16,9 @@ from edge_agent.ingest import Worker
 from edge_agent.people import People
 from edge_agent.people_erasure import Erasure
 from edge_agent.people_state import PeopleError
+from edge_agent.store import database
 from edge_agent.store.errors import StoreUnwritable
+from edge_agent.store.rows import SealBroken
 from edge_agent.store.store import Store
 from protocol import cbor
 from protocol.errors import CborError
@@ -64,11 +66,17 @@ class Desk:
         self._forget = forget
         self._unix_ms = unix_ms
         self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, tuple[bool, str]] = {}
+        self._ended = False
         self.problem: str | None = None
 
     def step(self, waiting: list[Errand]) -> None:
         """Take up what is new; call it a few times a second from the event loop."""
+        if self._ended:
+            return
         self._at_work = {key: task for key, task in self._at_work.items() if not task.done()}
+        there = {errand.id for errand in waiting}
+        self._answers = {key: told for key, told in self._answers.items() if key in there}
         for errand in waiting:
             if errand.what in (ACTION, RECORD) and errand.id not in self._at_work:
                 self._at_work[errand.id] = asyncio.create_task(self._serve(errand))
@@ -87,20 +95,30 @@ class Desk:
                 self.problem = None
             except StoreUnwritable as e:
                 self.problem, pause_s = str(e), 0.0
+            except SealBroken as e:
+                # Of an erasure: what can be read is gone, and its keys are not while one entry is damaged.
+                self.problem = f"an erasure is not at its end: {e} (vitalwire verify says which entry)"
+                log.error("%s", self.problem)
             await asyncio.sleep(EVERY_S)
             pause_s -= EVERY_S
 
     async def finish(self) -> None:
-        """Wait for what is in hand."""
+        """Wait for what is in hand, and take up nothing more."""
+        self._ended = True
         await asyncio.gather(*self._at_work.values(), return_exceptions=True)
 
     async def _serve(self, errand: Errand) -> None:
+        # What was done is not done again because its answer could not be written.
+        if errand.id not in self._answers:
+            try:
+                self._answers[errand.id] = await self._answer(errand)
+            except StoreUnwritable as e:
+                self._answers[errand.id] = False, f"{e}: nothing was recorded, so nothing was done"
+            except (database.Error, ValueError) as e:
+                told = f"the store is damaged: {e} (vitalwire verify says more)"
+                self._answers[errand.id] = False, told
         try:
-            good, text = await self._answer(errand)
-        except StoreUnwritable as e:
-            good, text = False, f"{e}: nothing was recorded, so nothing was done"
-        try:
-            self._errands.answer(errand, good, text)
+            self._errands.answer(errand, *self._answers[errand.id])
         except OSError as e:
             if self.problem != said(e):
                 log.warning("errands: %s; trying again", said(e))

@@ -8,17 +8,20 @@ signed records that say that there was somebody.
 Each piece is one durable step, and a piece that is done is not found again: whoever was cut off begins again.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from edge_agent.people_dates import Dates
 from edge_agent.people_state import PeopleState
-from edge_agent.store.rows import journal_rows
+from edge_agent.store.rows import JournalRow, SealBroken, journal_rows
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_MANUAL
 from edge_agent.store.store import Store
 from protocol import batch as wire
 from protocol.errors import ProtocolError
 from protocol.records import read_record
+
+log = logging.getLogger("vitalwire.people")
 
 # Rows that are looked at, and destroyed, between two moments at which others have the store.
 PIECE = 500
@@ -31,9 +34,9 @@ def rows_of(db: Any, state: PeopleState, person: bytes, after: int = 0) -> Itera
         f"SELECT id FROM journal WHERE kind = {ENTRY_MANUAL} AND data IS NOT NULL AND id > ? ORDER BY id",
         (after,),
     ).fetchall():
-        for row in journal_rows(db, at, at):
-            if _about(row.data) == person:
-                typed.append(at)
+        row = _opened(db, at)
+        if row is not None and _about(row.data) == person:
+            typed.append(at)
     yield typed
     for node in sorted({span.node for span in state.spans(person)}):
         dates = Dates(db)
@@ -50,10 +53,21 @@ def rows_of(db: Any, state: PeopleState, person: bytes, after: int = 0) -> Itera
                 reached = found[-1][1]
                 mine: list[int] = []
                 for at, _ in found:
-                    for row in journal_rows(db, at, at) if at > after else ():
-                        if row.data is not None and person in dates.may_be(state, row):
-                            mine.append(at)
+                    row = _opened(db, at) if at > after else None
+                    if row is not None and row.data is not None and person in dates.may_be(state, row):
+                        mine.append(at)
                 yield mine
+
+
+def _opened(db: Any, at: int) -> JournalRow | None:
+    try:
+        # To its end: what is still being read holds up the emptying of the log.
+        found = list(journal_rows(db, at, at))
+    except SealBroken as e:
+        # Nobody can read it, nor say whose it is.
+        log.error("entry %d: %s: it is left as it is", at, e)
+        return None
+    return found[0] if found else None
 
 
 def _about(entry: bytes | None) -> bytes | None:
@@ -64,7 +78,9 @@ def _about(entry: bytes | None) -> bytes | None:
 
 
 class Erasure:
-    """The erasure of one person; `step()` from the store's thread until it says that all is gone."""
+    """The erasure of one person; `step()` from the store's thread until it says that all is gone. SealBroken:
+    an entry under one of the keys is damaged, so that it cannot be told from somebody else's.
+    """
 
     def __init__(self, store: Store, state: PeopleState, person: bytes) -> None:
         self._store = store

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from edge_agent import prove
 from edge_agent.keys import PublicKeys
 from edge_agent.people import People
 from edge_agent.people_erasure import Erasure
@@ -12,9 +13,9 @@ from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Entry, Frame
 from edge_agent.store.keys import unlock
-from edge_agent.store.rows import frames_of, journal_rows
+from edge_agent.store.rows import SealBroken, frames_of, journal_rows
 from edge_agent.verify import verify
-from protocol import attest, crypto, frames, merkle
+from protocol import attest, crypto, frames, merkle, proof
 from protocol import batch as wire
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE, Kit
 from tests.edge_agent.people_kit import ADA, BOB, HOUR, NOW, OPERATOR, assigned, erased, typed
@@ -135,6 +136,24 @@ def test_the_chain_and_what_the_node_signed_verify_afterwards(world) -> None:
     assert sum(row.data is None for row in found) == 21 and merkle.root(leaves) == body[attest.ROOT]
     message = attest.attested_message(NODE.id, BOOT, 0, 41, body[attest.ROOT])
     assert crypto.run(crypto.ed25519_verify_steps(NODE.ed_pub, message, body[attest.SIGNATURE]))
+
+
+def test_his_frames_of_the_same_batch_and_range_are_proved_afterwards(world) -> None:
+    finish(world.erase())
+    made = prove.make(world.store.db, KEYS, NODE.id, "1", 25)
+    proved = proof.verify_proof(made, proof.Party(NODE.ed_pub), proof.Party(AGENT.ed_pub, AGENT.id))
+    assert HIS in proved.plaintext and proved.attested
+    with pytest.raises(prove.ProveError, match="erased"):
+        prove.make(world.store.db, KEYS, NODE.id, "1", 5)
+
+
+def test_an_entry_that_cannot_be_opened_is_named_and_the_rest_goes(world, caplog) -> None:
+    world.store.db.execute("UPDATE journal SET data = zeroblob(64) WHERE kind = 0 AND seq = 7")
+    with pytest.raises(SealBroken):
+        finish(world.erase())
+    assert "entry 10: its seal under data key" in caplog.text
+    world.store.db.execute("UPDATE journal SET data = NULL WHERE kind = 0 AND seq = 7")
+    assert HERS not in world.in_clear() and world.in_clear().count(HIS) == 20
 
 
 def test_whoever_is_cut_off_begins_again(world, monkeypatch) -> None:
