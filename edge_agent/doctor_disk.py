@@ -8,7 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_agent import keys, machine
+from edge_agent.authorities import Authorities, AuthoritiesError
 from edge_agent.doctor import Check, Found, Patient, bad, good, warn
+from edge_agent.peers import Peers, PeersError
+from edge_agent.people_operators import Operators
 from edge_agent.store import database
 from edge_agent.store.errors import StoreError
 
@@ -199,4 +202,32 @@ def _limits(
         )
 
 
-CHECKS: dict[str, Check] = {"folder": folder, "disk": disk, "secrets": secrets, "store": store}
+def trusted(patient: Patient) -> Found:
+    """Files of public keys that are believed or obeyed: nodes, operators, authorities."""
+    config = patient.config
+    try:
+        yield good(f"{len(Peers(config.peers).ids())} nodes are paired")
+    except PeersError as e:
+        yield bad(str(e), "restore it from a backup, or pair the nodes anew: until then none is let in")
+    operators = Operators(config.operators)
+    try:
+        count = len(operators.all())
+    except OSError as e:
+        yield warn(f"{config.operators}: {e.strerror}", "give it to the agent's user")
+    else:
+        yield good(f"{count} operators are believed")
+    for problem in operators.problems:
+        yield warn(problem, f"put the right .pub into {config.operators}")
+    try:
+        yield good(f"{len(Authorities(config.authorities).all())} authorities may order something from afar")
+    except (AuthoritiesError, OSError) as e:
+        yield warn(str(e), f"mend {config.authorities}: until then nobody may order anything")
+
+
+CHECKS: dict[str, Check] = {
+    "folder": folder,
+    "disk": disk,
+    "secrets": secrets,
+    "trusted": trusted,
+    "store": store,
+}

@@ -176,11 +176,12 @@ def fhir(patient: Patient) -> Found:
     config = patient.config.fhir
     if config is None:
         return
-    found = sorted(patient.config.operators.glob("*.pub")) if patient.config.operators.is_dir() else []
+    folder = patient.config.operators
+    found = sorted(folder.glob("*.pub")) if folder.is_dir() else []
     if not found:
         yield warn(
-            f"no operator's .pub in {patient.config.operators}: nobody can assign a node, so nothing goes",
-            "vitalwire keys new OPERATOR.key; put its .pub there",
+            f"no operator's .pub in {folder}: nobody can assign a node, so nothing goes",
+            "vitalwire operator new NAME, or operator add NAME FILE.pub",
         )
     if not patient.far:
         return

@@ -230,6 +230,20 @@ def test_secrets(kit):
     assert has(found(patient(kit, mqtt), "secrets"), BAD, "[collector] public")
 
 
+def test_who_is_trusted(kit):
+    assert [state for state, _ in found(patient(kit), "trusted")] == [GOOD] * 3
+    (kit.folder / "operators").mkdir()
+    (kit.folder / "operators" / "ward.pub").write_bytes((kit.folder / "agent.pub").read_bytes())
+    assert has(found(patient(kit), "trusted"), GOOD, "1 operators")
+    (kit.folder / "operators" / "night.pub").write_text("no key")
+    assert has(found(patient(kit), "trusted"), WARN, "night.pub")
+    (kit.folder / "authorities").mkdir()
+    (kit.folder / "authorities" / "authorities.toml").write_text("[[[")
+    assert has(found(patient(kit), "trusted"), WARN, "authorities.toml")
+    (kit.folder / "peers.json").write_text("{")
+    assert has(found(patient(kit), "trusted"), BAD, "peers.json")
+
+
 def test_the_store(kit):
     assert found(patient(kit), "store")[0][0] == GOOD
     store, _ = open_store(kit.folder / "agent.db", kit.identity.id, 1)

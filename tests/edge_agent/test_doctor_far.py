@@ -1,7 +1,10 @@
 """The doctor on far ends: a real broker with real certificates, a FHIR server, a foreign collector."""
 
 import json
+import socket
+import ssl
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -82,6 +85,54 @@ def test_certificates_and_their_days(kit, mosquitto, authority):
         ends = datetime.now(UTC) + timedelta(days=days, hours=1)
         ours = tls(authority, authority.client("kit", not_after=ends))
         assert has(found(mqtt(kit, broker.url, ours), "broker"), state, words)
+
+
+@pytest.fixture
+def tls_server():
+    """`tls_server(certificate, key)`: the port of a server that shows this certificate, and says no more."""
+    ends: list[tuple[socket.socket, threading.Thread]] = []
+
+    def start(certificate, key) -> int:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                try:
+                    plain, _ = listener.accept()
+                except OSError:
+                    return
+                with plain, suppress(OSError), context.wrap_socket(plain, server_side=True) as wrapped:
+                    wrapped.recv(1)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        ends.append((listener, thread))
+        return listener.getsockname()[1]
+
+    yield start
+    for listener, thread in ends:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "state", "words"),
+    [
+        ((), 300, GOOD, "is valid for"),
+        ((), 5, WARN, "expires in"),
+        ((), -2, BAD, "has expired"),
+        (("other.example",), 300, BAD, "for another name"),
+    ],
+)
+def test_the_servers_certificate(authority, tls_server, names, days, state, words):
+    ends = datetime.now(UTC) + timedelta(days=days, hours=1)
+    port = tls_server(*authority.server(*names, not_after=ends))
+    context = ssl.create_default_context(cafile=str(authority.ca_file))
+    told = list(doctor_far._reached("127.0.0.1", port, context))
+    assert [one for one, *_ in told] == [state] and words in told[0][1]
 
 
 def receipted(kit: Kit, by) -> None:
