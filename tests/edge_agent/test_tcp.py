@@ -1,5 +1,7 @@
 """Nodes over TCP: a connection is bounded in every direction, and none holds up the others."""
 
+import asyncio
+import functools
 import resource
 import select
 import socket
@@ -8,6 +10,9 @@ import time
 import pytest
 
 from edge_agent.config import TcpConfig
+from edge_agent.links.listener import TcpListener
+from edge_agent.links.quota import Quota
+from edge_agent.links.tcp import TcpLink
 from protocol import cobs, messages
 from tests.edge_agent.fakes import FakeNode
 from tests.edge_agent.running import Kit, Running, wait_until
@@ -227,3 +232,158 @@ def test_a_flood_of_strangers_fills_no_memory_and_the_others_go_on(kit):
             assert len(running.agent.hub.unpaired) <= 32 and len(running.agent.hub.views) == 1
             wait_until(lambda: len(node.made) - node.held > acked, "the node is acknowledged all the while")
             assert node.pipe.dialled == 1
+
+
+def test_a_node_that_floods_waits_and_the_others_do_not(kit):
+    kit.options["tcp"] = TcpConfig("127.0.0.1", 0, per_node_frames_s=20)
+    flooding = FakeNode(Dial(), 1, kit.identity, rate=500, max_bytes=5_000_000)
+    calm = FakeNode(Dial(), 2, kit.identity, rate=15)
+    kit.pair(flooding, calm)
+    with flooding, calm, Running(kit.config()) as running:
+        for node in (flooding, calm):
+            node.pipe.to(running)
+        wait_until(lambda: len(running.agent.hub.live) == 2, "both live")
+        began = time.monotonic()
+        for made in range(30, 91, 15):
+            wait_until(lambda made=made: len(calm.made) >= made, "frames of the calm one")
+            wait_until(lambda: calm.held < 8, "which are acknowledged all the while")
+        taken = len(flooding.made) - flooding.held
+        assert taken <= 20 * (time.monotonic() - began + 6) + 40 and flooding.held > 100
+        assert calm.pipe.dialled == flooding.pipe.dialled == 1
+        with flooding._lock:
+            flooding.making = False
+            flooding.session.window.stop()
+
+
+class Told:
+    """A link's owner that counts what it is told."""
+
+    node = None
+    session_state = "waiting"
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.takes_s = 0.0
+        self.why = ""
+
+    def opened(self, link) -> None: ...
+
+    def received(self, link, data, unix_us) -> int:
+        time.sleep(self.takes_s)
+        self.calls.append(len(data))
+        return 1
+
+    def written(self, link) -> None: ...
+
+    def closed(self, link, error, retry_s) -> None:
+        self.why = str(error)
+
+
+class Wire(asyncio.Transport):
+    """A transport that notes what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paused = self.aborted = False
+
+    def set_write_buffer_limits(self, high=None, low=None) -> None: ...
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Bare:
+    """A listener of one connection, on whose owner it depends what happens; inside an event loop."""
+
+    def __init__(self, **limits) -> None:
+        self.causes: list[str] = []
+        self.stands = False
+        self.told, self.wire = Told(), Wire()
+        self.listener = TcpListener(
+            TcpConfig("127.0.0.1", 0, **limits),
+            lambda name: self.told,
+            lambda cause, detail, where: self.causes.append(cause),
+            lambda: self.stands,
+        )
+        self.link = TcpLink(self.listener)
+        self.link.connection_made(self.wire)
+
+    def come(self, nbytes: int) -> None:
+        self.link.buffer_updated(nbytes)
+
+
+def looped(test):
+    """Run a test inside an event loop."""
+
+    @functools.wraps(test)
+    def run() -> None:
+        asyncio.run(test())
+
+    return run
+
+
+@looped
+async def test_what_takes_long_is_taken_in_slices_between_which_others_come():
+    bare = Bare()
+    bare.told.takes_s = 0.004
+    bare.come(16_384)
+    assert bare.told.calls == [2048] and bare.wire.paused
+    turns = 0
+    while bare.wire.paused:
+        turns += 1
+        await asyncio.sleep(0)
+    assert sum(bare.told.calls) == 16_384 and turns >= 7
+
+
+@looped
+async def test_while_the_disk_stands_nothing_is_read_and_nothing_is_lost():
+    bare = Bare()
+    bare.stands = True
+    bare.come(3000)
+    assert bare.told.calls == [] and bare.wire.paused
+    await asyncio.sleep(0.2)
+    assert bare.told.calls == [] and bare.wire.paused
+    bare.link.look(time.monotonic())
+    bare.stands = False
+    while bare.wire.paused:
+        await asyncio.sleep(0.01)
+    assert sum(bare.told.calls) == 3000 and bare.causes == []
+
+
+@looped
+async def test_who_does_not_read_is_hung_up_on():
+    bare = Bare(hello_s=300, idle_s=300)
+    bare.link.pause_writing()
+    assert not bare.link.ready
+    bare.link.look(time.monotonic() + 29)
+    assert not bare.wire.aborted
+    bare.link.resume_writing()
+    bare.link.look(time.monotonic() + 60)
+    assert bare.link.ready and not bare.wire.aborted
+    bare.link.pause_writing()
+    bare.link.look(time.monotonic() + 31)
+    assert bare.wire.aborted and bare.causes == ["tcp_stalled"]
+    bare.link.connection_lost(None)
+    assert "read nothing" in bare.told.why and not bare.listener.owners
+
+
+def test_a_share_of_frames_fills_with_time():
+    quota = Quota(10, 0.0)
+    quota.spend(39, 100)
+    assert quota.wait_s(0.0) == 0
+    quota.spend(1, 10 * 4096)
+    assert quota.wait_s(0.0) == pytest.approx(1.0)
+    assert quota.wait_s(0.5) == pytest.approx(0.5)
+    assert quota.wait_s(1.01) == 0
+    assert quota.wait_s(1000.0) == 0
+    quota.spend(40, 0)
+    assert quota.wait_s(1000.0) > 0
