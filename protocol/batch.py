@@ -277,7 +277,7 @@ def parse_batch(
     named = parse_head(head)
     if named[2] != agent_id:
         raise BatchError(f"the head is of agent {named[2].hex()}, not {agent_id.hex()}", cause="wrong_agent")
-    handover.check_head(named[3], named[4], records, known)
+    handover.check_head(named[3], named[4], records, known, named.get(9))
     if named[7] != len(given):
         raise BatchError(f"the head counts {named[7]} entries; there are {len(given)}", cause="bad_count")
     entries = [entry or None for entry in given]

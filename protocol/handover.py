@@ -137,11 +137,18 @@ def follow(original_ed_pub: bytes, handovers: Sequence[bytes], party_id: "bytes 
     return chain[-1].new_pub if chain else original_ed_pub
 
 
-def check_head(chain_id: bytes, number: int, carried: Sequence[bytes], known: "Sequence[Handover]") -> None:
+def check_head(
+    chain_id: bytes,
+    number: int,
+    carried: Sequence[bytes],
+    known: "Sequence[Handover]",
+    cited: "Sequence[Any] | None" = None,
+) -> None:
     """Refuse a head that is signed by a key which, as `known` from elsewhere says, was retired before.
 
-    `carried`: the hand-overs that came with the head. BatchError: retired_key; bad_handover when they are
-    not those that are known: an old key was handed over twice.
+    `carried`: the hand-overs that came with the head; `cited`: what it cites ([chain id, number, hash]): a
+    chain that follows a batch of after the hand-over began after it. BatchError: retired_key; bad_handover
+    when `carried` are not those that are known: an old key was handed over twice.
     """
     for number_of, (record, one) in enumerate(zip(carried, known), 1):
         if record != one.record:
@@ -149,7 +156,8 @@ def check_head(chain_id: bytes, number: int, carried: Sequence[bytes], known: "S
     if len(carried) >= len(known):
         return
     last = known[len(carried)].last
-    if last is None or (chain_id == last[0] and number > last[1]):
+    follows = cited is not None and last is not None and cited[0] == last[0] and cited[1] > last[1]
+    if last is None or follows or (chain_id == last[0] and number > last[1]):
         raise BatchError(
             f"batch {number} is signed by key {len(carried)}, which was handed over before",
             cause="retired_key",

@@ -152,6 +152,18 @@ def test_a_retired_key_signs_nothing_after_the_last_head_that_it_told() -> None:
     assert parsed(made(THIRD, [ONE, TWO], 9), (ONE,)).number == 9
 
 
+def test_a_retired_key_begins_no_chain_that_follows_a_later_batch() -> None:
+    """An agent that was restored from a backup of before the hand-over, or a thief who asked for the head."""
+
+    def begun(number: int, chain: bytes = CHAIN) -> bytes:
+        cited = (chain, number, bytes(32))
+        head = batch.make_head(AGENT.id, b"chain 2.", 0, batch.FIRST_PREVIOUS, ENTRIES, NOW, cited, "why")
+        return batch.encode_batch(batch.sign_head(AGENT, head), ENTRIES)
+
+    assert parsed(begun(4), (ONE,)).cited and parsed(begun(9, b"chain 3."), (ONE,)).cited
+    assert cause(parsed, begun(5), (ONE,)) == "retired_key"
+
+
 def test_a_key_that_was_handed_over_twice() -> None:
     other = handover.make_handover(AGENT, FOURTH, AGENT.id, NOW, 1, LAST)
     assert parsed(made(FOURTH, [other])).handovers[0].new_pub == FOURTH.ed_pub

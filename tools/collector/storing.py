@@ -101,7 +101,8 @@ class Storing:
         if not here and not batch.handovers:
             return
         keys = self._chain_of(here)
-        handover.check_head(batch.chain_id, batch.number, [one.record for one in batch.handovers], keys)
+        carried = [one.record for one in batch.handovers]
+        handover.check_head(batch.chain_id, batch.number, carried, keys, batch.cited)
         for one in batch.handovers[len(here) :]:
             store.db.execute(
                 "INSERT INTO handovers VALUES (?, ?, ?)", (batch.agent_id, one.number, one.record)
