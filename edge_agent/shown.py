@@ -12,6 +12,8 @@ from edge_agent.status import is_stale
 
 # A receipt may take its time; a far end that gives none for so long is worth a line.
 LATE_S = 120
+# Beyond so many, only nodes that somebody should look at are described one by one.
+MANY_NODES = 40
 # No oscillator is so far off.
 VIRTUAL_PPB = 1_000_000
 
@@ -58,6 +60,15 @@ def _missing(row: Row) -> str:
     return f"{frames} not here: lost at the reset, or with another agent"
 
 
+def _pressing(nodes: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of many nodes those that somebody should look at: with an alarm, a crash, or gone silent."""
+
+    def presses(node: Mapping[str, Any]) -> bool:
+        return bool(node.get("alarms") or node.get("crash") or node.get("silent_s") is not None)
+
+    return [node for node in nodes if presses(node)][:MANY_NODES]
+
+
 def _beyond(row: Row) -> str:
     if row.bound_s is None:
         return "how many more there were is not known here: no statement of it has arrived"
@@ -100,12 +111,20 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     if tcp:
         state = f"NOT LISTENING: {tcp['problem']}"
         if tcp["listening"]:
-            state = f"{tcp['connections']} connections"
+            proving = tcp.get("waiting", 0) + tcp.get("proving", 0)
+            unproved = f", {proving} not proved yet" if proving else ""
+            state = f"{tcp['connections']} connections{unproved}"
         yield f"tcp {tcp['listen']}: {state}"
     for node in status["unpaired"]:
         yield f"node {node['node']} on {node['link']} is not paired: vitalwire pair --port {node['link']}"
-    for node in status["nodes"]:
+    nodes = status["nodes"]
+    shown = nodes if len(nodes) <= MANY_NODES else _pressing(nodes)
+    for node in shown:
         yield from _node_lines(node, now_ms)
+    if len(shown) < len(nodes):
+        live = sum(bool(node["live"]) for node in nodes)
+        rest = len(nodes) - len(shown)
+        yield f"nodes: {len(nodes)}, {live} live; {rest} are not shown: status --json has all"
     totals = status["totals"]
     yield "frames: " + ", ".join(
         f"{totals.get(name, 0)} {name}" for name in COUNTS if totals.get(name) or name in COUNTS[:5]

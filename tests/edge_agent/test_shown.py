@@ -145,6 +145,7 @@ def test_a_silent_node_is_not_called_live():
 def test_a_listener_in_words():
     tcp = {"listen": "127.0.0.1:7117", "listening": True, "problem": None, "connections": 3}
     assert "tcp 127.0.0.1:7117: 3 connections" in shown(tcp=tcp)
+    assert "3 connections, 2 not proved yet" in shown(tcp=tcp | {"waiting": 2, "proving": 0})
     tcp |= {"listening": False, "problem": "in use"}
     assert "NOT LISTENING: in use" in shown(tcp=tcp)
 
@@ -274,3 +275,11 @@ def test_an_error_for_a_person_is_one_line_that_moves_no_cursor():
     with pytest.raises(click.ClickException) as caught:
         fail("node 12 answers: failed (\x1b]0;title\x07)")
     assert caught.value.message == r"node 12 answers: failed (\x1b]0;title\x07)"
+
+
+def test_of_a_thousand_nodes_those_that_matter_are_shown():
+    many = [NODE | {"node": f"{n:04x}"} for n in range(1000)]
+    many[7] = many[7] | {"silent_s": 20, "live": False, "boot": 1}
+    said = shown(nodes=many)
+    assert "0007" in said and "0008" not in said and len(said.splitlines()) < 30
+    assert "nodes: 1000, 999 live; 999 are not shown: status --json has all" in said
