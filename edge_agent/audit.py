@@ -95,7 +95,9 @@ def _line(journal: int, kind: int, data: bytes, made_ms: int, batch: int | None)
         return Line(journal, made_ms, "damaged", "", b"", {}, batch)
     if code != ACTION:
         on = detail.pop("node", b"") if isinstance(detail.get("node"), bytes) else b""
-        return Line(journal, made_ms, str(code), AGENT, on, detail, batch)
+        # A command from afar names its authority.
+        by = by_authority(detail.pop("by")) if isinstance(detail.get("by"), bytes) else AGENT
+        return Line(journal, made_ms, str(code), by, on, detail, batch)
     known = [detail.pop(name, "") for name in ("what", "by", "on")]
     return Line(journal, made_ms, str(known[0]), str(known[1]), known[2], detail, batch)
 

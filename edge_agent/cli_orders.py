@@ -251,6 +251,7 @@ def authority_add(
     """
     from edge_agent import keys
     from edge_agent.authorities import Authorities
+    from edge_agent.people_asking import record_action
 
     config = configuration.load(config_path)
     found = keys.load_public(public)
@@ -261,6 +262,7 @@ def authority_add(
     if any(len(one) != 16 for one in whose):
         fail("a person is 32 hex digits, as `vitalwire people list` shows them")
     only = [named_node(config, one) for one in nodes]
+    record_action(config, "authority allowed", found.id, operations=", ".join(may))
     Authorities(config.authorities).add(found, list(may), name, only or None, whose or None)
     show("authority", found.fingerprint)
     click.echo(f"may order: {', '.join(may)}")
@@ -300,13 +302,18 @@ def authority_remove(config_path: Path | None, authority: str) -> None:
       vitalwire authority remove 0123456789abcdef
     """
     from edge_agent.authorities import Authorities
+    from edge_agent.people_asking import record_action
 
     try:
         who = bytes.fromhex(authority)
     except ValueError:
         who = b""
-    if not Authorities(configuration.load(config_path).authorities).remove(who):
+    config = configuration.load(config_path)
+    known = Authorities(config.authorities)
+    if who not in [one.keys.id for one in known.all()]:
         fail(f"{authority} is no authority here (`vitalwire authority list` shows their ids)")
+    record_action(config, "authority removed", who)
+    known.remove(who)
     click.echo(f"authority {authority} may order nothing here any more")
 
 

@@ -113,6 +113,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
             "calm_s": hub.flow.calm_s,
         },
         "orders_open": hub.orders.open,
+        "commands": agent.remote.status(),
         "unpaired": [
             {"node": node.hex(), "link": port, "heard_ms": heard_ms}
             for node, (port, heard_ms) in sorted(hub.unpaired.items())
