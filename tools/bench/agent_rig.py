@@ -90,6 +90,9 @@ class Part:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def broker_name() -> str:
@@ -185,15 +188,18 @@ class Rig:
     def settle(self) -> None:
         """Wait until all that is stored is signed and has its receipt."""
         until = time.monotonic() + SETTLE_S
-        quiet = 0
+        said: dict[str, Any] = {}
+        seen: set[int] = set()
         while time.monotonic() < until:
             self.agent.alive()
-            said = self.status().get("custody", {})
+            status = self.status()
+            said = status.get("custody", {})
             done = said.get("waiting_entries") == 0 and said.get("batches", 0) == said.get("receipts", -1)
-            quiet = quiet + 1 if done else 0
-            if quiet >= 10:
+            # Twice in a row: what was on its way to the store is in it then.
+            seen = {*seen, status["written_ms"]} if done else set()
+            if len(seen) == 2:
                 return
-            time.sleep(0.3)
+            time.sleep(0.2)
         raise Failed(f"not all is receipted after {SETTLE_S:g} s: {said}")
 
     def stop(self) -> None:
