@@ -78,6 +78,8 @@ class Link:
         self._nonces: set[bytes] = set()
         self._attested: list[_Attested] = []
         self._requested: list[PublicKeys] = []
+        # What a node may have taken with a pairing; None: nothing.
+        self._authorities: list[Any] = [None]
         self._sealed_for: dict[bytes, set[bytes]] = {}
         self._unproved: list[_Unproved] = []
 
@@ -92,6 +94,8 @@ class Link:
                 self._hello(part, walker, fields)
             elif kind == messages.MSG_PAIR_REQUEST:
                 self._requested.append(PublicKeys(fields["ed_pub"], fields["x_pub"]))
+                if fields["authority"] not in self._authorities:
+                    self._authorities.append(fields["authority"])
             elif kind == messages.MSG_PAIR_REPLY:
                 self._pair_reply(part, walker, fields)
             elif kind == messages.MSG_WELCOME:
@@ -202,7 +206,7 @@ class Link:
         if agent is None:
             part.facts.append(f"of node {node.id.hex()}; --agent-key FILE checks its signature")
             return
-        if _paired(fields, PublicKeys(*agent.public()), node):
+        if _paired(fields, PublicKeys(*agent.public()), node, self._authorities):
             self._known[node.id] = node
             part.facts.append(f"node {node.id.hex()} signed that it is paired with agent {agent.id.hex()}")
         else:
@@ -282,7 +286,9 @@ class Link:
         agent = self.keys.agent
         assert agent is not None
         not_ours = f"not with that of agent {agent.id.hex()} of --agent-key"
-        proved = [keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node)]
+        proved = [
+            keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node, self._authorities)
+        ]
         others = self._sealed_for.get(reply.node.id, set())
         if proved:
             said = f"made with another agent's key, {proved[0].hex()}, {not_ours}"
@@ -368,10 +374,16 @@ def _is_alarm(plaintext: bytes) -> bool:
     return frames.lane(kind, body) == frames.LANE_ALARM
 
 
-def _paired(fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys) -> bool:
-    """Whether the fields of a pair reply are signed by the node for that agent."""
-    signed = pair_message(*agent, *node, fields["nonce"])
-    return crypto.run(crypto.ed25519_verify_steps(node.ed_pub, signed, fields["signature"]))
+def _paired(fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys, authorities: "list[Any]") -> bool:
+    """Whether the fields of a pair reply are signed by the node for that agent, with one of `authorities`."""
+    return any(
+        crypto.run(
+            crypto.ed25519_verify_steps(
+                node.ed_pub, pair_message(*agent, *node, fields["nonce"], one), fields["signature"]
+            )
+        )
+        for one in authorities
+    )
 
 
 def named(boot_id: bytes) -> str:
