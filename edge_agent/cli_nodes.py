@@ -5,6 +5,7 @@ as long as it takes, so that what the node says meanwhile is stored and acknowle
 """
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -144,7 +145,9 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
     node_id = named_node(config, node)
     if port is not None:
         config = replace(config, links=(LinkConfig(port),))
-    run_errand(config, what, node_id, wait_s, force)
+    # Who asked is for the statement that the node is not paired any more.
+    uid = os.getuid() if hasattr(os, "getuid") else 0
+    run_errand(config, what, node_id, wait_s, force, b"%d" % uid)
 
 
 def run_errand(

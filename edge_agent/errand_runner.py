@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from edge_agent.audit import by_user
 from edge_agent.errands import IDENTIFY, OF_NODES, ORDER, UNPAIR, Errand, Errands, said
 from edge_agent.orders import GRACE_MS, Order, Orders
 from edge_agent.peers import Peers, PeersError
@@ -212,6 +213,9 @@ class Runner:
                 detail: dict[str, Any] = {"node": node, "node_agreed": order is not None}
                 if order is not None:
                     detail["order"] = order
+                asked = [errand.data for errand in self._waiting.values() if errand.node == node.hex()]
+                if asked and bytes.fromhex(asked[0]).isdigit():
+                    detail["asked"] = by_user(int(bytes.fromhex(asked[0])))
                 self._orders.state("node_unpaired", detail, statement)
             if statement.durable and self._try(node.hex(), self._peers.remove, node, 0) is not None:
                 del self._statements[node]

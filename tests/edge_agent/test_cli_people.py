@@ -188,6 +188,15 @@ def test_an_erasure_by_command_leaves_the_chain_and_no_name(kit) -> None:
     assert [line["on"] for line in desk.log() if line["what"] == "erase"] == [person]
 
 
+def test_un_pairing_says_who_asked(kit) -> None:
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        desk = Desk(kit, node.pipe.name)
+        desk("unpair", node.identity.id.hex())
+    (line,) = [line for line in desk.log() if line["what"] == "node_unpaired"]
+    assert line["on"] == node.identity.id.hex() and line["more"]["asked"] == f"uid {os.getuid()}"
+
+
 def test_a_proof_is_recorded(kit) -> None:
     with FakeNode(Pty(), agent=kit.identity) as node:
         kit.pair(node)
