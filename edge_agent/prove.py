@@ -190,7 +190,8 @@ def sentence(proved: Proved) -> str:
     boot = int.from_bytes(proved.boot_id[:4], "big")
     frame = f"frame {proved.seq} ({what}) of its boot {boot}"
     node, agent = proved.node_id.hex(), proved.agent_id.hex()
-    said = [f"node {node} made and signed {frame}" if proved.attested else f"node {node} sent {frame}"]
+    who = f"node {node} made and signed" if proved.attested else f"agent {agent} says that node {node} sent"
+    said = [f"{who} {frame}"]
     if proved.time_us is not None:
         low, high = proved.time_us
         middle, half_ms = (low + high) // 2, -((low - high) // 2000)
