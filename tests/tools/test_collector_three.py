@@ -16,7 +16,7 @@ from tests.tools.collector_rig import NODE_KEYS, attestation, frame, make_identi
 from tools.collector import status, verify
 from tools.collector.store import Store
 from tools.demo.broker import LOOPBACK
-from tools.demo.processes import Child
+from tools.demo.processes import Child, tail
 
 PATIENCE_S = 60.0
 AGENTS = [make_identity(n) for n in (21, 22)]
@@ -31,6 +31,7 @@ class Sender:
         self.identity, self.collector = identity, collector
         self.topic = f"vitalwire/1/{identity.id.hex()}"
         self.receipts: dict[int, set[bytes]] = {}
+        self.refusals: list[str] = []
         self.messages = self._make(collector_id)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
         self._client.on_message = self._on_message
@@ -57,6 +58,9 @@ class Sender:
         return found
 
     def _on_message(self, _client, _data, message) -> None:
+        if receipts.is_refusal(message.payload):
+            self.refusals.append(receipts.parse_refusal(message.payload).code)
+            return
         answer = receipts.verify_receipt(bytes(message.payload), self.collector.ed_pub)
         self.receipts.setdefault(answer.number, set()).add(bytes(message.payload))
 
@@ -85,11 +89,14 @@ class Collector:
         (self.folder / "status.json").unlink(missing_ok=True)
         self.child = Child("collector", self._arguments, self.folder / "log")
 
+    def status(self) -> dict:
+        path = self.folder / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {}
+
     @property
     def connected(self) -> bool:
         self.child.check()
-        path = self.folder / "status.json"
-        return path.exists() and json.loads(path.read_text())["connected"]
+        return self.status().get("connected", False)
 
 
 def wait(fact, what: str) -> None:
@@ -137,7 +144,8 @@ def test_each_frame_once_though_one_is_killed(tmp_path, mosquitto, postgres, see
             for sender, number in left:
                 if number in sender.missing:
                     sender.send(number)
-        assert not [sender.missing for sender in senders if sender.missing]
+        told = [(one.status(), one.child.running, tail(one.child.log)) for one in collectors]
+        assert not [(sender.missing, sender.refusals) for sender in senders if sender.missing], told
         assert killed == len(kills)
         wait(lambda: all(one.connected for one in collectors), "the killed are back")
     finally:
