@@ -163,13 +163,14 @@ def store(patient: Patient) -> Found:
         return
     except database.Error as e:
         yield bad(
-            f"{path} cannot be read: {e}", "vitalwire store check; the agent sets a damaged store aside"
+            f"{path} cannot be read: {e}", "vitalwire verify says more; the agent sets a damaged store aside"
         )
         return
     yield good(f"{path} opens: {batches} batches, {open_} of them not delivered")
     for forwarder, count in refused:
         yield warn(
-            f"{count} items were refused by {forwarder} for ever", "see docs/forwarders.md, dead letters"
+            f"{count} items were refused by {forwarder} for ever",
+            "vitalwire dead-letters list says which and why",
         )
     yield from _limits(patient, path, span)
 
