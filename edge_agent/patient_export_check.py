@@ -235,6 +235,10 @@ class _Check:
         self._receipted += found
 
     def _said_receipts(self) -> Result:
+        if self._receipts and not self._collectors:
+            return Result(
+                True, f"{self._receipts} receipts in it are of collectors whose keys it does not name."
+            )
         if self._receipts and not self._receipted:
             return Result(False, "No receipt in it is of a collector that it names.")
         keys = ", ".join(fingerprint_text(one.fingerprint) for one in self._collectors) or "none"

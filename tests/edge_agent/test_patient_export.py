@@ -13,7 +13,7 @@ from edge_agent.patient_export import ExportError, Source
 from edge_agent.patient_export_check import check
 from edge_agent.people import People
 from edge_agent.people_operators import Operators
-from edge_agent.signing import Signing
+from edge_agent.signing import Signing, rotate
 from edge_agent.store.items import Entry, Frame
 from protocol import attest, cbor, cose, crypto, frames
 from protocol import batch as wire
@@ -236,3 +236,22 @@ def test_an_export_is_never_written_over_and_never_half_there(world, tmp_path, m
 def test_a_person_without_anything_has_an_export_that_says_so(world, tmp_path) -> None:
     facts = world.export(tmp_path / "eve", b"e" * 16)
     assert (facts.frames, facts.records) == (0, 0) and wrong(tmp_path / "eve") == []
+
+
+def test_an_export_goes_across_a_handover_of_the_agents_key(tmp_path) -> None:
+    world = World(tmp_path)
+    key = tmp_path / "agent.key"
+    before = Signing(AGENT, [])
+    after = rotate(world.store, world.custody.chain, before, AGENT, key, world.clock())
+    world.custody.signing = after
+    world.people.put(typed(ADA, note="under the new key"), NOW)
+    world.deliver(*world.make())
+    operators = [one.keys for one in world.operators.all()]
+    source = Source(world.store.db, world.people.state, KEYS, after, operators, [])
+    facts = patient_export.make(source, ADA, tmp_path / "ada", NOW)
+    assert facts.records == 4 and wrong(tmp_path / "ada") == []
+    fields = cbor.loads(cose.split1((tmp_path / "ada" / "manifest.cose").read_bytes(), "manifest")[0])
+    assert len(fields[8]) == 1
+    _signed_anew(world, tmp_path / "ada", AGENT, lambda fields: None)
+    assert wrong(tmp_path / "ada"), "the retired key signs nothing any more"
+    world.store.close()
