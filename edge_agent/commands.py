@@ -173,14 +173,11 @@ class Commander:
         """The order that the node is to see has come."""
         authority = self._authorities.get(command.authority)
         assert authority is not None and command.order is not None
-        live = self._nodes.live(command.node_id)
         cause = detail = ""
         if not command.for_node:
             cause, detail = "malformed", "this operation needs no order"
         elif not remote.order_good(command, authority.keys.ed_pub):
             cause, detail = "bad_order_signature", "the order inside is not signed by the authority"
-        elif live is not None and command.order.boot_id != live[0]:
-            cause, detail = "wrong_boot", "the node began another boot: ask anew"
         if cause:
             self._end(task, remote.REFUSED, cause, detail)
         else:
