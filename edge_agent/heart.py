@@ -22,7 +22,7 @@ class Body(Protocol):
 
     @property
     def working(self) -> bool:
-        """Whether the store is open and everything runs; else its thread may take long, as to check it all."""
+        """Whether the store is open and everything runs; else its thread may take long, as for a check."""
         ...
 
     async def probe(self) -> None:
