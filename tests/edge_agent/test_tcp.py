@@ -1,7 +1,6 @@
 """Nodes over TCP: a connection is bounded in every direction, and none holds up the others."""
 
 import asyncio
-import functools
 import resource
 import select
 import socket
@@ -321,59 +320,55 @@ class Bare:
         self.link.buffer_updated(nbytes)
 
 
-def looped(test):
-    """Run a test inside an event loop."""
+def test_what_takes_long_is_taken_in_slices_between_which_others_come():
+    async def within() -> None:
+        bare = Bare()
+        bare.told.takes_s = 0.004
+        bare.come(16_384)
+        assert bare.told.calls == [2048] and bare.wire.paused
+        turns = 0
+        while bare.wire.paused:
+            turns += 1
+            await asyncio.sleep(0)
+        assert sum(bare.told.calls) == 16_384 and turns >= 7
 
-    @functools.wraps(test)
-    def run() -> None:
-        asyncio.run(test())
-
-    return run
-
-
-@looped
-async def test_what_takes_long_is_taken_in_slices_between_which_others_come():
-    bare = Bare()
-    bare.told.takes_s = 0.004
-    bare.come(16_384)
-    assert bare.told.calls == [2048] and bare.wire.paused
-    turns = 0
-    while bare.wire.paused:
-        turns += 1
-        await asyncio.sleep(0)
-    assert sum(bare.told.calls) == 16_384 and turns >= 7
+    asyncio.run(within())
 
 
-@looped
-async def test_while_the_disk_stands_nothing_is_read_and_nothing_is_lost():
-    bare = Bare()
-    bare.stands = True
-    bare.come(3000)
-    assert bare.told.calls == [] and bare.wire.paused
-    await asyncio.sleep(0.2)
-    assert bare.told.calls == [] and bare.wire.paused
-    bare.link.look(time.monotonic())
-    bare.stands = False
-    while bare.wire.paused:
-        await asyncio.sleep(0.01)
-    assert sum(bare.told.calls) == 3000 and bare.causes == []
+def test_while_the_disk_stands_nothing_is_read_and_nothing_is_lost():
+    async def within() -> None:
+        bare = Bare()
+        bare.stands = True
+        bare.come(3000)
+        assert bare.told.calls == [] and bare.wire.paused
+        await asyncio.sleep(0.2)
+        assert bare.told.calls == [] and bare.wire.paused
+        bare.link.look(time.monotonic())
+        bare.stands = False
+        while bare.wire.paused:
+            await asyncio.sleep(0.01)
+        assert sum(bare.told.calls) == 3000 and bare.causes == []
+
+    asyncio.run(within())
 
 
-@looped
-async def test_who_does_not_read_is_hung_up_on():
-    bare = Bare(hello_s=300, idle_s=300)
-    bare.link.pause_writing()
-    assert not bare.link.ready
-    bare.link.look(time.monotonic() + 29)
-    assert not bare.wire.aborted
-    bare.link.resume_writing()
-    bare.link.look(time.monotonic() + 60)
-    assert bare.link.ready and not bare.wire.aborted
-    bare.link.pause_writing()
-    bare.link.look(time.monotonic() + 31)
-    assert bare.wire.aborted and bare.causes == ["tcp_stalled"]
-    bare.link.connection_lost(None)
-    assert "read nothing" in bare.told.why and not bare.listener.owners
+def test_who_does_not_read_is_hung_up_on():
+    async def within() -> None:
+        bare = Bare(hello_s=300, idle_s=300)
+        bare.link.pause_writing()
+        assert not bare.link.ready
+        bare.link.look(time.monotonic() + 29)
+        assert not bare.wire.aborted
+        bare.link.resume_writing()
+        bare.link.look(time.monotonic() + 60)
+        assert bare.link.ready and not bare.wire.aborted
+        bare.link.pause_writing()
+        bare.link.look(time.monotonic() + 31)
+        assert bare.wire.aborted and bare.causes == ["tcp_stalled"]
+        bare.link.connection_lost(None)
+        assert "read nothing" in bare.told.why and not bare.listener.owners
+
+    asyncio.run(within())
 
 
 def test_a_share_of_frames_fills_with_time():
