@@ -8,8 +8,8 @@ from tests.tools.collector_rig import AGENT, COLLECTOR, NODE, NOW, STRANGER, Cha
 
 
 @pytest.fixture
-def rig(tmp_path, place):
-    rig = Rig(tmp_path, place)
+def rig(tmp_path):
+    rig = Rig(tmp_path)
     yield rig
     rig.store.close()
 

@@ -178,7 +178,7 @@ def _head(store: Store, batch: StoredBatch, agent_ed_pub: bytes) -> tuple[bytes,
     steps = handover.read_chain(agent_ed_pub, records, batch.agent)
     head = handover.signed_by(batch.signed, agent_ed_pub, steps[: batch.generation], "head")
     fields = batches.parse_head(head)
-    handover.check_head(fields[3], fields[4], records[: batch.generation], steps)
+    handover.check_head(fields[3], fields[4], records[: batch.generation], steps, fields.get(9))
     return head, fields
 
 
