@@ -151,6 +151,12 @@ def store(patient: Patient) -> Found:
     if not path.exists():
         yield good(f"{path} will be made at the first start")
         return
+    if patient.config.storage.credential and not os.environ.get("CREDENTIALS_DIRECTORY"):
+        yield warn(
+            "not opened: its key is a systemd credential, which the service has and a command line has not",
+            "systemd-run -p LoadCredentialEncrypted=… as in docs/operating.md, the store's key",
+        )
+        return
     try:
         with closing(database.open_reader(patient.config)) as db:
             batches, open_ = db.execute(

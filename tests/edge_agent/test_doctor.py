@@ -244,7 +244,8 @@ def test_who_is_trusted(kit):
     assert has(found(patient(kit), "trusted"), BAD, "peers.json")
 
 
-def test_the_store(kit):
+def test_the_store(kit, monkeypatch):
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     assert found(patient(kit), "store")[0][0] == GOOD
     store, _ = open_store(kit.folder / "agent.db", kit.identity.id, 1)
     store.close()
@@ -252,6 +253,7 @@ def test_the_store(kit):
     assert findings[0][0] == GOOD and has(findings, WARN, "no limit")
     assert not has(found(patient(kit, "[store]\nretention_days = 9\n"), "store"), WARN, "no limit")
     assert has(found(patient(kit, "[store]\nquota_mib = 16000000\n"), "store"), WARN, "more than its disk")
+    assert has(found(patient(kit, '[store]\ncredential = "c"\n'), "store"), WARN, "not opened")
     (kit.folder / "store.key").write_text("0" * 64 + "\n")
     assert has(found(patient(kit), "store"), BAD, "key")
     (kit.folder / "store.key").unlink()
