@@ -259,6 +259,7 @@ class PostgresServer(Server):
             check=False,
         )
         if made.returncode:
+            shutil.rmtree(self.folder, ignore_errors=True)
             absent(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
         (self.data / "pg_hba.conf").write_text(
             f"host all locked {LOOPBACK}/32 scram-sha-256\nhost all all {LOOPBACK}/32 trust\n"
@@ -270,9 +271,12 @@ class PostgresServer(Server):
         """The programs where an unprivileged user can run them: a copy when a folder above them is closed."""
         if os.geteuid() != 0 or all(one.stat().st_mode & 0o001 for one in (programs, *programs.parents)):
             return programs
-        copy = self.folder / "programs"
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        return copy / programs.name
+        # Only the wheel lies in such a place. Its programs find their libraries in the folder beside it.
+        package, copy = programs.parent.parent, self.folder / "programs"
+        for one in (package, package.with_name(f"{package.name}.libs")):
+            if one.exists():
+                shutil.copytree(one, copy / one.name, symlinks=True)
+        return copy / package.name / programs.parent.name / programs.name
 
     def command(self) -> list[str]:
         """postgres on the data folder, TCP on loopback only."""
