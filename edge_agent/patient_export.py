@@ -129,10 +129,13 @@ class _Maker:
 
     def _rows(self) -> Iterator[int]:
         """Journal ids of the person's frames, of the clock fits that date them, and of their records."""
-        for (journal,) in self._db.execute(
-            "SELECT journal FROM records WHERE person = ? AND journal IS NOT NULL", (self._person,)
+        for record_id, journal in self._db.execute(
+            "SELECT record_id, journal FROM records WHERE person = ? AND journal IS NOT NULL",
+            (self._person,),
         ).fetchall():
-            yield journal
+            # One that counts for nothing here is nothing of the person's.
+            if self._source.state.known(record_id) is not None:
+                yield journal
         for node in sorted({span.node for span in self._source.state.spans(self._person)}):
             dates = Dates(self._db)
             for (boot,) in self._db.execute("SELECT id FROM boots WHERE node = ?", (node,)).fetchall():

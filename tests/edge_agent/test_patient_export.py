@@ -17,6 +17,7 @@ from edge_agent.signing import Signing, rotate
 from edge_agent.store.items import Entry, Frame
 from protocol import attest, cbor, cose, crypto, frames
 from protocol import batch as wire
+from protocol.records import read_record
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE, Kit
 from tests.edge_agent.fakes import identity
 from tests.edge_agent.people_kit import ADA, BOB, HOUR, NOW, OPERATOR, assigned, consented, typed
@@ -196,6 +197,22 @@ def test_an_agent_that_lies_about_the_rest_is_found_by_the_evidence(world, tmp_p
         change(copy)
         _signed_anew(world, copy, AGENT, lambda fields: None)
         assert any(named in line for line in wrong(copy)), (change.__name__, wrong(copy))
+
+
+def test_a_record_that_its_operator_did_not_sign_is_left_out_and_found_where_an_agent_puts_it_in(
+    tmp_path,
+) -> None:
+    world = World(tmp_path)
+    forged = cose.sign1(identity(41), cose.split1(consented(ADA, purpose="research"), "record")[0])
+    world.store.commit([Entry(7, wire.consent_entry(forged), NOW)])
+    world.people = People(world.store, world.operators)
+    world.deliver(*world.make())
+    assert len(world.people.unbelieved) == 1
+    assert world.export(tmp_path / "honest").records == 3 and wrong(tmp_path / "honest") == []
+    world.people.state.take(read_record(forged))
+    assert world.export(tmp_path / "lying").records == 4
+    assert any("is not signed by" in line for line in wrong(tmp_path / "lying"))
+    world.store.close()
 
 
 def test_another_agents_export_is_not_this_ones(world, tmp_path) -> None:
