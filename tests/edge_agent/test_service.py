@@ -4,7 +4,9 @@ import asyncio
 import json
 import signal
 import socket
+import threading
 import urllib.request
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from edge_agent import config, service
 from edge_agent.config import ConfigError
 from tests.edge_agent.fakes import FakeNode, Pty
-from tests.edge_agent.running import Broker, Collecting, Kit, free_port, wait_until
+from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
 from tests.edge_agent.test_cli import Process, typed, written
 
 LIMIT_KB = 90 * 1024
@@ -80,6 +82,29 @@ def test_a_stop_under_load_commits_and_delivers_what_is_in_hand(kit, tmp_path):
         assert totals["delivered"] >= len(freed)
         assert json.loads((kit.folder / "status.json").read_text())["state"] == "stopped"
     assert typed("verify", "--config", path).exit_code == 0
+
+
+def test_a_real_agents_heart_waits_for_its_store(kit):
+    """What test_notify.py shows of a heart holds for the agent's own thread."""
+    hold = threading.Event()
+    with Running(kit.config("/dev/ttyNONE")) as running:
+        agent = running.agent
+        wait_until(lambda: agent.working, "the agent at work")
+        assert running._loop is not None
+
+        def begin(work) -> Future:
+            assert running._loop is not None
+            return asyncio.run_coroutine_threadsafe(work, running._loop)
+
+        begin(agent.probe()).result(PATIENCE_S)
+        try:
+            stuck = begin(agent.worker.run(hold.wait))
+            probe = begin(agent.probe())
+            with pytest.raises(TimeoutError):
+                probe.result(0.3)
+        finally:
+            hold.set()
+        assert stuck.result(PATIENCE_S) and probe.result(PATIENCE_S) is None
 
 
 def test_metrics_on_a_port_in_use_end_with_a_line(kit):
