@@ -54,6 +54,10 @@ _MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forw
 ENTRY_OVERHEAD = 48
 
 
+# Of the batches that are sent at a time, so many are the newest.
+LIVE_PLACES = 2
+
+
 class Chain:
     """Batches, receipts and forks in a store; used from the store's thread."""
 
@@ -184,12 +188,18 @@ class Chain:
         return list(journal_rows(self._store.db, batch.first_id, batch.last_id))
 
     def unreceipted(self, forwarder: str, limit: int) -> list[int]:
-        """Ids of the oldest batches without a receipt from that forwarder's far end."""
-        found = self._store.db.execute(
-            f"SELECT id FROM batches WHERE id > ? AND {_MISSING} ORDER BY id LIMIT ?",
-            (self.cursor(forwarder), forwarder, limit),
-        ).fetchall()
-        return [batch_id for (batch_id,) in found]
+        """Ids of the oldest batches without a receipt from that forwarder's far end, ascending.
+
+        Where there are more than `limit`, the newest LIVE_PLACES are among them: what is measured now does
+        not wait for a backlog of days. Far ends take batches in any order.
+        """
+        sql = f"SELECT id FROM batches WHERE id > ? AND {_MISSING} ORDER BY id"
+        which = self.cursor(forwarder), forwarder
+        found = [one for (one,) in self._store.db.execute(f"{sql} LIMIT ?", (*which, limit + 1))]
+        if len(found) <= limit or limit <= LIVE_PLACES:
+            return found[:limit]
+        newest = [one for (one,) in self._store.db.execute(f"{sql} DESC LIMIT ?", (*which, LIVE_PLACES))]
+        return sorted({*found[: limit - LIVE_PLACES], *newest})
 
     def cursor(self, forwarder: str) -> int:
         """The id up to which every batch has its receipt from that forwarder's far end."""

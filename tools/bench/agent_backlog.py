@@ -1,7 +1,7 @@
 """A backlog of 24 h goes from the agent's store to the collector while another node is live.
 
 The store is built as an agent leaves it that was cut off from its broker for a day: one node's frames, three
-a second, committed, and then signed in batches by the agent itself.
+a second, committed and signed in batches.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from edge_agent.custody import Custody
 from edge_agent.store import items, keys
 from edge_agent.store.opening import open_store
 from protocol import crypto
@@ -24,6 +25,7 @@ HOURS = 24
 RATE = 3
 FRAMES = HOURS * 3600 * RATE
 COMMIT = 2000
+BATCH_BYTES = 256 * 1024
 WAIT_S = 1800.0
 
 
@@ -61,6 +63,9 @@ def fill(rig: Rig, count: int) -> bytes:
                 received_ms = began_ms + n * 1000 // RATE
                 group.append(items.Frame(node.id, sealer.boot, seq, plaintext, received_ms))
             store.commit(group)
+        custody = Custody(store, rig.identity, None, BATCH_BYTES, lambda: time.time_ns() // 1_000_000)
+        while custody.make() is not None:
+            continue
     return sealer.boot
 
 
