@@ -192,8 +192,8 @@ TABLES: Mapping[str, Table] = {
                 whole(0, 16_777_216),
                 0,
                 (
-                    "the store's greatest size; when it is full, waves go first, then strips, then "
-                    "trends, and each eviction is recorded. 0: none"
+                    "the store's greatest size; when it is full, what is delivered goes first, and of that "
+                    "waves, then strips, then trends; each eviction is recorded. 0: none"
                 ),
                 unit="MiB",
             ),
@@ -215,7 +215,7 @@ TABLES: Mapping[str, Table] = {
                 "min_free_mib",
                 whole(0, 16_777_216),
                 64,
-                "with less than that free on its disk, the store takes nothing more",
+                "with less than that free on its disk, room is made as if the quota were reached",
                 unit="MiB",
             ),
         ),

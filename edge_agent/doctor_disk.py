@@ -52,7 +52,7 @@ def folder(patient: Patient) -> Found:
     free, least = machine.free_bytes(path), patient.config.storage.min_free_mib << 20
     if free is not None and free < least:
         yield bad(
-            f"{free >> 20} MiB free, and min_free_mib is {least >> 20}: it would store nothing", "make room"
+            f"{free >> 20} MiB free, and min_free_mib is {least >> 20}: data goes to make room", "make room"
         )
     elif free is not None:
         yield good(f"{free >> 20} MiB free")
