@@ -76,6 +76,14 @@ class Delivery:
         """Ids of the oldest batches without a receipt."""
         return await self._worker.run(self.custody.chain.unreceipted, forwarder, limit)
 
+    async def lag_s(self, forwarder: str) -> float:
+        """How long ago the oldest batch without a receipt was signed; 0 when there is none."""
+        found = await self.unreceipted(forwarder, 1)
+        if not found:
+            return 0.0
+        batch = await self._worker.run(self.custody.chain.batch, found[0])
+        return max(0.0, time.time() - batch.made_ms / 1000)
+
     async def message(self, forwarder: str, batch: int) -> bytes:
         """A batch, sealed to that forwarder's far end."""
         return await self._worker.run(self.custody.message, forwarder, batch)
