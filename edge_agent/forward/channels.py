@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vitalwire.forward")
 
 PUMP_EVERY_S = 0.5
+LAG_EVERY_S = 1.0
 # A collector that is restored from a backup need not break our connection to the broker.
 ASK_EVERY_S = 60.0
 
@@ -52,6 +53,8 @@ class BatchChannel:
         self._delivery = delivery
         self._live = live
         self._wake = asyncio.Event()
+        self._lag_s = 0.0
+        self._lag_at_s = 0.0
         self._ask = _patience()
         self._asked_s = time.monotonic()
         self.outlet: Any = make_outlet(_Ears(self))
@@ -88,6 +91,7 @@ class BatchChannel:
             "resent": forwarder.resent,
             "sent_bytes": forwarder.sent_bytes,
             "receipts": self.receipts,
+            "lag_s": round(self._lag_s, 1),
             "rejected": self.rejected,
             "refusals": forwarder.refusals,
             "last_refusal": self.last_refusal,
@@ -120,6 +124,9 @@ class BatchChannel:
             except StoreUnwritable as e:
                 # What is left out of a batch has to be noted before it goes.
                 self._delivery.problem = str(e)
+            if time.monotonic() - self._lag_at_s >= LAG_EVERY_S:
+                self._lag_at_s = time.monotonic()
+                self._lag_s = await self._delivery.lag_s(self.name)
 
     def _question(self) -> None:
         custody = self._delivery.custody
