@@ -293,6 +293,7 @@ def test_an_agent_that_has_only_a_medium(tmp_path, monkeypatch):
                 # To the collector and back; what was signed meanwhile goes with the next.
                 medium.rename(away)
                 wait_until(lambda: "put the medium in" in (forward()["problem"] or ""), "it is gone")
+                wait_until(lambda: forward()["lag_s"] > 0, "it is told how far behind it is")
                 assert carried(rig, away).left == []
                 away.rename(medium)
                 wait_until(
@@ -303,6 +304,7 @@ def test_an_agent_that_has_only_a_medium(tmp_path, monkeypatch):
             assert all_delivered()
             said = wait_until(lambda: (m := kit.status["forward"]["file"])["receipts"] and m, "a status")
             assert said["connected"] and said["problem"] is None
+            wait_until(lambda: forward()["lag_s"] == 0, "no longer behind")
     report = verify.verify(rig.store, COLLECTOR.ed_pub, lambda agent: kit.identity.ed_pub)
     assert report.sound and report.frames == len(node.made)
     assert rig.store.db.execute("SELECT count(*) FROM frames").fetchone()[0] == len(node.made)
