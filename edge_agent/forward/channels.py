@@ -174,10 +174,7 @@ class Guard:
                 if not self._started:
                     self.channel.start()
                     self._started = True
-                async with asyncio.TaskGroup() as group:
-                    for task in self.channel.tasks():
-                        group.create_task(task)
-                    group.create_task(self._well())
+                await self._serve()
             except Exception as e:
                 self._failed(e)
             await asyncio.sleep(self._backoff.failed())
@@ -189,6 +186,21 @@ class Guard:
                 await self.channel.stop()
             except Exception:
                 log.exception("%s: stopping failed", self.channel.name)
+
+    async def _serve(self) -> None:
+        """Run the channel's tasks until one of them raises, and end the others.
+
+        Not a TaskGroup: until Python 3.13 it swallows a cancellation that comes with a failure.
+        """
+        tasks = [asyncio.create_task(work) for work in (*self.channel.tasks(), self._well())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _well(self) -> None:
         await asyncio.sleep(60.0)

@@ -246,3 +246,34 @@ def test_a_message_that_the_outlet_does_not_take_is_not_sent_and_holds_up_no_oth
     w.receipt(1)
     w.receipt(3)
     assert w.pump(REFUSED_PAUSE_S) == [2]
+
+
+def test_what_was_released_goes_again_by_every_channel(tmp_path, monkeypatch):
+    """Piece by piece; a forwarder that reads entries is given those batches beside the next ones."""
+    world = World(tmp_path, Fake("fhir"))
+    pieces = {0: ([3], 40), 40: ([5], None)}
+    asked = []
+
+    def released(forwarder, after, limit):
+        asked.append((forwarder, after))
+        return pieces[after]
+
+    monkeypatch.setattr(world.delivery.custody, "released", released)
+    monkeypatch.setattr(world.delivery.custody, "confirm", lambda *_: True)
+
+    async def main():
+        delivery = world.delivery
+        channel = BatchChannel("mqtt", True, delivery, Outlet, 10.0)
+        delivery.guards.append(guarded(channel))
+        task = asyncio.create_task(delivery.release())
+        await until(lambda: len(asked) == 4)
+        await until(lambda: channel.forwarder._again == [3, 5])
+        assert await delivery.batches_after("fhir", 9) == [3, 5]
+        await delivery.confirm("fhir", 3, b"200")
+        assert await delivery.batches_after("fhir", 9) == [5]
+        delivery.consent_changed()
+        await until(lambda: len(asked) == 8)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    world.run(main())
