@@ -23,7 +23,7 @@ from edge_agent.commanding import config_option, fail, show, told
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
-REWRITTEN = "the agent rewrites it once a second while it runs"
+REWRITTEN = "the agent rewrites it every few seconds while it runs"
 # What comes of values that were never written so.
 UNEXPECTED = (KeyError, TypeError, AttributeError, ValueError, IndexError, ProtocolError)
 

@@ -153,7 +153,7 @@ class Config:
 
     @property
     def status(self) -> Path:
-        """The file that is written once a second."""
+        """The file that is written every 1 to 4 s."""
         return self.state_dir / "status.json"
 
     @property
