@@ -128,8 +128,9 @@ def clinic(node: VirtualNode, make_stack: Any, tmp_path: Path) -> Iterator[Clini
     stack: Stack = make_stack(node)
     config = ["--config", str(stack.config)]
     may = [word for name in ("bp", "identify", "strip") for word in ("--may", name)]
-    stack.command("authority", "add", *config, str(tmp_path / "clinic.pub"), *may)
+    # The running agent records it; before that has begun, the command would be an agent itself.
     stack.wait_until("a live node", lambda: any(one["clock"] for one in stack.status()["nodes"]))
+    stack.command("authority", "add", *config, str(tmp_path / "clinic.pub"), *may)
     made = Clinic(stack, tmp_path / "clinic.key")
     yield made
     made.close()
