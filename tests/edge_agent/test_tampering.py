@@ -330,4 +330,4 @@ def test_a_batch_signed_by_a_retired_key_is_named(sound, tmp_path):
         batch, signed = db.execute("SELECT id, signed FROM batches ORDER BY id DESC LIMIT 1").fetchone()
         head = cbor.loads(signed, 18)[2]
         db.execute("UPDATE batches SET signed = ? WHERE id = ?", (wire.sign_head(AGENT, head), batch))
-    assert "after key 1" in str(failures(path))
+    assert "is signed by key 0, which was handed over before" in str(failures(path))
