@@ -44,7 +44,10 @@ HEADER: Final = bytes((0x10, 0x00, 2, 2, 32, 64, 32, 32))
 PLAIN_HEADER: Final = b"SQLite format 3\0"
 # The write-ahead log is cut back to so many bytes.
 LOG_LIMIT: Final = 16 << 20
-BUSY_MS: Final = 5000
+BUSY_MS = 5000
+
+# The file system beneath the encryption, by its registered name; None is the system's own (tools/faults).
+beneath: str | None = None
 
 
 class Rows(Protocol):
@@ -62,10 +65,7 @@ class Rows(Protocol):
 
 
 class Database(apsw.Connection):
-    """The file at `path` under `key` (None: not encrypted, as stores of schema 1 are). Error as it comes.
-
-    `vfs`: the file system beneath the encryption, by its registered name; None is the system's own.
-    """
+    """The file at `path` under `key` (None: not encrypted, as stores of schema 1 are). Error as it comes."""
 
     def __init__(
         self,
@@ -73,13 +73,12 @@ class Database(apsw.Connection):
         key: bytes | None,
         read_only: bool = False,
         create: bool = False,
-        vfs: str | None = None,
     ) -> None:
         assert key is None or len(key) == KEY_BYTES
         flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
         if create:
             flags |= apsw.SQLITE_OPEN_CREATE
-        super().__init__(str(path), flags=flags, vfs=None if vfs is None else f"multipleciphers-{vfs}")
+        super().__init__(str(path), flags=flags, vfs=beneath and f"multipleciphers-{beneath}")
         self.read_only = read_only
         # Ciphers of data keys that were used through this connection, by the keys' ids (rows.py).
         self.data_keys: dict[int, AESGCM] = {}
@@ -136,12 +135,12 @@ def is_plain(path: Path) -> bool:
         return file.read(len(PLAIN_HEADER)) == PLAIN_HEADER
 
 
-def connect(path: Path, key: bytes | None, read_only: bool = False, vfs: str | None = None) -> Database:
+def connect(path: Path, key: bytes | None, read_only: bool = False) -> Database:
     """A connection to the store that is there. Error as it comes.
 
     The agent uses its writing connection from one worker thread, which need not be the one that opened it.
     """
-    db = Database(path, key, read_only, vfs=vfs)
+    db = Database(path, key, read_only)
     if read_only:
         return db
     try:

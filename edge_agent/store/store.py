@@ -97,11 +97,12 @@ class Store:
         """Run what makes the files shorter; its first row. StoreUnwritable, StoreCorrupt."""
         self.check()
         try:
-            found = self.db.execute(sql).fetchone()
+            # To the end: some give back a page a step.
+            found = self.db.execute(sql).fetchall()
         except database.Error as e:
             raise self.named(e) from e
         self._watch.cut_by_us()
-        return found
+        return found[0] if found else None
 
     def named(self, error: database.Error) -> StoreError:
         """What an error of SQLite means: StoreCorrupt or StoreUnwritable."""

@@ -1,0 +1,167 @@
+"""Room is made in order, said and balanced; what is gone keeps its hashes; what must stay stays."""
+
+import os
+
+import pytest
+
+from edge_agent.store.loading import credit
+from edge_agent.store.opening import open_store
+from edge_agent.store.retention import DAY_MS, MIB, Keeper, Limits
+from edge_agent.store.rows import journal_rows
+from edge_agent.store.store import Entry, Outcome
+from protocol import cbor
+from tests.edge_agent.store_kit import AGENT, frame, same_facts
+
+WAVE, CUFF = b"\x83\x02\x01\xa6\x01\x00", b"\x83\x02\x01\xa6\x01\x03"
+VITALS, EVENT = b"\x83\x03\x01\xa1", b"\x83\x05\x01\xa1"
+NOW = 100 * DAY_MS
+PER_BATCH = 100
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "agent.db"
+
+
+@pytest.fixture
+def store(path):
+    """20 batches, a day apart, of 60 waves, 20 strips, 19 trends and an alarm each; the first 8 delivered."""
+    store, _ = open_store(path, AGENT, 1)
+    sorts = [WAVE] * 60 + [CUFF] * 20 + [VITALS] * 19 + [EVENT]
+    for n in range(20):
+        texts = [sort + os.urandom(400) for sort in sorts]
+        store.commit([frame(n * PER_BATCH + i, text=text) for i, text in enumerate(texts)])
+        first = n * PER_BATCH + 1
+        with store.transaction() as db:
+            db.execute(
+                "INSERT INTO batches(chain, number, first_id, last_id, preamble, signed, hash, made_ms, "
+                "delivered) VALUES(x'aa', ?, ?, ?, x'80', x'01', x'02', ?, ?)",
+                (n, first, first + PER_BATCH - 1, (n + 1) * DAY_MS, n < 8),
+            )
+            counts = credit(db, first, first + PER_BATCH - 1) if n < 8 else {}
+        store.last_batch = n + 1
+        for row, count in counts.items():
+            store.facts[row].delivered += count
+    yield store
+    store.close()
+
+
+def kept(store) -> dict[int, dict[int, int]]:
+    """By batch, then class: frames that have their data."""
+    out: dict[int, dict[int, int]] = {}
+    for at, sort in store.db.execute("SELECT id, class FROM journal WHERE kind = 0 AND data IS NOT NULL"):
+        batch = out.setdefault((at - 1) // PER_BATCH, dict.fromkeys(range(4), 0))
+        batch[sort] += 1
+    return out
+
+
+def work(keeper, now_ms=NOW):
+    while keeper.step(now_ms):
+        pass
+    return keeper
+
+
+def quota(store, share: float) -> Keeper:
+    """A keeper that leaves so much of what is used now."""
+    limits = Limits(quota_mib=1)
+    keeper = Keeper(store, limits, alone=False)
+    used = keeper.used()
+    keeper.used = lambda real=keeper.used: int(real() * MIB / (used * share))
+    return keeper
+
+
+def test_delivered_goes_before_undelivered_and_waves_before_the_rest(store, path):
+    before = Keeper(store, Limits(), alone=False).used()
+    assert kept(store)[0] == {0: 60, 1: 20, 2: 19, 3: 1}
+    store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    keeper = work(quota(store, 0.85))
+    found = kept(store)
+    assert found[0][0] == 0 and found[8] == {0: 60, 1: 20, 2: 19, 3: 1}, "no undelivered one went"
+    assert keeper.evicted == 0 and keeper.freed and not store.ledger().statements
+    keeper = work(quota(store, 0.8))
+    found = kept(store)
+    assert found[7] == {0: 0, 1: 0, 2: 0, 3: 1} and found[8][0] == 0 and found[19][0] == 60
+    assert all(one[3] == 1 for one in found.values()), "an alarm stays"
+    assert Keeper(store, Limits(), alone=False).used() < before * 0.8, "the room is there"
+    (row,) = store.ledger().rows
+    assert row.evicted_here == keeper.evicted > 0 and row.balanced
+    assert row.produced == row.delivered + row.pending + row.evicted_here == 2000
+    codes = [(code, detail["frames"], detail["class"]) for code, detail, _ in store.ledger().statements]
+    assert set(codes) == {("frames_evicted", 60, 0)} and 60 * len(codes) == keeper.evicted
+    same_facts(store, path)
+
+
+def test_everything_that_may_go_goes_and_then_it_is_said(store):
+    keeper = work(quota(store, 0.01))
+    assert kept(store) == {n: {0: 0, 1: 0, 2: 0, 3: 1} for n in range(20)}
+    assert keeper.problem is not None and "never evicted" in keeper.problem
+    assert store.ledger().balanced
+
+
+def test_what_was_evicted_keeps_its_hashes_and_is_known_when_it_comes_again(store):
+    before = {row.seq: row for row in journal_rows(store.db, 801, 900)}
+    work(quota(store, 0.01))
+    row = next(row for row in journal_rows(store.db, 801, 801))
+    assert row.data is None and row.gone == 2 and row.leaf and row.attested
+    again = frame(800, text=before[800].data)
+    assert store.commit([again, frame(800, text=b"other")]) == [Outcome.RESENT, Outcome.CONFLICT]
+
+
+def test_an_eviction_does_not_hold_up_commits(store):
+    keeper = work(quota(store, 0.01))
+    assert keeper.longest_ms < 1000, keeper.longest_ms
+
+
+def test_a_batch_delivered_after_an_eviction_counts_what_it_still_had(store, path):
+    keeper = work(quota(store, 0.01))
+    with store.transaction() as db:
+        counts = credit(db, 801, 900)
+        db.execute("UPDATE batches SET delivered = 1 WHERE id = 9")
+    for row, count in counts.items():
+        store.facts[row].delivered += count
+    (row,) = store.ledger().rows
+    assert (row.delivered, row.evicted_here) == (801, keeper.evicted) and row.balanced
+    same_facts(store, path)
+
+
+def test_age_takes_the_waves_first_and_then_the_batch_but_nothing_undelivered(store, path):
+    store.commit([Entry(3, cbor.dumps([3, "note", {}]), 7)])
+    keeper = work(Keeper(store, Limits(wave_days=95, retention_days=97), alone=False))
+    found = kept(store)
+    assert 0 not in found and 1 not in found, "pruned"
+    assert found[3][0] == 0 and found[3][1] == 20 and found[6][0] == 60
+    assert all(found[n] == {0: 60, 1: 20, 2: 19, 3: 1} for n in range(8, 20))
+    assert store.db.execute("SELECT id FROM batches WHERE pruned").fetchall() == [(1,), (2,)]
+    assert keeper.evicted == 0 and store.ledger().statements == (("note", {}, 7),)
+    (row,) = store.ledger().rows
+    assert (row.produced, row.delivered, row.balanced) == (2000, 800, True)
+    assert store.commit([frame(5)]) == [Outcome.RESENT], "of what is pruned only the number is known"
+    same_facts(store, path)
+
+
+def test_nothing_that_is_withheld_goes_by_age(store):
+    store.db.execute("INSERT INTO withheld VALUES('mqtt', 5)")
+    work(Keeper(store, Limits(wave_days=95, retention_days=97), alone=False))
+    (row,) = journal_rows(store.db, 1, 100)
+    assert row.id == 5 and row.data is not None
+
+
+def test_alone_what_is_signed_may_go_by_age(store):
+    work(Keeper(store, Limits(retention_days=90), alone=True))
+    assert min(kept(store)) == 9
+
+
+def test_a_disk_with_too_little_room_makes_some(store):
+    keeper = Keeper(store, Limits(min_free_mib=1 << 40), alone=False)
+    assert keeper.step(NOW) and kept(store)[0][0] == 0
+    assert not Keeper(store, Limits(min_free_mib=1), alone=False).short()
+
+
+def test_free_pages_are_given_back(store, path):
+    work(quota(store, 0.3))
+    store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.stat().st_size
+    store.give_back("PRAGMA incremental_vacuum(50)")
+    store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size == before - 50 * 4096
+    store.commit([frame(3000)])

@@ -1,0 +1,1 @@
+"""Disks that fail on purpose, beneath the store's encryption: power cuts, no room, no writes, slow syncs."""
