@@ -31,9 +31,10 @@ from edge_agent.reporting import Reporter
 from edge_agent.rotation import Rotation
 from edge_agent.sessions import LinkSession
 from edge_agent.store import database
-from edge_agent.store.errors import StoreError
+from edge_agent.store.errors import StoreError, StoreUnwritable
 from edge_agent.store.keys import source_of
 from edge_agent.store.opening import open_store
+from edge_agent.store.retention import Keeper, Limits
 from edge_agent.store.rows import JournalRow
 
 log = logging.getLogger("vitalwire.agent")
@@ -41,6 +42,7 @@ log = logging.getLogger("vitalwire.agent")
 TICK_S = 0.05
 LOOK_FOR_PORTS_S = 2.0
 ERRANDS_S = 0.25
+ROOM_EVERY_S = 10.0
 # On the way out: how long the disk may take for what is in hand, how often errands go a step on, and the
 # collector for its receipts.
 LAST_COMMIT_S = 5.0
@@ -149,6 +151,7 @@ class Agent:
             *self.delivery.tasks(),
             self._tick(),
             self._errands(),
+            self._keep_room(),
             self.desk.run(),
             self._report(),
         ]
@@ -242,6 +245,22 @@ class Agent:
             self.hub.tick()
             self.delivery.tick()
             await asyncio.sleep(TICK_S)
+
+    async def _keep_room(self) -> None:
+        """Make room, a batch at a time so that commits come between; write down what the ledger needs."""
+        config, kept = self.config, self.config.storage
+        limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
+        keeper = Keeper(
+            self.store, limits, config.mqtt is None and config.file is None and config.fhir is None
+        )
+        while True:
+            await asyncio.sleep(ROOM_EVERY_S)
+            # What the disk refuses now is done later; what is refused of commits is said.
+            with suppress(StoreUnwritable):
+                if len(self.store.uncharted):
+                    await self.worker.run(self.store.checkpoint)
+                while await self.worker.run(keeper.step, unix_ms()):
+                    pass
 
     async def _errands(self) -> None:
         """What commands want of this agent; and what nodes are to be asked to spare it."""
