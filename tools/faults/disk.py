@@ -6,7 +6,7 @@ there only once its file was synced. `Disk.cut_at` ends the power at the n-th wr
 part of any writes, in units of a sector, because a disk orders them as it likes. A file that was never
 synced may be gone.
 
-Use it as `with Disk("name") as disk, beneath("name"):` around whatever opens a store.
+Use it as `with Disk("name") as disk, beneath(disk.name):` around whatever opens a store.
 """
 
 import os
@@ -24,6 +24,9 @@ from edge_agent.store import database
 
 SECTOR = 512
 BASE = "unix"
+
+
+_ever: "list[Disk]" = []
 
 
 class PowerCut(BaseException):
@@ -59,14 +62,17 @@ def _put(image: bytearray, offset: int, data: bytes) -> None:
 
 
 class Disk(apsw.VFS):
-    """The file system, registered under `name` until it is closed.
+    """The file system, registered for good under a name that begins with `name`; sound once it is left.
 
     `fsync_s`: what each sync takes longer; `room`: bytes that may still be written beyond what files hold
     (None: any); `read_only`: every write is refused. All may be changed at any time.
     """
 
     def __init__(self, name: str, fsync_s: float = 0.0, keep: bool = False) -> None:
-        self.name = name
+        # The encryption's own layer keeps a pointer to ours for as long as the process lives: so do we, and
+        # no name is used twice.
+        self.name = f"{name}-{len(_ever)}"
+        _ever.append(self)
         self.fsync_s = fsync_s
         self.room: int | None = None
         self.read_only = False
@@ -76,7 +82,7 @@ class Disk(apsw.VFS):
         self.keep = keep
         self.held: dict[str, _Held] = {}
         self._cut: int | None = None
-        super().__init__(name, BASE)
+        super().__init__(self.name, BASE)
 
     def __enter__(self) -> "Disk":
         return self
@@ -84,7 +90,8 @@ class Disk(apsw.VFS):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.unregister()
+        # What is still open on it may be closed in order.
+        self.room, self.read_only, self.fsync_s = None, False, 0.0
 
     def cut_at(self, operation: int) -> None:
         """Cut the power instead of the n-th write, cut or sync from now on (0: the next)."""
