@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test hil bench fuzz model vm32 lint clean
+.PHONY: help demo test hil bench fuzz model crash vm32 lint clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -23,6 +23,7 @@ help:
 	@echo 'make bench  what things cost on this machine'
 	@echo 'make fuzz   hostile input to every decoder, and to the VMs: half an hour [ARGS="--inputs 100000 --seed 2"]'
 	@echo 'make model  the session against a link that does everything to it: half an hour [EXAMPLES=1000]'
+	@echo 'make crash  kills, power cuts, failing disks, clock steps, old backups: a quarter of an hour [ARGS="--seed 2"]'
 	@echo 'make vm32   a 32-bit, single-float MicroPython for the tests [Debian on amd64; root, once]'
 	@echo 'make lint   ruff, import-linter, pyright'
 	@echo 'make clean  remove .venv and everything generated'
@@ -71,6 +72,9 @@ fuzz: $(DEV)
 
 model: $(DEV)
 	MODEL_EXAMPLES=$(or $(EXAMPLES),15000) $(BIN)/python -m pytest -n 0 --timeout 7200 --hypothesis-show-statistics tests/protocol/test_session_model.py
+
+crash: $(DEV)
+	$(BIN)/python -m tools.crash $(ARGS)
 
 vm32:
 	@tools/vm32/build.sh

@@ -1,0 +1,1 @@
+"""The crash campaign: a real agent, broker and collectors killed at random; disks and clocks that fail."""
