@@ -90,6 +90,9 @@ class Custody:
         self._key = key
         self._cache: OrderedDict[int, Leaves] = OrderedDict()
         self._cached = 0
+        # Of batches that went out with holes and wait for a receipt: how many entries were gone the first
+        # time, and what was withheld, as a hash; None: not the same each time.
+        self._holes: dict[tuple[str, int], tuple[int, int | None]] = {}
         self._nonce = os.urandom(16)
         self._old_nonces: deque[bytes] = deque(maxlen=OLD_NONCES)
         self._newest: int | None = None
@@ -209,7 +212,12 @@ class Custody:
         batch = self.chain.batch(batch_id)
         leaves = self._cache.get(batch_id) or leaves_of(batch.preamble, self.chain.rows(batch))
         far = self._far[forwarder]
-        entries, hashes = leaves.without(self.left_out(forwarder, leaves.rows))
+        held = self.left_out(forwarder, leaves.rows)
+        entries, hashes = leaves.without(held)
+        if hashes:
+            mark = hash(frozenset(held))
+            gone, before = self._holes.get((forwarder, batch_id), (len(hashes) - len(held), mark))
+            self._holes[forwarder, batch_id] = gone, mark if before == mark else None
         handovers = self.signing.handovers[: self.signing.steps_of(batch.signed)]
         clear = wire.encode_batch(batch.signed, entries, hashes, handovers)
         return wire.seal_batch(clear, self._identity.id, far.x_pub, far.id)
@@ -353,6 +361,10 @@ class Custody:
         if receipt.stored + receipt.duplicates + receipt.left_out != count:
             detail = f"{receipt.stored} + {receipt.duplicates} + {receipt.left_out} of {count} entries"
             return Verdict("rejected", batch.id, "wrong_count", detail)
+        if message == self.chain.receipt(batch.id, forwarder):
+            # Nobody vouches that it did not come before: it says nothing of what went since.
+            self._holes.pop((forwarder, batch.id), None)
+            return Verdict("receipt", batch.id)
         withheld: set[int] | None = None
         if receipt.left_out:
             rows = self.chain.rows(batch)
@@ -361,8 +373,11 @@ class Custody:
             if receipt.left_out > gone + len(withheld):
                 detail = f"it lacks {receipt.left_out} entries, of which it may have had some"
                 return Verdict("rejected", batch.id, "incomplete", detail)
-            if receipt.left_out <= gone:
-                withheld = None
+            first, mark = self._holes.get((forwarder, batch.id), (-1, None))
+            if mark != hash(frozenset(withheld)) or receipt.left_out > first + len(withheld):
+                # It does not name them: they may be those that were withheld, whatever is gone by now.
+                withheld.update(self.chain.withheld(forwarder, batch))
+        self._holes.pop((forwarder, batch.id), None)
         new = self.chain.receipted(batch, message, forwarder, self._now_ms(), withheld)
         return Verdict("receipt", batch.id, new=new)
 

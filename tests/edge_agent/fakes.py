@@ -267,6 +267,7 @@ class StubCollector:
         self.identity = identity(seed)
         self.agent = agent
         self.batches: dict[tuple[bytes, int], wire.Batch] = {}
+        self.lacks: dict[bytes, set[int]] = {}
         self.frames: dict[tuple[bytes, bytes, int], bytes] = {}
         self.newest: tuple[bytes, int, bytes] | None = None
         self.highest: list[tuple[bytes, int, bytes]] | None = None
@@ -290,7 +291,10 @@ class StubCollector:
         batch = wire.parse_batch(clear, self.agent.ed_pub, agent_id)
         duplicates = 0
         again = self.batches.get((batch.chain_id, batch.number))
-        more = again is not None and len(missing(batch)) < len(missing(again))
+        before = self.lacks.get(batch.head_hash)
+        lacks = set(missing(batch)) if before is None else before & set(missing(batch))
+        self.lacks[batch.head_hash] = lacks
+        more = before is not None and lacks < before
         if again is None or more or again.head_hash != batch.head_hash:
             for entry in batch.parsed:
                 if entry is not None and entry[0] == wire.ENTRY_FRAME:
@@ -303,16 +307,17 @@ class StubCollector:
         return self.receipt(batch, duplicates)
 
     def receipt(self, batch: wire.Batch, duplicates: int = 0) -> bytes:
+        lacks = len(self.lacks.get(batch.head_hash, ()))
         return wire.make_receipt(
             self.identity,
             self.agent.id,
             batch.chain_id,
             batch.number,
             batch.head_hash,
-            batch.count - duplicates - len(missing(batch)),
+            batch.count - duplicates - lacks,
             duplicates,
             1,
-            left_out=len(missing(batch)),
+            left_out=lacks,
         )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from edge_agent.custody import Custody
 from edge_agent.keys import PublicKeys
-from edge_agent.store.schema import ENTRY_FRAME
+from edge_agent.store.schema import ENTRY_FRAME, GONE_ERASED, GONE_RETENTION
 from protocol import attest, entries, merkle, receipts
 from protocol import batch as wire
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE, Kit
@@ -41,6 +41,14 @@ class Two(Kit):
     def counted(self) -> tuple[int, int]:
         totals = self.store.ledger().totals
         return totals["delivered"], totals["pending"]
+
+    def take(self, batch: int, seq: int, gone: int) -> None:
+        (row,) = [row for row in self.custody.chain.rows(self.custody.chain.batch(batch)) if row.seq == seq]
+        leaf = merkle.leaf_hash(entries.frame_entry(NODE.id, BOOT, seq, row.data, row.made_ms))
+        seen = merkle.leaf_hash(attest.leaf(BOOT, seq, row.data))
+        sql = "UPDATE journal SET data = NULL, gone = ?, leaf = ?, attested = ? WHERE id = ?"
+        self.store.db.execute(sql, (gone, leaf, seen, row.id))
+        self.custody.forget()
 
     def noted(self, forwarder="mqtt") -> int:
         return self.store.db.value("SELECT count(*) FROM withheld WHERE forwarder = ?", (forwarder,))
@@ -154,6 +162,41 @@ def test_an_old_receipt_does_not_pass_for_the_new_one(kit):
     assert kit.send("mqtt", batch)[0].what == "receipt" and kit.noted() == 0
 
 
+def test_a_receipt_that_comes_again_delivers_nothing(kit):
+    """A broker, or a medium that is read once more, brings it when other entries are gone as well."""
+    kit.barred = {"mqtt": {1}}
+    kit.frames(3)
+    (batch,) = kit.make()
+    answer = kit.far.take("batch", kit.custody.message("mqtt", batch))
+    assert kit.custody.take(answer, "mqtt").new and kit.send("file", batch)
+    kit.take(batch, 2, GONE_RETENTION)
+    for _ in range(2):
+        assert kit.custody.take(answer, "mqtt") == ("receipt", batch, "", "", None, False, (), False)
+        assert kit.counted() == (2, 1) and kit.noted() == 1
+        kit.reopen()
+    kit.barred = {}
+    assert kit.custody.released("mqtt", 0, 9)[0] == [batch]
+    assert kit.send("mqtt", batch)[0].new and kit.noted() == 0 and kit.counted() == (3, 0)
+    assert {seq for *_, seq in kit.far.frames} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_receipt_is_for_what_had_left_and_not_for_what_may_go_by_now(kit, restarted):
+    """Carried on a medium it takes days: meanwhile one entry was erased, and another may go."""
+    kit.barred = {"mqtt": {1}}
+    kit.frames(3)
+    (batch,) = kit.make()
+    answer = kit.far.take("batch", kit.custody.message("mqtt", batch))
+    kit.barred = {}
+    kit.take(batch, 2, GONE_ERASED)
+    if restarted:
+        kit.reopen()
+    assert kit.custody.take(answer, "mqtt").new and kit.noted() == 1
+    assert kit.custody.released("mqtt", 0, 9)[0] == [batch]
+    assert kit.send("mqtt", batch)[0].new and kit.noted() == 0
+    assert {seq for *_, seq in kit.far.frames} == {0, 1, 2}
+
+
 def test_a_collector_that_lacks_what_it_was_given_has_not_received_it(kit):
     kit.frames(3)
     (batch,) = kit.make()
@@ -169,12 +212,7 @@ def test_a_collector_that_lacks_what_it_was_given_has_not_received_it(kit):
 def test_what_is_gone_before_it_was_delivered_is_a_hole(kit):
     kit.frames(3)
     (batch,) = kit.make()
-    (row,) = [row for row in kit.custody.chain.rows(kit.custody.chain.batch(batch)) if row.seq == 1]
-    leaf = merkle.leaf_hash(entries.frame_entry(NODE.id, BOOT, 1, row.data, row.made_ms))
-    seen = merkle.leaf_hash(attest.leaf(BOOT, 1, row.data))
-    sql = "UPDATE journal SET data = NULL, gone = 3, leaf = ?, attested = ? WHERE id = ?"
-    kit.store.db.execute(sql, (leaf, seen, row.id))
-    kit.custody.forget()
+    kit.take(batch, 1, GONE_ERASED)
     assert kit.send("mqtt", batch)[0].what == "receipt"
     assert len(missing(kit.far.batches[next(iter(kit.far.batches))])) == 1
 
