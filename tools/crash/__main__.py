@@ -13,7 +13,7 @@ import click
 
 from tools.crash.campaign import Campaign, Outcome, Plan
 from tools.crash.world import World
-from tools.faults.cuts import Wrong, live
+from tools.faults.cuts import Wrong, begin, live
 
 
 @click.command()
@@ -73,13 +73,15 @@ def main(
 def _cut_power(outcome: Outcome, seed: int, cuts: int) -> None:
     """So many power cuts in the lives of stores by themselves, each at its own write."""
     life = seed
-    while outcome.done["power cuts of a store"] < cuts and not outcome.problems:
-        with tempfile.TemporaryDirectory(prefix="vitalwire-cut-") as folder:
-            try:
-                outcome.done["power cuts of a store"] += live(Path(folder), life).cut
-            except Wrong as e:
-                outcome.problems.append(f"python -m tools.faults --cuts 1 --seed {life}: {e}")
-        life += 1
+    with tempfile.TemporaryDirectory(prefix="vitalwire-cuts-") as base:
+        fresh = begin(Path(base))
+        while outcome.done["power cuts of a store"] < cuts and not outcome.problems:
+            with tempfile.TemporaryDirectory(dir=base) as folder:
+                try:
+                    outcome.done["power cuts of a store"] += live(Path(folder), fresh, life).cut
+                except Wrong as e:
+                    outcome.problems.append(f"python -m tools.faults --cuts 1 --seed {life}: {e}")
+            life += 1
 
 
 def _progress(n: int, of: int, line: str) -> None:
