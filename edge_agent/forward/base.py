@@ -15,6 +15,10 @@ from typing import Any, Protocol
 from edge_agent.store.rows import JournalRow
 
 WINDOW = 16
+# The far end takes one after the other, so what is newest waits there for all that was sent before it. Of
+# the window so much is used as has its receipts within QUEUE_S; never less than LEAST: the oldest goes on.
+LEAST = 4
+QUEUE_S = 0.25
 MAX_TIMEOUT_S = 600.0
 REFUSED_PAUSE_S = 60.0
 # Refusals are not signed: anybody who may publish could invent codes for ever.
@@ -146,10 +150,13 @@ class Flight:
     attempts: int = 0
     digests: list[bytes] = field(default_factory=list[bytes])
     refused: str | None = None
+    sent: float | None = None
 
 
 class Forwarder:
-    """Sends what has no receipt, `WINDOW` at a time. Counters since start; seconds of `clock`."""
+    """Sends what has no receipt, `places` at a time, WINDOW at most. Counters since start; seconds of
+    `clock`.
+    """
 
     def __init__(
         self,
@@ -166,6 +173,7 @@ class Forwarder:
         self.resent = 0
         self.sent_bytes = 0
         self.refusals: dict[str, int] = {}
+        self.places = LEAST
         self._source = source
         self._outlet = outlet
         self._timeout_s = receipt_timeout_s
@@ -186,7 +194,13 @@ class Forwarder:
 
     def receipted(self, batch: int) -> None:
         """The receipt of a batch was verified."""
-        self.flights.pop(batch, None)
+        flight = self.flights.pop(batch, None)
+        if flight is None or flight.sent is None or flight.attempts != 1:
+            return
+        if self._clock() - flight.sent > QUEUE_S:
+            self.places = max(LEAST, self.places - 1)
+        else:
+            self.places = min(WINDOW, self.places + 1)
 
     def refused(self, digest: bytes | None, code: str) -> None:
         """The far end refused the message with this SHA-256 (a hint: nothing vouches for it)."""
@@ -203,12 +217,14 @@ class Forwarder:
         if not self._outlet.connected:
             return
         apart = sum(flight.refused is not None for flight in self.flights.values())
-        wanted = await self._source.unreceipted(self.name, WINDOW + apart)
-        while self._again and len(self.flights) < WINDOW + apart:
+        wanted = await self._source.unreceipted(self.name, self.places + apart)
+        while self._again and len(self.flights) < self.places + apart:
             batch = self._again.pop(0)
             self.flights.setdefault(batch, Flight(self._clock()))
         for batch in wanted:
-            self.flights.setdefault(batch, Flight(self._clock()))
+            # A far end that gives no receipts does not get ever more that is new, either.
+            if len(self.flights) < WINDOW + apart:
+                self.flights.setdefault(batch, Flight(self._clock()))
         for batch in sorted(self.flights):
             flight = self.flights.get(batch)
             if flight is not None and flight.due <= self._clock():
@@ -231,6 +247,7 @@ class Forwarder:
         timeout = min(MAX_TIMEOUT_S, self._timeout_s * 2 ** min(flight.attempts - 1, 20))
         flight.due = self._clock() + self._uniform(timeout, 1.25 * timeout)
         self._outlet.publish(message)
+        flight.sent = self._clock()
         self.sent += 1
         self.sent_bytes += len(message)
         if flight.attempts > 1:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from itertools import pairwise
 
-from edge_agent.forward.base import MAX_TIMEOUT_S, WINDOW, Forwarder
+from edge_agent.forward.base import LEAST, MAX_TIMEOUT_S, QUEUE_S, WINDOW, Forwarder
 
 
 class World:
@@ -67,12 +67,29 @@ def test_time_outs_double_up_to_a_ceiling():
     assert gaps[:5] == [10, 20, 40, 80, 160] and gaps[-1] == MAX_TIMEOUT_S
 
 
-def test_no_more_than_a_window_is_on_its_way():
+def test_no_more_than_a_window_is_on_its_way_and_no_more_than_has_its_receipts_soon():
     w = World(100)
-    assert len(w.pump()) == WINDOW
-    assert w.pump() == []
+    assert w.pump() == list(range(1, LEAST + 1)) and w.pump() == []
     w.receipt(1)
-    assert w.pump() == [WINDOW + 1]
+    assert w.pump() == [LEAST + 1, LEAST + 2]
+    for _ in range(WINDOW):
+        w.receipt(min(w.forwarder.flights))
+        w.pump()
+    assert len(w.forwarder.flights) == w.forwarder.places == WINDOW and w.pump() == []
+    w.now += QUEUE_S + 0.1
+    for _ in range(WINDOW):
+        w.receipt(min(w.forwarder.flights))
+    assert w.forwarder.places == LEAST and len(w.pump()) == LEAST
+
+
+def test_a_far_end_without_receipts_gets_no_more_than_a_window_of_what_is_new():
+    w = World(0)
+    for _ in range(3 * WINDOW):
+        w.made += 1
+        newest = w.made
+        w.unreceipted = lambda forwarder, limit, newest=newest: asyncio.sleep(0, [newest])
+        w.pump()
+    assert len(w.forwarder.flights) == WINDOW
 
 
 def test_nothing_goes_out_without_a_connection_and_all_goes_out_after_it():
@@ -87,6 +104,7 @@ def test_nothing_goes_out_without_a_connection_and_all_goes_out_after_it():
 
 def test_a_batch_that_is_refused_holds_up_no_other():
     w = World(WINDOW + 5)
+    w.forwarder.places = WINDOW
     w.pump()
     for batch in range(1, WINDOW + 1):
         w.now += 1
