@@ -222,12 +222,17 @@ class PeopleState:
 
     def allows(self, forwarder: str, purpose: str, person: bytes, unix_ms: int) -> bool:
         """Whether the forwarder may be given that person's data for that purpose at that moment, whenever
-        they were measured: the consent made last that speaks of the moment decides.
+        they were measured: the consent made last that speaks of the moment decides; a withdrawal until
+        further notice holds at once, until another consent is taken.
         """
         if person in self._erased:
             return False
+        said = self._consents.get((person, forwarder, purpose), [])
+        if said and _withdraws(said[-1]):
+            # Whatever the clocks said, one of which may have been wrong: nothing was taken since.
+            return False
         found: Fields | None = None
-        for fields in self._consents.get((person, forwarder, purpose), ()):
+        for fields in said:
             if fields["record_id"] in self._replaced or not _speaks(fields, unix_ms):
                 continue
             if found is None or fields["made_at_ms"] >= found["made_at_ms"]:
@@ -251,6 +256,11 @@ def _about(fields: Fields) -> tuple[bytes, str, str]:
 
 def _speaks(fields: Fields, unix_ms: int) -> bool:
     return fields["from_ms"] <= unix_ms and (fields["to_ms"] is None or unix_ms < fields["to_ms"])
+
+
+def _withdraws(fields: Fields) -> bool:
+    """Whether it ends a consent there and then, until further notice."""
+    return not fields["granted"] and fields["to_ms"] is None and fields["from_ms"] <= fields["made_at_ms"]
 
 
 def _last(end: int | None) -> int:

@@ -165,3 +165,15 @@ def test_the_order_of_records_is_kept() -> None:
     assert [f["record_id"] for f in state.records()] == [fields(r)["record_id"] for r in records]
     assert [f["record"] for f in state.records(ADA)] == ["assignment", "consent", "manual"]
     assert state.persons() == [ADA, BOB]
+
+
+@pytest.mark.parametrize("granted_ms, withdrawn_ms", [(NOW + 12 * HOUR, NOW), (NOW - HOUR, NOW + 12 * HOUR)])
+def test_a_withdrawal_holds_at_once_though_a_clock_was_ahead(granted_ms: int, withdrawn_ms: int) -> None:
+    """Of the machine that signed the grant, or of the one that signed the withdrawal."""
+    grant = consented(ADA, from_ms=granted_ms, made_ms=granted_ms)
+    withdrawal = consented(ADA, False, from_ms=withdrawn_ms, made_ms=withdrawn_ms)
+    for moment in (NOW - HOUR, NOW, NOW + 13 * HOUR):
+        assert not taken(grant, withdrawal).allows("mqtt", "care", ADA, moment)
+        assert not taken(withdrawal, consent=ASSUMED).allows("mqtt", "care", ADA, moment)
+    again = consented(ADA, from_ms=NOW, made_ms=NOW + 13 * HOUR)
+    assert taken(grant, withdrawal, again).allows("mqtt", "care", ADA, NOW + 13 * HOUR)
