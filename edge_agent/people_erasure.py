@@ -59,6 +59,24 @@ def rows_of(db: Any, state: PeopleState, person: bytes, after: int = 0) -> Itera
                 yield mine
 
 
+def conflicts_of(db: Any, state: PeopleState, person: bytes) -> list[int]:
+    """Rows in `conflicts` that can be that person's; of the other frame with that number the data may be gone
+    long since.
+    """
+    found: list[int] = []
+    for node in sorted({span.node for span in state.spans(person)}):
+        dates = Dates(db)
+        for at, boot, seq, data, received_ms in db.execute(
+            "SELECT c.rowid, b.boot, c.seq, c.data, c.received_ms FROM conflicts c "
+            "JOIN boots b ON b.id = c.boot WHERE b.node = ?",
+            (node,),
+        ).fetchall():
+            row = JournalRow(0, ENTRY_FRAME, node, boot, seq, data, received_ms)
+            if person in dates.may_be(state, row):
+                found.append(at)
+    return found
+
+
 def _opened(db: Any, at: int) -> JournalRow | None:
     try:
         # To its end: what is still being read holds up the emptying of the log.
@@ -89,6 +107,7 @@ class Erasure:
         self._upto = store.last_journal
         after: int = store.meta(self._name) or 0
         self._pieces = rows_of(store.db, state, person, after)
+        self._state = state
         self.erased = 0
 
     def step(self) -> bool:
@@ -97,7 +116,10 @@ class Erasure:
             if piece:
                 self.erased += self._store.erase(self._person, piece)
             return True
+        self._store.db.pragma("secure_delete", True)
         with self._store.transaction() as db:
+            for at in conflicts_of(db, self._state, self._person):
+                db.execute("DELETE FROM conflicts WHERE rowid = ?", (at,))
             self._store.set_meta(db, self._name, self._upto)
         # Keys and log: last, so that nothing is written after, and each time, in case it was cut off here.
         self._store.erased(self._person)

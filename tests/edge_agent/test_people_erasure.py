@@ -193,3 +193,19 @@ def test_the_record_of_it_is_in_the_chain(world) -> None:
     assert kinds == [8]
     again = People(world.store, Operators(world.path.parent / "operators"))
     assert again.state.erased_at(ADA) == NOW + HOUR and not again.unbelieved
+
+
+def test_a_second_content_goes_though_the_first_is_gone_already(world) -> None:
+    """Room was made, or her first erasure was done, when the number came again with other content."""
+    hers, his = log_frame(15, HERS + b" again"), log_frame(3705, HIS + b" again")
+    world.store.db.execute("UPDATE journal SET data = NULL, gone = 2, leaf = x'00' WHERE seq IN (5, 25)")
+    again = {5: hers, 6: hers, 25: his}
+    world.store.commit([Frame(NODE.id, BOOT, seq, plain, NOW + HOUR) for seq, plain in again.items()])
+    world.store.db.execute("DELETE FROM journal WHERE seq = 6")
+    contents = "SELECT data FROM conflicts ORDER BY data"
+    assert len(world.store.db.execute(contents).fetchall()) == 3
+    finish(world.erase())
+    assert world.store.db.execute(contents).fetchall() == [(his,)]
+    world.store.commit([Frame(NODE.id, BOOT, 7, hers, NOW + HOUR)])
+    finish(Erasure(world.store, world.people.state, ADA))
+    assert world.store.db.execute(contents).fetchall() == [(his,)]
