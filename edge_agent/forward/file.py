@@ -19,6 +19,7 @@ from edge_agent.config import FileConfig
 from edge_agent.files import fsync_folder
 from edge_agent.forward.base import Flight, Forwarder, OutletOwner, Source
 from edge_agent.forward.channels import BatchChannel
+from edge_agent.store.chain import LIVE_PLACES
 
 if TYPE_CHECKING:
     from edge_agent.delivery import Delivery
@@ -253,7 +254,9 @@ class FileForwarder(Forwarder):
         if self._there is None:
             self.flights.clear()
             found = await self._source.unreceipted(self.name, MAX_FILES)
-            self._upto = found[-1] if len(found) == MAX_FILES else max([newest, *found[-1:]])
+            # The newest are among them before their turn: those between follow.
+            whole = len(found) < MAX_FILES
+            self._upto = max([newest, *found[-1:]]) if whole else found[-1 - LIVE_PLACES]
             return found
         first, room = self._upto + 1, max(0, MAX_FILES - len(self.flights))
         self._upto = max(self._upto, min(newest, self._upto + room))

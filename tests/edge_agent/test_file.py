@@ -12,6 +12,7 @@ from edge_agent import keys
 from edge_agent.config import FileConfig
 from edge_agent.forward.file import FileForwarder, FileOutlet
 from edge_agent.lock import hold
+from edge_agent.store.chain import LIVE_PLACES
 from protocol import batch as wire
 from protocol import receipts
 from tests.edge_agent.fakes import FakeNode, Pty
@@ -34,7 +35,8 @@ class Far:
         self.forwarder: FileForwarder | None = None
 
     async def unreceipted(self, name: str, limit: int) -> list[int]:
-        return [n for n in self.messages if n not in self.receipted][:limit]
+        found = [n for n in self.messages if n not in self.receipted]
+        return found if len(found) <= limit else [*found[: limit - LIVE_PLACES], *found[-LIVE_PLACES:]]
 
     async def message(self, name: str, batch: int) -> bytes:
         return self.messages[batch]
@@ -189,6 +191,18 @@ def test_new_batches_follow_and_a_medium_has_no_more_than_so_many(tmp_path, monk
     for _ in range(2):
         world.turn()
     assert world.names() == [batch_name(4), batch_name(5)] and world.far.receipted == {1, 2, 3, 4}
+
+
+def test_what_lies_between_the_oldest_and_the_newest_follows_on_a_medium_that_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_agent.forward.file.MAX_FILES", 4)
+    world, rig = World(tmp_path, 9), Rig(tmp_path)
+    world.turn()
+    assert world.names() == [batch_name(n) for n in (0, 1, 7, 8)]
+    for _ in range(4):
+        carried(rig, world.stick)
+        for _ in range(3):
+            world.turn()
+    assert world.far.receipted == set(range(1, 10)) and world.names() == []
 
 
 def test_files_that_are_not_ours_or_no_receipts_are_named_and_left(tmp_path):
