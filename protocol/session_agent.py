@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from protocol.identity import Identity
 
-
 BURST_BYTES = 200
 BURST_PAUSE_MS = 100
 SOLICIT_EVERY_MS = 2000
@@ -391,12 +390,11 @@ class AgentSession:
         )
 
     def _pair_reply(self, fields: "dict[str, Any]") -> None:
-        nonce = fields["nonce"]
-        if self._pairing is None or nonce != self._pairing:
+        nonce, asked = fields["nonce"], self._pairing
+        if asked is None or nonce != asked:
             return self._reject("out_of_turn", "session: pair reply that nobody asked for")
         self._pairing = None
-        me = self.identity
-        message = pair_message(me.ed_pub, me.x_pub, fields["ed_pub"], fields["x_pub"], nonce, self._authority)
-        ok = crypto.run(crypto.ed25519_verify_steps(fields["ed_pub"], message, fields["signature"]))
-        self._events.append(ev.PairReply(fields["ed_pub"], fields["x_pub"], nonce, ok))
-        return None
+        keys = fields["ed_pub"], fields["x_pub"]
+        message = pair_message(*self.identity.public(), *keys, nonce, self._authority)
+        ok = crypto.run(crypto.ed25519_verify_steps(keys[0], message, fields["signature"]))
+        return self._events.append(ev.PairReply(*keys, nonce, ok))
