@@ -6,7 +6,6 @@ import random
 import shutil
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -62,7 +61,7 @@ def main(
         click.echo(err=True)
     _report(outcome)
     if json_path is not None:
-        json_path.write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")
+        json_path.write_text(json.dumps(vars(outcome), indent=1) + "\n", encoding="utf-8")
     if outcome.problems or keep:
         click.echo(f"stores and logs: {folder}")
     else:
