@@ -28,8 +28,8 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
     """The frame as the store takes it, and (kind, t_us, body); None for an authentic frame that is malformed
     all the same.
     """
-    if event.frame is None:
-        return Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms), None
+    if event.frame is None or event.frame[2] is None:
+        return Frame(event.node_id, event.boot_id, event.seq, event.plaintext, received_ms), event.frame
     kind, _, body = event.frame
     previous: Said | None = None
     earlier: tuple[Said | Summary, ...] = ()
@@ -121,7 +121,8 @@ class NodeView:
     def vitals(self) -> dict[str, Any]:
         """The newest vitals, {} before the first."""
         if self._vitals_frame is not None:
-            self._vitals, self._vitals_frame = seen.vitals(frames.unpack(self._vitals_frame)[2]), None
+            # It was seen to be sound when it came (glance.py).
+            self._vitals, self._vitals_frame = seen.vitals(cbor.loads(self._vitals_frame)[2]), None
         return self._vitals
 
     @property

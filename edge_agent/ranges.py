@@ -26,6 +26,11 @@ class Ranges:
         """Put first … first+count-1 in; numbers that are there already stay once."""
         if count <= 0:
             return
+        if self._ends and first == self._ends[-1]:
+            # As nearly always.
+            self._ends[-1] += count
+            self.count += count
+            return
         start, end = first, first + count
         i = bisect_left(self._ends, start)
         j = bisect_right(self._starts, end)

@@ -132,9 +132,15 @@ class LinkSession:
         events = session.feed(data, self._hub.now_ms())
         for event in events:
             # A session that one of its own events has ended says nothing to the next; it is counted still.
-            if session is self._session or isinstance(event, ev.Rejected):
+            if session is self._session:
+                if type(event) is ev.FrameIn:
+                    self._frame(event, unix_us)
+                else:
+                    self._on(event, unix_us)
+            elif isinstance(event, ev.Rejected):
                 self._on(event, unix_us)
-        self.pump()
+        if session is not self._session or self.due_ms is None or session.state != st.LIVE or session.waits:
+            self.pump()
         return len(events)
 
     def tick(self) -> None:
@@ -228,9 +234,7 @@ class LinkSession:
             del self._pings[next(iter(self._pings))]
 
     def _on(self, event: Any, unix_us: int) -> None:
-        if isinstance(event, ev.FrameIn):
-            self._frame(event, unix_us)
-        elif isinstance(event, ev.TimeEcho):
+        if isinstance(event, ev.TimeEcho):
             self._echo(event, unix_us)
         elif isinstance(event, ev.Rejected):
             detail = event.detail + self._why_replayed() if event.cause == "replayed_hello" else event.detail
@@ -276,16 +280,16 @@ class LinkSession:
         self._hub.ingest.add(Held(node, held, unix_us // 1000))
 
     def _frame(self, event: ev.FrameIn, unix_us: int) -> None:
+        hub = self._hub
         item, frame = item_of(event, unix_us // 1000)
-        self._hub.counted(event.wire_bytes)
-        self._hub.view(event.node_id).said(
-            event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext
-        )
-        if frame is not None and frame[0] == frames.KIND_ANSWER:
-            self._hub.orders.answered(event.node_id, frame[2])
-        elif frame is not None and frame[0] == frames.KIND_BP:
-            self._hub.orders.measured(event.node_id, event.boot_id, event.seq, frame[2])
-        self._hub.ingest.frame(item, self, self._session)
+        hub.counted(event.wire_bytes)
+        hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext)
+        if frame is not None and frame[2] is not None:
+            if frame[0] == frames.KIND_ANSWER:
+                hub.orders.answered(event.node_id, frame[2])
+            elif frame[0] == frames.KIND_BP:
+                hub.orders.measured(event.node_id, event.boot_id, event.seq, frame[2])
+        hub.ingest.frame(item, self, self._session)
 
     def committed(self, item: Frame, outcome: Outcome, session: AgentSession) -> None:
         """A frame that came on `session` is on the disk, or was: acknowledge it there."""

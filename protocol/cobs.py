@@ -89,6 +89,11 @@ class Decoder:
         while True:
             zero = data.find(DELIMITER, at)
             end = len(data) if zero < 0 else zero
+            if zero > at and not self._partial and not self._skipping and end - at <= self.max_encoded:
+                # A whole message in one piece, as nearly always.
+                self._finish(data[at:end], messages)
+                at = zero + 1
+                continue
             if not self._skipping:
                 if len(self._partial) + end - at > self.max_encoded:
                     self.oversize += 1
@@ -100,13 +105,13 @@ class Decoder:
             if zero < 0:
                 return messages
             if self._partial:
-                self._finish(messages)
+                encoded = self._partial
+                self._partial = bytearray()
+                self._finish(encoded, messages)
             self._skipping = False
             at = zero + 1
 
-    def _finish(self, messages: "list[bytes]") -> None:
-        encoded = self._partial
-        self._partial = bytearray()
+    def _finish(self, encoded: "Buffer", messages: "list[bytes]") -> None:
         try:
             msg = decode(encoded)
         except CobsError as e:

@@ -60,7 +60,8 @@ class _Channel:
 
     def open(self, message: bytes) -> "tuple[int, bytes]":
         counter, at = _parse(message)
-        return counter, crypto.ccm_open(self._key, self._nonce(counter), self._aad, message[at:], TAG_BYTES)
+        nonce = self._iv_head + (self._iv_tail ^ counter).to_bytes(4, "big")
+        return counter, crypto.ccm_open(self._key, nonce, self._aad, message[at:], TAG_BYTES)
 
     def _nonce(self, counter: int) -> bytes:
         return self._iv_head + (self._iv_tail ^ counter).to_bytes(4, "big")

@@ -30,6 +30,8 @@ SOLICIT_EVERY_MS = 2000
 PROVING_MS = 15000
 MAX_TOKENS = 8
 ACK_RANGES = 12
+# The first byte of a data message (messages.sort).
+_DATA = 0x82
 # Array, protected header, Partial IV, length and tag of the seal are at most 24 bytes; COBS and its end, 2.
 MAX_DOWN_PLAINTEXT = BURST_BYTES - 26
 
@@ -230,11 +232,15 @@ class AgentSession:
         for message in self._cobs.feed(data):
             self._burst = 0
             try:
-                self._message(message)
+                if message[0] == _DATA:
+                    self._data(message)
+                else:
+                    self._message(message)
             except ProtocolError as e:
                 self._reject(e.cause, str(e))
-        for fault in self._cobs.faults:
-            self._reject(fault.cause, str(fault))
+        if self._cobs.faults:
+            for fault in self._cobs.faults:
+                self._reject(fault.cause, str(fault))
         out = self._events
         self._events = []
         return out
@@ -244,13 +250,9 @@ class AgentSession:
         self._events.append(ev.Rejected(cause, detail))
 
     def _message(self, message: bytes) -> None:
-        sort = messages.sort(message)
-        if sort == messages.SORT_DATA:
-            self._data(message)
-        elif sort == messages.SORT_CLEAR:
-            self._clear(message)
-        else:
+        if messages.sort(message) != messages.SORT_CLEAR:
             raise HelloError("neither a clear message nor data", 0)
+        self._clear(message)
 
     def _clear(self, message: bytes) -> None:
         try:
@@ -288,12 +290,13 @@ class AgentSession:
         if boot is None:
             return self._reject("no_key", "session: boot without a header for this agent")
         seq, plaintext = boot.open(sealed)
-        self.state = st.step(st.AGENT, self.state, st.FRAME)
+        if self.state != st.LIVE:
+            self.state = st.step(st.AGENT, self.state, st.FRAME)
         past = index > 0 or seq < self._next_seq
-        event = ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, None, len(message), past)
+        seen = self._glance(plaintext) if self._glance else None
+        event = ev.FrameIn(self.node_id, boot.boot_id, seq, plaintext, seen, len(message), past)
         self._events.append(event)
-        event.frame = self._glance(plaintext) if self._glance else None
-        if event.frame is not None:
+        if seen is not None:
             return None
         kind, t_us, body = event.frame = frames.unpack(plaintext)
         for cause, n in frame_schema.carried(kind, body):

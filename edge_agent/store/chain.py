@@ -49,7 +49,8 @@ class Stretch(NamedTuple):
 
 
 _BATCH = "id, chain, number, first_id, last_id, preamble, signed, hash, made_ms, delivered"
-_MISSING = "NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
+# What is pruned is not here to be sent: it waits for no far end any more.
+_MISSING = "pruned = 0 AND NOT EXISTS (SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)"
 # What a leaf entry is longer than the plaintext in it: ids, numbers, heads.
 ENTRY_OVERHEAD = 48
 
@@ -141,7 +142,9 @@ class Chain:
         """The next entries to be signed: at least one if there is any, about `max_bytes` at most."""
         rows: list[JournalRow] = []
         size = 0
-        for row in journal_rows(self._store.db, self._batched + 1, self._store.last_journal):
+        where = self._batched + 1, self._store.last_journal
+        at_hand = self._store.recent.between(*where)
+        for row in journal_rows(self._store.db, *where) if at_hand is None else at_hand:
             size += len(row.data or b"") + ENTRY_OVERHEAD
             if rows and size > max_bytes:
                 return Stretch(rows, True)
@@ -170,6 +173,7 @@ class Chain:
         self._store.last_batch = batch_id
         self._store.write_mark()
         self._batched = batch.last_id
+        self._store.recent.signed(batch.last_id)
         self.tip = Tip(batch.chain, batch.number, batch.hash)
         self.counts["batches"] += 1
         return self._store.last_batch
@@ -207,9 +211,12 @@ class Chain:
         return found[0] if found else 0
 
     def receipted_after(self, batch_id: int, forwarder: str) -> list[int]:
-        """Ids of the batches made after that one which have a receipt from that forwarder's far end."""
+        """Ids of the batches made after that one which have a receipt from that forwarder's far end, and are
+        still here.
+        """
         found = self._store.db.execute(
-            "SELECT batch FROM receipts WHERE forwarder = ? AND batch > ? ORDER BY batch",
+            "SELECT r.batch FROM receipts r JOIN batches b ON b.id = r.batch AND b.pruned = 0 "
+            "WHERE r.forwarder = ? AND r.batch > ? ORDER BY r.batch",
             (forwarder, batch_id),
         ).fetchall()
         return [batch_id for (batch_id,) in found]
@@ -257,6 +264,9 @@ class Chain:
                 "DELETE FROM withheld WHERE forwarder = ? AND journal = ?",
                 [(forwarder, journal) for journal in released],
             )
+            if released:
+                # What was spared for them goes by its age from now on.
+                db.execute("UPDATE batches SET freed = 0 WHERE id = ?", (batch.id,))
             gap = db.value(
                 f"SELECT min(id) FROM batches WHERE id > ? AND {_MISSING}",
                 (self.cursor(forwarder), forwarder),

@@ -6,6 +6,7 @@ from edge_agent.facts import BootFacts
 from edge_agent.hearsay import Statement, Summary
 from edge_agent.ranges import Ranges
 from edge_agent.store.items import Count, Hello
+from edge_agent.store.rows import JournalRow
 
 if TYPE_CHECKING:
     from edge_agent.store.store import Store
@@ -17,6 +18,7 @@ class Changes:
     def __init__(self) -> None:
         self.boots: dict[tuple[bytes, bytes], BootFacts] = {}
         self.frames: list[tuple[BootFacts, int, int]] = []
+        self.rows: list[JournalRow] = []
         self.losses: list[tuple[BootFacts, int, int, int]] = []
         self.examined: list[tuple[BootFacts, int, Ranges]] = []
         self.said: list[tuple[BootFacts, Statement]] = []
@@ -58,5 +60,6 @@ class Changes:
             store.hellos[hello.node] = (hello.counter, hello.conn)
         for name, more in self.counts:
             store.counters[name] = store.counters.get(name, 0) + more
+        store.recent.add(self.rows)
         store.last_journal = self.journal
         store.write_mark()

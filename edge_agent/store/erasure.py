@@ -34,6 +34,7 @@ def erase(store: "Store", ids: Iterable[int]) -> int:
     with store.transaction() as db:
         frames, count = _erase_rows(db, ids)
         lost = evictions.note(db, frames, GONE_ERASED, None)
+    store.recent.clear()
     store.apply_evicted(lost)
     return count
 

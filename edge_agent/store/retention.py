@@ -1,10 +1,11 @@
 """Making room: what may go by its age, and what has to go because the disk or the quota is full.
 
 *Retention*: a batch that is delivered and old enough gives up its waves (`wave_days`), later all its frames
-(`retention_days`): it is pruned to its signed head and receipts. *Quota*: over `quota_mib`, or with less than
-`min_free_mib` left on the disk, data goes in this order: what is delivered before what is not; waves, then
-strips, then trends; the oldest first. Alarms, blood pressures, attestations, losses, boots, statements and
-records never go for want of room. What goes undelivered is stated in the journal, in the same transaction.
+(`retention_days`): it is pruned to its signed head and receipts, or, where records, statements or what is
+withheld lie in it as well, to the hashes that those are proved by. *Quota*: over `quota_mib`, or with less
+than `min_free_mib` left on the disk, data goes in this order: what is delivered before what is not; waves,
+then strips, then trends; the oldest first. Alarms, blood pressures, attestations, losses, boots, statements
+and records never go for want of room. What goes undelivered is stated in the journal, in the same transaction.
 
 Where data went by the quota its hashes stay. The rows of a batch are written anew then: the pages that they
 were thinly spread over become free, and the file takes new rows into them. One call does one batch, so that
@@ -21,6 +22,7 @@ from edge_agent.store.database import Database
 from edge_agent.store.evictions import Gone
 from edge_agent.store.rows import hashes_of, journal_rows
 from edge_agent.store.schema import (
+    CLASS_KEPT,
     CLASS_TREND,
     CLASS_WAVE,
     ENTRY_CLOCK,
@@ -103,18 +105,26 @@ class Keeper:
         if found is None:
             return False
         batch, first, last = found
+        if not self._nothing_else(first, last):
+            return self._free(found, CLASS_KEPT, GONE_RETENTION, now_ms)
         if last > (self._store.meta("checkpoint") or 0):
             # What the ledger knows of these frames is only in their rows yet.
             self._store.checkpoint()
         with self._store.transaction() as db:
-            db.execute(
-                f"DELETE FROM journal WHERE id BETWEEN ? AND ? AND kind IN ({ENTRY_FRAME}, {ENTRY_CLOCK}) "
-                "AND id NOT IN (SELECT journal FROM withheld WHERE journal BETWEEN ? AND ?)",
-                (first, last, first, last),
-            )
+            db.execute("DELETE FROM journal WHERE id BETWEEN ? AND ?", (first, last))
             db.execute("UPDATE batches SET pruned = 1, freed = ? WHERE id = ?", (CLASS_TREND + 2, batch))
         self.pruned += 1
         return True
+
+    def _nothing_else(self, first: int, last: int) -> bool:
+        """Whether a stretch holds nothing but what goes by its age. The end of the journal never goes: its
+        numbers would be used again.
+        """
+        return last < self._store.last_journal and not self._store.db.value(
+            f"SELECT count(*) FROM journal WHERE id BETWEEN ? AND ? AND (kind NOT IN ({ENTRY_FRAME}, "
+            f"{ENTRY_CLOCK}) OR id IN (SELECT journal FROM withheld WHERE journal BETWEEN ? AND ?))",
+            (first, last, first, last),
+        )
 
     def _age(self, now_ms: int) -> bool:
         if not self.limits.wave_days:
@@ -163,6 +173,7 @@ class Keeper:
         if statement is not None:
             changes.apply(store)
         store.apply_evicted(lost)
+        self._store.recent.clear()
         self.freed += len(gone)
         self.evicted += sum(lost.values())
         return True

@@ -17,7 +17,7 @@ from edge_agent.facts import BootFacts
 from edge_agent.ledger import Ledger, account
 from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.ranges import Ranges
-from edge_agent.store import database, erasure, hearing, rows
+from edge_agent.store import bulk, database, erasure, hearing, rows
 from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
@@ -42,6 +42,7 @@ class Store:
         self.id: bytes = self.meta("store")
         self.agent_id: bytes = self.meta("agent")
         self.sealer = Sealer(db)
+        self.recent = bulk.Recent()
         self._statements: tuple[tuple[str, dict[str, Any], int], ...] = ()
         self._stated = 0
         # Rows of boots that have more stored than the checkpoint says.
@@ -147,13 +148,14 @@ class Store:
         # Both before, because what is written next may fill up what was cut off, and after it.
         self.check()
         with self.transaction() as db:
-            outcomes = [self._put(db, item, changes) for item in items]
+            outcomes = bulk.put_all(self, db, items, changes)
         # Before anything is acknowledged: the transaction may have gone into a file that is deleted.
         self.check()
         changes.apply(self)
         return outcomes
 
-    def _put(self, db: Database, item: Item, changes: Changes) -> Outcome:
+    def put(self, db: Database, item: Item, changes: Changes) -> Outcome:
+        """Put one in, inside a transaction."""
         if isinstance(item, Frame):
             return self._put_frame(db, item, changes)
         if isinstance(item, Hello):
@@ -189,6 +191,7 @@ class Store:
             "INSERT INTO journal(kind, data, made_ms, key) VALUES(?, ?, ?, ?)", (kind, data, made_ms, key)
         )
         changes.journal = db.last_insert_rowid()
+        changes.rows.append(rows.JournalRow(changes.journal, kind, None, None, None, entry.data, made_ms))
         return changes.journal
 
     def boot(self, db: Database, node: bytes, boot: bytes, changes: Changes) -> BootFacts:
@@ -216,6 +219,8 @@ class Store:
             return self._again(db, boot, frame, changes)
         changes.journal = db.last_insert_rowid()
         changes.frames.append((boot, frame.seq, frame.received_ms))
+        row = changes.journal, ENTRY_FRAME, frame.node, frame.boot, frame.seq, frame.plaintext
+        changes.rows.append(rows.JournalRow(*row, frame.received_ms))
         for first, count, reason in frame.losses:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
             changes.losses.append((boot, first, count, reason))
