@@ -5,7 +5,8 @@
 withheld lie in it as well, to the hashes that those are proved by. *Quota*: over `quota_mib`, or with less
 than `min_free_mib` left on the disk, data goes in this order: what is delivered before what is not; waves,
 then strips, then trends; the oldest first. Alarms, blood pressures, attestations, losses, boots, statements
-and records never go for want of room. What goes undelivered is stated in the journal, in the same transaction.
+and records never go for want of room. What goes undelivered is stated in the journal by the transaction that
+takes it.
 
 Where data went by the quota its hashes stay. The rows of a batch are written anew then: the pages that they
 were thinly spread over become free, and the file takes new rows into them. One call does one batch, so that

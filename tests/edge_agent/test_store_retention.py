@@ -8,6 +8,7 @@ from edge_agent.store.loading import credit
 from edge_agent.store.opening import open_store
 from edge_agent.store.retention import DAY_MS, MIB, Keeper, Limits
 from edge_agent.store.rows import journal_rows
+from edge_agent.store.schema import GONE_RETENTION
 from edge_agent.store.store import Entry, Outcome
 from protocol import cbor
 from tests.edge_agent.store_kit import AGENT, frame, same_facts
@@ -139,11 +140,13 @@ def test_age_takes_the_waves_first_and_then_the_batch_but_nothing_undelivered(st
     same_facts(store, path)
 
 
-def test_nothing_that_is_withheld_goes_by_age(store):
+def test_nothing_that_is_withheld_goes_by_age_nor_what_proves_it(store):
     store.db.execute("INSERT INTO withheld VALUES('mqtt', 5)")
     work(Keeper(store, Limits(wave_days=95, retention_days=97), alone=False))
-    (row,) = journal_rows(store.db, 1, 100)
-    assert row.id == 5 and row.data is not None
+    rows = list(journal_rows(store.db, 1, 100))
+    assert [row.id for row in rows if row.data is not None] == [5] and len(rows) == 100
+    assert all(row.leaf and row.attested and row.gone == GONE_RETENTION for row in rows if row.id != 5)
+    assert min(kept(store)) == 0 and 1 not in kept(store)
 
 
 def test_alone_what_is_signed_may_go_by_age(store):
