@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from edge_agent import commands_kept, keys
 from edge_agent.authorities import Authorities
+from edge_agent.compaction import Compaction
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.delivery import Delivery, open_custody
 from edge_agent.errand_runner import Runner
@@ -128,6 +129,7 @@ class Agent:
         errands = self.errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
+        self.compaction = Compaction(errands, self.worker, self.store, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
         self.delivery.people = self.people
         changed = self.delivery.consent_changed
@@ -269,6 +271,7 @@ class Agent:
             self.runner.step()
             self.desk.step(self.runner.others)
             self.rotation.step(self.runner.others)
+            self.compaction.step(self.runner.others)
             self.remote.step(self.errands, self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level

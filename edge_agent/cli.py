@@ -19,6 +19,7 @@ from edge_agent.cli_orders import order_commands
 from edge_agent.cli_people import commands as people_commands
 from edge_agent.cli_proof import prove_command, verify_command
 from edge_agent.cli_service import service_group
+from edge_agent.cli_store import store_group
 from edge_agent.commanding import config_option, fail, show, told
 from protocol.errors import ProtocolError
 
@@ -244,6 +245,7 @@ commands: list[click.Command] = [
     keys_group,
     config_group,
     service_group,
+    store_group,
     doctor_command,
     pair_command,
     unpair_command,

@@ -20,9 +20,10 @@ log = logging.getLogger("vitalwire.errands")
 IDENTIFY, UNPAIR = "identify", "unpair"
 RECORD, ACTION = "record", "action"
 ROTATE = "rotate"
+COMPACT = "compact"
 ORDER, COMMAND = "order", "command"
 OF_NODES = (IDENTIFY, UNPAIR, ORDER)
-WHAT = (*OF_NODES, RECORD, ACTION, ROTATE, COMMAND)
+WHAT = (*OF_NODES, RECORD, ACTION, ROTATE, COMPACT, COMMAND)
 # A record and what goes with it take less; whatever is larger is no errand.
 MAX_FILE = 1 << 18
 UNTIL_END_MS = 1 << 53
@@ -33,8 +34,9 @@ FORGOTTEN_MS = 3_600_000
 @dataclass(frozen=True)
 class Errand:
     """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to
-    be recorded, ROTATE the signing key; `node`: its id in hex, or nothing; `force`: without the node's word;
-    `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
+    be recorded, ROTATE the signing key, COMPACT the store; `node`: its id in hex, or nothing; `force`:
+    without the node's word; `until_ms`: Unix time after which nobody waits for it; `data`: what it is about,
+    in hex.
     """
 
     id: str

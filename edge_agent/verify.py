@@ -22,6 +22,7 @@ from edge_agent.tally import Result, Tally
 from edge_agent.verify_tables import tables
 from protocol import attest, cbor, crypto, frames, handover, merkle
 from protocol import batch as wire
+from protocol.cose import split1
 from protocol.errors import ProtocolError
 from protocol.handover import SigningKey
 
@@ -56,8 +57,8 @@ def verify(
         db.execute("BEGIN")
         try:
             return [
-                _as_left(db, mark),
-                *_chains(db, agent),
+                as_left(db, mark),
+                *chains(db, agent),
                 _receipts(db, agent, far),
                 *_attestations(db),
                 *tables(db, agent, far),
@@ -69,7 +70,7 @@ def verify(
             return [Result(False, f"The store is damaged: a value in it is none that was written ({e}).")]
 
 
-def _as_left(db: Database, mark: tuple[bytes, int, int] | None) -> Result:
+def as_left(db: Database, mark: tuple[bytes, int, int] | None) -> Result:
     """Whether the store is where the mark beside it says: not an older copy, and nothing cut off its end."""
     if mark is not None and mark[0] == db.value("SELECT value FROM meta WHERE key = 'store'"):
         newest = [db.value(f"SELECT coalesce(max(id), 0) FROM {table}") for table in ("journal", "batches")]
@@ -81,7 +82,7 @@ def _as_left(db: Database, mark: tuple[bytes, int, int] | None) -> Result:
     return Result(True, "The store's file is sound.")
 
 
-def _chains(db: Database, agent: PublicKeys) -> list[Result]:
+def chains(db: Database, agent: PublicKeys) -> list[Result]:
     """Signatures, roots, counts; that each batch follows the one before; that the journal is covered once."""
     links, proofs, cover = Tally(), Tally(), Tally()
     signing = Signing(SigningKey(b"", agent.ed_pub), _handovers(db))
@@ -90,8 +91,9 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
     previous: dict[bytes, tuple[int, bytes]] = {}
     reached = 0
     entries = 0
-    for chain, number, first, last, preamble, signed, digest in db.execute(
-        "SELECT chain, number, first_id, last_id, preamble, signed, hash FROM batches ORDER BY id"
+    pruned = 0
+    for chain, number, first, last, preamble, signed, digest, by_age in db.execute(
+        "SELECT chain, number, first_id, last_id, preamble, signed, hash, pruned FROM batches ORDER BY id"
     ):
         name = f"batch {number} of chain {chain.hex()}"
         links.checked += 1
@@ -99,11 +101,20 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
             cover.wrong(f"{name} covers entries {first} to {last} after entry {reached}")
         reached = last
         try:
-            leaves = leaves_of(_blobs(preamble), list(journal_rows(db, first, last)))
-            entries += len(leaves.entries)
+            rows = list(journal_rows(db, first, last))
             carried = signing.handovers[: signing.steps_of(signed)]
-            clear = wire.encode_batch(signed, *leaves.without(set()), carried)
-            batch = wire.parse_batch(clear, agent.ed_pub, agent.id, steps)
+            if by_age:
+                pruned += 1
+                head = handover.signed_by(signed, agent.ed_pub, steps[: len(carried)], "head")
+                if rows:
+                    raise ValueError("noted as pruned, and entries of it are here")
+            else:
+                leaves = leaves_of(_blobs(preamble), rows)
+                entries += len(leaves.entries)
+                clear = wire.encode_batch(signed, *leaves.without(set()), carried)
+                wire.parse_batch(clear, agent.ed_pub, agent.id, steps)
+                head = split1(signed, "head")[0]
+            named = wire.parse_head(head)
             if len(carried) < newest:
                 proofs.wrong(f"{name} (signed by key {len(carried)} after key {newest})")
             newest = max(newest, len(carried))
@@ -112,17 +123,18 @@ def _chains(db: Database, agent: PublicKeys) -> list[Result]:
             previous[chain] = (number, digest)
             continue
         before = previous.get(chain, (-1, wire.FIRST_PREVIOUS))
-        told = (batch.chain_id, batch.number, batch.previous, batch.head_hash)
-        if told != (chain, before[0] + 1, before[1], digest) or number != batch.number:
+        told = (named[3], named[4], named[5], wire.head_hash(head))
+        if told != (chain, before[0] + 1, before[1], digest) or number != named[4]:
             links.wrong(f"{name} does not follow number {before[0]}")
         previous[chain] = (number, digest)
     (journal,) = db.execute("SELECT coalesce(max(id), 0) FROM journal").fetchone()
     if journal < reached:
         cover.wrong(f"entries {journal + 1} to {reached} are signed for and gone")
     made = f"{links.checked} batches in {len(previous)} chains"
+    heads = f"; of {pruned}, pruned by age, the signed head alone" if pruned else ""
     return [
         proofs.result(
-            f"Every signature, Merkle root and count is right: {made}, {entries} entries.",
+            f"Every signature, Merkle root and count is right: {made}, {entries} entries{heads}.",
             "Signatures, roots or counts are wrong",
         ),
         links.result(f"The chain is whole: each of {made} follows the one before.", "The chain is broken"),

@@ -40,7 +40,7 @@ MOST_RANGES = 64
 
 def tables(db: Database, agent: PublicKeys, far: Mapping[str, PublicKeys]) -> list[Result]:
     """One sentence on the chain's own tables, one on what was derived from entries, one on what is gone."""
-    return [_of_chains(db, agent, far), _derived(db), _gone(db), _people(db)]
+    return [_of_chains(db, agent, far), _derived(db), gone_data(db), _people(db)]
 
 
 def _of_chains(db: Database, agent: PublicKeys, far: Mapping[str, PublicKeys]) -> Result:
@@ -251,7 +251,7 @@ def _agent_losses(db: Database, missing: Mapping[int, Ranges], tally: Tally) -> 
             tally.wrong(f"frames lost at the agent, of boot {row}, are not those stated")
 
 
-def _gone(db: Database) -> Result:
+def gone_data(db: Database) -> Result:
     """Data that is gone: for a reason, with its hashes, and noted."""
     tally = Tally()
     for (at,) in db.execute(
