@@ -11,6 +11,7 @@ import asyncio
 import errno
 import logging
 import os
+import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +29,10 @@ log = logging.getLogger("vitalwire.file")
 
 POLL_S = 2.0
 MAX_RECEIPT = 64 << 10
+# So many receipts are read at a look; one whose file is still there is read again after a while, because
+# more may come than can be verified.
+AT_ONCE = 100
+AGAIN_S = 600.0
 # Names of files that are not ours, or that cannot be used, are told up to so many.
 MAX_NAMED = 3
 # So many batches are on a medium at most, and remembered; the next follow when those have their receipts.
@@ -64,7 +69,7 @@ class FileOutlet:
         self._prefix = f"{agent_id.hex()}-"
         self._owner = owner
         self._medium: object = None
-        self._seen: set[tuple[str, int, int]] = set()
+        self._seen: dict[tuple[str, int, int], float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -176,15 +181,23 @@ class FileOutlet:
         folder = self._config.receipts
         receipts: list[bytes] = []
         ignored: list[str] = []
+        seen: dict[tuple[str, int, int], float] = {}
         with suppress(FileNotFoundError):
             for entry in os.scandir(folder) if folder is not None else ():
-                self._consider(entry, receipts, ignored)
+                self._consider(entry, seen, receipts, ignored)
+        self._seen = seen
         for new in sorted(set(ignored) - set(self.ignored))[:MAX_NAMED]:
             log.warning("%s: left as it is", new)
         self.ignored = ignored
         return (out.st_dev, out.st_ino), receipts
 
-    def _consider(self, entry: "os.DirEntry[str]", receipts: list[bytes], ignored: list[str]) -> None:
+    def _consider(
+        self,
+        entry: "os.DirEntry[str]",
+        seen: dict[tuple[str, int, int], float],
+        receipts: list[bytes],
+        ignored: list[str],
+    ) -> None:
         if not entry.name.endswith(RECEIPT) or entry.name.startswith("."):
             return
         if not entry.name.startswith(self._prefix):
@@ -195,8 +208,12 @@ class FileOutlet:
             ignored.append(f"{entry.path}: no receipt ({found.st_size} bytes)")
             return
         stamp = entry.name, found.st_size, found.st_mtime_ns
-        if stamp not in self._seen:
-            self._seen.add(stamp)
+        now = time.monotonic()
+        read_at = self._seen.get(stamp)
+        if read_at is not None and now - read_at < AGAIN_S:
+            seen[stamp] = read_at
+        elif len(receipts) < AT_ONCE:
+            seen[stamp] = now
             with open(entry.path, "rb") as file:
                 receipts.append(file.read(MAX_RECEIPT))
 

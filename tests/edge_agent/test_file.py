@@ -205,6 +205,25 @@ def test_what_lies_between_the_oldest_and_the_newest_follows_on_a_medium_that_st
     assert world.far.receipted == set(range(1, 10)) and world.names() == []
 
 
+def test_more_receipts_than_can_be_taken_at_a_time_come_one_after_the_other(tmp_path, monkeypatch):
+    """Of a day there are 43,200: neither are all in memory, nor is one that was not taken forgotten."""
+    monkeypatch.setattr("edge_agent.forward.file.AT_ONCE", 4)
+    world, rig = World(tmp_path, 10), Rig(tmp_path)
+    world.turn()
+    carried(rig, world.stick)
+    take, offered = world.far.received, []
+    monkeypatch.setattr(world.far, "received", offered.append)
+    for looks in (1, 2, 3, 4):
+        world.turn()
+        assert len(offered) == min(4 * looks, 10) == len(set(offered))
+    monkeypatch.setattr(world.far, "received", take)
+    monkeypatch.setattr("edge_agent.forward.file.AGAIN_S", 0.0)
+    for _ in range(4):
+        world.turn()
+    assert world.far.receipted == set(range(1, 11)) and world.names() == []
+    assert not world.outlet._seen
+
+
 def test_files_that_are_not_ours_or_no_receipts_are_named_and_left(tmp_path):
     world, rig = World(tmp_path), Rig(tmp_path)
     world.turn()
