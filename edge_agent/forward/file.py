@@ -121,7 +121,9 @@ class FileOutlet:
         path = self._config.out / name
         partial = self._config.out / f".{name}{PARTIAL}"
         try:
-            with partial.open("wb") as file:
+            # What lies there under that name may lead elsewhere.
+            partial.unlink(missing_ok=True)
+            with partial.open("xb") as file:
                 file.write(message)
                 file.flush()
                 os.fsync(file.fileno())

@@ -224,6 +224,19 @@ def test_more_receipts_than_can_be_taken_at_a_time_come_one_after_the_other(tmp_
     assert not world.outlet._seen
 
 
+def test_a_link_that_lies_on_the_medium_leads_nowhere(tmp_path):
+    world, rig = World(tmp_path, 1), Rig(tmp_path)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    receipt = batch_name(0).replace(".batch", ".receipt")
+    asyncio.run(world.outlet.look())
+    for name in (f".{batch_name(0)}.partial", f".{receipt}.partial", receipt):
+        (world.stick / name).symlink_to(precious)
+    world.outlet.write(batch_name(0), world.far.messages[1])
+    assert carried(rig, world.stick).taken == 1
+    assert precious.read_bytes() == b"precious" and not (world.stick / receipt).is_symlink()
+
+
 def test_files_that_are_not_ours_or_no_receipts_are_named_and_left(tmp_path):
     world, rig = World(tmp_path), Rig(tmp_path)
     world.turn()

@@ -140,11 +140,13 @@ def _settle(one: Candidate, data: bytes, replies: list[Reply], out: Path, summar
     path = out / one.receipt
     summary.taken += 1
     summary.bytes += len(data)
-    if path.is_file() and path.read_bytes() == receipt:
+    # What lies under these names is from outside: it may be huge, or lead elsewhere.
+    if path.is_file() and path.stat().st_size == len(receipt) and path.read_bytes() == receipt:
         summary.again += 1
         return
     partial = out / f".{one.receipt}.partial"
-    with partial.open("wb") as file:
+    partial.unlink(missing_ok=True)
+    with partial.open("xb") as file:
         file.write(receipt)
         file.flush()
         os.fsync(file.fileno())
