@@ -140,6 +140,8 @@ def _in_words(fields: dict[str, Any]) -> str:
         word = "granted" if fields["granted"] else "withdrawn"
         about = f"{word}: {fields['forwarder']} for {fields['purpose']} from {shown_time(fields['from_ms'])}"
         about += f" to {shown_time(fields['to_ms'])}" if fields["to_ms"] is not None else ""
+    elif what == "manual":
+        about = "typed; its values: vitalwire export"
     else:
         about = fields.get("reason") or ""
     replaced = f"  replaces {fields['replaces'].hex()}" if fields["replaces"] else ""

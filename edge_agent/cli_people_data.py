@@ -109,6 +109,8 @@ def export_command(config_path: Path | None, person: str, out: Path) -> None:
     except (database.Error, ProtocolError, ValueError) as e:
         fail(f"{config.store}: damaged: {e} (vitalwire verify says more)")
     click.echo(f"{out}: {facts.frames} frames and {facts.records} records of person {who.hex()}")
+    if not facts.frames:
+        click.echo("no frame: those of a recording or a model, or without a date, are in nobody's export")
     if facts.waiting:
         click.echo(f"{facts.waiting} more are not signed yet: export again in a few seconds to have them")
     click.echo(f"to check it anywhere: vitalwire verify {out}")

@@ -151,7 +151,10 @@ def _proof(file: Path, node_key: str | None, agent_key: str | None, collector_ke
     from protocol.proof import MAX_PROOF, verify_proof
 
     if node_key is None or agent_key is None:
-        fail("a proof is checked with --node-key and --agent-key: who measured, and who signed for it")
+        fail(
+            "a proof is checked with --node-key and --agent-key: who measured, and who signed for it"
+            " (`vitalwire prove` named them; a node's is its ed25519 in the agent's peers.json)"
+        )
 
     with file.open("rb") as opened:
         data = opened.read(MAX_PROOF + 1)

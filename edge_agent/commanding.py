@@ -49,6 +49,8 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         ) as e:
             fail(e)
         except OSError as e:
+            if isinstance(e, BrokenPipeError) and e.filename is None:
+                raise  # Who reads our output has seen enough (`| head`): click ends without a word.
             fail(refused(e))
 
     return wrapped

@@ -128,6 +128,8 @@ def _port(device: str, running: int | None) -> tuple[str, str, str]:
     users = _users_of(device)
     if running in users:
         return good(f"{device} is in use by the agent")
+    if users and os.path.realpath(device).startswith("/dev/pts/"):
+        return good(f"{device} is a pseudo-terminal of process {users[0]}")
     if users:
         return bad(
             f"{device} is in use by process {users[0]}", f"stop it (ps {users[0]}), or name another port"

@@ -47,7 +47,12 @@ def _node_unpaired(detail: "dict[Any, Any]") -> str:
     return f"node {detail['node'].hex()} is not paired any more: {word}{order}"
 
 
+def _action(detail: "dict[Any, Any]") -> str:
+    return f"{detail['what']}: {readable(detail['on'])}, by {detail['by']}"
+
+
 _SENTENCES: "dict[str, Callable[[dict[Any, Any]], str]]" = {
+    "action": _action,
     "ordered": _ordered,
     "order_ended": _order_ended,
     "node_unpaired": _node_unpaired,

@@ -137,7 +137,7 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         yield f"  {status['contradictions']} CONTRADICTIONS about boots: vitalwire ledger"
     custody = status["custody"]
     waits = ", waiting for the collector's head" if custody["asking_collector"] else ""
-    yield f"batches: {custody['batches']} signed, {custody['receipts']} receipted{waits}"
+    yield f"batches: {custody['batches']} signed, {custody['receipts']} receipts{waits}"
     if custody.get("sent_again"):
         yield f"  {custody['sent_again']} sent again: the collector had lost them"
     if custody.get("collector_said"):
@@ -147,7 +147,7 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     for name, forward in status["forward"].items():
         state = "connected" if forward["connected"] else f"not connected: {forward['problem']}"
         spoken = f" (MQTT {forward['protocol']})" if "protocol" in forward else ""
-        yield f"{name} {forward.get('url', '')}{spoken}: {state}"
+        yield f"{name} {forward.get('url') or forward.get('out', '')}{spoken}: {state}"
         if forward["connected"] and forward.get("problem"):
             yield f"  {forward['problem']}"
         if forward.get("lag_s", 0) > LATE_S:

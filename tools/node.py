@@ -54,7 +54,7 @@ def run(
 
     \b
     Example:
-      vitalwire node run --flash node-1 --hr 60
+      vitalwire node run --flash node-1 --model --hr 60
     """
     if record and model:
         raise click.UsageError("--record and --model exclude each other")

@@ -101,7 +101,10 @@ def named(port: str, error: Exception) -> PortError:
         )
     if number in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
         return PortError(
-            port, "busy", "another program uses it", f"close that program; fuser {port} names it"
+            port,
+            "busy",
+            "another program uses it",
+            f"close that program, or stop the agent that holds it; fuser {port} names it",
         )
     if number in (errno.ENOTTY, errno.EINVAL, errno.EISDIR) or "Could not configure port" in text:
         return PortError(port, "failed", "it is not a serial port", "name the node's port, like /dev/ttyUSB0")

@@ -106,6 +106,9 @@ def test_ports(kit, monkeypatch):
     with device.open():
         assert has(port(str(device)), BAD, f"process {os.getpid()}")
         assert has(port(str(device), os.getpid()), GOOD, "by the agent")
+    ours, theirs = os.openpty()
+    assert has(port(os.ttyname(theirs)), GOOD, f"pseudo-terminal of process {os.getpid()}")
+    os.close(ours), os.close(theirs)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert has(port(str(device)), BAD, "may not be opened")
 

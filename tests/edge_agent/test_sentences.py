@@ -49,6 +49,11 @@ SAID = [
         {"node": NODE, "node_agreed": False},
         "node 0000000000000009 is not paired any more: without its word: it may still take us for its agent",
     ),
+    (
+        "action",
+        {"what": "pair", "by": "uid 1000", "on": NODE},
+        "pair: 0000000000000009, by uid 1000",
+    ),
     ("frames_lost", {"node": b"\1"}, "statement frames_lost: {'node': '01'}"),
     ("ordered", {"node": b"\1"}, "statement ordered: {'node': '01'}"),
     ("order_ended", {"order": 3, "node": NODE, "outcome": 1}, None),

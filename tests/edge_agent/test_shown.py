@@ -157,6 +157,11 @@ def test_a_far_end_that_lags_refuses_or_has_a_problem_while_it_is_there():
     assert "10 min old" in text and "2 items will never be taken" in text and "  too large" in text
 
 
+def test_a_medium_is_named():
+    there = {"out": "/media/usb/out", "connected": True, "problem": None}
+    assert "file /media/usb/out: connected" in shown(forward={"file": there})
+
+
 def test_what_is_gone_is_counted():
     store = STATUS["store"] | {"gone": {"quota": 7}}
     assert "of which the data is gone: quota 7" in shown(store=store)

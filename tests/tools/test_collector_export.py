@@ -266,6 +266,7 @@ def test_only_what_was_certainly_theirs_and_on_a_body(tmp_path):
         (["--format", "csv", "OUT"], "say whose"),
         (["--node", "00" * 8, "--format", "fhir", "OUT"], "of a person"),
         (["--person", "12", "--format", "csv", "OUT"], "16 bytes in hex"),
+        (["--person", "00" * 16, "--format", "fhir", "OUT"], "operators"),
         (["--node", "00" * 8, "--format", "csv", "--from", "yesterday", "OUT"], "2026-11-22"),
         (["--node", "00" * 8, "--format", "csv", "OUT"], "nothing was measured"),
         (["--node", NODE.id.hex(), "--format", "csv", "FULL"], "not empty"),

@@ -259,6 +259,7 @@ def test_broker_addresses():
         (["verify"], "there is no such file"),
         (["status"], "has the collector run there?"),
         (["samples", "--node", "xyz"], "not hex"),
+        (["samples", "--node", "1189"], "16 digits"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_sentence(tmp_path, arguments, words):

@@ -92,6 +92,11 @@ def export(
         with store.reading():
             if person is not None:
                 subject = exports.checked(person, 16, click.BadParameter)
+                if not any(whose.spans(person=subject)):
+                    raise click.ClickException(
+                        "no node was ever that person's, by the records of operators known here"
+                        f" (their .pub files: {state / OPERATORS})"
+                    )
                 moments = wanted.of_person(subject)
                 name = exports.subject_name(mask, "person", subject)
             else:

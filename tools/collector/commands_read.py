@@ -27,6 +27,8 @@ database_option = click.option(
     " A password is taken from PGPASSWORD, ~/.pgpass or a service, never from here.",
 )
 
+NODE_BYTES = 8
+
 
 def in_words(e: Exception) -> click.ClickException:
     """An error that a person can mend."""
@@ -57,9 +59,14 @@ def open_reader(state: Path, place: str | None) -> Store:
 def node_of(text: str) -> bytes:
     """A node id as a person gives it."""
     try:
-        return bytes.fromhex(text)
+        node = bytes.fromhex(text)
     except ValueError as e:
         raise click.BadParameter(f"{text!r} is not hex", param_hint="--node") from e
+    if len(node) != NODE_BYTES:
+        raise click.BadParameter(
+            f"{text!r}: all 16 digits, please (vitalwire collector verify lists them)", param_hint="--node"
+        )
+    return node
 
 
 @click.command("verify")

@@ -35,11 +35,12 @@ MAX_SHOWN = 20
 def command(folder: Path, receipts: Path | None, state: Path, place: str | None) -> None:
     """Take the batches in DIR, which an agent wrote ([file] out), and write their receipts beside them.
 
-    Carry DIR back to the agent, which takes the receipts ([file] in) and clears it. Nothing is deleted here.
+    Carry the medium back to the agent, which takes the receipts from its [file] in and clears both folders.
+    Nothing is deleted here.
     Files that are no batches, half-written, damaged or refused are named and left; exit 1 when there are any.
     Doing it twice does no harm.
 
-    Example: vitalwire import /media/usb/batches
+    Example: vitalwire import /media/usb/out --receipts /media/usb/in
     """
     with ExitStack() as closing:
         try:
@@ -90,5 +91,5 @@ def _told(summary: stick.Summary, receipts: Path) -> str:
     if len(summary.left) > MAX_SHOWN:
         lines.append(f"left: {len(summary.left) - MAX_SHOWN} more")
     if summary.taken:
-        lines.append("carry the receipts back to the agent: it frees what they are for")
+        lines.append("carry the receipts back to the agent, to its [file] in: it frees what they are for")
     return "\n".join(lines)

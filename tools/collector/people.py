@@ -16,6 +16,7 @@ from protocol.errors import ProtocolError
 from protocol.records import open_record, read_record
 from tools.collector import schema
 from tools.collector.dating import Dates
+from tools.collector.folder import OPERATORS
 from tools.collector.store import Store
 
 AT_ONCE = 500
@@ -80,7 +81,10 @@ class Erasing:
         for row, position, person, done, scrubbed in due:
             if state.erased_at(person) is None:
                 self._alarm(
-                    now_ms, "erasure_not_believed", f"{_name(person)}: no operator known here signed it"
+                    now_ms,
+                    "erasure_not_believed",
+                    f"{_name(person)}: no operator known here signed it; put the .pub of who did into"
+                    f" {OPERATORS}/",
                 )
                 continue
             if done >= highest and scrubbed:
