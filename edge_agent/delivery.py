@@ -30,6 +30,8 @@ log = logging.getLogger("vitalwire.custody")
 Answer = TypeVar("Answer")
 
 MAX_ANSWERS = 1000
+# Nothing vouches for a refusal, and it is shown.
+MAX_REFUSAL = 300
 # What a sealed batch is longer than its entries: seal, head, hand-overs, and the entry that goes over.
 MESSAGE_OVERHEAD = 8 * 1024
 LEAST_BATCH = 4 * 1024
@@ -254,7 +256,7 @@ class Delivery:
                 channel.forwarder.again(verdict.resend)
                 self._full.set()
         elif verdict.what == "refusal":
-            channel.last_refusal = f"{verdict.cause}: {verdict.detail}"
+            channel.last_refusal = f"{verdict.cause}: {verdict.detail}"[:MAX_REFUSAL]
             channel.forwarder.refused(verdict.refused, verdict.cause)
             if _worth_a_line(sum(channel.forwarder.refusals.values())):
                 told = about(log, forwarder=channel.name)

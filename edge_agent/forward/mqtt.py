@@ -31,6 +31,7 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
 from edge_agent.forward import tls
 from edge_agent.forward.base import OutletOwner
+from edge_agent.forward.mqtt_client import MAX_PACKET, Client, PacketTooLong
 from edge_agent.logs import about
 
 log = about(logging.getLogger("vitalwire.mqtt"), forwarder="mqtt")
@@ -49,6 +50,10 @@ SILENT_ENDS = 2
 OVERHEAD = 64
 # Where the broker names no limit, so many are on their way at once.
 RECEIVE_MAXIMUM = 20
+# Messages that the event loop has not taken yet; beyond them the connection is not read.
+MOST_HANDED_OVER = 100
+# Answers beyond so many that wait are not given: whoever asks again is answered again.
+MOST_WAITING = 100
 
 
 class MqttOutlet:
@@ -85,6 +90,7 @@ class MqttOutlet:
         self._said: str | None = None
         self._forbidden: str | None = None
         self._logged: str | None = None
+        self._room = threading.Semaphore(MOST_HANDED_OVER)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
@@ -111,8 +117,9 @@ class MqttOutlet:
         self._publish("ask", message)
 
     def answer(self, message: bytes) -> None:
-        """Publish the answer to a command."""
-        self._publish("answer", message)
+        """Publish the answer to a command, unless too many wait already."""
+        if len(self._outbox) < MOST_WAITING:
+            self._publish("answer", message)
 
     @property
     def max_message(self) -> int | None:
@@ -174,7 +181,7 @@ class MqttOutlet:
             self._answered = False
             try:
                 problem = self._connection()
-            except tls.CertificateError as e:
+            except (tls.CertificateError, PacketTooLong) as e:
                 problem = str(e)
             except OSError as e:
                 problem = tls.explain(str(e) or type(e).__name__)
@@ -197,6 +204,7 @@ class MqttOutlet:
         if five:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.MaximumPacketSize = MAX_PACKET
         client.connect(
             self._config.host,
             self._config.port,
@@ -272,7 +280,7 @@ class MqttOutlet:
 
     def _make_client(self) -> paho.Client:
         five = self.version == MQTTProtocolVersion.MQTTv5
-        client = paho.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"vitalwire-agent-{self._agent_id.hex()}",
             clean_session=None if five else False,
@@ -331,11 +339,11 @@ class MqttOutlet:
         self._tell(self._connected)
 
     def _on_message(self, client: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
-        if message.topic.endswith("/command"):
-            if self.commanded is not None:
-                self._tell(self.commanded, bytes(message.payload))
-        else:
-            self._tell(self._owner.received, bytes(message.payload))
+        what = self.commanded if message.topic.endswith("/command") else self._owner.received
+        while what is not None and not self._stopping.is_set():
+            if self._room.acquire(timeout=SELECT_S):
+                return self._tell(self._take, what, bytes(message.payload))
+        return None
 
     def _on_publish(self, client: paho.Client, _: Any, mid: int, reason: Any, properties: Any) -> None:
         self._unacknowledged -= 1
@@ -353,6 +361,10 @@ class MqttOutlet:
             self._said = text
 
     # In the event loop's thread
+
+    def _take(self, what: Callable[[bytes], None], payload: bytes) -> None:
+        self._room.release()
+        what(payload)
 
     def _connected(self) -> None:
         self.connected = True
