@@ -376,3 +376,16 @@ def started(pressure=100, **options):
     world.run(60, until=lambda: world.plant.cuff_mmhg > pressure)
     assert world.plant.pump_running
     return world
+
+
+def measured(world, seconds=150):
+    """The frame that the next measurement ends with."""
+    world.run(seconds, until=world.results)
+    assert world.deaths == [], world.deaths
+    return world.results()[-1]
+
+
+def bp(world):
+    """The frame of a measurement that the button starts."""
+    world.press()
+    return measured(world)
