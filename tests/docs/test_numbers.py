@@ -148,14 +148,15 @@ def test_causes_are_those_of_the_code() -> None:
     sources = [*ROOT.glob("protocol/*.py"), *ROOT.glob("firmware/*.py")]
     code = "".join(path.read_text("utf-8") for path in sources)
     assert len(causes) > 12 and {cause for cause in causes if f'"{cause}"' not in code} == set()
-    # Codecs name causes to whoever calls them; batches have theirs in collector.md.
+    # Codecs name causes to whoever calls them; batches have theirs in collector.md, proofs with their format.
     layers = set(outcome.CAUSES) - {"cbor", "waveform", "batch"}
     counted = {*outcome.COUNTED, *(cause for layer in layers for cause in outcome.CAUSES[layer])}
     vectors = json.loads((ROOT / "protocol" / "vectors" / "refusals.json").read_text("utf-8"))
     counted.update(cause for row in vectors["refusals"] for cause in row["causes"])
     assert counted - causes == set()
     of_batches = (ROOT / "docs" / "collector.md").read_text("utf-8")
-    assert {cause for cause in outcome.CAUSES["batch"] if f"`{cause}`" not in of_batches} == set()
+    assert {cause for cause in outcome.CAUSES["batch"] if f"`{cause}`" not in of_batches} == {"bad_proof"}
+    assert "`bad_proof`" in (ROOT / "docs" / "wire-protocol.md").read_text("utf-8")
 
 
 def test_the_tables_are_up_to_date() -> None:

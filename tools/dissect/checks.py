@@ -18,7 +18,7 @@ from protocol import (
 )
 from protocol.errors import CborError, CodecError, ProtocolError
 from tools.dissect.part import Keys, Part
-from tools.dissect.recognise import labels
+from tools.dissect.recognise import is_labelled
 from tools.dissect.walker import Problem, Walker
 
 UNKNOWN_CLEAR = "any"
@@ -50,7 +50,7 @@ def _counted_by(rule: str) -> str:
         return "malformed_message"
     if rule in ("sealed", "downlink-message"):
         return "bad_header"
-    if rule in labels().values():
+    if is_labelled(rule):
         return ""
     return "malformed_frame" if rule.endswith("frame") else "malformed_batch"
 

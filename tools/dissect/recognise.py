@@ -43,14 +43,29 @@ def recognise(data: bytes) -> str:
 
 
 @cache
-def labels() -> "dict[str, str]":
-    """The rules of the schema that are arrays with a text of their own in front, by that text."""
-    found: dict[str, str] = {}
+def labels() -> "dict[str, dict[int, str]]":
+    """The rules of the schema that are arrays with a text in front that says what they are: by that text, and
+    by how many items they have.
+    """
+    found: dict[str, dict[int, str]] = {}
     for name, rule in cddl.load().rules.items():
-        first = rule.elements[0].item if isinstance(rule, cddl.Array) and rule.elements else None
+        if not isinstance(rule, cddl.Array) or not rule.elements:
+            continue
+        first = rule.elements[0].item
         if isinstance(first, cddl.Literal) and isinstance(first.value, str):
-            found[first.value] = name
+            found.setdefault(first.value, {})[len(rule.elements)] = name
     return found
+
+
+def is_labelled(rule: str) -> bool:
+    """Whether it is one of `labels`."""
+    return any(rule in rules.values() for rules in labels().values())
+
+
+def _by_label(label: Any, items: int) -> "str | None":
+    """The rule with that text in front, the one nearest to so many items; None where there is none."""
+    rules = labels().get(label, {}) if isinstance(label, str) else {}
+    return rules[min(rules, key=lambda n: abs(n - items))] if rules else None
 
 
 def _is_message(encoded: bytes, whole: bool) -> bool:
@@ -86,10 +101,11 @@ def _guess(data: bytes) -> str:
 def _labelled(data: bytes) -> "str | None":
     """The rule whose text stands first in an array that is broken further on."""
     try:
-        label, _ = cbor.loads_prefix(memoryview(data), 1)
+        _, items, at = cbor.read_head(data, 0)
+        label, _ = cbor.loads_prefix(memoryview(data), at)
     except CborError:
         return None
-    return labels().get(label)
+    return _by_label(label, items)
 
 
 def _rule_of(item: Any, tagged: bool) -> str:
@@ -110,7 +126,7 @@ def _signed_rule(item: Any) -> str:
 
 def _array_rule(item: "list[Any]") -> str:
     if item and isinstance(item[0], str):
-        return labels().get(item[0], "entry" if len(item) > 3 else "frame")
+        return _by_label(item[0], len(item)) or ("entry" if len(item) > 3 else "frame")
     if len(item) == 2:
         return (
             "data-message"

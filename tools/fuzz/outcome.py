@@ -35,6 +35,7 @@ CAUSES = {
         "bad_holes",
         "bad_handover",
         "retired_key",
+        "bad_proof",
     ),
     "remote": ("oversize", "bad_seal", "wrong_agent", "wrong_authority", "bad_signature", "malformed_batch"),
 }
