@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from edge_agent.audit import ACTION
 from edge_agent.ledger import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +95,10 @@ class Stack:
         self.start_broker()
         self.start_collector()
         self.start_agent()
+
+    def told(self) -> list[str]:
+        """What the agent has stated of itself, by code; not what people had it do."""
+        return [one["code"] for one in self.ledger()["statements"] if one["code"] != ACTION]
 
     def ledger(self) -> dict[str, Any]:
         """The agent's ledger (`vitalwire ledger --json`)."""

@@ -233,7 +233,7 @@ def test_many_nodes_do_not_push_the_counters_off():
 @pytest.mark.parametrize("width", [60, 80, 104, 160])
 def test_the_ledger_can_be_read_on_any_terminal(width):
     node = "00112233aabbccdd"
-    row = Row(node, "00", 3, True, 1_234_567, 1_234_567, *[0] * 9, clean=True, bound_s=None)
+    row = Row(node, "00", 3, True, 1_234_567, 1_234_567, *[0] * 10, clean=True, bound_s=None)
     ended = Outcome(Ledger((row,)), verify.Report(), Snapshot(9, "a model"), 1_234_567)
     out = io.StringIO()
     account.show(ended, Console(file=out, width=width))
