@@ -199,10 +199,10 @@ def _receipts(db: Database, agent: PublicKeys, far: Mapping[str, PublicKeys]) ->
 
 
 def _explained(db: Database, forwarder: str, first: int, last: int) -> int:
-    """How many entries of a batch that forwarder may lack: gone, or withheld."""
+    """How many entries of a batch that forwarder may lack: gone, pruned with their batch, or withheld."""
     return db.value(
-        "SELECT count(*) FROM journal WHERE id BETWEEN ? AND ? AND (gone NOTNULL OR id IN "
-        "(SELECT journal FROM withheld WHERE forwarder = ?))",
+        "SELECT ?2 - ?1 + 1 - count(*) FROM journal WHERE id BETWEEN ?1 AND ?2 AND gone IS NULL "
+        "AND id NOT IN (SELECT journal FROM withheld WHERE forwarder = ?3)",
         (first, last, forwarder),
     )
 

@@ -112,7 +112,7 @@ def _forwarders(db: Database, tally: Tally) -> None:
                 tally.wrong(f"{table} of a forwarder {name!r}, which there is not")
     for name, upto in db.execute("SELECT name, batch FROM cursors").fetchall():
         lacking = db.value(
-            "SELECT count(*) FROM batches WHERE id <= ? AND NOT EXISTS "
+            "SELECT count(*) FROM batches WHERE id <= ? AND pruned = 0 AND NOT EXISTS "
             "(SELECT 1 FROM receipts WHERE batch = batches.id AND forwarder = ?)",
             (upto, name),
         )

@@ -6,6 +6,7 @@ from edge_agent.keys import PublicKeys
 from edge_agent.store.items import Entry
 from edge_agent.store.retention import DAY_MS, Keeper, Limits
 from edge_agent.store.rows import journal_rows
+from edge_agent.store.schema import GONE_ERASED
 from edge_agent.verify import verify
 from protocol import cbor
 from tests.edge_agent.custody_kit import AGENT
@@ -97,3 +98,18 @@ def test_no_far_end_waits_for_what_is_pruned(kit):
     kit.reopen()
     assert kit.ask().resend == (3,)
     assert kit.send("mqtt", 3)[0].what == "receipt"
+
+
+def test_a_store_of_which_much_is_gone_by_age_is_sound(kit):
+    """Batches of which a receipt lacks an entry, and those that a far end that is not required never got."""
+    for n in range(4):
+        kit.frames(3)
+        made = kit.make()
+        if n == 1:
+            kit.take(made[0], 4, GONE_ERASED)
+        kit.send("mqtt", *made)
+        kit.send("file", *made)
+    assert month(kit).pruned == 3 and wrong(kit) == []
+    for batch in kit.custody.chain.unreceipted("fhir", 9):
+        kit.custody.confirm("fhir", batch, b"201", set())
+    assert kit.custody.chain.cursor("fhir") == 4 and wrong(kit) == []
