@@ -20,7 +20,7 @@ from edge_agent.cli_people import commands as people_commands
 from edge_agent.cli_proof import prove_command, verify_command
 from edge_agent.cli_service import service_group
 from edge_agent.cli_store import store_group
-from edge_agent.commanding import config_option, fail, show, told
+from edge_agent.commanding import NEVER_RAN, config_option, fail, show, told
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -75,7 +75,7 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     if found is None:
         if config.status.exists():
             fail(f"{config.status}: damaged, {REWRITTEN}")
-        fail(f"no status at {config.status}: the agent has not run with this state directory")
+        fail(f"no status at {config.status}: {NEVER_RAN}")
     now_ms = time.time_ns() // 1_000_000
     try:
         if as_json:
@@ -112,7 +112,7 @@ def ledger_command(config_path: Path | None, as_json: bool) -> None:
 
     config = configuration.load(config_path)
     if not config.store.exists():
-        fail(f"no store at {config.store}: the agent has not run with this state directory")
+        fail(f"no store at {config.store}: {NEVER_RAN}")
     source = keys.source_of(config)
     why = damage(config.store, keys.unlock(config.store, source))
     if why is not None:

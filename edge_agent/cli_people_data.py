@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge_agent import config as configuration
-from edge_agent.commanding import config_option, fail, told
+from edge_agent.commanding import NEVER_RAN, config_option, fail, told
 from edge_agent.people_asking import EXAMPLE, Book, ask, moment, now_ms, record_action, shown_time
 from edge_agent.readable import printable, readable
 from protocol.errors import ProtocolError
@@ -138,7 +138,7 @@ def audit_command(config_path: Path | None, since: str | None, what: str | None,
 
     config = configuration.load(config_path)
     if not config.store.exists():
-        fail(f"no store at {config.store}: the agent has not run with this state directory")
+        fail(f"no store at {config.store}: {NEVER_RAN}")
     agent = load_public(public_path(config.key))
     try:
         with closing(open_reader(config)) as db:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from edge_agent import config as configuration
-from edge_agent.commanding import config_option, fail, told
+from edge_agent.commanding import NEVER_RAN, config_option, fail, told
 from edge_agent.config import Config
 from edge_agent.readable import printable
 
@@ -32,7 +32,7 @@ def store_group() -> None:
 
 def _there(config: Config) -> None:
     if not config.store.exists():
-        fail(f"no store at {config.store}: the agent has not run with this state directory")
+        fail(f"no store at {config.store}: {NEVER_RAN}")
 
 
 @store_group.command("stats")

@@ -14,6 +14,11 @@ from edge_agent.readable import printable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+NEVER_RAN = (
+    "the agent has not run with this state directory"
+    " (start it: vitalwire agent run; or name its configuration: --config)"
+)
+
 
 def fail(error: Exception | str) -> NoReturn:
     """End the command with one line."""
