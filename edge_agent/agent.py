@@ -129,6 +129,10 @@ class Agent:
         errands = self.errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
+        kept = config.storage
+        limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
+        alone = config.mqtt is None and config.file is None and config.fhir is None
+        self.keeper = Keeper(self.store, limits, alone)
         self.compaction = Compaction(errands, self.worker, self.store, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
         self.delivery.people = self.people
@@ -250,18 +254,13 @@ class Agent:
 
     async def _keep_room(self) -> None:
         """Make room, a batch at a time so that commits come between; write down what the ledger needs."""
-        config, kept = self.config, self.config.storage
-        limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
-        keeper = Keeper(
-            self.store, limits, config.mqtt is None and config.file is None and config.fhir is None
-        )
         while True:
             await asyncio.sleep(ROOM_EVERY_S)
             # What the disk refuses now is done later; what is refused of commits is said.
             with suppress(StoreUnwritable):
                 if len(self.store.uncharted):
                     await self.worker.run(self.store.checkpoint)
-                while await self.worker.run(keeper.step, unix_ms()):
+                while await self.worker.run(self.keeper.step, unix_ms()):
                     pass
 
     async def _errands(self) -> None:

@@ -192,8 +192,9 @@ TABLES: Mapping[str, Table] = {
                 whole(0, 16_777_216),
                 0,
                 (
-                    "the store's greatest size; when it is full, what is delivered goes first, and of that "
-                    "waves, then strips, then trends; each eviction is recorded. 0: none"
+                    "the store's greatest size, its log of 16 MiB not counted; when it is full, what is "
+                    "delivered goes first, and of that waves, then strips, then trends, the oldest first; "
+                    "each eviction is recorded. Events, records and hashes stay. 0: none"
                 ),
                 unit="MiB",
             ),
@@ -215,7 +216,11 @@ TABLES: Mapping[str, Table] = {
                 "min_free_mib",
                 whole(0, 16_777_216),
                 64,
-                "with less than that free on its disk, room is made as if the quota were reached",
+                (
+                    "with less than that free on its disk and unused in the file, room is made as if a quota "
+                    "were reached; what is freed is used anew, and goes back to the disk once a quarter of "
+                    "the file is unused, or by `vitalwire store compact`. 0: none"
+                ),
                 unit="MiB",
             ),
         ),

@@ -27,7 +27,7 @@ class Cause(NamedTuple):
     do: str
 
 
-CAUSES = ("starting", "stale", "watchdog", "store", "disk", "link", "forwarder", "clock")
+CAUSES = ("starting", "stale", "watchdog", "store", "disk", "link", "forwarder", "clock", "room")
 
 
 class Health:
@@ -115,7 +115,11 @@ class Health:
             yield Cause(
                 "clock", "nothing keeps the system's clock right", "switch on NTP (timedatectl set-ntp 1)"
             )
-        bound = clock_bound_s(self._latest() or {})
+        status = self._latest() or {}
+        room: Mapping[str, Any] = status.get("store", {}).get("room") or {}
+        if room.get("problem"):
+            yield Cause("room", str(room["problem"]), "vitalwire store stats shows what holds it")
+        bound = clock_bound_s(status)
         if bound is not None and bound > CLOCK_BOUND_S:
             yield Cause("clock", f"a live node's time is known within {bound:.1f} s only", "look at its link")
 

@@ -109,6 +109,11 @@ def _problem(status: Status) -> Samples:
     yield "", bool(status["store"]["problem"])
 
 
+def _no_room(status: Status) -> Samples:
+    room: Status = status["store"].get("room") or {}
+    yield "", bool(room.get("problem"))
+
+
 def _frames(status: Status) -> Samples:
     return ((name, status["totals"].get(name, 0)) for name in COUNTS)
 
@@ -195,6 +200,13 @@ METRICS = (
         "",
         "stores that were damaged and set aside",
         _one("store", "set_aside"),
+    ),
+    Described(
+        "vitalwire_store_no_room",
+        GAUGE,
+        "",
+        "1: over the quota, or too little disk, and nothing may go",
+        _no_room,
     ),
     Described(
         "vitalwire_evicted_frames",

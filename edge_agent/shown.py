@@ -162,7 +162,10 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     yield f"store {store['path']}: {store['bytes']} bytes, {store['frames']} frames"
     if store.get("gone"):
         yield f"  of which the data is gone: {_counts(store['gone'])}"
-    for problem in (store["problem"], store["opening"]):
+    room: Mapping[str, Any] = store.get("room") or {}
+    if room.get("evicted"):
+        yield f"  {room['evicted']} frames given up BEFORE THEY WERE DELIVERED, for want of room"
+    for problem in (store["problem"], room.get("problem"), store["opening"]):
         if problem:
             yield f"  {problem}"
     flow = status.get("flow", {})

@@ -39,7 +39,7 @@ def stats_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"pruned by age to head and receipts: {pruned['batches']} batches, {pruned['entries']} entries"
     for one in found["evictions"]:
         fate = "after delivery" if one["delivered"] else "NOT DELIVERED"
-        yield f"  gave up {one['frames']} frames ({one['class']}) by {one['cause']}: {fate}"
+        yield f"  gave up {one['frames']} frames of {one['class']} ({one['cause']}): {fate}"
     keys = found["keys"]
     yield f"data keys: {keys['open']} open, {keys['ended']} ended, {keys['destroyed']} destroyed"
 

@@ -128,6 +128,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
             "stored_frames": agent.ingest.stored,
             "refused_frames": agent.ingest.refused,
             "gone": facts.gone,
+            "room": agent.keeper.told(),
             "set_aside": facts.set_aside,
             "opening": agent.opening.message or None,
         },

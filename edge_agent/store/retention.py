@@ -40,6 +40,8 @@ ENOUGH = 0.95
 # Pages given back to the system at a time, and how many free ones the file keeps for what comes.
 GIVE_BACK_PAGES = 512
 SPARE_PAGES = 4096
+# Entries that are in no batch yet go so many at a time.
+AT_ONCE = 500
 
 
 class Limits(NamedTuple):
@@ -67,6 +69,8 @@ class Keeper:
         self.longest_ms = 0.0
         self._store = store
         self._making_room = False
+        # By class: up to which entry nothing of it is left, among those that are in no batch.
+        self._taken: dict[int, int] = {}
 
     def step(self, now_ms: int) -> bool:
         """One small transaction, if there is something to do; whether to call again at once.
@@ -78,6 +82,17 @@ class Keeper:
             return self._prune(now_ms) or self._age(now_ms) or self._evict(now_ms) or self._give_back()
         finally:
             self.longest_ms = max(self.longest_ms, (time.perf_counter() - began) * 1000)
+
+    def told(self) -> dict[str, str | int | None]:
+        """For the status: `problem`; since the start, `freed` frames gave up their data, `evicted` of them
+        undelivered, and `pruned` batches went by their age.
+        """
+        return {
+            "problem": self.problem,
+            "freed": self.freed,
+            "evicted": self.evicted,
+            "pruned": self.pruned,
+        }
 
     def used(self) -> int:
         """Bytes of the pages that hold something; the log comes on top, for which there is LOG_LIMIT."""
@@ -142,9 +157,11 @@ class Keeper:
         for delivered in (True, False):
             for sort in range(CLASS_WAVE, CLASS_TREND + 1):
                 found = self._oldest(sort + 1, delivered, now_ms)
+                if found is None and not delivered:
+                    found = self._unsigned(sort)
                 if found is not None:
                     return self._free(found, sort, GONE_EVICTED, now_ms)
-        self.problem = "the store has no more room, and all that is left in it is never evicted"
+        self.problem = "no room is left, and nothing in the store may go: raise quota_mib, or make room"
         return False
 
     def _oldest(self, freed: int, delivered: bool, before_ms: int) -> tuple[int, int, int] | None:
@@ -157,15 +174,30 @@ class Keeper:
             (freed, before_ms),
         ).fetchone()
 
-    def _free(self, found: tuple[int, int, int], sort: int, cause: int, now_ms: int) -> bool:
-        """Take the data of a batch's frames up to that class; the hashes stay."""
+    def _unsigned(self, sort: int) -> tuple[None, int, int] | None:
+        """The oldest entries in no batch yet, some at a time, where frames up to that class have their data:
+        while the chain cannot begin (the collector has never answered) there are ever more. Their hashes are
+        signed when it does.
+        """
+        db, last = self._store.db, self._store.last_journal
+        batched = db.value("SELECT coalesce(max(last_id), 0) FROM batches")
+        first = db.value(
+            f"SELECT id FROM journal WHERE id > ? AND kind = {ENTRY_FRAME} AND class <= ? AND data NOTNULL "
+            "ORDER BY id LIMIT 1",
+            (max(batched, self._taken.get(sort, 0)), sort),
+        )
+        self._taken[sort] = last if first is None else first - 1
+        return None if first is None else (None, first, min(last, first + AT_ONCE - 1))
+
+    def _free(self, found: tuple[int | None, int, int], sort: int, cause: int, now_ms: int) -> bool:
+        """Take the data of a batch's frames (None: of a stretch in none) up to that class; hashes stay."""
         batch, first, last = found
         store = self._store
         changes = Changes()
         changes.journal = store.last_journal
         with store.transaction() as db:
             gone = _rewritten(db, first, last, sort, cause)
-            delivered = db.value("SELECT delivered FROM batches WHERE id = ?", (batch,))
+            delivered = batch and db.value("SELECT delivered FROM batches WHERE id = ?", (batch,))
             statement = None
             if gone and cause == GONE_EVICTED and not delivered:
                 statement = self._state(db, gone, sort, now_ms, changes)

@@ -16,7 +16,7 @@ from edge_agent.store.schema import (
 )
 
 CLASSES = ("wave", "strip", "trend", "kept")
-CAUSES = {GONE_RETENTION: "retention", GONE_EVICTED: "quota", GONE_ERASED: "erasure"}
+CAUSES = {GONE_RETENTION: "retention", GONE_EVICTED: "quota", GONE_ERASED: "erased"}
 
 
 class _Stretch(NamedTuple):

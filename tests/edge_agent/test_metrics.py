@@ -67,6 +67,9 @@ def test_what_the_metrics_say():
     assert found["vitalwire_forwarder_lag_seconds", "mqtt"] == 1.5
     assert found["vitalwire_answers_refused_total", "quota"] == 1
     assert found["vitalwire_evicted_frames", "quota"] == 4
+    assert found["vitalwire_store_no_room", ""] == 0
+    full = {**status(), "store": status()["store"] | {"room": {"problem": "no room is left"}}}
+    assert samples(Metrics(measures, lambda: full))["vitalwire_store_no_room", ""] == 1
     assert found["vitalwire_flow_level", ""] == 1
     assert found["vitalwire_commit_seconds_bucket", "0.005"] == 2
     assert found["vitalwire_commit_seconds_bucket", "2.5"] == 2
@@ -161,6 +164,13 @@ def test_a_healthy_agent(judged):
 def test_what_makes_it_fail(judged, change, cause):
     change(judged)
     assert judged.causes() == [cause] and cause in CAUSES
+
+
+def test_no_room_is_a_warning(judged):
+    judged.status["store"]["room"] = {"problem": "no room is left", "evicted": 3}
+    assert judged.causes() == [] and judged.warnings() == ["no room is left"]
+    judged.status["store"]["room"]["problem"] = None
+    assert judged.warnings() == []
 
 
 def test_a_listener_is_a_link(judged):

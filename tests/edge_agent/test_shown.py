@@ -96,6 +96,8 @@ def test_an_agent_without_news_is_not_called_running():
     assert "DOES NOT BALANCE" in shown(balanced=False)
     assert "3 boots of which nothing has arrived" in shown(unheard_boots=3)
     assert "2 CONTRADICTIONS" in shown(contradictions=2)
+    full = {**STATUS["store"], "room": {"problem": "no room is left", "evicted": 3}}
+    assert "3 frames given up BEFORE" in shown(store=full) and "no room is left" in shown(store=full)
 
 
 def test_the_ledger_in_words():
