@@ -154,7 +154,11 @@ def connect(path: Path, key: bytes | None, read_only: bool = False) -> Database:
 def open_reader(config: "Config") -> Database:
     """The store of this configuration, to be read beside a running agent. StoreError; Error as it comes."""
     from edge_agent.store import keys
+    from edge_agent.store.errors import StoreError
 
+    if not config.store.exists():
+        hint = "the agent makes it: vitalwire agent run; or name its configuration: --config"
+        raise StoreError(config.store, "there is no store", hint)
     return open_file(config.store, keys.source_of(config))
 
 

@@ -1,12 +1,14 @@
 """How a command ends that could not be finished."""
 
 import errno
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from edge_agent.commanding import told
+from tools.cli import main
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,12 @@ def test_a_reader_that_has_seen_enough_is_no_error_and_a_full_disk_is_one(error:
     done = CliRunner().invoke(command)
     assert done.exit_code == 1
     assert said in done.output and (said or not done.output)
+
+
+@pytest.mark.parametrize("words", [["dead-letters", "list"], ["audit"], ["status"], ["ledger"]])
+def test_where_no_agent_ran_the_command_that_starts_one_is_named(tmp_path: Path, words: list[str]) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(f'[agent]\nstate_dir = "{tmp_path}"\n', "utf-8")
+    done = CliRunner().invoke(main, [*words, "--config", str(config)])
+    assert done.exit_code == 1
+    assert "vitalwire agent run" in done.output and "store.key" not in done.output
