@@ -137,7 +137,13 @@ class Agent:
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
         self.delivery.people = self.people
         changed = self.delivery.consent_changed
-        self.desk = Desk(errands, self.worker, self.store, self.people, unix_ms, changed, custody.forget)
+        loop = asyncio.get_running_loop()
+
+        def forget() -> None:
+            custody.forget()
+            loop.call_soon_threadsafe(self._forget_shown)
+
+        self.desk = Desk(errands, self.worker, self.store, self.people, unix_ms, changed, forget)
         self.remote = Remote(
             Authorities(config.authorities),
             self.hub,
@@ -281,6 +287,14 @@ class Agent:
                 for session in self.all_sessions:
                     session.instruct()
             await asyncio.sleep(ERRANDS_S)
+
+    def _forget_shown(self) -> None:
+        """Of nodes that were an erased person's and are nobody's now."""
+        state = self.people.state
+        for node, view in self.hub.views.items():
+            gone = any(state.erased_at(person) is not None for person in state.persons_of(node))
+            if gone and state.person_at(node, unix_ms()) is None:
+                view.forget()
 
     def _withhold(self, forwarder: str, rows: Sequence[JournalRow]) -> set[int]:
         return self.people.withholds(forwarder, rows, unix_ms())

@@ -117,6 +117,11 @@ class NodeView:
         elif kind == frames.KIND_LOG:
             self.crash = seen.crash(body, boot) | {"received_ms": received_ms}
 
+    def forget(self) -> None:
+        """Show nothing any more of what was measured until now: it was erased."""
+        self._vitals, self._vitals_frame, self.blood_pressure = {}, None, None
+        self.told = Events(self._is_old)
+
     @property
     def vitals(self) -> dict[str, Any]:
         """The newest vitals, {} before the first."""

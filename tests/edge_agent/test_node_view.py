@@ -1,14 +1,19 @@
 """What the agent shows of a node: its newest values, its events with the old ones marked, how it crashed."""
 
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge_agent.agent import Agent
 from edge_agent.alarms import EVENTS
 from edge_agent.nodes import NodeView
+from edge_agent.people_state import PeopleState
 from edge_agent.shown import status_lines
 from protocol import frames
+from tests.edge_agent.people_kit import ADA, BOB, NOW, OTHER_NODE, assigned, erased, fields
+from tests.edge_agent.people_kit import NODE as PERSONS_NODE
 from tests.edge_agent.test_shown import NODE, STATUS
 
 BOOT, NEXT = b"\0\0\0\1" + bytes(8), b"\0\0\0\2" + bytes(8)
@@ -128,3 +133,19 @@ def test_kinds_that_are_not_shown_leave_nothing_behind():
     for kind in range(1000, 3000):
         view.take(kind, {1: 1})
     assert size(view) - before < 100
+
+
+def test_nothing_that_was_erased_is_shown_any_more() -> None:
+    """Of a node that is nobody's since; what is shown of another's node is theirs."""
+    state = PeopleState()
+    view, other = View(), View()
+    for record in (assigned(ADA, made_ms=NOW), assigned(BOB, node=OTHER_NODE), erased(ADA)):
+        state.take(fields(record))
+    for one in (view, other):
+        one.take(EVENT, alarm(frames.STATE_BEGAN, value=1310))
+        one.blood_pressure = {"systolic": 120}
+    hub = SimpleNamespace(views={PERSONS_NODE: view, OTHER_NODE: other})
+    people: Any = SimpleNamespace(hub=hub, people=SimpleNamespace(state=state))
+    Agent._forget_shown(people)
+    assert (view.vitals, view.blood_pressure, view.told.events, view.told.alarms) == ({}, None, [], [])
+    assert other.blood_pressure and other.told.alarms
