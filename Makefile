@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test hil bench fuzz model crash vm32 lint clean
+.PHONY: help demo test hil bench fuzz model crash hostile vm32 lint clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -24,6 +24,7 @@ help:
 	@echo 'make fuzz   hostile input to every decoder, and to the VMs: half an hour [ARGS="--inputs 100000 --seed 2"]'
 	@echo 'make model  the session against a link that does everything to it: half an hour [EXAMPLES=1000]'
 	@echo 'make crash  kills, power cuts, failing disks, clock steps, old backups: a quarter of an hour [ARGS="--seed 2"]'
+	@echo 'make hostile  a real agent and collector under 1 000 000 frames and 20 000 messages of nobody: two minutes'
 	@echo 'make vm32   a 32-bit, single-float MicroPython for the tests [Debian on amd64; root, once]'
 	@echo 'make lint   ruff, import-linter, pyright'
 	@echo 'make clean  remove .venv and everything generated'
@@ -75,6 +76,9 @@ model: $(DEV)
 
 crash: $(DEV)
 	$(BIN)/python -m tools.crash $(ARGS)
+
+hostile: $(DEV)
+	HOSTILE_FRAMES=1000000 HOSTILE_MESSAGES=20000 $(BIN)/python -m pytest -n 0 -s tests/edge_agent/test_hostile_agent.py tests/edge_agent/test_hostile_broker.py tests/tools/test_collector_hostile.py
 
 vm32:
 	@tools/vm32/build.sh

@@ -31,7 +31,7 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
 from edge_agent.forward import tls
 from edge_agent.forward.base import OutletOwner
-from edge_agent.forward.mqtt_client import MAX_PACKET, Client, PacketTooLong
+from edge_agent.forward.mqtt_client import Client
 from edge_agent.logs import about
 
 log = about(logging.getLogger("vitalwire.mqtt"), forwarder="mqtt")
@@ -50,6 +50,8 @@ SILENT_ENDS = 2
 OVERHEAD = 64
 # Where the broker names no limit, so many are on their way at once.
 RECEIVE_MAXIMUM = 20
+# Of a packet. A receipt with all hand-overs that there may be has a third of it; a command, a sixteenth.
+MOST_KEPT = 64 * 1024
 # Messages that the event loop has not taken yet; beyond them the connection is not read.
 MOST_HANDED_OVER = 100
 # Answers beyond so many that wait are not given: whoever asks again is answered again.
@@ -181,7 +183,7 @@ class MqttOutlet:
             self._answered = False
             try:
                 problem = self._connection()
-            except (tls.CertificateError, PacketTooLong) as e:
+            except tls.CertificateError as e:
                 problem = str(e)
             except OSError as e:
                 problem = tls.explain(str(e) or type(e).__name__)
@@ -204,7 +206,6 @@ class MqttOutlet:
         if five:
             properties = Properties(PacketTypes.CONNECT)
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
-            properties.MaximumPacketSize = MAX_PACKET
         client.connect(
             self._config.host,
             self._config.port,
@@ -281,6 +282,7 @@ class MqttOutlet:
     def _make_client(self) -> paho.Client:
         five = self.version == MQTTProtocolVersion.MQTTv5
         client = Client(
+            MOST_KEPT,
             CallbackAPIVersion.VERSION2,
             client_id=f"vitalwire-agent-{self._agent_id.hex()}",
             clean_session=None if five else False,

@@ -1,29 +1,39 @@
-"""paho's client, which takes no packet that is longer than anything that is meant for an agent.
+"""paho's client, which keeps no more of a packet than anything has that is meant for us.
 
-Whoever may publish on an agent's topics could otherwise fill its memory with one message (MQTT: 256 MB).
+Whoever may publish on our topics could otherwise fill our memory with one message (MQTT: 256 MB). The rest of
+it is read and dropped; what is left is refused like any other message that nobody has signed. The broker is
+not told of the limit (MQTT 5, Maximum Packet Size): each message that Mosquitto 2.0 drops for it keeps a
+place among those that are on their way, and after twenty nothing comes any more.
 """
+
+from typing import Any
 
 from paho.mqtt import client as paho
 
-# A receipt with all hand-overs that there may be has a third of it; a command, a sixteenth.
-MAX_PACKET = 64 * 1024
+READ_BYTES = 64 * 1024
 
 
-class PacketTooLong(Exception):
-    """The broker sends more than was agreed (MQTT 5), or than anybody has to say to us (3.1.1)."""
+class _Cut(bytes):
+    """What is kept of `size` bytes that were read; its len() is `size`, which is what paho subtracts."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(
-            f"the broker sent a packet of {size} bytes, and the limit is {MAX_PACKET}: let nobody but the"
-            " collector publish on this agent's topics"
-        )
-        self.size = size
+    size = 0
+
+    def __len__(self) -> int:
+        return self.size
 
 
 class Client(paho.Client):
-    """PacketTooLong out of loop_read() ends the connection before any of the packet is read."""
+    """`most`: so many bytes of a packet are kept; other arguments as paho has them."""
+
+    def __init__(self, most: int, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._most = most
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        if bufsize > MAX_PACKET:
-            raise PacketTooLong(bufsize)
-        return super()._sock_recv(bufsize)
+        data = super()._sock_recv(min(bufsize, READ_BYTES))
+        room = max(0, self._most - len(self._in_packet["packet"]))
+        if len(data) <= room:
+            return data
+        cut = _Cut(data[:room])
+        cut.size = len(data)
+        return cut

@@ -59,6 +59,7 @@ class TcpListener(Generic[Owner]):
         self._quotas: OrderedDict[bytes, Quota] = OrderedDict()
         self._backoff = Backoff(first_s=0.5, max_s=30.0)
         self._bytes = [0, 0]
+        self._stopping = False
 
     @property
     def listen(self) -> str:
@@ -78,7 +79,7 @@ class TcpListener(Generic[Owner]):
         loop = asyncio.get_running_loop()
         self._raise_limit()
         while True:
-            if self._server is None:
+            if self._server is None and not self._stopping:
                 try:
                     self._server = await loop.create_server(
                         lambda: TcpLink(self), self.config.host, self.config.port, backlog=BACKLOG
@@ -118,6 +119,7 @@ class TcpListener(Generic[Owner]):
 
     async def stop(self) -> None:
         """Accept no more and hang up on all."""
+        self._stopping = True
         server, self._server = self._server, None
         if server is not None:
             server.close()

@@ -55,17 +55,17 @@ def heard_out(sock: socket.socket) -> None:
 class Besieged:
     """An agent that listens on TCP (`vitalwire agent run`, on a clock that can be set), and an honest node.
 
-    `more`: further lines of its configuration.
+    `more`: further lines of its configuration, below [mqtt]; `tcp`: below [tcp].
     """
 
-    def __init__(self, folder: Path, more: str = "", tcp: str = "", rate: float = 20.0) -> None:
+    def __init__(self, folder: Path, tcp: str = "", rate: float = 20.0) -> None:
         self.kit = Kit(folder)
         self.port = free_port()
         self.node = FakeNode(Dial(), agent=self.kit.identity, rate=rate, max_bytes=2_000_000)
         self.kit.pair(self.node)
         self.steering = Steering(folder / "steering")
         self.slowest_s = 0.0
-        self._more, self._tcp = more, tcp
+        self.more, self._tcp = "", tcp
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log"
 
@@ -76,7 +76,7 @@ class Besieged:
         lines.append(f'[tcp]\nlisten = "127.0.0.1:{self.port}"\n{self._tcp}')
         if mqtt is not None:
             lines.append(f'[collector]\npublic = "{self.kit.folder}/collector.pub"')
-            lines.append(f'[mqtt]\nurl = "{mqtt.url}"\nreceipt_timeout_s = 1\n{self._more}')
+            lines.append(f'[mqtt]\nurl = "{mqtt.url}"\nreceipt_timeout_s = 1\n{self.more}')
         config = self.kit.folder / "agent.toml"
         config.write_text("\n".join(lines))
         command = [sys.executable, "-m", "tools.crash.victim", str(os.getpid())]

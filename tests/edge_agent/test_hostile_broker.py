@@ -1,7 +1,11 @@
 """A real agent at a real Mosquitto where somebody else may publish, too; old orders; wrong certificates."""
 
 import os
+import shutil
+import signal
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from edge_agent.authorities import Authorities
 from edge_agent.keys import PublicKeys
@@ -10,8 +14,9 @@ from protocol.remote import Command
 from tests.edge_agent.fakes import StubCollector, identity
 from tests.edge_agent.hostile import Besieged, Publisher
 from tests.edge_agent.running import Collecting, wait_until
+from tests.edge_agent.test_mqtt_broker import ACL, files
 
-MESSAGES = 10_000
+MESSAGES = int(os.environ.get("HOSTILE_MESSAGES", "10000"))
 MOST_KB = 40_000
 DAY_NS = 24 * 3600 * 10**9
 
@@ -105,3 +110,44 @@ def test_a_command_that_is_played_again_after_kills_and_clock_steps_of_a_day(tmp
             wait_until(lambda b=before: besieged.rejected("command_unknown_authority") > b, "both were read")
             besieged.keeps_serving()
             assert len(besieged.node.orders) == once
+
+
+def test_certificates_and_topics_that_are_wrong_stop_no_collecting(tmp_path, authority, mosquitto):
+    """Expired, then without a topic: frames are acknowledged all the while, and delivered once it is right."""
+    acl = tmp_path / "acl"
+    acl.write_text("pattern read vitalwire/1/%u/receipt\npattern read vitalwire/1/%u/command\n")
+    broker = mosquitto(authority, lines=(f"acl_file {acl}",))
+    besieged = Besieged(tmp_path, rate=60)
+    name = besieged.kit.identity.id.hex()
+    good = files(authority, name)
+    placed = {key: tmp_path / f"{key}.pem" for key in ("ca_file", "cert_file", "cert_key_file")}
+
+    def place(which: dict) -> None:
+        for key, path in placed.items():
+            shutil.copy(which[key], tmp_path / "new")
+            (tmp_path / "new").rename(path)
+
+    def problem_says(words: str) -> None:
+        wait_until(lambda: words in (forwarder(besieged)["problem"] or ""), words)
+        besieged.keeps_serving()
+
+    def allow(rules: str) -> None:
+        acl.write_text(rules)
+        os.kill(broker.pid, signal.SIGHUP)
+
+    place(files(authority, name, not_after=datetime.now(UTC) - timedelta(days=1)))
+    far = besieged.kit.collect(broker.port)
+    collecting = Collecting(far, broker.port)
+    certificate, key = authority.client("collector")
+    collecting.client.tls_set(str(authority.ca_file), str(certificate), str(key))
+    besieged.kit.mqtt = replace(besieged.kit.mqtt, tls=True)
+    besieged.more = "\n".join(f'{key} = "{path}"' for key, path in placed.items())
+    with collecting, besieged:
+        problem_says("renew it")
+        place(good)
+        problem_says("does not let us publish")
+        assert not far.frames
+        allow(ACL)
+        wait_until(lambda: len(far.frames) > 20, "delivered")
+        goal = besieged.acknowledged
+        wait_until(lambda: besieged.kit.totals()["delivered"] >= goal, "all that waited, too")

@@ -22,16 +22,19 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_agent.forward.mqtt_client import Client
 from edge_agent.keys import KeyFileError
 from tools.collector import database, status
 from tools.collector.deadman import SILENT_AFTER_S, DeadMan
-from tools.collector.intake import Intake, Reply
+from tools.collector.intake import MAX_MESSAGE, Intake, Reply
 from tools.collector.people import Erasing
 from tools.collector.store import Store
 
 FILTERS = {"batch": "vitalwire/1/+/batch", "ask": "vitalwire/1/+/ask"}
 RECEIVE_MAXIMUM = 20
 """Messages that the broker sends before the first of them is acknowledged."""
+MOST_KEPT = MAX_MESSAGE + 1024
+"""Of a packet: enough to see that it is too large."""
 SESSION_EXPIRY_S = 7 * 24 * 3600
 KEEP_ALIVE_S = 20
 RETRY_STORE_S = 1.0
@@ -262,7 +265,8 @@ class Service:
     # ---- paho's thread
 
     def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+        client = Client(
+            MOST_KEPT,
             CallbackAPIVersion.VERSION2,
             client_id=f"vitalwire-collector-{self._intake.collector_id.hex()}-{self._instance.hex()}",
             protocol=mqtt.MQTTv5,
