@@ -113,7 +113,7 @@ def test_a_command_that_is_played_again_after_kills_and_clock_steps_of_a_day(tmp
 
 
 def test_certificates_and_topics_that_are_wrong_stop_no_collecting(tmp_path, authority, mosquitto):
-    """Expired, then without a topic: frames are acknowledged all the while, and delivered once it is right."""
+    """Expired, then without a topic: frames are acknowledged all the while, and delivered in the end."""
     acl = tmp_path / "acl"
     acl.write_text("pattern read vitalwire/1/%u/receipt\npattern read vitalwire/1/%u/command\n")
     broker = mosquitto(authority, lines=(f"acl_file {acl}",))

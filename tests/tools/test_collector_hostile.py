@@ -45,21 +45,26 @@ def test_large_batches_and_ten_thousand_of_strangers(site):
         except FileNotFoundError:
             return {}
 
+    def serve(number: int) -> None:
+        message = agent.make()
+        agent.publish("batch", message)
+        agent.deliver(message, number)
+
     wait_until(lambda: status().get("connected"), "connected")
     stranger = batch.seal_batch(bytes(200), bytes(8), agent.collector.x_pub, agent.collector.id)
     with Publisher(broker.port) as enemy:
-        agent.deliver(agent.make(), 0)
+        serve(0)
         before = memory_kb(collector.pid)
         for _ in range(3):
             enemy.say(f"{agent.topic}/batch", bytes(9 << 20)).wait_for_publish(60)
         enemy.say(f"{agent.topic}/batch", bytes(100_000_000)).wait_for_publish(60)
-        agent.deliver(agent.make(), 1)
+        serve(1)
         for n in range(MESSAGES):
             last = enemy.say(f"vitalwire/1/{n:016x}/batch", stranger)
             if n == MESSAGES // 2:
-                agent.deliver(agent.make(), 2)
+                serve(2)
         last.wait_for_publish(60)
-        agent.deliver(agent.make(), 3)
+        serve(3)
         wait_until(lambda: status()["refused"].get("unknown_agent", 0) == MESSAGES, "all were refused")
         peak = memory_kb(collector.pid, "VmHWM")
     print(f"collector: {before} KB before, {peak} KB at most")
