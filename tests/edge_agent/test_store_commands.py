@@ -1,6 +1,7 @@
 """`vitalwire store`: what is there is counted, checked, compacted and copied, beside an agent or without."""
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -8,6 +9,8 @@ from click.testing import CliRunner
 from edge_agent import keys
 from edge_agent.keys import PublicKeys
 from edge_agent.store.database import open_file
+from edge_agent.store.items import Frame
+from edge_agent.store.opening import open_store
 from edge_agent.store.retention import DAY_MS, MIB, Keeper, Limits
 from tests.edge_agent import custody_kit
 from tests.edge_agent.running import Kit as AgentKit
@@ -165,6 +168,21 @@ def test_an_export_is_the_store_of_one_moment_and_opens_with_its_key(here, tmp_p
     assert "exists already" in here.typed("export", out, fails=True)
     assert "--frames" in here.typed("export", fails=True)
     assert "is no folder" in here.typed("export", tmp_path / "no" / "copy.db", fails=True)
+
+
+def test_a_copy_is_put_in_the_place_of_a_store(here, tmp_path):
+    """As the operator's guide says: nothing but the copy, its check file and the key."""
+    here.typed("export", tmp_path / "copy.db")
+    new = tmp_path / "new"
+    new.mkdir()
+    for name, back in (("copy.db", "agent.db"), ("copy.db-check", "agent.db-check")):
+        shutil.move(tmp_path / name, new / back)
+    shutil.copy(tmp_path / "store.key", new)
+    again, opening = open_store(new / "agent.db", custody_kit.AGENT.id, 5)
+    assert not opening.created and not opening.message and again.ledger() == here.store.ledger()
+    here.kit.frames(1)
+    again.commit([Frame(custody_kit.NODE.id, custody_kit.BOOT, 300, b"other", 5)])
+    again.close()
 
 
 def test_a_copy_that_is_not_whole_gets_no_name(here, tmp_path, monkeypatch):

@@ -1,9 +1,9 @@
 """The life of a store on a disk whose power is cut, and what must hold afterwards.
 
 Each seed is one life: groups of frames, resends, statements, receipts, checkpoints, a change of data keys, an
-erasure; somewhere in it the power goes. What is left of the files is opened again: everything acknowledged is
-there, groups are whole, erased data is gone, the facts on the disk agree with the frames, and nobody is told
-of damage, because there is none.
+erasure, room given back; somewhere in it the power goes. What is left of the files is opened again: all that
+was acknowledged is there, groups are whole, erased data is gone, the facts on the disk agree with the frames,
+and nobody is told of damage, because there is none.
 """
 
 import random
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.ledger import account
+from edge_agent.store.compacting import GIVE_BACK
 from edge_agent.store.database import Error
 from edge_agent.store.errors import StoreError
 from edge_agent.store.loading import load_facts
@@ -90,10 +91,18 @@ class _Life:
     def is_folded_in(self, store: Store) -> None:
         store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def is_compacted(self, store: Store) -> None:
+        with store.transaction() as db:
+            db.execute("CREATE TABLE waste(data)")
+            db.execute("INSERT INTO waste VALUES(zeroblob(40000))")
+        with store.transaction() as db:
+            db.execute("DROP TABLE waste")
+        store.give_back(GIVE_BACK)
+
     def step(self, store: Store) -> None:
         what: list[Callable[[Store], None]] = [self.frames_come] * 6
         what += [self.frames_come_again, self.is_stated, self.is_written_down, self.changes_hands]
-        what += [self.is_erased, self.is_folded_in]
+        what += [self.is_erased, self.is_folded_in, self.is_compacted]
         self.chance.choice(what)(store)
 
 
