@@ -20,8 +20,8 @@ def frame(seq, plaintext=b"a frame", **more):
 
 
 def test_rows_are_in_the_order_of_the_items_whatever_is_between_them(store):
-    items = [frame(n) for n in range(90)]
-    items[70:70] = [Entry(2, b"clock", 5), Count("x", 1), frame(200, losses=((90, 3, 0),)), frame(3)]
+    between = [Entry(2, b"clock", 5), Count("x", 1), frame(200, losses=((90, 3, 0),)), frame(3)]
+    items = [*[frame(n) for n in range(70)], *between, *[frame(n) for n in range(70, 90)]]
     before = store.last_journal
     outcomes = store.commit(items)
     assert outcomes == [Outcome.STORED] * 73 + [Outcome.RESENT] + [Outcome.STORED] * 20
