@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from edge_agent.store import evictions
+from edge_agent.store.compacting import EMPTY_LOG
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.evictions import Gone
@@ -58,7 +59,7 @@ def destroy_keys(store: "Store", person: bytes) -> None:
             (now_ms, now_ms, person),
         )
     store.sealer.forget()
-    busy, *_ = store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    busy, *_ = store.give_back(EMPTY_LOG)
     if busy:
         hint = "end the commands that read the store, then ask for the erasure again"
         raise StoreUnwritable(store.path, "its log cannot be emptied: another program reads it", hint)

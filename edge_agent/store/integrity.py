@@ -112,9 +112,13 @@ class Watch:
     def __init__(self, path: Path) -> None:
         self._paths = [path, path.with_name(path.name + "-wal")]
         self._known: list[tuple[int, int, int] | None] = [None, None]
+        self._floor: int | None = None
 
-    def cut_by_us(self) -> None:
-        """The files may be shorter now: we gave back what was not needed."""
+    def cut_by_us(self, floor: int | None) -> None:
+        """We gave back what was not needed: the log may be shorter now, and the file, too. `floor`: to so
+        many bytes it shrinks when the log is folded in, which may be at any later commit; None: it was.
+        """
+        self._floor = floor
         for n, path in enumerate(self._paths):
             known = self._known[n]
             if known is not None:
@@ -136,7 +140,8 @@ class Watch:
                 if (found.st_dev, found.st_ino) != known[:2]:
                     return f"{path.name} was replaced while the agent ran"
                 # SQLite cuts the log back itself, but never below its limit.
-                least = min(known[2], LOG_LIMIT) if n else known[2]
+                limit = LOG_LIMIT if n else self._floor
+                least = known[2] if limit is None else min(known[2], limit)
                 if found.st_size < least:
                     return f"{path.name} was cut to {found.st_size} bytes while the agent ran"
             self._known[n] = (found.st_dev, found.st_ino, found.st_size)

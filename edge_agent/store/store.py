@@ -19,6 +19,7 @@ from edge_agent.measures import COMMIT_BUCKETS, Durations
 from edge_agent.ranges import Ranges
 from edge_agent.store import bulk, database, erasure, hearing, rows
 from edge_agent.store.changes import Changes
+from edge_agent.store.compacting import EMPTY_LOG
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
@@ -100,9 +101,11 @@ class Store:
         try:
             # To the end: some give back a page a step.
             found = self.db.execute(sql).fetchall()
+            pages, page = self.db.value("PRAGMA page_count"), self.db.value("PRAGMA page_size")
         except database.Error as e:
             raise self.named(e) from e
-        self._watch.cut_by_us()
+        folded = sql == EMPTY_LOG and not found[0][0]
+        self._watch.cut_by_us(None if folded else pages * page)
         return found[0] if found else None
 
     def named(self, error: database.Error) -> StoreError:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from edge_agent.keys import PublicKeys
+from edge_agent.store.errors import StoreCorrupt
 from edge_agent.store.loading import credit
 from edge_agent.store.opening import open_store
 from edge_agent.store.retention import DAY_MS, MIB, Keeper, Limits
@@ -202,3 +203,19 @@ def test_what_no_batch_holds_yet_is_bounded_too(tmp_path):
     results = verify(kit.path, *told)
     assert all(result.good for result in results), results
     kit.store.close()
+
+
+def test_a_file_that_gets_shorter_only_at_a_later_commit_is_not_taken_for_a_loss(store, path):
+    """Room is given back in the log; the file is cut when SQLite folds that in."""
+    work(quota(store, 0.3))
+    store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.stat().st_size
+    store.db.pragma("wal_autocheckpoint", 1)
+    store.give_back("PRAGMA incremental_vacuum(50)")
+    store.commit([frame(3000)])
+    store.commit([frame(3001)])
+    assert path.stat().st_size < before
+    store.give_back("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.truncate(path, path.stat().st_size - 4096)
+    with pytest.raises(StoreCorrupt, match="was cut to"):
+        store.commit([frame(3002)])
