@@ -8,7 +8,7 @@ nothing. The record is written before the answer is signed, and holds from then 
 from firmware import interlocks
 from firmware.flash import FlashError
 from firmware.keys import AUTHORITIES_RECORD
-from protocol import cbor, frames
+from protocol import cbor, frames, messages
 from protocol.checks import is_bytes_list, is_list
 from protocol.errors import ProtocolError
 from protocol.identity import node_id as party_id
@@ -18,7 +18,17 @@ LOOK_MS = 50
 MAX_AUTHORITIES = 4
 
 
-def authorise_steps(node, authority):
+def answer_steps(node, requests, asked):
+    """Slow work: pair with `asked` (ed25519 public, x25519 public, nonce, authority) if the node takes its
+    authority; else refuse.
+    """
+    if (yield from _taken_steps(node, asked[3])):
+        requests.pair(*asked)
+    else:
+        node.session.refuse_pairing(messages.REFUSE_CONSENT)
+
+
+def _taken_steps(node, authority):
     """Slow work: whether the button was held for HOLD_MS and the node believes `authority` ([ed25519 public,
     x25519 public]) now; []: whether it believes nobody any more.
     """

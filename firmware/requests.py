@@ -2,7 +2,7 @@
 
 import sys
 
-from protocol import frames, messages
+from protocol import frames
 from protocol.identity import node_id as party_id
 
 # Orders that wait for their turn; an agent repeats what is not answered.
@@ -27,25 +27,24 @@ class Requests:
         """Pair with whoever asks first over the cable; with another only while the button is held, and for
         good measure where an authority is to be believed.
         """
+        asked = ed_pub, x_pub, nonce, authority
         if authority is None:
-            self._pair(ed_pub, x_pub, nonce)
+            self.pair(*asked)
         elif not self._holding:
             self._holding = True
-            self._node.link.add_work(self._authorise_steps(ed_pub, x_pub, nonce, authority))
+            self._node.link.add_work(self._authorise_steps(asked))
 
-    def _authorise_steps(self, ed_pub, x_pub, nonce, authority):
+    def _authorise_steps(self, asked):
         try:
             from firmware import authorise
 
-            if (yield from authorise.authorise_steps(self._node, authority)):
-                self._pair(ed_pub, x_pub, nonce, authority)
-            else:
-                self._node.session.refuse_pairing(messages.REFUSE_CONSENT)
+            yield from authorise.answer_steps(self._node, self, asked)
         finally:
             self._holding = False
             forget("authorise")
 
-    def _pair(self, ed_pub, x_pub, nonce, authority=None):
+    def pair(self, ed_pub, x_pub, nonce, authority):
+        """As `pair_asked`, whose `authority` the node has taken already."""
         node = self._node
         start = node.start
         known = (ed_pub, x_pub) in start.agents
