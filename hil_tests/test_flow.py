@@ -14,7 +14,8 @@ from edge_agent.agent import Agent
 from edge_agent.config import Config, LinkConfig
 from edge_agent.ledger import ledger
 from edge_agent.peers import Peers
-from edge_agent.store.schema import connect
+from edge_agent.store.database import open_reader
+from edge_agent.store.rows import journal_rows
 from hil_tests.stack import PATIENCE_S
 from protocol import frames
 
@@ -62,9 +63,9 @@ def running(make_node, tmp_path: Path) -> Iterator[tuple]:
 
 def stored(config: Config, kind: int) -> int:
     """How many frames of a kind are in the store."""
-    with closing(connect(config.store, read_only=True)) as db:
-        rows = db.execute("SELECT data FROM journal WHERE kind = 0").fetchall()
-    return sum(frames.unpack(data)[0] == kind for (data,) in rows)
+    with closing(open_reader(config)) as db:
+        rows = [row.data for row in journal_rows(db, 0, 1 << 40) if row.kind == 0]
+    return sum(data is not None and frames.unpack(data)[0] == kind for data in rows)
 
 
 def test_a_full_disk_makes_the_node_send_less_until_there_is_room(running) -> None:
@@ -91,5 +92,5 @@ def test_a_full_disk_makes_the_node_send_less_until_there_is_room(running) -> No
 
 def stored_all(config: Config) -> int:
     """How many frames are in the store; without a collector all of them are pending."""
-    with closing(connect(config.store, read_only=True)) as db:
+    with closing(open_reader(config)) as db:
         return db.execute("SELECT count(*) FROM journal WHERE kind = 0").fetchone()[0]

@@ -52,9 +52,12 @@ class Clinic:
         self.heard: list[bytes] = []
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = lambda client, data, message: self.heard.append(bytes(message.payload))
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{self._topic}/answer", qos=1)
+        self._client.on_connect = self._connected
         self._client.connect("127.0.0.1", stack.broker_port)
         self._client.loop_start()
+
+    def _connected(self, client: paho.Client, *_: object) -> None:
+        client.subscribe(f"{self._topic}/answer", qos=1)
 
     @property
     def _topic(self) -> str:

@@ -1,4 +1,4 @@
-"""A proof of one frame, checked with public keys only and without the rest (docs/wire-protocol.md §11.3).
+"""A proof of one frame, checked with public keys only and without the rest (docs/wire-protocol.md §11.4).
 
 It holds the frame as a leaf entry, the way from there to the batch's root, the signed head, the hand-overs of
 the agent's signing key, the way to the root that the node signed, a clock entry and the boot frame with their
