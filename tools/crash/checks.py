@@ -48,6 +48,7 @@ def _commands(world: World) -> Iterator[str]:
     for command in (
         ["verify", *agent],
         ["ledger", *agent],
+        ["store", "check", *agent],
         ["collector", "verify", *world.collector_options(world.places[0])],
     ):
         found = world.command(*command)
