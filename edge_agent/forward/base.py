@@ -8,6 +8,7 @@ apart and tried again seldom, so that one batch that cannot be taken holds up no
 import hashlib
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -63,18 +64,22 @@ class Channel(Protocol):
         ...
 
 
-class Outlet(Protocol):
-    """The far end of a forwarder."""
+class FarEnd(Protocol):
+    """Where batches go."""
 
     @property
     def connected(self) -> bool:
-        """Whether publish() can be used now."""
+        """Whether it can be reached now, as far as is known."""
         ...
 
     @property
     def max_message(self) -> int | None:
         """Bytes of the greatest message that it takes, as far as is known; None: no limit is known."""
         ...
+
+
+class Outlet(FarEnd, Protocol):
+    """A far end that takes messages, one after the other."""
 
     def too_large(self, batch: int, size: int) -> None:
         """A batch that is signed already has more: it is not sent, and tried again seldom."""
@@ -83,8 +88,8 @@ class Outlet(Protocol):
         """Hand over one sealed batch; nothing is known of its fate before a receipt."""
 
 
-class BatchOutlet(Outlet, Protocol):
-    """An outlet with a life of its own, as a BatchChannel runs it; made with its owner (OutletOwner)."""
+class BatchOutlet(FarEnd, Protocol):
+    """A far end with a life of its own, as a BatchChannel runs it; made with its owner (OutletOwner)."""
 
     def start(self) -> None:
         """Begin; the owner is told from now on."""
@@ -153,10 +158,43 @@ class Flight:
     sent: float | None = None
 
 
-class Forwarder:
-    """Sends what has no receipt, `places` at a time, WINDOW at most. Counters since start; seconds of
-    `clock`.
-    """
+class Sender(ABC):
+    """What every forwarder of batches keeps: those on their way, by id, and counters since its start."""
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self.flights: dict[int, Flight] = {}
+        self.sent = 0
+        self.resent = 0
+        self.sent_bytes = 0
+        self.refusals: dict[str, int] = {}
+        self._source = source
+        self._again: list[int] = []
+
+    def again(self, batches: Sequence[int]) -> None:
+        """Send these once more although they have receipts: the far end has lost them, or not all of them."""
+        waiting = {*self._again, *self.flights}
+        self._again.extend(batch for batch in batches if batch not in waiting)
+
+    @abstractmethod
+    def connected(self) -> None:
+        """The far end can be reached anew: what was on its way may be gone."""
+
+    @abstractmethod
+    def receipted(self, batch: int) -> None:
+        """The receipt of a batch was verified."""
+
+    @abstractmethod
+    def refused(self, digest: bytes | None, code: str) -> None:
+        """The far end refused the message with this SHA-256 (a hint: nothing vouches for it)."""
+
+    @abstractmethod
+    async def pump(self) -> None:
+        """Send what is due now."""
+
+
+class Forwarder(Sender):
+    """Sends what has no receipt, `places` at a time, WINDOW at most. Seconds of `clock`."""
 
     def __init__(
         self,
@@ -167,30 +205,18 @@ class Forwarder:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.name = name
-        self.flights: dict[int, Flight] = {}
-        self.sent = 0
-        self.resent = 0
-        self.sent_bytes = 0
-        self.refusals: dict[str, int] = {}
+        super().__init__(name, source)
         self.places = LEAST
-        self._source = source
         self._outlet = outlet
         self._timeout_s = receipt_timeout_s
         self._clock = clock
         self._uniform = uniform
-        self._again: list[int] = []
 
     def connected(self) -> None:
         """A new connection: what was on its way may have gone with the old one."""
         for flight in self.flights.values():
             if flight.refused is None:
                 flight.due = self._clock()
-
-    def again(self, batches: Sequence[int]) -> None:
-        """Send these once more although they have receipts: the far end has lost them, or not all of them."""
-        waiting = {*self._again, *self.flights}
-        self._again.extend(batch for batch in batches if batch not in waiting)
 
     def receipted(self, batch: int) -> None:
         """The receipt of a batch was verified."""

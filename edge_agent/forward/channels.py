@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import Config
-from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner
+from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner, Sender
 from edge_agent.logs import about
 from edge_agent.store import database
 from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
@@ -58,7 +58,7 @@ class BatchChannel:
         self._ask = _patience()
         self._asked_s = time.monotonic()
         self.outlet: Any = make_outlet(_Ears(self))
-        self.forwarder = Forwarder(name, delivery, self.outlet, receipt_timeout_s)
+        self.forwarder: Sender = Forwarder(name, delivery, self.outlet, receipt_timeout_s)
 
     @property
     def connected(self) -> bool:

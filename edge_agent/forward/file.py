@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_agent.config import FileConfig
 from edge_agent.files import fsync_folder
-from edge_agent.forward.base import Flight, Forwarder, OutletOwner, Source
+from edge_agent.forward.base import Flight, OutletOwner, Sender, Source
 from edge_agent.forward.channels import BatchChannel
 from edge_agent.store.chain import LIVE_PLACES
 
@@ -91,13 +91,6 @@ class FileOutlet:
             "problem": self.problem,
             "ignored": self.ignored[:MAX_NAMED],
         }
-
-    def publish(self, message: bytes) -> None:
-        """A file needs a name: see write()."""
-        raise NotImplementedError
-
-    def too_large(self, batch: int, size: int) -> None:
-        """No file is."""
 
     def name(self, chain: bytes, number: int) -> str:
         """What the file of a batch is called."""
@@ -220,11 +213,11 @@ class FileOutlet:
                 receipts.append(file.read(MAX_RECEIPT))
 
 
-class FileForwarder(Forwarder):
+class FileForwarder(Sender):
     """Keeps every medium complete: all that has no receipt is on it. `flights` are those on the newest."""
 
     def __init__(self, name: str, source: FileSource, outlet: FileOutlet) -> None:
-        super().__init__(name, source, outlet, 0.0)
+        super().__init__(name, source)
         self._files = outlet
         self._labels = source
         self._names: dict[int, str] = {}
