@@ -23,7 +23,7 @@ help:
 	@echo 'make bench  what things cost on this machine'
 	@echo 'make fuzz   hostile input to every decoder, and to the VMs: half an hour [ARGS="--inputs 100000 --seed 2"]'
 	@echo 'make model  the session against a link that does everything to it: half an hour [EXAMPLES=1000]'
-	@echo 'make crash  kills, power cuts, failing disks, clock steps, old backups: a quarter of an hour [ARGS="--seed 2"]'
+	@echo 'make crash  kills, power cuts, failing disks, a database that ends, clock steps, old backups: half an hour [ARGS="--seed 2"]'
 	@echo 'make hostile  a real agent and collector under 1 000 000 frames and 20 000 messages of nobody: two minutes'
 	@echo 'make vm32   a 32-bit, single-float MicroPython for the tests [Debian on amd64; root, once]'
 	@echo 'make lint   ruff, import-linter, pyright'
@@ -76,6 +76,8 @@ model: $(DEV)
 
 crash: $(DEV)
 	$(BIN)/python -m tools.crash $(ARGS)
+	$(BIN)/python -m tools.crash --databases 30 --collectors 3 --kills 60 --cuts 0 --restores 1 $(ARGS)
+	EVERY_STEP=1 $(BIN)/python -m pytest -n 0 tests/edge_agent/test_store_migration_faults.py tests/edge_agent/test_store_key_change.py tests/tools/test_two_agents.py
 
 hostile: $(DEV)
 	HOSTILE_FRAMES=1000000 HOSTILE_MESSAGES=20000 $(BIN)/python -m pytest -n 0 -s tests/edge_agent/test_hostile_agent.py tests/edge_agent/test_hostile_broker.py tests/tools/test_collector_hostile.py

@@ -7,34 +7,37 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from edge_agent import commands_kept, keys
-from edge_agent.authorities import Authorities
-from edge_agent.compaction import Compaction
+from edge_agent import keys
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
-from edge_agent.delivery import Delivery, open_custody
-from edge_agent.errand_runner import Runner
-from edge_agent.errands import Errands
+from edge_agent.custody.delivery import Delivery, open_custody
+from edge_agent.custody.rotation import Rotation
 from edge_agent.files import make_folder
 from edge_agent.forward.channels import BatchChannel
-from edge_agent.hub import Hub
-from edge_agent.ingest import Ingest, Worker
 from edge_agent.links.listener import TcpListener
 from edge_agent.links.ports import plugged_in
 from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
-from edge_agent.measures import Measures
-from edge_agent.peers import Peers, PeersError
-from edge_agent.people import People
-from edge_agent.people_desk import Desk, note_config
-from edge_agent.people_operators import Operators
-from edge_agent.remote import Remote
-from edge_agent.reporting import Reporter
-from edge_agent.rotation import Rotation
-from edge_agent.sessions import LinkSession
+from edge_agent.nodes.errand_runner import Runner
+from edge_agent.nodes.errands import REOPEN, Errand, Errands
+from edge_agent.nodes.hub import Hub
+from edge_agent.nodes.ingest import Ingest, Worker
+from edge_agent.nodes.peers import Peers, PeersError
+from edge_agent.nodes.sessions import LinkSession
+from edge_agent.ops.compaction import Compaction
+from edge_agent.ops.measures import Measures
+from edge_agent.ops.reporting import Reporter
+from edge_agent.ops.room import RoomLog
+from edge_agent.people.desk import Desk, note_config
+from edge_agent.people.operators import Operators
+from edge_agent.people.records import People
+from edge_agent.remote import commands_kept
+from edge_agent.remote.authorities import Authorities
+from edge_agent.remote.reach import Remote
 from edge_agent.store import database
-from edge_agent.store.errors import StoreError, StoreUnwritable
+from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.keys import source_of
 from edge_agent.store.opening import open_store
+from edge_agent.store.patrol import Patrol
 from edge_agent.store.retention import Keeper, Limits
 from edge_agent.store.rows import JournalRow
 
@@ -44,6 +47,7 @@ TICK_S = 0.05
 LOOK_FOR_PORTS_S = 2.0
 ERRANDS_S = 0.25
 ROOM_EVERY_S = 10.0
+PATROL_EVERY_S = 4.0
 # On the way out: how long the disk may take for what is in hand, how often errands go a step on, and the
 # collector for its receipts.
 LAST_COMMIT_S = 5.0
@@ -114,7 +118,11 @@ class Agent:
             log.error("%s", self.opening.message)
         try:
             self.people = await self.worker.run(
-                People, self.store, Operators(config.operators), config.people.consent
+                People,
+                self.store,
+                Operators(config.operators),
+                config.people.consent,
+                Peers(config.peers),
             )
             await self.worker.run(note_config, self.store, config, unix_ms())
             custody = await self.worker.run(
@@ -133,6 +141,7 @@ class Agent:
         limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
         alone = config.mqtt is None and config.file is None and config.fhir is None
         self.keeper = Keeper(self.store, limits, alone)
+        self.patrol = Patrol(self.store)
         self.compaction = Compaction(errands, self.worker, self.store, unix_ms)
         self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
         self.delivery.people = self.people
@@ -150,7 +159,8 @@ class Agent:
             self.store,
             self.worker,
             await self.worker.run(commands_kept.load, self.store),
-            custody.signing,
+            lambda: custody.signing,
+            (kept.alarm_strip_before_s, kept.alarm_strip_after_s),
         )
         self.remote.person_at = self.people.person_at
         mqtt = self.delivery.channel("mqtt")
@@ -164,6 +174,7 @@ class Agent:
             self._tick(),
             self._errands(),
             self._keep_room(),
+            self._look_for_damage(),
             self.desk.run(),
             self._report(),
         ]
@@ -193,6 +204,7 @@ class Agent:
             self.working = False
             await self._hang_up()
             await self.delivery.stop()
+            await self.worker.run(self.patrol.close)
             # A store that has just failed cannot say what is in it.
             with suppress(database.Error):
                 await self.reporter.write("stopped")
@@ -260,14 +272,30 @@ class Agent:
 
     async def _keep_room(self) -> None:
         """Make room, a batch at a time so that commits come between; write down what the ledger needs."""
+        room = RoomLog(self.keeper)
         while True:
             await asyncio.sleep(ROOM_EVERY_S)
             # What the disk refuses now is done later; what is refused of commits is said.
             with suppress(StoreUnwritable):
                 if len(self.store.uncharted):
                     await self.worker.run(self.store.checkpoint)
-                while await self.worker.run(self.keeper.step, unix_ms()):
-                    pass
+                try:
+                    while await self.worker.run(self.keeper.step, unix_ms()):
+                        pass
+                finally:
+                    room.after_pass()
+
+    async def _look_for_damage(self) -> None:
+        """Read what is kept, a little at a time. StoreCorrupt ends it: the store has to be opened anew."""
+        said = ""
+        while True:
+            await asyncio.sleep(PATROL_EVERY_S)
+            try:
+                await self.worker.run(self.patrol.step)
+            except StoreUnwritable as e:
+                if str(e) != said:
+                    log.warning("what is kept cannot be read through: %s", e)
+                said = str(e)
 
     async def _errands(self) -> None:
         """What commands want of this agent; and what nodes are to be asked to spare it."""
@@ -278,6 +306,7 @@ class Agent:
             self.rotation.step(self.runner.others)
             self.compaction.step(self.runner.others)
             self.remote.step(self.errands, self.runner.others)
+            self._reopen(self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level
             changed = flow.judge(time.monotonic(), ingest.backlog, ingest.problem is not None) != before
@@ -287,6 +316,14 @@ class Agent:
                 for session in self.all_sessions:
                     session.instruct()
             await asyncio.sleep(ERRANDS_S)
+
+    def _reopen(self, waiting: Sequence[Errand]) -> None:
+        """A command has found the store damaged: StoreCorrupt, so that it is opened anew, which judges it."""
+        for errand in waiting:
+            if errand.what == REOPEN:
+                with suppress(OSError):
+                    self.errands.take_back(errand)
+                raise StoreCorrupt(self.store.path, "a command found it damaged")
 
     def _forget_shown(self) -> None:
         """Of nodes that were an erased person's and are nobody's now."""

@@ -5,6 +5,7 @@ What root makes beside another user's files is that user's: an agent must be abl
 with sudo. That user may have put links there, so root follows none.
 """
 
+import errno
 import os
 import stat
 import time
@@ -14,6 +15,46 @@ from pathlib import Path
 PRIVATE = 0o600
 # No write takes so long: what is older is left over, whoever has its number now.
 LEFT_OVER_S = 3600
+
+
+class ExposedError(OSError):
+    """Others may read a file with a secret in it: it is not used. `problem`, `hint`: what to do."""
+
+    def __init__(self, path: Path, found: os.stat_result) -> None:
+        mode = stat.S_IMODE(found.st_mode)
+        self.problem = f"others may read it (mode {mode:04o})"
+        # Of root's, it is its group's to read: what is the owner's alone a service could not read.
+        self.hint = f"chmod {640 if found.st_uid == 0 and found.st_gid != 0 else 600} {path}"
+        if found.st_uid == found.st_gid == 0 and not _root():
+            self.hint = f"chgrp {os.getegid()} {path} && chmod 640 {path}"
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            self.hint = "it is mounted read-only: give its mount uid= of the agent's user and mode=0400"
+        elif mode & 0o111:
+            # Nobody makes a secret executable; vfat and its like do, and forget what chmod said.
+            self.hint += ", or, where modes are the mount's, uid= of the agent's user and umask=077 for that"
+        super().__init__(errno.EACCES, f"{self.problem}: {self.hint}", str(path))
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+def check_secret(path: Path) -> None:
+    """See to it that nobody but its user may read the file of a secret: key, password, passphrase, token.
+
+    One of root's may be its group's to read, so that root gives a service what it may not change (systemd
+    gives credentials so); root's commands read it then, too. ExposedError, also another OSError.
+    """
+    if os.name != "posix":
+        return
+    found = path.stat()
+    if stat.S_IMODE(found.st_mode) & (0o037 if found.st_uid == 0 else 0o077):
+        raise ExposedError(path, found)
+
+
+def read_secret(path: Path) -> bytes:
+    """What is in the file of a secret. ExposedError, also another OSError."""
+    check_secret(path)
+    return path.read_bytes()
 
 
 def make_folder(folder: Path) -> None:

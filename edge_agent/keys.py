@@ -14,12 +14,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from edge_agent.files import write_atomically
+from edge_agent.files import ExposedError, check_secret, write_atomically
 from protocol import crypto
 from protocol.errors import SealError
 from protocol.identity import Identity, fingerprint, fingerprint_text, from_seed_steps, generate_steps
 
 ROLES = ("agent", "collector")
+_MADE_BY = {
+    "agent": "lies beside the agent's key (agent.pub)",
+    "collector": "lies beside the collector's key (collector.pub)",
+    "operator": "lies beside the operator's key, as `vitalwire operator new` made it",
+    "authority": "`vitalwire keys new --role authority` made",
+}
 _BLOCK = re.compile(rb"-----BEGIN (PRIVATE|PUBLIC) KEY-----.*?-----END \1 KEY-----\s*", re.DOTALL)
 
 
@@ -99,15 +105,13 @@ def create(path: Path, role: str) -> Identity:
 def load(path: Path) -> Identity:
     """The keys in the file at `path`. KeyFileError: missing, open to others, or not such a file."""
     try:
-        mode = path.stat().st_mode
         text = path.read_bytes()
     except FileNotFoundError:
         raise KeyFileError(path, "there is no such file", "vitalwire keys new makes one") from None
     except OSError as e:
         raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
     blocks = _blocks(path, text, b"PRIVATE")
-    if os.name == "posix" and mode & 0o077:
-        raise KeyFileError(path, f"others may read it (mode {mode & 0o777:04o})", f"chmod 600 {path}")
+    check_private(path)
     ed_seed = x_sk = None
     for block in blocks:
         try:
@@ -123,14 +127,24 @@ def load(path: Path) -> Identity:
     return crypto.run(from_seed_steps(ed_seed, x_sk))
 
 
-def load_public(path: Path) -> PublicKeys:
-    """The public keys in the file at `path`. KeyFileError: missing, or not such a file."""
+def check_private(path: Path) -> None:
+    """KeyFileError: others may read the secret keys in the file at `path`."""
+    try:
+        check_secret(path)
+    except ExposedError as e:
+        raise KeyFileError(path, e.problem, e.hint) from None
+
+
+def load_public(path: Path, role: str | None = None) -> PublicKeys:
+    """The public keys in the file at `path`. KeyFileError: missing, not such a file, or, by its first line,
+    of somebody who is no `role`.
+    """
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise KeyFileError(
-            path, "there is no such file", "copy the .pub file of the other party here"
-        ) from None
+        ours = path.with_suffix(".key").exists()
+        hint = "its key is here: the next start makes it again" if ours else "copy its owner's .pub file here"
+        raise KeyFileError(path, "there is no such file", hint) from None
     except OSError as e:
         raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
     ed_pub = x_pub = None
@@ -145,7 +159,14 @@ def load_public(path: Path) -> PublicKeys:
             x_pub = key.public_bytes_raw()
     if ed_pub is None or x_pub is None:
         raise KeyFileError(path, "it does not hold one Ed25519 and one X25519 public key")
-    return PublicKeys(ed_pub, x_pub)
+    if role is not None and not text.startswith(f"Vitalwire {role} ".encode()):
+        article = "an" if role[0] in "aeiou" else "a"
+        problem = f"its first line does not say that it is the key of {article} {role}"
+        raise KeyFileError(path, problem, f"name the .pub file that {_MADE_BY[role]}")
+    found = PublicKeys(ed_pub, x_pub)
+    if not found.agrees:
+        raise KeyFileError(path, "nothing can be sealed to its X25519 key", "ask its owner for another file")
+    return found
 
 
 def write_public(path: Path, role: str, keys: PublicKeys) -> None:

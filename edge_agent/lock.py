@@ -3,11 +3,14 @@ ends.
 """
 
 import os
+import time
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from edge_agent.files import private
+
+POLL_S = 0.02
 
 
 class Locked(Exception):
@@ -35,6 +38,18 @@ def hold(path: Path) -> BinaryIO:
     file.truncate(0)
     file.write(b"%d\n" % os.getpid())
     return file
+
+
+def hold_soon(path: Path, wait_s: float) -> BinaryIO:
+    """The same, waiting for whoever holds it now. Locked after `wait_s`, OSError."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            return hold(path)
+        except Locked:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(POLL_S)
 
 
 if os.name == "nt":

@@ -1,6 +1,7 @@
 """What other parties said, for JSON and for a person's terminal."""
 
 import logging
+from datetime import UTC, datetime
 from typing import Any, cast
 
 
@@ -31,3 +32,27 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """As in "1 node", "0 batches", "2 dead letters", "3 entries". `noun`: in the singular."""
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith(("ch", "sh", "s", "x")):
+        return f"{count} {noun}es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count} {noun[:-1]}ies"
+    return f"{count} {noun}s"
+
+
+def is_are(count: int) -> str:
+    """The verb for so many."""
+    return "is" if count == 1 else "are"
+
+
+def utc(unix_ms: int) -> str:
+    """A moment in UTC, to the second; one beyond the calendar in milliseconds."""
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_ms} ms"

@@ -22,10 +22,16 @@ def answer_steps(node, requests, asked):
     """Slow work: pair with `asked` (ed25519 public, x25519 public, nonce, authority) if the node takes its
     authority; else refuse.
     """
-    if (yield from _taken_steps(node, asked[3])):
+    if not _is_agents(node, asked) and (yield from _taken_steps(node, asked[3])):
         requests.pair(*asked)
     else:
         node.session.refuse_pairing(messages.REFUSE_CONSENT)
+
+
+def _is_agents(node, asked):
+    """Whether the key is an agent's: who passes orders on gives none."""
+    key = asked[3][:1]
+    return key == [asked[0]] or key in [[pair[0]] for pair in node.start.agents]
 
 
 def _taken_steps(node, authority):

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from edge_agent.audit import ACTION
-from edge_agent.ledger import PARTS
+from edge_agent.custody.audit import ACTION
+from edge_agent.ledger.ledger import PARTS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "tools.cli"]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import keys, pairing
+from edge_agent import keys
 from edge_agent.agent import Agent
 from edge_agent.config import Config, LinkConfig
-from edge_agent.ledger import ledger
-from edge_agent.peers import Peers
+from edge_agent.ledger.ledger import ledger
+from edge_agent.nodes import pairing
+from edge_agent.nodes.peers import Peers
 from edge_agent.store.database import open_reader
 from edge_agent.store.rows import journal_rows
 from hil_tests.stack import PATIENCE_S

@@ -20,7 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from boards.virtual.rig import VirtualNode
 from edge_agent import keys
-from edge_agent.ordering import new_command
+from edge_agent.remote.ordering import new_command
 from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack
 from protocol import cbor, receipts, remote, remote_seal
 from protocol.errors import BatchError

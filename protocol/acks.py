@@ -10,10 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _HEAD = b"\x83" + bytes((0x18, KIND_ACK))
+_SMALL = tuple(bytes((n,)) for n in range(24))
 
 
 def pack(t_us: int, index: int, ranges: "Sequence[Sequence[int]]") -> bytes:
     """The plaintext of an ack: of the boot at `index`, ranges [first, count] (at most 23)."""
+    if len(ranges) == 1:
+        ((first, count),) = ranges
+        return b"".join((_HEAD, uint(t_us), b"\x82", uint(index), b"\x81\x82", uint(first), uint(count)))
     out = [_HEAD, uint(t_us), b"\x82", uint(index), bytes((0x80 | len(ranges),))]
     for first, count in ranges:
         out.append(b"\x82")
@@ -25,7 +29,7 @@ def pack(t_us: int, index: int, ranges: "Sequence[Sequence[int]]") -> bytes:
 def uint(n: int) -> bytes:
     """The shortest encoding of an unsigned integer."""
     if n < 24:
-        return bytes((n,))
+        return _SMALL[n]
     if n < 0x100:
         return bytes((24, n))
     if n < 0x10000:

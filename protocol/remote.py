@@ -15,29 +15,21 @@ from protocol.checks import is_bytes, is_list, is_map, is_uint
 from protocol.cose import VERSION, Signer, sign1, split1, verify1, versioned
 from protocol.errors import BatchError, LocalError
 from protocol.identity import Identity
-
-IDENTIFY, BP, STRIP, MARK, RESTART = "identify", "bp", "strip", "mark", "restart"
-LEAK_TEST, STATIC_PRESSURE, ACKNOWLEDGE = "leak-test", "static-pressure", "acknowledge"
-CONFIG, LIMITS = "config", "limits"
-
-# What the node is told; a strip is the agent's affair.
-NODE_OPERATIONS = {
-    IDENTIFY: frames.OP_IDENTIFY,
-    BP: frames.OP_MEASURE_BP,
-    MARK: frames.OP_MARK,
-    RESTART: frames.OP_RESTART,
-    LEAK_TEST: frames.OP_CUFF_LEAK,
-    STATIC_PRESSURE: frames.OP_CUFF_STATIC,
-    ACKNOWLEDGE: frames.OP_ACKNOWLEDGE,
-}
-SETTINGS = {
-    CONFIG: (frames.SET_MAINS_HZ, frames.SET_NOT_SENT, frames.SET_CUFF_SIZE),
-    LIMITS: (frames.SET_MODE, frames.SET_LIMITS),
-}
-OPERATIONS = (*NODE_OPERATIONS, *SETTINGS, STRIP)
-
-STRIP_CHANNEL, STRIP_SECONDS, STRIP_NEXT = 1, 2, 3
-MAX_STRIP_S = 300
+from protocol.operations import ACKNOWLEDGE as ACKNOWLEDGE
+from protocol.operations import BP as BP
+from protocol.operations import CONFIG as CONFIG
+from protocol.operations import IDENTIFY as IDENTIFY
+from protocol.operations import LEAK_TEST as LEAK_TEST
+from protocol.operations import LIMITS as LIMITS
+from protocol.operations import MARK as MARK
+from protocol.operations import MAX_STRIP_S as MAX_STRIP_S
+from protocol.operations import MAX_TEXT as MAX_TEXT
+from protocol.operations import NODE_OPERATIONS, OPERATIONS, SETTINGS, STRIP, check_arguments
+from protocol.operations import RESTART as RESTART
+from protocol.operations import STATIC_PRESSURE as STATIC_PRESSURE
+from protocol.operations import STRIP_CHANNEL as STRIP_CHANNEL
+from protocol.operations import STRIP_NEXT as STRIP_NEXT
+from protocol.operations import STRIP_SECONDS as STRIP_SECONDS
 
 # Outcomes. The first four are on the way; of the others one is the end.
 RECEIVED, NEEDS_SIGNATURE, SENT, BEGUN = "received", "needs_signature", "sent", "begun"
@@ -167,9 +159,10 @@ def signed_body(command: Command) -> "tuple[int, dict[int, Any]]":
 
 def sign_order(authority: Identity, command: Command, offer: Offer) -> Command:
     """The same command with the order in it that the node asks for: for the offered boot, not beyond the
-    offered moment, nor beyond the command's own expiry as the offer's clocks have it.
+    offered moment, nor beyond the command's own expiry as the offer's clocks have it, nor for longer than the
+    command holds in all, whatever those say.
     """
-    left_us = (command.expires_ms - offer.unix_ms) * 1000
+    left_us = (command.expires_ms - max(offer.unix_ms, command.made_ms)) * 1000
     expires_us = min(offer.expires_us, offer.t_us + left_us)
     if expires_us <= offer.t_us:
         raise LocalError("the offer is for a moment that is over: is the agent's clock right?")
@@ -226,7 +219,10 @@ def parse_command(payload: bytes) -> Command:
             f"command: it must expire later than it was made, by {MAX_VALID_MS // 1000} s at most"
         )
     arguments = fields.get(7)
-    _check_arguments(fields[6], arguments)
+    try:
+        check_arguments(fields[6], arguments)
+    except LocalError as error:
+        raise BatchError(f"command: {error.detail}") from error
     return Command(
         agent_id=fields[3],
         node_id=fields[4],
@@ -246,24 +242,6 @@ def _order(value: Any) -> SignedOrder:
     if not good or not _below(value.get(2), frames.T_END) or not _below(value.get(3), _T_END):
         raise BatchError("command: key 12 (order) is not boot id, expiry, time and signature")
     return SignedOrder(value[1], value[2], value[3], value[4])
-
-
-def _check_arguments(operation: str, arguments: Any) -> None:
-    """Their form; what a node makes of the numbers is the node's to say."""
-    if arguments is not None and not (is_map(arguments) and all(is_uint(key) for key in arguments)):
-        raise BatchError("command: key 7 (arguments) is not a map with unsigned keys")
-    given: Mapping[int, Any] = arguments or {}
-    if operation in SETTINGS:
-        other = sorted(key for key in given if key not in SETTINGS[operation])
-        if other or not given:
-            what = f"setting {other[0]} is not of {operation}" if other else f"{operation} without settings"
-            raise BatchError(f"command: {what}")
-    elif operation == STRIP:
-        seconds = given.get(STRIP_SECONDS)
-        if not _below(given.get(STRIP_CHANNEL), 256) or not _below(seconds, MAX_STRIP_S + 1) or not seconds:
-            raise BatchError(f"command: a strip has a channel, and 1 to {MAX_STRIP_S} seconds")
-        if not isinstance(given.get(STRIP_NEXT, False), bool):
-            raise BatchError("command: whether a strip is of what comes is true or false")
 
 
 def _encode(command: Command) -> bytes:

@@ -16,7 +16,9 @@ from protocol.errors import BatchError
 from protocol.identity import Identity
 
 MAX_MESSAGE = 4096
-"""Bytes of a sealed command or answer; what is longer is refused unread."""
+"""Bytes of a sealed command; what is longer is refused unread."""
+MAX_ANSWER = 32_768
+"""Bytes of a sealed answer, which carries every hand-over of the agent's signing key (64, of 270 bytes)."""
 
 _SUITE = CipherSuite.new(KEMId.DHKEM_X25519_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES128_GCM)
 
@@ -29,7 +31,7 @@ def seal_command(signed: bytes, agent_id: bytes, agent_x_pub: bytes, eph_sk: "by
 
 def unseal_command(message: bytes, agent: Identity) -> bytes:
     """The signed command. BatchError: wrong_agent, bad_seal, …"""
-    agent_id, enc, sealed, _ = _envelope(message, "sealed command")
+    agent_id, enc, sealed, _ = _envelope(message, "sealed command", MAX_MESSAGE)
     if agent_id != agent.id:
         raise BatchError(f"a command for agent {agent_id.hex()}, not {agent.id.hex()}", cause="wrong_agent")
     return _unseal(enc, sealed, agent, cbor.dumps(["vitalwire/1 command", agent_id]))
@@ -46,15 +48,15 @@ def seal_answer(
 
 def unseal_answer(message: bytes, authority: Identity) -> bytes:
     """The signed answer. BatchError: wrong_authority (it is for another one), bad_seal, …"""
-    agent_id, enc, sealed, authority_id = _envelope(message, "sealed answer")
+    agent_id, enc, sealed, authority_id = _envelope(message, "sealed answer", MAX_ANSWER)
     if authority_id != authority.id:
         raise BatchError("an answer for another authority", cause="wrong_authority")
     return _unseal(enc, sealed, authority, cbor.dumps(["vitalwire/1 answer", agent_id, authority_id]))
 
 
-def _envelope(message: bytes, what: str) -> "tuple[bytes, bytes, bytes, bytes | None]":
-    if len(message) > MAX_MESSAGE:
-        raise BatchError(f"{what}: {len(message)} bytes; {MAX_MESSAGE} is the limit", cause="oversize")
+def _envelope(message: bytes, what: str, most: int) -> "tuple[bytes, bytes, bytes, bytes | None]":
+    if len(message) > most:
+        raise BatchError(f"{what}: {len(message)} bytes; {most} is the limit", cause="oversize")
     fields = versioned(message, what)
     agent_id, enc, sealed = fields.get(2), fields.get(3), fields.get(4)
     if not is_bytes(agent_id, 8) or not is_bytes(enc, 32) or not isinstance(sealed, bytes):

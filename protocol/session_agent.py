@@ -2,8 +2,8 @@
 
 docs/wire-protocol.md §4, §7 and §10. Nothing of a session is persisted but the newest hello's (boot
 counter, connection number), which the owner keeps and gives back through `last_hello`: so a recorded
-connection is refused for ever, also after a restart. Bad input is counted by cause in `rejected` and
-changes nothing else; what is of a later protocol, in `unknown`.
+connection is refused for ever, also after a restart. Bad input is counted by cause in `rejected`, what is of
+a later protocol in `unknown`; neither changes anything else.
 """
 
 from protocol import acks, cobs, crypto, frame_schema, frames, messages
@@ -188,27 +188,26 @@ class AgentSession:
         self._now_ms = now_ms
         if self._burst and now_ms - self._burst_ms >= BURST_PAUSE_MS:
             self._burst = 0
-        if (
-            self.state == st.PROVING
-            and now_ms - self._started_ms >= PROVING_MS
-            and now_ms - self._solicited_ms >= PROVING_MS
-        ):
+        waited_ms = now_ms - max(self._started_ms, self._solicited_ms)
+        if self.state == st.PROVING and waited_ms >= PROVING_MS:
             self.solicit()
-        if self._down is not None and self._down.spent:
+        down = self._down
+        if down is not None and down.spent:
             # Another connection has another key.
             self.state = st.step(st.AGENT, self.state, st.CLOSE)
-            self._down = None
+            self._down = down = None
             self.solicit()
         out = b""
+        control = self._control
         while True:
-            if not self._control and self._acks and self._down is not None:
-                self._control.append(self._sealed_ack(self._down))
-            if not self._control:
-                break
-            framed = cobs.encode(self._control[0])
+            if not control:
+                if not self._acks or down is None:
+                    break
+                control.append(self._sealed_ack(down))
+            framed = cobs.encode(control[0])
             if self._burst and self._burst + len(framed) > BURST_BYTES:
                 break
-            self._control.pop(0)
+            del control[0]
             self._burst += len(framed)
             self._burst_ms = now_ms
             out += framed
@@ -216,13 +215,10 @@ class AgentSession:
 
     def _sealed_ack(self, down: Downlink) -> bytes:
         index = min(self._acks)
-        ranges = self._acks[index]
-        now, later = ranges[:ACK_RANGES], ranges[ACK_RANGES:]
-        if later:
-            self._acks[index] = later
-        else:
-            del self._acks[index]
-        return down.seal(acks.pack(self._elapsed_us(), index, now))
+        ranges = self._acks.pop(index)
+        if len(ranges) > ACK_RANGES:
+            ranges, self._acks[index] = ranges[:ACK_RANGES], ranges[ACK_RANGES:]
+        return down.seal(acks.pack(self._elapsed_us(), index, ranges))
 
     # Bytes in
 

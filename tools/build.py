@@ -347,6 +347,8 @@ def build(name: str, out: Path | None, source: bool, place: str | None, quiet: b
         if not quiet:
             click.echo(text)
 
+    if out is None and place is None:
+        raise click.UsageError("--out says where the tree goes")
     try:
         built = make(name, "source" if source else None, progress)
         if place is not None:
@@ -355,8 +357,7 @@ def build(name: str, out: Path | None, source: bool, place: str | None, quiet: b
                 raise click.UsageError(f"--where {place}: a line, or FILE:LINE, as the traceback has it")
             click.echo(where(built, int(line), file or BUNDLE))
             return
-        if out is None:
-            raise click.UsageError("--out says where the tree goes")
+        assert out is not None
         write(built, out)
     except (BuildError, OSError) as e:
         raise click.ClickException(str(e)) from e

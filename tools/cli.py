@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import click
 
+from edge_agent.extras import remedy
+
 
 class Place(NamedTuple):
     """Where a subcommand lives."""
@@ -72,7 +74,7 @@ class Commands(click.Group):
 
 
 def _agent_commands() -> dict[str, click.Command]:
-    from edge_agent.cli import commands
+    from edge_agent.cli.main import commands
 
     return {c.name: c for c in commands if c.name}
 
@@ -80,12 +82,22 @@ def _agent_commands() -> dict[str, click.Command]:
 def _unavailable(name: str, package: str) -> click.Command:
     """A command in the place of one whose package is not installed, which says so."""
     extra = EXTRAS.get(package)
-    remedy = f'pip install "vitalwire[{extra}]"' if extra else f"pip install {package}"
+    command_line = remedy(extra) if extra else f"pip install {package}"
 
-    @click.command(name, help=f"(not available: {remedy})", context_settings={"ignore_unknown_options": True})
+    needs = f"the extra [{extra}]" if extra else package
+
+    @click.command(
+        name,
+        short_help=f"(not available: needs {needs})",
+        help=f"Not available: it needs the package {package}. Its options are shown once that is installed:"
+        f"\n\n\b\n  {command_line}",
+        context_settings={"ignore_unknown_options": True},
+    )
     @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
     def command(arguments: tuple[str, ...]) -> None:
-        raise click.ClickException(f"{name} needs the package {package}, which is not installed: {remedy}")
+        raise click.ClickException(
+            f"{name} needs the package {package}, which is not installed: {command_line}"
+        )
 
     return command
 

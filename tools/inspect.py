@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from edge_agent import keys as key_files
-from edge_agent.peers import Peers, PeersError
+from edge_agent.nodes.peers import Peers, PeersError
+from edge_agent.readable import counted
 from protocol.identity import Identity
 from tools.dissect import capture, cddl
 from tools.dissect.capture import Keys, Part
@@ -36,7 +37,7 @@ class NotRead(click.ClickException):
     exit_code = EXIT_NOT_READ
 
 
-@click.command("inspect")
+@click.command("inspect", short_help="Show what each byte is, and where a bad one is bad.")
 @click.argument("source", type=click.Path(dir_okay=False, allow_dash=True), default="-")
 @click.option(
     "--as",
@@ -173,7 +174,7 @@ def _show(part: Part, depth: int) -> None:
     """The part and those in it. A line of an inner one says where it is in the capture, then in the part."""
     indent = "  " * depth
     where = f" at {part.places[0]:04x}" if depth else ""
-    click.echo(indent + click.style(f"{part.title}{where}, {len(part.data)} bytes", bold=True))
+    click.echo(indent + click.style(f"{part.title}{where}, {counted(len(part.data), 'byte')}", bold=True))
     marked, loose = _marked(part)
     for line, found in zip(part.lines, marked, strict=True):
         raw = part.data[line.offset : line.offset + line.length]
@@ -223,7 +224,7 @@ def _summary(part: Part) -> None:
     if not found:
         click.echo(click.style("nothing wrong found", fg="green", bold=True))
         return
-    count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+    count = counted(len(found), "problem")
     click.echo(click.style(f"{count}:", fg="red", bold=True))
     for holder, problem in found:
         click.echo(f"  {holder.title}: " + _problem(holder, problem))

@@ -16,7 +16,7 @@ from boards.virtual.recording import RecordError, default_record
 RETRY_S = 1.0
 
 
-@click.command("bridge")
+@click.command("bridge", short_help="Serve virtual chips to a board without sensors.")
 @click.option(
     "--port",
     required=True,

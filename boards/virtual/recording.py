@@ -127,7 +127,7 @@ def _wfdb(name: str) -> Any:
             import wfdb
     except ImportError as e:
         raise RecordError(
-            name, [], "reading recordings needs the package wfdb (pip install 'vitalwire[demo]')"
+            name, [], "reading recordings needs the package wfdb (pip install '.[demo]' in the source folder)"
         ) from e
     return wfdb
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 from edge_agent.backoff import Backoff
 from edge_agent.config import Config
 from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner, Sender
-from edge_agent.logs import about
+from edge_agent.ops.logs import about
 from edge_agent.store import database
 from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 
 if TYPE_CHECKING:
-    from edge_agent.delivery import Delivery
+    from edge_agent.custody.delivery import Delivery
 
 log = logging.getLogger("vitalwire.forward")
 

@@ -1,6 +1,7 @@
 """The FHIR forwarder: what a minute of batches says of people, as R4 transactions over HTTPS.
 
-It has a cursor over batches, and moves it when every entry of every bundle has its 2xx, or is a dead letter.
+It has a cursor over batches, and moves it when every entry of every bundle has its 2xx, or is a dead letter;
+and one over strips (fhir_strips.py), in turn with the other.
 All that is sent is conditional on its own name, so a bundle whose fate is not known is sent again. What the
 server refuses for ever is found by halving the bundle, kept with the reason, and holds up nothing else; what
 it cannot take now is tried again, later each time, as late as it asks.
@@ -10,7 +11,7 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,16 +21,27 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.backoff import Backoff
 from edge_agent.config import FhirConfig
 from edge_agent.forward import fhir_map
-from edge_agent.forward.fhir_answers import Later, Never, Taken, judge
-from edge_agent.forward.fhir_gather import NAME, Gatherer, Item, Row, wanted
+from edge_agent.forward.fhir_answers import Later, Never, Taken, evidence_of, judge, pointer_to
+from edge_agent.forward.fhir_gather import NAME, Gatherer, Item, Row, strips_of, wanted
 from edge_agent.forward.fhir_map import Entry
 from edge_agent.forward.fhir_process import FhirProcess, WorkerFailed
 from edge_agent.forward.fhir_shelf import Group, Letter, People, Shelf, forget, group_of, has_letter, letters
+from edge_agent.forward.fhir_strips import (
+    Looked,
+    Strip,
+    look,
+    next_strip,
+    numbers_of,
+    released,
+    settle,
+    strips_with,
+)
 from edge_agent.forward.fhir_worker import Json
 from edge_agent.store.store import Store
 
 if TYPE_CHECKING:
-    from edge_agent.delivery import Delivery
+    from edge_agent.custody.custody import Custody
+    from edge_agent.custody.delivery import Delivery
 
 log = logging.getLogger("vitalwire.fhir")
 
@@ -38,8 +50,6 @@ LOOK_S = 2.0
 BUNDLE = 100
 # Characters of waveforms in a bundle: servers refuse what is too large, and do not say how large that is.
 WAVES = 500_000
-# Of what a server said entry by entry, so much is kept for a group; beyond that its hash and how many.
-MAX_EVIDENCE = 16 << 10
 # Dead letters that are tried again at one asking.
 MAX_RETRIED = 10_000
 # So many failures in a row are called an open circuit: one bundle a pause is tried, no more.
@@ -49,7 +59,7 @@ OPEN_AFTER = 5
 class FhirChannel:
     """One FHIR server. Without the delivery's `people` nobody is known, and nothing leaves.
 
-    Counters since start: bundles `sent` and `resent`, observations `taken`; frames `left` out, by cause.
+    Counters since start: bundles `sent` and `resent`, observations `taken`.
     """
 
     name = NAME
@@ -69,7 +79,6 @@ class FhirChannel:
         self.sent = 0
         self.resent = 0
         self.taken = 0
-        self.left: Counter[str] = Counter()
         self.process = FhirProcess(config)
         self._config = config
         self._delivery = delivery
@@ -81,7 +90,9 @@ class FhirChannel:
         self._due_s = 0.0
         self._wake = asyncio.Event()
         self._retry: deque[Letter] = deque()
+        self._strips_first = False
         self._provenance = True
+        self._provenance_taken = False
         self._lag_s = 0.0
 
     def start(self) -> None:
@@ -111,7 +122,7 @@ class FhirChannel:
             "resent": self.resent,
             "observations": self.taken,
             "dead_letters": self._delivery.custody.chain.counts["dead_letters"],
-            "left_out": dict(self.left),
+            "left_out": dict(self._gatherer.left),
             "provenance": self._provenance,
             "lag_s": round(self._lag_s, 1),
         }
@@ -143,27 +154,80 @@ class FhirChannel:
                 pass
 
     async def step(self) -> bool:
-        """Settle the next group of batches, or the next dead letter; whether there may be more to do now."""
+        """Settle the next group of batches, strip or dead letter; whether there may be more to do now."""
         if self._retry:
             return await self._again(self._retry[0])
+        # In turn: a backlog of the one holds up none of the other.
+        turns = [self._batches, self._strip] if self._config.strips else [self._batches]
+        if self._strips_first:
+            turns.reverse()
+        self._strips_first = not self._strips_first
+        for turn in turns:
+            outcome = await turn()
+            if outcome is not None:
+                return outcome
+        return False
+
+    async def _batches(self) -> bool | None:
+        """Settle the next group of batches; False: not now; None: there is none that is whole."""
         found = await self._delivery.batches_after(NAME, 1)
         if not found:
             self._lag_s = 0.0
-            return False
+            return None
         now_ms = self._now_ms()
         group = await self._delivery.ask(lambda store: group_of(store.db, found[0], now_ms))
         self._lag_s = max(0.0, (now_ms - group.batches[0].made_ms) / 1000)
         if not group.closed:
-            return False
-        items = await self._gather(group, self._gatherer)
+            return None
+        # What it remembers to have said counts once it was taken.
+        gatherer = self._gatherer.fork()
+        items = await self._gather(group, gatherer)
+        strips = await self._released(group) if self._config.strips else []
         evidence = await self._settle(group, items)
         if evidence is None:
             return False
-        self.left, self._lag_s = self._gatherer.left, 0.0
+        for strip in strips:
+            looked = await self._look(strip)
+            if looked is not None and await self._settle(looked.group, await _decoded(looked)) is None:
+                return False
+        self._gatherer, self._lag_s = gatherer, 0.0
         for batch in group.ids:
             last = batch == group.ids[-1]
-            await self._delivery.confirm(NAME, batch, evidence if last else _pointer(group.ids[-1]))
+            await self._delivery.confirm(NAME, batch, evidence if last else pointer_to(group.ids[-1]))
         return True
+
+    async def _strip(self) -> bool | None:
+        """Settle the next strip; False: not now; None: there is none, or it is not signed yet."""
+        strip = await self._delivery.ask(next_strip)
+        looked = None if strip is None else await self._look(strip)
+        if strip is None or looked is None:
+            return None
+        items = await _decoded(looked)
+        before = self.taken
+        evidence = await self._settle(looked.group, items)
+        if evidence is None:
+            return False
+        sent = self.taken - before
+        self._gatherer.left.update(looked.left)
+        if len(items) > sent:
+            looked.left["refused"] = len(items) - sent
+        answers = [one["sha256"] for one in json.loads(evidence)["answers"]]
+        await self._delivery.ask(partial(settle, strip, sent, looked.left, answers, self._now_ms()))
+        return True
+
+    async def _look(self, strip: Strip) -> Looked | None:
+        delivery = self._delivery
+        return await delivery.ask(
+            partial(look, strip, self._new_gatherer(), delivery.custody, delivery.people)
+        )
+
+    async def _released(self, group: Group) -> list[Strip]:
+        """Strips that were sent without frames of these batches which may go now."""
+        found: dict[int, Strip] = {}
+        for batch in group.ids:
+            strips = await self._delivery.ask(partial(_released, self._delivery.custody, batch))
+            found.update((strip.id, strip) for strip in strips)
+        return list(found.values())
 
     async def _gather(self, group: Group, gatherer: Gatherer) -> list[Item]:
         boots: dict[tuple[bytes | None, bytes | None], list[Row]] = {}
@@ -198,7 +262,7 @@ class FhirChannel:
                 waiting.extendleft([part[middle:], part[:middle]])
             else:
                 await self._refused(group, part[0], outcome)
-        return _evidence(evidence)
+        return evidence_of(evidence)
 
     async def _refused(self, group: Group, item: Item, outcome: Never) -> None:
         batch, name = group.ids[0], item.entry.name
@@ -212,6 +276,8 @@ class FhirChannel:
         group = await self._delivery.ask(lambda store: group_of(store.db, letter.batch, now_ms))
         items = await self._gather(group, self._new_gatherer())
         item = next((one for one in items if one.entry.name == letter.item), None)
+        if item is None:
+            group, item = await self._of_strip(letter, group)
         if item is not None:
             outcome = await self._send(group, [item])
             if isinstance(outcome, Later):
@@ -227,18 +293,41 @@ class FhirChannel:
         self._retry.popleft()
         return True
 
+    async def _of_strip(self, letter: Letter, group: Group) -> tuple[Group, Item | None]:
+        """The observation of a strip that a dead letter is about, with the batches that hold it."""
+        numbers = numbers_of(letter.item)
+        for strip in await self._delivery.ask(lambda store: strips_with(store, numbers)):
+            looked = await self._look(strip)
+            items = [] if looked is None else await _decoded(looked)
+            for item in items:
+                if looked is not None and item.entry.name == letter.item:
+                    return looked.group, item
+        return group, None
+
     async def _forget(self, letter: Letter) -> None:
         await self._delivery.ask(lambda store: forget(store, letter.id))
         self._delivery.custody.chain.counts["dead_letters"] -= 1
 
     async def _send(self, group: Group, items: Sequence[Item]) -> Taken | Later | Never:
-        """One transaction. Where only its Provenance is refused, it goes without."""
+        """One transaction. Where only its Provenance is refused, it goes without, as do those after it."""
         outcome = await self._post(group, items, self._provenance)
-        if self._provenance and isinstance(outcome, Never) and len(items) == 1:
+        if isinstance(outcome, Taken):
+            self._provenance_taken |= self._provenance
+            return outcome
+        # Once a Provenance was taken, it is not that which a server does not find or allow.
+        doubtful = (
+            len(items) == 1 if isinstance(outcome, Never) else outcome.without and not self._provenance_taken
+        )
+        if self._provenance and doubtful:
             without = await self._post(group, items, False)
-            if isinstance(without, Taken):
-                self._provenance = False
-                log.warning("the FHIR server takes no Provenance (%s): it goes without", outcome.reason)
+            if not isinstance(without, Taken):
+                return outcome if isinstance(outcome, Later) else without
+            # What was refused once, in passing, is taken now; all of it is conditional on its own name.
+            again = await self._post(group, items, True)
+            if isinstance(again, Taken) or (isinstance(again, Later) and not again.without):
+                return again
+            self._provenance = False
+            log.warning("the FHIR server takes no Provenance (%s): it goes without", outcome.reason)
             return without
         return outcome
 
@@ -284,6 +373,15 @@ def _gathered(gatherer: Gatherer, rows: Sequence[Row], people: People | None, st
     return gatherer.gather(rows, Shelf(store.db, people))
 
 
+def _released(custody: "Custody", batch: int, store: Store) -> list[Strip]:
+    return released(store, custody, batch)
+
+
+async def _decoded(looked: Looked) -> list[Item]:
+    """The observations of a strip: made beside the event loop and the store's thread."""
+    return await asyncio.to_thread(strips_of, looked.waves) if looked.waves else []
+
+
 def _parts(items: Sequence[Item]) -> list[list[Item]]:
     """The bundles that these items make, as few as may be."""
     parts: list[list[Item]] = []
@@ -296,15 +394,3 @@ def _parts(items: Sequence[Item]) -> list[list[Item]]:
         parts[-1].append(item)
         room -= size
     return parts
-
-
-def _evidence(answers: list[Json]) -> bytes:
-    data = json.dumps({"answers": answers}, separators=(",", ":")).encode("utf-8")
-    if len(data) > MAX_EVIDENCE:
-        short = [{"sha256": one["sha256"], "count": len(one.get("entries", ()))} for one in answers]
-        data = json.dumps({"answers": short}, separators=(",", ":")).encode("utf-8")
-    return data
-
-
-def _pointer(batch: int) -> bytes:
-    return json.dumps({"see": batch}).encode("utf-8")

@@ -106,6 +106,11 @@ def absent(code: str, text: str) -> Json:
     return concept(coding(ABSENT, code), text=text)
 
 
+def questionable(why: str) -> Json:
+    """The interpretation of a value that is to be questioned."""
+    return concept(coding(MEASUREMENT_STATUS, "questionable"), text=why)
+
+
 def reference(url: str) -> Json:
     """A Reference to another entry of the bundle, or to a resource of the server."""
     return {"reference": url}

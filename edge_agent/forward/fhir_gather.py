@@ -4,6 +4,7 @@ Nothing leaves here for a frame whose node is nobody's at that moment, whose per
 whose time is not known; what was left out is counted by its cause.
 """
 
+import copy
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from functools import cache
 from importlib import metadata
 from typing import Any, NamedTuple, Protocol
 
-from edge_agent.clockfit import Fix
 from edge_agent.forward import fhir_map as fhir
+from edge_agent.forward import fhir_waves
 from edge_agent.forward.fhir_map import Entry, Reading, Scene
-from edge_agent.people_dates import Fit
+from edge_agent.forward.fhir_waves import Wave
+from edge_agent.nodes.clockfit import Fix
+from edge_agent.people.clocks import Fit
 from protocol import frames as f
-from protocol import waveform
 from protocol.errors import ProtocolError
 from protocol.nomenclature import Quantity, by_key
 
@@ -27,7 +29,6 @@ BATTERY_EVERY_US = 3600 * 1_000_000
 BATTERY_STEP = 5
 # A minute without a reading is said again after so long, while nothing changes.
 ABSENT_EVERY_US = 3600 * 1_000_000
-MAX_STRIP_S = 60
 # So many boots are remembered; of one that is forgotten, battery and absence are said once more.
 MAX_BOOTS = 4096
 
@@ -118,6 +119,13 @@ class Gatherer:
         self._organization = organization
         self._memory = Memory()
 
+    def fork(self) -> "Gatherer":
+        """Another that knows as much, to be taken instead of this one once what it gathers was taken."""
+        other = copy.copy(self)
+        other.left = self.left.copy()
+        other._memory = Memory(self._memory.battery.copy(), self._memory.absent.copy())
+        return other
+
     def gather(self, rows: Iterable[Row], look: Look) -> list[Item]:
         """The observations of these frames, by node, boot and time."""
         boots: dict[tuple[bytes, bytes], list[_Frame]] = {}
@@ -139,16 +147,15 @@ class Gatherer:
         return items
 
     def _boot(self, look: Look, node: bytes, boot: bytes, frames: list[_Frame]) -> list[Item]:
-        fix = look.fix(node, boot, min(frame.t_us for frame in frames))
-        if fix is None:
-            self.left["undated"] += len(frames)
-            return []
-        stage = _Stage(self, look, node, boot, fix)
         items: list[Item] = []
+        stages: dict[int, _Stage | None] = {}
         minutes: dict[int, list[_Frame]] = {}
         for frame in sorted(frames):
-            if frame.kind == f.KIND_VITALS:
-                minutes.setdefault(frame.t_us // MINUTE_US, []).append(frame)
+            stage = self._stage(look, (node, boot), frame, stages)
+            if stage is None:
+                self.left["undated"] += 1
+            elif frame.kind == f.KIND_VITALS:
+                minutes.setdefault(stage.minute(frame), []).append(frame)
             elif frame.kind == f.KIND_BP:
                 items += self._pressure(stage, frame)
             elif frame.kind == f.KIND_STATUS:
@@ -156,9 +163,21 @@ class Gatherer:
             elif frame.kind == f.KIND_EVENT and self._strips and frame.body.get(f.EVENT_EVIDENCE):
                 items += self._evidence(stage, frame)
         for minute in minutes.values():
+            stage = self._stage(look, (node, boot), minute[0], stages)
+            assert stage is not None
             for quantity in _VITALS:
                 items += self._minute(stage, quantity, minute)
         return items
+
+    def _stage(
+        self, look: Look, which: tuple[bytes, bytes], frame: _Frame, known: "dict[int, _Stage | None]"
+    ) -> "_Stage | None":
+        """The boot as it was dated in that minute; None: it was not."""
+        minute = frame.t_us // MINUTE_US
+        if minute not in known:
+            fix = look.fix(*which, frame.t_us)
+            known[minute] = None if fix is None else _Stage(self, look, *which, fix)
+        return known[minute]
 
     # One quantity, one minute
 
@@ -201,14 +220,15 @@ class Gatherer:
     # Single frames
 
     def _pressure(self, stage: "_Stage", frame: _Frame) -> list[Item]:
-        items: list[Item] = []
-        for scene, _ in stage.scenes([frame], bool(frame.body.get(f.SOURCE))):
-            entry = scene.blood_pressure(frame.seq, frame.t_us, frame.body)
-            items.append(Item(entry, scene.needs))
-            pulse = frame.body.get(f.BP_PULSE)
-            if frame.body[f.BP_RESULT] == f.BP_MEASURED and pulse is not None:
-                reading = Reading(frame.seq, frame.t_us, pulse)
-                items.append(Item(scene.numeric(fhir.cuff_pulse(), [reading]), scene.needs))
+        began_us = min(frame.body.get(f.BP_BEGAN_US, frame.t_us), frame.t_us)
+        scene = stage.scene(frame.seq, began_us, frame.t_us, bool(frame.body.get(f.SOURCE)))
+        if scene is None:
+            return []
+        items = [Item(scene.blood_pressure(frame.seq, frame.t_us, frame.body), scene.needs)]
+        pulse = frame.body.get(f.BP_PULSE)
+        if frame.body[f.BP_RESULT] == f.BP_MEASURED and pulse is not None:
+            reading = Reading(frame.seq, frame.t_us, pulse)
+            items.append(Item(scene.numeric(fhir.cuff_pulse(), [reading]), scene.needs))
         return items
 
     def _battery(self, stage: "_Stage", frame: _Frame) -> list[Item]:
@@ -229,27 +249,28 @@ class Gatherer:
         """The waveforms that an event names as what it saw."""
         items: list[Item] = []
         for first, count in frame.body[f.EVENT_EVIDENCE]:
-            found = stage.look.frames(*stage.which, first, min(count, MAX_STRIP_S * 8))
-            for run in _runs(found):
-                items += self._strip(stage, run)
+            count = min(count, fhir_waves.MAX_STRIP_S * 8)
+            found = stage.look.frames(*stage.which, first, count)
+            if len(found) < count:
+                # Gone, or not here yet: the present comes before the past.
+                self.left["evidence not here"] += count - len(found)
+            items += strips_of(stage.waves(_read(found)))
         return items
 
-    def _strip(self, stage: "_Stage", run: "_Run") -> list[Item]:
-        quantity = fhir.channel_quantity(run.channel)
-        if quantity is None or not quantity.mdc:
+    def waves(
+        self, look: Look, which: tuple[bytes, bytes], found: Iterable[tuple[int, bytes]], channel: int
+    ) -> list[tuple[Scene, Wave]]:
+        """The waves of a channel among these frames (number, plaintext) of a boot, each with its subject."""
+        waves = [wave for wave in _read(found) if wave.channel == channel]
+        fix = look.fix(*which, waves[0].t_us) if waves else None
+        if fix is None:
+            if waves:
+                self.left["undated"] += len(waves)
             return []
-        frames = [_Frame(run.first, f.KIND_WAVE, run.t_us, {})]
-        wave = fhir.Wave(run.period_ns, run.lsb, run.samples)
-        return [
-            Item(scene.strip(quantity, (run.first, run.last), run.t_us, wave), scene.needs)
-            for scene, _ in stage.scenes(frames, run.test)
-        ]
+        return _Stage(self, look, *which, fix).waves(waves)
 
     def scene(self, look: Look, which: tuple[bytes, bytes], fix: Fix, person: bytes, test: bool) -> Scene:
-        """What all observations of that boot about that subject have in common.
-
-        A boot whose input is named is none of a body, whatever its frames say.
-        """
+        """What a boot's observations of a subject share. One whose input is named is none of a body."""
         node, boot = which
         begun = look.boot_frame(boot, node) or {}
         test = test or bool(begun.get(f.BOOT_INPUT))
@@ -284,18 +305,33 @@ class _Stage:
         """The frames by the subject that they are about; those about nobody who agreed are not among them."""
         found: dict[bytes, list[_Frame]] = {}
         for frame in frames:
-            person = self._person(frame)
+            person = self._whose(frame.seq, frame.t_us, frame.t_us)
             if person is not None:
                 found.setdefault(person, []).append(frame)
         return [(self._scene(person, test), own) for person, own in found.items()]
 
-    def _person(self, frame: _Frame) -> bytes | None:
-        if frame.seq not in self._persons:
-            low_us, high_us = Fit(*self._fix).at(frame.t_us)
-            self._persons[frame.seq] = self._gatherer.person(
+    def minute(self, frame: _Frame) -> int:
+        """The minute of Unix time that a frame is of."""
+        return sum(Fit(*self._fix).at(frame.t_us)) // 2 // MINUTE_US
+
+    def scene(self, seq: int, from_us: int, to_us: int, test: bool) -> Scene | None:
+        """Of a frame that is about the time between; None: not all of it is about one who agreed."""
+        person = self._whose(seq, from_us, to_us)
+        return None if person is None else self._scene(person, test)
+
+    def waves(self, waves: Iterable[Wave]) -> list[tuple[Scene, Wave]]:
+        """Those of which all is about one who agreed, with the scene."""
+        persons = [(self._whose(wave.seq, wave.t_us, wave.end_us), wave) for wave in waves]
+        return [(self._scene(person, wave.test), wave) for person, wave in persons if person is not None]
+
+    def _whose(self, seq: int, from_us: int, to_us: int) -> bytes | None:
+        if seq not in self._persons:
+            fit = Fit(*self._fix)
+            low_us, high_us = fit.at(from_us)[0], fit.at(to_us)[1]
+            self._persons[seq] = self._gatherer.person(
                 self.look, self.which[0], low_us // 1000, high_us // 1000
             )
-        return self._persons[frame.seq]
+        return self._persons[seq]
 
     def _scene(self, person: bytes, test: bool) -> Scene:
         made = self._scenes.get((person, test))
@@ -305,42 +341,15 @@ class _Stage:
         return made
 
 
-class _Run(NamedTuple):
-    """Wave frames of one channel that follow each other without a gap."""
-
-    channel: int
-    first: int
-    last: int
-    t_us: int
-    period_ns: int
-    lsb: int
-    test: bool
-    samples: list[int]
+def _read(found: Iterable[tuple[int, bytes]]) -> list[Wave]:
+    """The waves among these frames."""
+    read = [fhir_waves.read(seq, plaintext) for seq, plaintext in found]
+    return [wave for wave in read if wave is not None]
 
 
-def _runs(found: list[tuple[int, bytes]]) -> list[_Run]:
-    """The waveforms among these frames, joined where they join; at most `MAX_STRIP_S` each."""
-    runs: list[_Run] = []
-    for seq, plaintext in found:
-        try:
-            kind, t_us, body = f.unpack(plaintext)
-            if kind != f.KIND_WAVE or body[f.WAVE_CODEC] != waveform.CODEC:
-                continue
-            samples = list(waveform.decode(body[f.WAVE_DATA], body[f.WAVE_COUNT]))
-        except ProtocolError:
-            continue
-        channel, period_ns, lsb = body[f.WAVE_CHANNEL], body[f.WAVE_PERIOD_NS], body[f.WAVE_LSB]
-        test = bool(body.get(f.SOURCE))
-        whole = not body.get(f.WAVE_MISSED) and not body.get(f.WAVE_FLAGS, 0) & f.WAVE_OVERFLOWED
-        last = next((run for run in reversed(runs) if run.channel == channel), None)
-        if last is not None and whole and (last.period_ns, last.lsb, last.test) == (period_ns, lsb, test):
-            length_us = len(last.samples) * period_ns // 1000
-            short = length_us < MAX_STRIP_S * 1_000_000
-            if short and abs(last.t_us + length_us - t_us) <= 2 * period_ns // 1000:
-                runs[runs.index(last)] = last._replace(last=seq, samples=last.samples + samples)
-                continue
-        runs.append(_Run(channel, seq, seq, t_us, period_ns, lsb, test, samples))
-    return runs
+def strips_of(waves: Sequence[tuple[Scene, Wave]]) -> list[Item]:
+    """The observations of these waves. It decodes them: not for the store's thread where they are many."""
+    return [Item(entry, scene.needs) for scene, entry in fhir_waves.observations(waves)]
 
 
 _ECG_ABSENT = (

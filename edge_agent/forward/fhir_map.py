@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from edge_agent.clockfit import PPB, Fix
 from edge_agent.forward import fhir_codes as codes
 from edge_agent.forward.fhir_codes import Json, coding, concept, instant, reference
+from edge_agent.nodes.clockfit import PPB, Fix
+from edge_agent.readable import counted
 from protocol import frames as f
 from protocol.nomenclature import BP_PANEL_LOINC, BP_PANEL_MDC, Quantity, by_key, by_number
 
@@ -239,7 +240,7 @@ class Scene:
                 _statistic("count", codes.amount(len(ranked), 0, "1")),
             ]
         if doubt is not None:
-            body["interpretation"] = [questionable(doubt)]
+            body["interpretation"] = [codes.questionable(doubt)]
         seqs = min(r.seq for r in readings), max(r.seq for r in readings)
         times = min(r.t_us for r in readings), max(r.t_us for r in readings)
         code = codes.code_of(quantity)
@@ -286,7 +287,7 @@ class Scene:
         made: Json = {"component": components}
         doubt = _bp_doubt(body) if result == f.BP_MEASURED else None
         if doubt is not None:
-            made["interpretation"] = [questionable(doubt)]
+            made["interpretation"] = [codes.questionable(doubt)]
         times = body[f.BP_BEGAN_US], t_us
         return self._observation(code, BP_PANEL_MDC, "PhdCompoundNumericObservation", (seq, seq), times, made)
 
@@ -301,16 +302,19 @@ class Scene:
             "data": " ".join(map(str, wave.samples)),
         }
         body: Json = {"valueSampledData": data}
+        if wave.doubt:
+            body["interpretation"] = [codes.questionable(wave.doubt)]
         code = codes.code_of(quantity)
         return self._observation(code, quantity.mdc, "PhdRtsaObservation", seqs, (t_us, end_us), body)
 
 
 class Wave(NamedTuple):
-    """Samples without a gap; `lsb` as in the frames."""
+    """Samples without a gap; `lsb` as in the frames. `doubt`: why they are to be questioned."""
 
     period_ns: int
     lsb: int
     samples: Sequence[int]
+    doubt: str = ""
 
 
 _BP_FAILED = {
@@ -337,11 +341,6 @@ def _bp_doubt(body: Body) -> str | None:
 
 def _statistic(name: str, value: Json) -> Json:
     return {"code": concept(coding(codes.STATISTIC, name)), "valueQuantity": value}
-
-
-def questionable(why: str) -> Json:
-    """The interpretation of a value that is to be questioned."""
-    return concept(coding(codes.MEASUREMENT_STATUS, "questionable"), text=why)
 
 
 def channel_quantity(channel: int) -> Quantity | None:
@@ -389,7 +388,7 @@ def provenance(agent: bytes, phg: Entry, batches: Sequence[Batch], targets: Sequ
         ],
     }
     request: Json = {"method": "PUT", "url": f"Provenance/{resource['id']}"}
-    return Entry(f"Provenance of {len(targets)} observations", url, resource, request)
+    return Entry(f"Provenance of {counted(len(targets), 'observation')}", url, resource, request)
 
 
 def _batch_name(agent: bytes, batch: Batch) -> str:

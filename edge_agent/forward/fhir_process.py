@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, cast
 
 from edge_agent.config import FhirConfig
+from edge_agent.extras import remedy
 from edge_agent.forward.fhir_worker import MAX_MESSAGE, WHOLE_S, Json
 
 log = logging.getLogger("vitalwire.fhir")
@@ -73,7 +74,7 @@ class FhirProcess:
         if self._process is not None and self._process.returncode is None:
             return self._process
         if any(find_spec(name) is None for name in NEEDS):
-            raise WorkerFailed("[fhir] needs packages that are not installed: pip install 'vitalwire[fhir]'")
+            raise WorkerFailed(f"[fhir] needs packages that are not installed: {remedy('fhir')}")
         self._process = process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

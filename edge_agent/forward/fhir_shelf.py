@@ -1,22 +1,25 @@
 """What the FHIR forwarder reads in the store: which batches go together, and what is known of a boot.
 
-Batches of one chain that were signed within one minute are one group, 64 at most: what they hold of a minute
-becomes one observation. Which batches are in a group depends on nothing but their chain, number and time, so
-a group that is sent again, by whatever cause, makes the same resources. Used in the store's thread.
+Batches of one chain, one after the other, that were signed within one minute are one group, 64 at most: what
+they hold of a minute becomes one observation. The evidence that is kept for a batch says which one its group
+ended with, so a group that is sent again, by whatever cause, makes the same resources. Used in the store's
+thread.
 """
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from edge_agent.clockfit import Fix
 from edge_agent.forward.fhir_map import Batch
-from edge_agent.people_dates import Dates
+from edge_agent.nodes.clockfit import Fix
+from edge_agent.people.dates import Dates
 from edge_agent.store.database import Database
 from edge_agent.store.rows import frames_of
 from edge_agent.store.store import Store
 from protocol import frames as f
 from protocol.errors import ProtocolError
 
+NAME = "fhir"
 MINUTE_MS = 60_000
 GROUP = 64
 # An agent that signs nothing more leaves a minute open for so long after its end.
@@ -59,19 +62,44 @@ def retry_file(state_dir: Path) -> Path:
 
 
 def group_of(db: Database, batch: int, now_ms: int) -> Group:
-    """The group that a batch belongs to."""
+    """The group that a batch belongs to: that in which it was taken, or the one which it begins."""
     chain, number, made_ms = db.execute(
         "SELECT chain, number, made_ms FROM batches WHERE id = ?", (batch,)
     ).fetchone()
-    minute, first = made_ms // MINUTE_MS, number // GROUP * GROUP
+    minute, block = made_ms // MINUTE_MS, number // GROUP
     found = db.execute(
-        "SELECT id, chain, number, signed, made_ms FROM batches WHERE chain = ? AND number BETWEEN ? AND ? "
-        "AND made_ms / ? = ? ORDER BY number",
-        (chain, first, first + GROUP - 1, MINUTE_MS, minute),
+        "SELECT b.id, b.chain, b.number, b.signed, b.made_ms, r.receipt FROM batches b "
+        "LEFT JOIN receipts r ON r.batch = b.id AND r.forwarder = ? "
+        "WHERE b.chain = ? AND b.number BETWEEN ? AND ? ORDER BY b.number",
+        (NAME, chain, block * GROUP, block * GROUP + GROUP - 1),
     ).fetchall()
+    ends = {row[0]: None if row[5] is None else _end(row[0], row[5]) for row in found}
+    # One that follows members of a group which was cut off while it was confirmed belongs to that.
+    taken = max((end for one, end in ends.items() if end is not None and one <= batch <= end), default=None)
+    if taken is not None:
+        members = [
+            row for row in found if ends[row[0]] == taken or (row[0] <= taken and ends[row[0]] is None)
+        ]
+        return _group(members, True)
+    members: list[Any] = []
+    for row in found:
+        if row[0] < batch:
+            continue
+        if row[4] // MINUTE_MS != minute or ends[row[0]] is not None:
+            break
+        members.append(row)
     (newest,) = db.execute("SELECT max(id) FROM batches").fetchone()
     over = now_ms >= (minute + 1) * MINUTE_MS + SETTLED_MS
-    return Group([row[0] for row in found], [Batch(*row[1:]) for row in found], over or newest > found[-1][0])
+    return _group(members, over or newest > members[-1][0])
+
+
+def _group(rows: list[Any], closed: bool) -> Group:
+    return Group([row[0] for row in rows], [Batch(*row[1:5]) for row in rows], closed)
+
+
+def _end(batch: int, evidence: bytes) -> int:
+    """The last batch of the group in which one was taken: its own evidence, or where that is to be seen."""
+    return int(json.loads(evidence).get("see", batch))
 
 
 def letters(db: Database, forwarder: str, limit: int = 1000) -> list[Letter]:
@@ -113,12 +141,12 @@ class Shelf:
         return self._people is not None and self._people.allows(forwarder, purpose, person, unix_ms)
 
     def fix(self, node: bytes, boot: bytes, t_us: int) -> Fix | None:
-        """The clock fit of that boot that is nearest to a node time."""
+        """The clock fit of that boot that is nearest to a node time; where fits contradict each other, one
+        that holds them all.
+        """
         row = self._row(node, boot)
-        fits = [] if row is None else list(self._dates.fits(row))
-        if not fits:
-            return None
-        return Fix(*min(fits, key=lambda fit: abs(fit.t_us - t_us)))
+        clock = None if row is None else self._dates.clock(row)
+        return Fix(*clock.around(t_us)) if clock else None
 
     def boot_frame(self, boot: bytes, node: bytes) -> dict[int, Any] | None:
         """The body of the frame that the boot begins with."""

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from edge_agent.files import check_secret, read_secret
+
 MAX_MESSAGE = 16 << 20
 MAX_ANSWER = 8 << 20
 MAX_TEXT = 2000
@@ -92,7 +94,7 @@ class Server:
         path = self._config.get("token_file")
         if path is None:
             return {}
-        token = Path(path).read_text(encoding="utf-8").strip()
+        token = read_secret(Path(path)).decode("utf-8").strip()
         if not token or not token.isprintable() or " " in token:
             raise ValueError(f"{path}: not one line with a token")
         return {"Authorization": f"Bearer {token}"}
@@ -104,6 +106,7 @@ class Server:
         if self._client is None or made_from != self._made_from:
             context = ssl.create_default_context(cafile=self._config.get("ca_file"))
             if self._config.get("cert_file") is not None:
+                check_secret(Path(self._config.get("cert_key_file") or self._config["cert_file"]))
                 context.load_cert_chain(self._config["cert_file"], self._config.get("cert_key_file"))
             limits = httpx.Timeout(READ_S, connect=CONNECT_S)
             self._client = httpx.Client(verify=context, timeout=limits, follow_redirects=False)
@@ -129,7 +132,7 @@ def _answer(answer: Any) -> Json:
             return {"kind": "unreachable", "text": f"an answer that takes longer than {WHOLE_S:g} s"}
     try:
         body = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     made: Json = {
         "kind": "answered",

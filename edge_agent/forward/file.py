@@ -9,7 +9,9 @@ are touched; all others stay as they are.
 
 import asyncio
 import errno
+import heapq
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Sequence
@@ -23,7 +25,7 @@ from edge_agent.forward.channels import BatchChannel
 from edge_agent.store.chain import LIVE_PLACES
 
 if TYPE_CHECKING:
-    from edge_agent.delivery import Delivery
+    from edge_agent.custody.delivery import Delivery
 
 log = logging.getLogger("vitalwire.file")
 
@@ -37,10 +39,14 @@ AGAIN_S = 600.0
 MAX_NAMED = 3
 # So many batches are on a medium at most, and remembered; the next follow when those have their receipts.
 MAX_FILES = 50_000
+# So many files of a medium are asked about at a time: whatever else wants the store comes in between.
+ASKED = 500
 BATCH, RECEIPT, PARTIAL = ".batch", ".receipt", ".partial"
 
 
 NAME = "file"
+# A file: its name, size and time of change.
+_Stamp = tuple[str, int, int]
 # A batch on the medium has no time of its own to be sent again.
 _THERE = Flight(0.0)
 
@@ -56,6 +62,12 @@ class FileSource(Source, Protocol):
         """The id of the newest batch; ids have no gaps."""
         ...
 
+    def receipted_of(
+        self, forwarder: str, batches: Sequence[tuple[bytes, int]]
+    ) -> Awaitable[set[tuple[bytes, int]]]:
+        """Those of these batches, by chain and number, that have the receipt of that forwarder."""
+        ...
+
 
 class FileOutlet:
     """The two folders. `problem` says what is wrong with them, and what to do."""
@@ -69,7 +81,7 @@ class FileOutlet:
         self._prefix = f"{agent_id.hex()}-"
         self._owner = owner
         self._medium: object = None
-        self._seen: dict[tuple[str, int, int], float] = {}
+        self._seen: dict[_Stamp, float] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -95,6 +107,15 @@ class FileOutlet:
     def name(self, chain: bytes, number: int) -> str:
         """What the file of a batch is called."""
         return f"{self._prefix}{chain.hex()}-{number}{BATCH}"
+
+    def label(self, name: str) -> tuple[bytes, int] | None:
+        """The chain and number in the name of a batch's file; None: it has none."""
+        chain, _, number = name.removeprefix(self._prefix).removesuffix(BATCH).partition("-")
+        try:
+            found = bytes.fromhex(chain), int(number)
+        except ValueError:
+            return None
+        return found if self.name(*found) == name else None
 
     # Not in the event loop: media are slow
 
@@ -176,22 +197,25 @@ class FileOutlet:
         folder = self._config.receipts
         receipts: list[bytes] = []
         ignored: list[str] = []
-        seen: dict[tuple[str, int, int], float] = {}
+        there: list[tuple[float, _Stamp, str]] = []
         with suppress(FileNotFoundError):
             for entry in os.scandir(folder) if folder is not None else ():
-                self._consider(entry, seen, receipts, ignored)
-        self._seen = seen
+                self._consider(entry, there, ignored)
+        now = time.monotonic()
+        due = [one for one in there if now - one[0] >= AGAIN_S]
+        self._seen = {stamp: read_at for read_at, stamp, _ in there}
+        # Those that wait longest first: files that are of no use any more hold up none that is.
+        for _, stamp, path in heapq.nsmallest(AT_ONCE, due):
+            self._seen[stamp] = now
+            with open(path, "rb") as file:
+                receipts.append(file.read(MAX_RECEIPT))
         for new in sorted(set(ignored) - set(self.ignored))[:MAX_NAMED]:
             log.warning("%s: left as it is", new)
         self.ignored = ignored
         return (out.st_dev, out.st_ino), receipts
 
     def _consider(
-        self,
-        entry: "os.DirEntry[str]",
-        seen: dict[tuple[str, int, int], float],
-        receipts: list[bytes],
-        ignored: list[str],
+        self, entry: "os.DirEntry[str]", there: list[tuple[float, _Stamp, str]], ignored: list[str]
     ) -> None:
         if not entry.name.endswith(RECEIPT) or entry.name.startswith("."):
             return
@@ -203,14 +227,7 @@ class FileOutlet:
             ignored.append(f"{entry.path}: no receipt ({found.st_size} bytes)")
             return
         stamp = entry.name, found.st_size, found.st_mtime_ns
-        now = time.monotonic()
-        read_at = self._seen.get(stamp)
-        if read_at is not None and now - read_at < AGAIN_S:
-            seen[stamp] = read_at
-        elif len(receipts) < AT_ONCE:
-            seen[stamp] = now
-            with open(entry.path, "rb") as file:
-                receipts.append(file.read(MAX_RECEIPT))
+        there.append((self._seen.get(stamp, -math.inf), stamp, entry.path))
 
 
 class FileForwarder(Sender):
@@ -247,6 +264,7 @@ class FileForwarder(Sender):
             wanted = await self._wanted()
             if self._there is None:
                 self._there = await asyncio.to_thread(self._files.listed)
+                self._done += await self._finished(self._there)
             while self._done:
                 name = self._done.pop()
                 self._there.discard(name)
@@ -259,6 +277,16 @@ class FileForwarder(Sender):
         except OSError as e:
             self._there = None
             self._files.failed(e)
+
+    async def _finished(self, there: set[str]) -> list[str]:
+        """Files whose batches got their receipts by another medium."""
+        labels = {label: name for name in there if (label := self._files.label(name)) is not None}
+        found: list[str] = []
+        asked = sorted(labels)
+        for first in range(0, len(asked), ASKED):
+            piece = asked[first : first + ASKED]
+            found += [labels[one] for one in await self._labels.receipted_of(self.name, piece)]
+        return found
 
     async def _wanted(self) -> Sequence[int]:
         """The batches that the medium may lack: all without a receipt when it was put in, then new ones."""

@@ -29,10 +29,11 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import MqttConfig
+from edge_agent.files import read_secret
 from edge_agent.forward import tls
 from edge_agent.forward.base import OutletOwner
-from edge_agent.forward.mqtt_client import Client
-from edge_agent.logs import about
+from edge_agent.forward.mqtt_client import TAKEN_OVER, Client
+from edge_agent.ops.logs import about
 
 log = about(logging.getLogger("vitalwire.mqtt"), forwarder="mqtt")
 
@@ -73,6 +74,7 @@ class MqttOutlet:
         self.problem: str | None = None
         self.version = MQTTProtocolVersion.MQTTv5
         self.attempts = 0
+        self.taken_over = 0
         self.commanded: Callable[[bytes], None] | None = None
         self.command_problem: str | None = None
         self._config = config
@@ -148,6 +150,7 @@ class MqttOutlet:
             "connected": self.connected,
             "protocol": self.spoken,
             "problem": self.problem,
+            "taken_over": self.taken_over,
             "max_message": self.max_message,
         }
         if self.command_problem is not None:
@@ -224,6 +227,9 @@ class MqttOutlet:
                 found.close()
         if self.problem is not None and self.problem != self._too_large:
             return self.problem
+        if client.taken_over:
+            self.taken_over += 1
+            return TAKEN_OVER
         if self._answered:
             # Mosquitto hangs up after it refused a publication, which says more than the hanging up.
             return self._forbidden or "the connection was lost"
@@ -279,7 +285,7 @@ class MqttOutlet:
         """The version of MQTT in use, in words."""
         return "5" if self.version == MQTTProtocolVersion.MQTTv5 else "3.1.1"
 
-    def _make_client(self) -> paho.Client:
+    def _make_client(self) -> Client:
         five = self.version == MQTTProtocolVersion.MQTTv5
         client = Client(
             MOST_KEPT,
@@ -292,7 +298,7 @@ class MqttOutlet:
         client.connect_timeout = CONNECT_TIMEOUT_S
         if self._config.username is not None:
             file = self._config.password_file
-            password = file.read_text(encoding="utf-8").strip() if file is not None else None
+            password = read_secret(file).decode("utf-8").strip() if file is not None else None
             client.username_pw_set(self._config.username, password)
         if self._config.tls:
             c = self._config

@@ -11,6 +11,9 @@ from typing import Any
 from paho.mqtt import client as paho
 
 READ_BYTES = 64 * 1024
+# DISCONNECT reason code (MQTT 5.0 §3.14.2.1): another connection has our client id.
+SESSION_TAKEN_OVER = 0x8E
+TAKEN_OVER = "another client took this agent's place at the broker: does a copy of it run somewhere?"
 
 
 class _Cut(bytes):
@@ -23,11 +26,19 @@ class _Cut(bytes):
 
 
 class Client(paho.Client):
-    """`most`: so many bytes of a packet are kept; other arguments as paho has them."""
+    """`most`: so many bytes of a packet are kept; other arguments as paho has them. `taken_over`: the broker
+    ended the connection because another client came with our id.
+    """
 
     def __init__(self, most: int, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._most = most
+        self.taken_over = False
+        self.on_disconnect = self._ended
+
+    def _ended(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+        # It is called again when the socket is closed.
+        self.taken_over |= flags.is_disconnect_packet_from_server and reason.value == SESSION_TAKEN_OVER
 
     def _sock_recv(self, bufsize: int) -> bytes:
         data = super()._sock_recv(min(bufsize, READ_BYTES))

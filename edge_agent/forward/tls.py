@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from edge_agent.files import ExposedError, check_secret
+
 AGAIN = "it is read anew at each connection"
 
 
@@ -42,7 +44,10 @@ def context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None)
             f"cert_file {cert_file} expired on {expires:%Y-%m-%d %H:%M} UTC: renew it; {AGAIN}"
         )
     try:
+        check_secret(key_file or cert_file)
         made.load_cert_chain(str(cert_file), None if key_file is None else str(key_file))
+    except ExposedError as e:
+        raise CertificateError(f"{e}; {AGAIN}") from e
     except (OSError, ValueError) as e:
         missing = next((one for one in (cert_file, key_file) if one is not None and not one.is_file()), None)
         if missing is None and "KEY_VALUES_MISMATCH" in str(e):

@@ -54,7 +54,7 @@ class TcpListener(Generic[Owner]):
         self.accepted = 0
         self._make_owner = make_owner
         self._reject = reject
-        self._standing = standing
+        self.standing = standing
         self._server: asyncio.Server | None = None
         self._quotas: OrderedDict[bytes, Quota] = OrderedDict()
         self._backoff = Backoff(first_s=0.5, max_s=30.0)
@@ -151,11 +151,6 @@ class TcpListener(Generic[Owner]):
         }
 
     # The connections ask
-
-    @property
-    def standing(self) -> bool:
-        """Whether nothing more can be taken in for now."""
-        return self._standing()
 
     def made(self, link: TcpLink) -> Owner | None:
         """The owner of a new connection, or None when there is no room."""

@@ -16,10 +16,12 @@ class Quota:
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until something may be taken; 0: now."""
-        self._left = min(self._most, self._left + (now_s - self._at_s) * self._frames_s)
+        left = self._left + (now_s - self._at_s) * self._frames_s
+        self._left = left = left if left < self._most else self._most
         self._at_s = now_s
-        return 0.0 if self._left > 0 else (1.0 - self._left) / self._frames_s
+        return 0.0 if left > 0 else (1.0 - left) / self._frames_s
 
     def spend(self, frames: int, nbytes: int) -> None:
         """So many messages, in so many bytes, were taken."""
-        self._left -= max(frames, nbytes / BYTES_A_FRAME)
+        weight = nbytes / BYTES_A_FRAME
+        self._left -= frames if frames > weight else weight

@@ -19,7 +19,7 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import LinkConfig
 from edge_agent.links.base import LinkOwner
 from edge_agent.links.ports import PortError, named, open_port, read_some
-from edge_agent.logs import about
+from edge_agent.ops.logs import about
 
 log = logging.getLogger("vitalwire.link")
 

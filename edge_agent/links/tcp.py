@@ -8,6 +8,7 @@ that does not read is hung up on. Who does not say hello, prove itself or go on 
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 from edge_agent.links.base import LinkOwner
@@ -45,17 +46,14 @@ class TcpOwner(LinkOwner, Protocol):
 
 class Listens(Protocol):
     """What a connection needs of its listener: `buffer` is for the bytes that are being read just now, of
-    whichever connection; `standing`: nothing more can be taken in at present.
+    whichever connection; `standing()`: whether what was taken in waits for the disk, so that nothing more can
+    be.
     """
 
     buffer: memoryview
     hello_s: float
     idle_s: float
-
-    @property
-    def standing(self) -> bool:
-        """Whether what was taken in waits for the disk."""
-        ...
+    standing: Callable[[], bool]
 
     def made(self, link: "TcpLink") -> TcpOwner | None:
         """A new connection: its owner, or None when there is no room."""
@@ -123,13 +121,13 @@ class TcpLink(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """So many have come."""
         self.bytes_in += nbytes
-        self._heard_at = time.monotonic()
+        now = self._heard_at = time.monotonic()
         data = bytes(self._listener.buffer[:nbytes])
         if self._rest:
             # Read before the transport had heard that it is to pause.
             self._rest += data
             return
-        self._take(data, time.time_ns() // 1000)
+        self._take(data, time.time_ns() // 1000, now)
 
     def eof_received(self) -> bool:
         """The far end says no more: it wants no answer either."""
@@ -182,12 +180,11 @@ class TcpLink(asyncio.BufferedProtocol):
 
     # Within
 
-    def _take(self, data: bytes, unix_us: int) -> None:
-        """Give what was read to the owner, as much of it as there is a right to now."""
-        began = time.monotonic()
+    def _take(self, data: bytes, unix_us: int, began: float) -> None:
+        """Give what was read to the owner, as much of it as there is a right to now, which is `began`."""
         at, size = 0, len(data)
         while at < size:
-            wait_s = STANDING_POLL_S if self._listener.standing else self._quota.wait_s(began)
+            wait_s = STANDING_POLL_S if self._listener.standing() else self._quota.wait_s(began)
             if wait_s > 0:
                 return self._later(data[at:], unix_us, wait_s)
             piece = data if size <= PIECE_BYTES else data[at : at + PIECE_BYTES]
@@ -219,7 +216,7 @@ class TcpLink(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         self._timer = None
         rest, self._rest = self._rest, b""
-        self._take(rest, self._rest_us)
+        self._take(rest, self._rest_us, time.monotonic())
 
     def _known(self, owner: TcpOwner, nbytes: int) -> bool:
         """Whether the connection may go on; once its node lives, that node's share holds."""

@@ -12,7 +12,7 @@ from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from edge_agent.facts import BootFacts
+from edge_agent.ledger.facts import BootFacts
 from edge_agent.store import database, rows
 from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
@@ -37,7 +37,11 @@ def put_all(store: "Store", db: Database, items: Sequence[Item], changes: Change
     run: Run = []
     numbers: set[tuple[int, int]] = set()
     for item in items:
-        if isinstance(item, Frame) and item.previous is None and not item.earlier and not item.losses:
+        if (
+            isinstance(item, Frame)
+            and item.previous is None
+            and not (item.earlier or item.losses or item.along)
+        ):
             boot = store.boot(db, item.node, item.boot, changes)
             number = boot.row, item.seq
             if item.seq not in boot.stored and number not in numbers:

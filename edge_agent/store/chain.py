@@ -2,6 +2,7 @@
 receipted.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from edge_agent.store.loading import credit
@@ -239,6 +240,14 @@ class Chain:
             "SELECT receipt FROM receipts WHERE batch = ? AND forwarder = ?", (batch_id, forwarder)
         ).fetchone()
         return found[0] if found else None
+
+    def receipted_of(self, forwarder: str, batches: Sequence[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
+        """Those of these batches, by chain and number, that have a receipt from that forwarder's far end."""
+        question = (
+            "SELECT 1 FROM batches b JOIN receipts r ON r.batch = b.id AND r.forwarder = ? "
+            "WHERE b.chain = ? AND b.number = ?"
+        )
+        return {one for one in batches if self._store.db.value(question, (forwarder, *one)) is not None}
 
     def receipted(
         self, batch: Batch, receipt: bytes, forwarder: str, now_ms: int, still_withheld: set[int] | None

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from edge_agent.facts import BootFacts
-from edge_agent.hearsay import Statement, Summary
-from edge_agent.ranges import Ranges
+from edge_agent.ledger.facts import BootFacts
+from edge_agent.ledger.hearsay import Statement, Summary
+from edge_agent.ledger.ranges import Ranges
 from edge_agent.store.items import Count, Hello
 from edge_agent.store.rows import JournalRow
 

@@ -14,9 +14,14 @@ from edge_agent.store.database import Database, connect
 from edge_agent.store.errors import StoreError, StoreUnwritable
 from edge_agent.store.integrity import damage
 
-PAGES = 512
-GIVE_BACK = f"PRAGMA incremental_vacuum({PAGES})"
+# At a time, at least and at most: each is moved, with what points to it.
+PAGES = 8, 512
 EMPTY_LOG = "PRAGMA wal_checkpoint(TRUNCATE)"
+
+
+def give_back(pages: int) -> str:
+    """What gives so many pages back."""
+    return f"PRAGMA incremental_vacuum({pages})"
 
 
 def unused(db: Database) -> int:
@@ -37,7 +42,7 @@ def compact(path: Path, source: keys.Source | None, shown: Callable[[int], objec
         with closing(connect(path, key)) as db:
             left = unused(db)
             while left:
-                db.execute(GIVE_BACK).fetchall()
+                db.execute(give_back(PAGES[1])).fetchall()
                 before, left = left, unused(db)
                 if left >= before:
                     break

@@ -163,7 +163,21 @@ def open_reader(config: "Config") -> Database:
 
 
 def open_file(path: Path, source: "Source | None" = None) -> Database:
-    """The store at `path`, to be read; `source`: where its key comes from, by default store.key beside it."""
+    """The store at `path`, to be read; `source`: where its key comes from, by default store.key beside it.
+
+    StoreError; Error as it comes.
+    """
     from edge_agent.store import keys
 
-    return connect(path, keys.unlock(path, source), read_only=True)
+    return reader(path, keys.unlock(path, source))
+
+
+def reader(path: Path, key: bytes) -> Database:
+    """The same under this key, for all who read what is in its tables. StoreError; Error as it comes."""
+    from edge_agent.store.errors import StoreError
+
+    db = connect(path, key, read_only=True)
+    if db.pragma("user_version") == 2:
+        db.close()
+        raise StoreError(path, "made by an earlier version of the agent (schema 2)", "start the agent once")
+    return db

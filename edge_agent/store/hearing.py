@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from edge_agent.hearsay import Statement, Summary
+from edge_agent.ledger.hearsay import Statement, Summary
 from edge_agent.store.changes import Changes
 from edge_agent.store.database import Database
 from edge_agent.store.items import Frame, Said

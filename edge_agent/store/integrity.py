@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.files import fsync_folder, private
+from edge_agent.readable import counted, is_are
 from edge_agent.store import database, keys
 from edge_agent.store.database import HEADER_BYTES, LOG_LIMIT, connect
 from edge_agent.store.errors import StoreError, StoreKeyError
@@ -45,7 +46,7 @@ def damage(path: Path, key: bytes | None) -> str | None:
     """
     size = path.stat().st_size
     if size < HEADER_BYTES:
-        return f"truncated to {size} bytes"
+        return f"truncated to {counted(size, 'byte')}"
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     if key is not None and not keys.looks_encrypted(header):
@@ -57,7 +58,7 @@ def damage(path: Path, key: bytes | None) -> str | None:
     log = path.with_name(path.name + "-wal")
     if size % page and not (log.exists() and log.stat().st_size):
         # With a log beside it, it may be a page that was being folded in, and the log still holds it whole.
-        return f"truncated: {size} bytes are not whole pages of {page}"
+        return f"truncated: {counted(size, 'byte')} {is_are(size)} not whole pages of {page}"
     try:
         # Read only, so that evidence stays as it was found.
         with closing(connect(path, key, read_only=True)) as db:
@@ -143,7 +144,7 @@ class Watch:
                 limit = LOG_LIMIT if n else self._floor
                 least = known[2] if limit is None else min(known[2], limit)
                 if found.st_size < least:
-                    return f"{path.name} was cut to {found.st_size} bytes while the agent ran"
+                    return f"{path.name} was cut to {counted(found.st_size, 'byte')} while the agent ran"
             self._known[n] = (found.st_dev, found.st_ino, found.st_size)
         return None
 

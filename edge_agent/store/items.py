@@ -1,12 +1,19 @@
 """What links bring to the store, and what becomes of it."""
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from edge_agent.hearsay import Summary
-from edge_agent.ranges import Pair
+from edge_agent.ledger.hearsay import Summary
+from edge_agent.ledger.ranges import Pair
 
 Said = tuple[bytes, int, bool, int]
+
+
+class Write(NamedTuple):
+    """A change of a table beside the journal, in one transaction with the items that are added with it."""
+
+    sql: str
+    bindings: tuple[bytes | int | str | None, ...]
 
 
 class Frame(NamedTuple):
@@ -14,7 +21,7 @@ class Frame(NamedTuple):
     neighbours.
 
     `previous`: a statement (boot, known_next, clean, bound_s); `earlier`: more of them, and summaries, oldest
-    first.
+    first. `along`: what is made when the frame is stored, in the same transaction, but not again.
     """
 
     node: bytes
@@ -25,6 +32,7 @@ class Frame(NamedTuple):
     previous: Said | None = None
     earlier: tuple[Said | Summary, ...] = ()
     losses: tuple[tuple[int, int, int], ...] = ()
+    along: tuple[Write, ...] = ()
 
 
 class Hello(NamedTuple):
@@ -66,14 +74,20 @@ class Count(NamedTuple):
     more: int
 
 
-class Write(NamedTuple):
-    """A change of a table beside the journal, in one transaction with the items that are added with it."""
+class Sealed(NamedTuple):
+    """A row of which a part is sealed under the data key of `node` (None: not), in one transaction with the
+    items that are added with it. `sql` takes `bindings`, whose first is the row's name, then the id of the
+    key, then what was sealed.
+    """
 
     sql: str
-    bindings: tuple[bytes | int | str | None, ...]
+    bindings: tuple[Any, ...]
+    secret: bytes
+    at_ms: int
+    node: bytes | None
 
 
-Item = Frame | Hello | Held | Entry | Count | Write
+Item = Frame | Hello | Held | Entry | Count | Write | Sealed
 
 
 class Outcome(Enum):

@@ -1,31 +1,29 @@
 """The key that the store is encrypted under: from a file, a systemd credential, or a passphrase.
 
-Beside the store at `agent.db` lies `agent.db-check`: how the key is made of what was given (nothing, or
-scrypt, RFC 7914, with its salt), and a keyed check value. The value tells a wrong key from a damaged file:
-with a wrong key nothing is ever set aside, and with the right one a first page that does not open is damage.
-It is written before the store, so there is no store of this version without it unless somebody removed it.
+How it is made of what was given, and whether it is the right one, says the check file (check_file.py).
 """
 
 import hashlib
-import hmac
-import json
 import os
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edge_agent.files import write_atomically
+from edge_agent.store import check_file
+from edge_agent.store.check_file import SALT_BYTES, Told, check_path, fits
 from edge_agent.store.database import HEADER, HEADER_BYTES, KEY_BYTES, is_plain
 from edge_agent.store.errors import StoreError, StoreKeyError
+from edge_agent.store.key_files import BACK, key_in, make_key, new_file, old_files, secret
 
 if TYPE_CHECKING:
     from edge_agent.config import Config
 
-SALT_BYTES = 16
+__all__ = ["check_path"]
+
 # 32 MiB and about 0.1 s: once at each start, on a machine that has 90 MB for us.
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 1}
 MAX_SCRYPT_BYTES = 256 << 20
-MAX_FILE = 4096
-_BACK = "put the right key back, or move the store away and begin a new one"
 
 
 class Source(NamedTuple):
@@ -34,6 +32,11 @@ class Source(NamedTuple):
     key_file: Path
     credential: str | None = None
     passphrase_file: Path | None = None
+
+    def __str__(self) -> str:
+        if self.passphrase_file is not None:
+            return f"the passphrase in {self.passphrase_file}"
+        return f"the systemd credential {self.credential}" if self.credential else str(self.key_file)
 
 
 def source_of(config: "Config") -> Source:
@@ -48,11 +51,6 @@ def source_beside(path: Path) -> Source:
     return Source(path.with_name("store.key"))
 
 
-def check_path(path: Path) -> Path:
-    """The check file of the store at `path`."""
-    return path.with_name(path.name + "-check")
-
-
 def unlock(path: Path, source: Source | None = None, make: bool = False) -> bytes:
     """The key of the store at `path`. StoreKeyError: it is missing, unreadable or another store's.
 
@@ -64,49 +62,35 @@ def unlock(path: Path, source: Source | None = None, make: bool = False) -> byte
     if not make and path.is_file() and is_plain(path):
         problem = "made by an older version of the agent, in clear"
         raise StoreError(path, problem, "vitalwire agent run brings it up to date")
-    told = _read_check(path)
+    told = check_file.in_force(path)
     fresh = make and not _encrypted(path)
     if source.passphrase_file is not None:
-        given = _secret(source.passphrase_file, path).strip(b"\r\n")
         if told is None and not fresh:
             what = f"{check_path(path).name} is gone, and the salt of the passphrase with it"
             raise StoreKeyError(path, what, "restore that file from a backup of the store")
-        told = told or {"kdf": "scrypt", "salt": os.urandom(SALT_BYTES).hex(), **SCRYPT}
-        key = _stretched(given, told, path)
+        told = told or new_kdf()
+        if told["kdf"] == "none":
+            raise StoreKeyError(path, "it is under a key that is no passphrase", _back(told, source))
+        key = of_passphrase(source.passphrase_file, told, path)
     else:
-        key = _raw(source, path, fresh)
+        key = _raw(source, path, fresh, told)
         told = told or {"kdf": "none"}
     if "check" in told:
-        if not hmac.compare_digest(str(told["check"]), _check(key)):
-            raise StoreKeyError(path, "the key is not the one that it was made with", _BACK)
+        if not fits(told, key):
+            raise StoreKeyError(path, "the key is not the one that it was made with", _back(told, source))
     elif fresh:
         confirm(path, key, told)
     return key
 
 
-def confirm(path: Path, key: bytes, told: dict[str, Any] | None = None) -> None:
+def confirm(path: Path, key: bytes, told: Told | None = None) -> None:
     """Keep the check value of the key that opened the store at `path`, durably. OSError as it comes."""
-    text = json.dumps((told or {"kdf": "none"}) | {"check": _check(key)})
-    write_atomically(check_path(path), text.encode() + b"\n")
+    check_file.write(path, check_file.described(key, told))
 
 
 def is_confirmed(path: Path) -> bool:
     """Whether unlock() has compared the key with a check value."""
-    return _read_check(path) is not None
-
-
-def _check(key: bytes) -> str:
-    return hmac.new(key, b"vitalwire/1 store key", "sha256").hexdigest()
-
-
-def _read_check(path: Path) -> dict[str, Any] | None:
-    """None: there is none, or what is there is none that was ever written."""
-    try:
-        with check_path(path).open("rb") as file:
-            found = json.loads(file.read(MAX_FILE))
-    except (OSError, ValueError):
-        return None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) and "check" in found else None
+    return check_file.read(path) is not None
 
 
 def _encrypted(path: Path) -> bool:
@@ -115,7 +99,7 @@ def _encrypted(path: Path) -> bool:
         if is_plain(path):
             return False
         with path.open("rb") as file:
-            return looks_encrypted(file.read(HEADER_BYTES)) or _read_check(path) is not None
+            return looks_encrypted(file.read(HEADER_BYTES)) or is_confirmed(path)
     except OSError:
         return False
 
@@ -125,52 +109,53 @@ def looks_encrypted(header: bytes) -> bool:
     return len(header) >= HEADER_BYTES and header[16 : 16 + len(HEADER)] == HEADER
 
 
-def _raw(source: Source, path: Path, make: bool) -> bytes:
+def _back(told: Told, source: Source) -> str:
+    for old in (source.key_file, *old_files(source.key_file)):
+        # Of a copy from before the key was changed.
+        with suppress(StoreError, OSError):
+            if fits(told, key_in(old, source.key_file)):
+                return f'{old} opens it: under [store] write key_file = "{old}", and no other key'
+    at_ms = told.get("changed_ms")
+    if not isinstance(at_ms, int):
+        return BACK
+    day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+    return f"it was changed on {day}: name the new one under [store], or put it where the old one was"
+
+
+def _raw(source: Source, path: Path, make: bool, told: Told | None) -> bytes:
     if source.credential is not None:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            what = f"no systemd credentials here, and [store] credential names {source.credential!r}"
-            hint = f"LoadCredentialEncrypted={source.credential} in the unit gives one"
-            raise StoreKeyError(path, what, hint)
-        return _key_in(Path(folder) / source.credential, path)
-    if make and not source.key_file.exists():
-        _make(source.key_file)
-    return _key_in(source.key_file, path)
+        return given(source, path)
+    file, new = source.key_file, new_file(source.key_file)
+    if make and not file.exists():
+        make_key(file)
+    if told is not None and check_file.change(path) is not None and new.exists():
+        # A change of the key was cut off: the store may be under this one, which is not in its place yet.
+        key = key_in(new, path)
+        if fits(told, key):
+            return key
+    return key_in(file, path)
 
 
-def _make(file: Path) -> None:
-    text = f"# vitalwire store key: whoever has it reads the store\n{os.urandom(KEY_BYTES).hex()}\n"
-    write_atomically(file, text.encode())
+def given(source: Source, path: Path) -> bytes:
+    """The key in the credential or the file of `source`, right or wrong. StoreKeyError."""
+    if source.credential is None:
+        return key_in(source.key_file, path)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        what = f"no systemd credentials here, and [store] credential names {source.credential!r}"
+        hint = f"LoadCredentialEncrypted={source.credential} in the unit gives one"
+        raise StoreKeyError(path, what, hint)
+    return key_in(Path(folder) / source.credential, path)
 
 
-def _key_in(file: Path, path: Path) -> bytes:
-    for line in _secret(file, path).splitlines():
-        if not line.startswith(b"#"):
-            try:
-                key = bytes.fromhex(line.strip().decode("ascii"))
-            except ValueError:
-                break
-            if len(key) == KEY_BYTES:
-                return key
-            break
-    raise StoreKeyError(path, f"its key file {file} does not hold 64 hexadecimal digits", _BACK)
+def new_kdf() -> dict[str, Any]:
+    """How a key is made of a passphrase from now on, with a new salt."""
+    return {"kdf": "scrypt", "salt": os.urandom(SALT_BYTES).hex(), **SCRYPT}
 
 
-def _secret(file: Path, path: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE)
-    except FileNotFoundError:
-        raise StoreKeyError(path, f"its key file {file} is gone", _BACK) from None
-    except OSError as e:
-        hint = "see the rights on that file"
-        raise StoreKeyError(path, f"its key file {file} cannot be read: {e.strerror}", hint) from None
-    if not data.strip():
-        raise StoreKeyError(path, f"its key file {file} is empty", _BACK)
-    return data
-
-
-def _stretched(passphrase: bytes, told: dict[str, Any], path: Path) -> bytes:
+def of_passphrase(file: Path, told: Told, path: Path) -> bytes:
+    """The key of the passphrase in `file`, made as `told` says. StoreKeyError; StoreError: it does not."""
+    passphrase = secret(file, path).strip(b"\r\n")
     try:
         n, r, p, salt = told["n"], told["r"], told["p"], bytes.fromhex(told["salt"])
         if told["kdf"] != "scrypt" or 128 * n * r * p > MAX_SCRYPT_BYTES:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from edge_agent.facts import BootFacts
-from edge_agent.hearsay import Statement, Summary
-from edge_agent.ranges import Ranges
+from edge_agent.ledger.facts import BootFacts
+from edge_agent.ledger.hearsay import Statement, Summary
+from edge_agent.ledger.ranges import Ranges
 from edge_agent.store.database import Database
 from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT, GONE_RETENTION
 from protocol import cbor
@@ -96,6 +96,11 @@ def _load_duplicates(db: Database, facts: dict[int, BootFacts], whole: bool) -> 
         reached = max(reached, last)
 
 
+def withheld(db: Database) -> dict[str, int]:
+    """By forwarder: entries that it may not have for want of consent. Reads all that is noted of them."""
+    return dict(db.execute("SELECT forwarder, count(*) FROM withheld GROUP BY forwarder").fetchall())
+
+
 def credit(db: Database, first: int, last: int, deciding: Iterable[str] = ()) -> dict[int, int]:
     """Count the frames of a stretch of the journal as delivered, inside a transaction; how many of each boot
     (by its row).
@@ -128,13 +133,18 @@ def frames_between(db: Database, first: int, last: int, which: str = "") -> list
     ).fetchall()
 
 
+# The index is of what is no frame, and SQLite takes it only where that is said: without, every row after that
+# entry is read and decrypted.
+STATEMENTS = (
+    f"SELECT id, data, made_ms FROM journal WHERE kind > 0 AND kind = {ENTRY_STATEMENT} AND id > ? "
+    "ORDER BY id"
+)
+
+
 def statements(db: Database, after: int = 0) -> tuple[tuple[str, dict[str, Any], int], ...]:
     """The agent's own statements in the journal after that entry, oldest first: (code, detail, Unix ms)."""
-    rows = db.execute(
-        f"SELECT data, made_ms FROM journal WHERE kind = {ENTRY_STATEMENT} AND id > ? ORDER BY id", (after,)
-    ).fetchall()
     out: list[tuple[str, dict[str, Any], int]] = []
-    for data, made_ms in rows:
+    for _, data, made_ms in db.execute(STATEMENTS, (after,)).fetchall():
         _, code, detail = cbor.loads(data)
         out.append((code, detail, made_ms))
     return tuple(out)

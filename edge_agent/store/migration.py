@@ -1,9 +1,10 @@
-"""From schema 1, a SQLite file in clear, to an encrypted one of schema 2.
+"""From older schemas to this one.
 
-The old file is made one file first (its log folded in), then read into a new one, which is compared with it,
-synced, and renamed over it: one step, so a power cut at any moment leaves either the old or the new one. The
-old one is not kept, because it would be the data in clear; what it held stays in the disk's free blocks until
-they are written again. Whoever wants to go back copies the store before the update.
+Schema 1 was a SQLite file in clear. The old file is made one file first (its log folded in), then read into a
+new one, which is compared with it, synced, and renamed over it: one step, so a power cut at any moment leaves
+either the old or the new one. The old one is not kept, because it would be the data in clear; what it held
+stays in the disk's free blocks until they are written again. Whoever wants to go back copies the store before
+the update. Schema 2 was encrypted: what it lacks is added in one transaction.
 """
 
 from contextlib import closing
@@ -15,7 +16,7 @@ from edge_agent.store.errors import StoreError
 from edge_agent.store.integrity import SIDES
 from edge_agent.store.loading import credit
 from edge_agent.store.rows import binding, class_of, seal
-from edge_agent.store.schema import CLASS_KEPT
+from edge_agent.store.schema import CLASS_KEPT, SINCE_3, VERSION
 from edge_agent.store.sealing import Sealer
 
 # Tables whose columns are the same in both.
@@ -77,6 +78,34 @@ def migrate(path: Path, key: bytes) -> None:
         db.execute("COMMIT")
         db.execute("DETACH old")
         db.execute("BEGIN")
+
+
+def update(db: Database) -> None:
+    """Bring an open store of schema 2 up to date. Commands that it held are carried out no more: nobody is to
+    find their words, and of each the id stays until it has expired. Error as it comes: it is as it was.
+    """
+    if db.pragma("user_version") != 2:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        old = db.execute("SELECT id, expires_ms FROM commands").fetchall()
+        db.execute("DROP TABLE commands")
+        db.execute(SINCE_3)
+        db.executemany("INSERT INTO commands VALUES(?, ?, NULL, x'')", old)
+        db.pragma("user_version", VERSION)
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def roll_back(path: Path) -> None:
+    """Undo what a cut left half done of folding in the log of the store in clear at `path`: who only reads
+    cannot, and would be refused. Error as it comes.
+    """
+    if path.with_name(path.name + "-journal").exists():
+        with closing(Database(path, None)) as old:
+            old.value("SELECT count(*) FROM sqlite_master")
 
 
 def _seal_journal(db: Database) -> None:

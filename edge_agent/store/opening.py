@@ -1,16 +1,19 @@
 """Opening the store: the sound one that is there, or a new one that says what became of the old."""
 
+import errno
 import os
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_agent.store import database, keys
+from edge_agent.readable import counted
+from edge_agent.store import database, key_change, keys
 from edge_agent.store.database import connect
 from edge_agent.store.drafts import draft
-from edge_agent.store.errors import StoreCorrupt, StoreError
+from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import SIDES, Mark, SetAside, damage, set_aside
-from edge_agent.store.migration import migrate
+from edge_agent.store.migration import migrate, roll_back, update
 from edge_agent.store.schema import ENTRY_STATEMENT
 from edge_agent.store.store import Store
 from protocol import cbor
@@ -57,12 +60,14 @@ def open_store(
 
     `source`: where its key comes from, by default the file store.key beside it, made with the store. Whatever
     was lost becomes a statement in the journal and the reason of a new chain. StoreError: it is another
-    agent's, a newer version's, in use, or on a disk that refuses; StoreKeyError: its key is not the right
-    one.
+    agent's, a newer version's, in use, or on a disk that refuses (StoreUnwritable: it is full);
+    StoreKeyError: its key is not the right one.
     """
     mark = Mark(path)
     hint = "see the disk and the rights on its folder"
     try:
+        # A power cut may have come while the key was changed.
+        key_change.settle(path, source or keys.source_beside(path))
         key = keys.unlock(path, source, make=True)
         told = _Told(path, key, agent_id, now_ms, mark)
         opening = _prepare(told, None)
@@ -72,10 +77,23 @@ def open_store(
             # Sound to SQLite, but a value in it is none that was ever written.
             opening = _prepare(told, f"a value in it is damaged: {e}")
             return _opened(told, opening)
+    except database.Full as e:
+        raise StoreUnwritable(path, f"cannot be opened: {e}", _room(path)) from e
     except database.Error as e:
         raise StoreError(path, f"cannot be opened: {e}", hint) from e
     except OSError as e:
+        if e.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreUnwritable(path, f"cannot be opened: {e.strerror}", _room(path)) from e
         raise StoreError(path, f"cannot be opened: {e.strerror}", hint) from e
+
+
+def _room(path: Path) -> str:
+    try:
+        old = database.is_plain(path)
+    except OSError:
+        old = False
+    more = ", as much again as the store takes, for it is brought up to date" if old else ""
+    return f"make room on its disk{more}; nothing of it is lost"
 
 
 class _Told(NamedTuple):
@@ -93,7 +111,8 @@ def _opened(told: _Told, opening: Opening) -> tuple[Store, Opening]:
     path, key, agent_id, now_ms, mark = told
     db = connect(path, key)
     try:
-        store = Store(path, db, mark)
+        update(db)
+        store = Store(path, db, mark, partial(connect, path, key, read_only=True))
         if store.agent_id != agent_id:
             raise StoreError(
                 path,
@@ -119,6 +138,9 @@ def _prepare(told: _Told, why: str | None) -> Opening:
     orphans = any(path.with_name(path.name + side).exists() for side in SIDES)
     if path.exists():
         plain = why is None and database.is_plain(path)
+        if plain:
+            with suppress(*database.Corrupt):
+                roll_back(path)
         why = why or damage(path, None if plain else key)
         if why is None:
             if plain:
@@ -158,5 +180,5 @@ def _behind(path: Path, key: bytes, marked: tuple[bytes, int, int] | None) -> In
     if marked[0] != store or (marked[1] <= journal and marked[2] <= batch):
         return None
     entries, batches = max(0, marked[1] - journal), max(0, marked[2] - batch)
-    what = f"{entries} entries and {batches} batches that were committed are not in it"
+    what = f"{counted(entries, 'entry')} and {counted(batches, 'batch')} that were committed are not in it"
     return Incident("store_behind", {"entries": entries, "batches": batches}, f"store_behind: {what}")

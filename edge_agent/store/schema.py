@@ -11,7 +11,7 @@ frame as a leaf of its node's attestation) stay: what others signed about it can
 
 # "VitW"
 APPLICATION_ID = 0x56697457
-VERSION = 2
+VERSION = 3
 
 # Kinds of leaf entries, as protocol.batch has them, which a reader of the ledger need not load.
 ENTRY_FRAME = 0
@@ -24,7 +24,7 @@ CLASS_WAVE, CLASS_STRIP, CLASS_TREND, CLASS_KEPT = 0, 1, 2, 3
 # Why data is gone.
 GONE_RETENTION, GONE_EVICTED, GONE_ERASED = 1, 2, 3
 
-TABLES = """
+_FIRST = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE nodes(
@@ -68,7 +68,6 @@ CREATE TABLE journal(
 );
 CREATE UNIQUE INDEX frames ON journal(boot, seq) WHERE kind = 0;
 CREATE INDEX remarks ON journal(kind) WHERE kind > 0;
-
 -- One open key a node (or, of what is typed, a person) at a time; `key` NULL: destroyed.
 CREATE TABLE data_keys(
   id INTEGER PRIMARY KEY,
@@ -182,14 +181,9 @@ CREATE TABLE signers(
   begun_ms INTEGER NOT NULL
 );
 
--- Commands from afar until they have expired (commands_kept.py); `answer`: what became of each so far;
--- `boot`, `body`: what it is to the node, once it may have gone there.
-CREATE TABLE commands(
-  id BLOB PRIMARY KEY, expires_ms INTEGER NOT NULL, signed BLOB NOT NULL, answer BLOB NOT NULL,
-  boot BLOB, body BLOB
-) WITHOUT ROWID;
--- Waveforms that somebody asked for, for whoever forwards strips; rows are only ever added. `frames`: CBOR
--- [[first, count], …] of the boot, between `from_us` and `to_us` of its clock.
+-- Waveforms that somebody asked for, or that were around an alarm, for whoever forwards strips; rows are only
+-- ever added. `command`: its id, or (longer) the name of an alarm's strip. `frames`: CBOR [[first, count], …]
+-- of the boot, between `from_us` and `to_us` of its clock.
 CREATE TABLE strips(
   id INTEGER PRIMARY KEY,
   command BLOB NOT NULL UNIQUE, node BLOB NOT NULL, boot BLOB NOT NULL, channel INTEGER NOT NULL,
@@ -203,3 +197,35 @@ CREATE TABLE forks(
 CREATE TABLE cursors(name TEXT PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters(name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+SINCE_3 = """
+-- What statements keep back (details.py): `data` has the hash that they have, and is sealed under the data
+-- key `key` (NULL: it is about nobody); of `node` from `since_ms` to `made_ms`.
+CREATE TABLE details(
+  hash BLOB PRIMARY KEY, node BLOB, since_ms INTEGER NOT NULL, made_ms INTEGER NOT NULL,
+  key INTEGER, data BLOB NOT NULL
+) WITHOUT ROWID;
+-- Commands from afar until they have expired (commands_kept.py); `data` is sealed under the data key `key`.
+CREATE TABLE commands(
+  id BLOB PRIMARY KEY, expires_ms INTEGER NOT NULL, key INTEGER, data BLOB NOT NULL
+) WITHOUT ROWID;
+-- Alarms whose waves are to become strips, or have within a day (remote/alarm_strips.py): a row for each
+-- alarm number (negative: a code, where it has none) and priority of a boot. `seq`, `at_us`: of the first
+-- event that told it; a row of which something was kept stays, beside one of an event that came later and was
+-- told before.
+CREATE TABLE alarm_windows(
+  id INTEGER PRIMARY KEY,
+  node BLOB NOT NULL, boot BLOB NOT NULL, alarm INTEGER NOT NULL, priority INTEGER NOT NULL,
+  seq INTEGER NOT NULL, at_us INTEGER NOT NULL, heard_ms INTEGER NOT NULL,
+  kept_us INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(node, boot, alarm, priority, seq)
+);
+CREATE UNIQUE INDEX alarm_windows_untouched ON alarm_windows(node, boot, alarm, priority)
+  WHERE done = 0 AND kept_us = 0;
+CREATE INDEX alarm_windows_open ON alarm_windows(id) WHERE done = 0;
+-- Clock fits by what each begins with: its node and boot (people/dates.py).
+CREATE INDEX fits ON journal(substr(data, 1, 24)) WHERE kind = 2;
+"""
+"""What schema 3 has and schema 2 has not, or otherwise."""
+
+TABLES = _FIRST + SINCE_3

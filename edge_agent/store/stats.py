@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edge_agent.machine import free_bytes
+from edge_agent.ops.machine import free_bytes
 from edge_agent.store.database import Database
 from edge_agent.store.schema import (
     CLASS_TREND,
@@ -39,7 +39,6 @@ def stats(db: Database, path: Path, quota_mib: int, alone: bool) -> dict[str, An
     oldest: int | None = None
     newest: int | None = None
     for stretch in _stretches(db):
-        may_go = stretch.delivered or (alone and stretch.signed)
         for sort, cause, count, size, first_ms, last_ms in db.execute(
             "SELECT class, gone, count(*), coalesce(sum(length(data)), 0), min(made_ms), max(made_ms) "
             f"FROM journal WHERE id BETWEEN ? AND ? AND kind = {ENTRY_FRAME} GROUP BY class, gone",
@@ -48,7 +47,8 @@ def stats(db: Database, path: Path, quota_mib: int, alone: bool) -> dict[str, An
             if cause is not None:
                 gone[CAUSES[cause]] += count
                 continue
-            for told in (classes[CLASSES[sort]], freeable if may_go and sort <= CLASS_TREND else {}):
+            may_go = stretch.delivered or (alone and stretch.signed and sort <= CLASS_TREND)
+            for told in (classes[CLASSES[sort]], freeable if may_go else {}):
                 if told:
                     told["frames"] += count
                     told["bytes"] += size

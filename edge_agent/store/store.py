@@ -8,33 +8,37 @@ and nothing of it is remembered either. Beside the tables it keeps every boot's 
 
 import os
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edge_agent.facts import BootFacts
-from edge_agent.ledger import Ledger, account
-from edge_agent.measures import COMMIT_BUCKETS, Durations
-from edge_agent.ranges import Ranges
-from edge_agent.store import bulk, database, erasure, hearing, rows
+from edge_agent.ledger.facts import BootFacts
+from edge_agent.ledger.ledger import Ledger, account
+from edge_agent.ledger.ranges import Ranges
+from edge_agent.ops.measures import COMMIT_BUCKETS, Durations
+from edge_agent.store import bulk, database, details, erasure, hearing, rows
 from edge_agent.store.changes import Changes
 from edge_agent.store.compacting import EMPTY_LOG
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.integrity import Mark, Watch, is_corrupt
-from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Write
-from edge_agent.store.loading import load_facts, load_summaries, statements
-from edge_agent.store.schema import CLASS_STRIP, CLASS_WAVE, ENTRY_FRAME, ENTRY_STATEMENT
+from edge_agent.store.items import Entry, Frame, Held, Hello, Item, Outcome, Sealed, Write
+from edge_agent.store.loading import load_facts, load_summaries, statements, withheld
+from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from edge_agent.store.sealing import Sealer
 from protocol import cbor
 
 
 class Store:
-    """An open store; open_store() of opening.py makes one. Times are Unix milliseconds."""
+    """An open store; open_store() of opening.py makes one. Times are Unix milliseconds.
 
-    def __init__(self, path: Path, db: Database, mark: Mark) -> None:
+    `reader` gives another connection to it, which only reads; Error as it comes.
+    """
+
+    def __init__(self, path: Path, db: Database, mark: Mark, reader: Callable[[], Database]) -> None:
         self.path = path
+        self.reader = reader
         self.db = db
         self.fsync = Durations(COMMIT_BUCKETS)
         self._mark = mark
@@ -174,6 +178,8 @@ class Store:
             self.put_entry(db, item, changes)
         elif isinstance(item, Write):
             db.execute(*item)
+        elif isinstance(item, Sealed):
+            details.put(db, self.sealer, item)
         else:
             db.execute(
                 "INSERT INTO counters VALUES(?, ?) "
@@ -231,6 +237,8 @@ class Store:
             hearing.put(self, db, frame, said, changes)
         if frame.previous is not None:
             hearing.put(self, db, frame, frame.previous, changes)
+        for write in frame.along:
+            db.execute(*write)
         return Outcome.STORED
 
     def put_statement(
@@ -292,15 +300,6 @@ class Store:
         """Every row of that person's is gone: destroy the keys, empty the log."""
         erasure.destroy_keys(self, person)
 
-    def keep_strip(self, boot: int, first: int, last: int) -> None:
-        """These waves of a boot (its row) are evidence: they are evicted after the others."""
-        with self.transaction() as db:
-            db.execute(
-                f"UPDATE journal SET class = {CLASS_STRIP} WHERE kind = {ENTRY_FRAME} AND boot = ? "
-                f"AND seq BETWEEN ? AND ? AND class = {CLASS_WAVE}",
-                (boot, first, last),
-            )
-
     def apply_evicted(self, lost: Mapping[int, int]) -> None:
         """So many frames of these boots (their rows) went before they were delivered."""
         for row, count in lost.items():
@@ -360,7 +359,8 @@ class Store:
         newest = self.last_journal
         self._statements += statements(self.db, self._stated)
         self._stated = newest
-        return Ledger(account(self.facts.values(), self.summaries), self._statements)
+        rows = account(self.facts.values(), self.summaries)
+        return Ledger(rows, self._statements, withheld(self.db))
 
     def checkpoint(self) -> None:
         """Write down what the ledger needs, so that the next start reads only what comes after. Durable."""

@@ -262,7 +262,8 @@ def test_recordings_are_named(make: Callable[..., tuple[VirtualNode, Reader]], t
         write_dir=str(tmp_path),
     )
     node, reader = make(record=tmp_path / "rec", speed=1.5)
-    reader.until(count("ecg", 10))
+    # A period and more of the sine: a busy host may leave gaps.
+    reader.until(lambda _: max(reader.values("ecg", 1), default=0) >= 1000 / 3.052 - 8)
     assert (node.source_ecg, node.source_ppg) == (1, 2)
     assert "rec MLII" in node.label and "detector" in node.label
     assert max(reader.values("ecg", 1)) == pytest.approx(1000 / 3.052, abs=8)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from edge_agent.forward import fhir_codes, fhir_gather
+from edge_agent.forward import fhir_codes, fhir_gather, fhir_strips
 from protocol import frames as f
 from protocol import nomenclature
 
@@ -24,7 +24,7 @@ def test_every_code_of_the_table_is_sent_and_every_code_sent_is_in_it():
 
 
 def test_what_is_counted_as_left_out_is_listed():
-    source = Path(fhir_gather.__file__).read_text("utf-8")
-    counted = set(re.findall(r'self\.left\["([^"]+)"\]', source))
+    source = "".join(Path(one.__file__).read_text("utf-8") for one in (fhir_gather, fhir_strips))
+    counted = set(re.findall(r'\bleft\["([^"]+)"\]', source))
     listed = TEXT[TEXT.index("`left_out` in the status") :]
     assert counted == {one for one in re.findall(r"`([^`]+)`", listed) if one != "left_out"}

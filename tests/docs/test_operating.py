@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from edge_agent.health import CAUSES
-from edge_agent.metrics import HISTOGRAMS, METRICS
+from edge_agent.ops.health import CAUSES
+from edge_agent.ops.metrics import HISTOGRAMS, METRICS
 from tools.cli import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from edge_agent import commands_kept
-from edge_agent.authorities import Authorities
-from edge_agent.commands import Commander
-from edge_agent.commands_kept import Kept, Task
 from edge_agent.keys import PublicKeys
-from edge_agent.orders import Order, Orders
+from edge_agent.nodes.orders import Order, Orders
+from edge_agent.remote import commands_kept
+from edge_agent.remote.authorities import Authorities
+from edge_agent.remote.commands import Commander
+from edge_agent.remote.commands_kept import Kept, Task
+from edge_agent.store import details
 from edge_agent.store.items import Item, Outcome
 from edge_agent.store.opening import open_store
 from protocol import cbor, crypto, frames, receipts, remote, remote_seal
@@ -73,6 +74,8 @@ class World:
         self.published: list[bytes] = []
         self.rejected: list[str] = []
         self.owner: bytes | None = None
+        # Until then (Unix ms) it was nobody's.
+        self.owned_ms = 0
         self.authorities = Authorities(folder / "authorities")
         self.authorities.add(PublicKeys(*CLINIC.public()), ["all"])
         self.start()
@@ -91,7 +94,7 @@ class World:
             self.unix_ms,
             lambda: self.now / 1000,
             lambda: (AGENT, []),
-            lambda node, at_ms: self.owner,
+            lambda node, at_ms: self.person_at(node, at_ms),
             lambda cause, detail: self.rejected.append(cause),
         )
         self.commander.publish = self.published.append
@@ -103,6 +106,9 @@ class World:
 
     def unix_ms(self) -> int:
         return UNIX_MS + self.now + self.skew_ms
+
+    def person_at(self, node: bytes, at_ms: int) -> bytes | None:
+        return self.owner if at_ms >= self.owned_ms else None
 
     # The store's intake
 
@@ -132,7 +138,10 @@ class World:
     def begin(self, task: Task, t_us: int) -> dict[int, Any]:
         return {1: 0, 2: 0, 3: t_us}
 
-    def serve(self, task: Task) -> None:
+    def withdraw(self, order: Order) -> None:
+        self.orders.withdraw(order)
+
+    def serve(self, task: Task, late: bool) -> None:
         self.commander.served(task, ((BOOT, 5, 2),), "2.0 of 2.0 s")
 
     # Time
@@ -201,11 +210,19 @@ class World:
         assert answer.outcome == remote.NEEDS_SIGNATURE and answer.offer is not None, answer
         return remote.sign_order(signer, command, answer.offer)
 
-    def statements(self) -> list[tuple[str, dict[str, Any]]]:
-        """What the journal says, in order."""
+    def stated(self) -> list[tuple[str, dict[str, Any]]]:
+        """What the journal says, in order: what every forwarder gets."""
         found = self.store.db.execute("SELECT data FROM journal WHERE kind = 3 ORDER BY id").fetchall()
         said = [cbor.loads(data) for (data,) in found]
         return [(code, detail) for _, code, detail in said if "command" in detail]
+
+    def statements(self) -> list[tuple[str, dict[str, Any]]]:
+        """The same with the details that are kept here."""
+        db = self.store.db
+        return [
+            (code, detail | ((details.read(db, detail["details"]) or {}) if "details" in detail else {}))
+            for code, detail in self.stated()
+        ]
 
     def codes(self) -> list[str]:
         return [code for code, _ in self.statements()]

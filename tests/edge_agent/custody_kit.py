@@ -1,6 +1,6 @@
 """A store with its custody, and a collector that hears only what the test passes on."""
 
-from edge_agent.custody import Custody
+from edge_agent.custody.custody import Custody
 from edge_agent.keys import PublicKeys
 from edge_agent.store.items import Frame, Hello
 from edge_agent.store.opening import open_store

@@ -273,6 +273,7 @@ class StubCollector:
         self.highest: list[tuple[bytes, int, bytes]] | None = None
         self.received = 0
         self.duplicates = 0
+        self.now_ms = 1
         self.deaf = False
         self.refuse: str | None = None
 
@@ -316,7 +317,7 @@ class StubCollector:
             batch.head_hash,
             batch.count - duplicates - lacks,
             duplicates,
-            1,
+            self.now_ms,
             left_out=lacks,
         )
 

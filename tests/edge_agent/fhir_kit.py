@@ -3,15 +3,16 @@
 import json
 from pathlib import Path
 
-from edge_agent.clockfit import Fix
 from edge_agent.forward import fhir_worker
 from edge_agent.forward.fhir_gather import Gatherer, Item, Row
+from edge_agent.nodes.clockfit import Fix
 from protocol import frames as f
 
 AGENT, NODE, OTHER = b"agent---", b"node-one", b"node-two"
 BOOT = b"\0\0\0\1" + bytes(8)
 ANNA, BERTA = bytes(range(16)), bytes(range(16, 32))
-EPOCH_US = 1_790_000_000_000_000
+# The beginning of a minute.
+EPOCH_US = 1_789_999_980_000_000
 SECOND = 1_000_000
 VECTORS = {
     one["name"]: bytes.fromhex(one["plaintext"])

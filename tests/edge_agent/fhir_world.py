@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import Config, FhirConfig
-from edge_agent.custody import Custody
-from edge_agent.delivery import Delivery
+from edge_agent.custody.custody import Custody
+from edge_agent.custody.delivery import Delivery
 from edge_agent.forward.fhir import FhirChannel
 from edge_agent.forward.fhir_shelf import letters, retry_file
-from edge_agent.ingest import Ingest, Worker
+from edge_agent.nodes.ingest import Ingest, Worker
 from edge_agent.store.items import Entry, Frame, Hello
 from edge_agent.store.opening import open_store
 from protocol import cbor

@@ -14,12 +14,13 @@ import iotcore
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_agent import keys, status
+from edge_agent import keys
 from edge_agent.agent import Agent
 from edge_agent.config import Config, LinkConfig, MqttConfig
 from edge_agent.keys import PublicKeys
-from edge_agent.ledger import Ledger, ledger
-from edge_agent.peers import Peers
+from edge_agent.ledger.ledger import Ledger, ledger
+from edge_agent.nodes.peers import Peers
+from edge_agent.ops import status
 from tests.edge_agent.fakes import FakeNode, StubCollector
 
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edge_agent.ledger import ledger
+from edge_agent.ledger.ledger import ledger
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Frame
 

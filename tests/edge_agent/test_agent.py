@@ -6,14 +6,14 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from edge_agent import status
+from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys, load_public
 from edge_agent.links.ports import PortError
 from edge_agent.lock import Locked
+from edge_agent.ops import status
 from edge_agent.store.database import open_file
 from edge_agent.store.errors import StoreCorrupt, StoreError
 from edge_agent.store.rows import journal_rows
-from edge_agent.verify import verify
 from protocol import cbor, cobs, frames, messages
 from tests.both.sealing import seal_one
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp

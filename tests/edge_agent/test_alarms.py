@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.alarms import MAX_ALARMS, Events
-from edge_agent.nodes import OLD_US, NodeView
+from edge_agent.nodes.alarms import MAX_ALARMS, Events
+from edge_agent.nodes.views import OLD_US, NodeView
 from protocol import frames
 from protocol import session_events as ev
 

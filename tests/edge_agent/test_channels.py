@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from edge_agent.backoff import Backoff
-from edge_agent.delivery import Delivery
+from edge_agent.custody.delivery import Delivery
 from edge_agent.forward.base import REFUSED_PAUSE_S
 from edge_agent.forward.channels import BatchChannel, Guard
 from edge_agent.store.errors import StoreCorrupt
@@ -159,7 +159,7 @@ def test_batches_are_made_while_every_channel_is_dead(tmp_path):
 
 
 def test_answers_for_nobody_and_a_flood_of_them_are_dropped(tmp_path, monkeypatch):
-    monkeypatch.setattr("edge_agent.delivery.MAX_ANSWERS", 10)
+    monkeypatch.setattr("edge_agent.custody.delivery.MAX_ANSWERS", 10)
     world = World(tmp_path, Fake("fhir"))
     world.delivery = Delivery(
         world.delivery._config, world.delivery.custody, world.worker, world.ingest, b"x" * 8

@@ -5,15 +5,15 @@ import os
 
 import pytest
 
+from edge_agent.cli.people_asking import Aliases, moment
 from edge_agent.keys import create
-from edge_agent.people_asking import Aliases, moment
-from edge_agent.people_state import PeopleError
-from edge_agent.people_values import typed as typed_values
+from edge_agent.people.state import PeopleError
+from edge_agent.people.values import typed as typed_values
 from edge_agent.store import database, keys
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.store import Store
 from tests.edge_agent.fakes import FakeNode, Pty
-from tests.edge_agent.running import Kit, Running, wait_until
+from tests.edge_agent.running import Kit, Running, free_port, wait_until
 from tests.edge_agent.test_cli import typed, written
 
 
@@ -60,7 +60,7 @@ def _whole_life(desk: Desk, node: str) -> None:
     desk("operator", "new", "home")
     person = desk("person", "new", "--alias", "Ada, room 3").strip()
     assert "no node" in desk("person", "list")
-    desk("assign", node[:6], "Ada, room 3", "--from", "2026-11-01T08:00:00+00:00")
+    desk("assign", node[:6], "ada", "--from", "2026-11-01T08:00:00+00:00")
     assert f"node {node}" in desk("person", "list")
     assert "unassign" in desk("assign", node, person, good=False)
     desk("consent", "grant", person[:6], "--forwarder", "mqtt")
@@ -68,7 +68,7 @@ def _whole_life(desk: Desk, node: str) -> None:
     desk("note", person, "systolic_mmhg=131", "diastolic_mmhg=84.5", "--device", "arm cuff")
     shown = desk("person", "show", person)
     assert "assignment" in shown and "consent" in shown
-    assert "manual  typed" in shown
+    assert "manual  typed" in shown and "systolic_mmhg=131.0 diastolic_mmhg=84.5 arm cuff" in shown
     desk("consent", "withdraw", person, "--forwarder", "mqtt")
     assert "may not have it now" in desk("consent", "list", person)
     desk("unassign", node)
@@ -91,6 +91,37 @@ def test_names_are_on_this_machine_only(kit) -> None:
     told = b"".join(data for (data,) in db.execute("SELECT data FROM journal WHERE kind = 3"))
     db.close()
     assert b"Ada" not in told and b"Countess" not in told
+
+
+def test_a_name_is_found_by_its_beginning_where_one_person_is_meant(kit) -> None:
+    desk = Desk(kit)
+    desk("operator", "new", "home")
+    ada = desk("person", "new", "--alias", "Ada, room 3").strip()
+    adele = desk("person", "new", "--alias", "Adele").strip()
+    short = desk("person", "new", "--alias", "ada").strip()
+    for given, whose in (("ada", short), ("ADA, ROOM 3", ada), ("Ada,", ada), ("adel", adele)):
+        assert whose in desk("person", "show", given)
+    assert "3 persons are called like" in desk("person", "show", "AD", good=False)
+    assert "nobody is called" in desk("person", "show", "a", good=False)
+    assert "that is not" in desk("erase", "adel", "--confirm", "adel", good=False)
+
+
+def test_whoever_assigns_is_told_what_does_not_leave_and_the_log_is_read_by_name(kit) -> None:
+    kit.collect(free_port())
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        desk = Desk(kit, node.pipe.name)
+        desk("operator", "new", "home")
+        person = desk("person", "new", "--alias", "Ada").strip()
+        who = node.identity.id.hex()
+        said = desk("assign", who, "Ada")
+        assert "mqtt gets nothing of that person's" in said and f"consent grant {person[:8]}" in said
+        desk("consent", "grant", "Ada", "--forwarder", "mqtt")
+        desk("unassign", who)
+        assert "gets nothing" not in desk("assign", who, "Ada")
+        desk("order", who, "mark", "--text", "after the stairs")
+        log = desk("audit")
+    assert f"{person} (Ada)" in log and "arguments={'1': 'after the stairs'}" in log and "body=" not in log
 
 
 def test_who_is_no_operator_is_told_what_to_do(kit, tmp_path) -> None:
@@ -125,7 +156,7 @@ def test_what_is_misspelt_is_told(kit) -> None:
         (("assign", "zz", person), "16 hex digits"),
         (("assign", "abcdef", person), "keys show"),
         (("consent", "grant", person, "--forwarder", "mqtt", "--from", "2026", "--to", "2025-01-01"), "ISO"),
-        (("consent", "grant", person, "--forwarder", ""), "cannot be kept"),
+        (("consent", "grant", person, "--forwarder", "mqqt"), "is not one of 'mqtt', 'file', 'fhir'"),
         (("erase", person, "--confirm", "yes"), "nothing was erased"),
     ):
         assert hint in desk(*words, good=False), words
@@ -138,7 +169,7 @@ def test_the_log_says_when_it_does_not_verify(kit) -> None:
     assert all(line["signed"] for line in desk.log())
     path = kit.folder / "agent.db"
     db = database.connect(path, keys.unlock(path))
-    db.execute("UPDATE journal SET data = cast(replace(data, 'home', 'away') AS BLOB) WHERE kind = 3")
+    db.execute("UPDATE journal SET data = cast(replace(data, 'made', 'mode') AS BLOB) WHERE kind = 3")
     db.close()
     told = desk("audit", good=False)
     assert "FAILED" in told and "not those that were signed" in told
@@ -164,7 +195,7 @@ def test_an_export_is_recorded_and_checked_by_anyone(kit, tmp_path, name) -> Non
     desk("note", person, "spo2_percent=97", "--note", "at rest")
     out = tmp_path / name
     told = desk("export", person, str(out))
-    assert "0 frames and 1 records" in told and f"vitalwire verify {out}" in told
+    assert "0 frames and 1 record " in told and f"vitalwire verify {out}" in told
     assert "exists already" in desk("export", person, str(out), good=False)
     assert [line["on"] for line in desk.log() if line["what"] == "export"] == [person]
     for key in ((), ("--agent-key", str(kit.folder / "agent.pub"))):
@@ -180,8 +211,8 @@ def test_an_erasure_by_command_leaves_the_chain_and_no_name(kit) -> None:
     desk("operator", "new", "home")
     person = desk("person", "new", "--alias", "Ada").strip()
     desk("note", person, "spo2_percent=97", "--note", "a word to be found")
-    told = desk("erase", "Ada", "--reason", "asked for", answer=f"{person}\n")
-    assert "1 entries" in told and "out of reach" in told
+    told = desk("erase", "Ada", "--reason", "asked", answer=f"{person}\n")
+    assert "1 entry" in told and "out of reach" in told
     assert "erased" in desk("person", "list") and "Ada" not in desk("person", "list")
     assert "person new" in desk("note", person, "spo2_percent=97", good=False)
     assert "already" in desk("erase", person, "--confirm", person, good=False)

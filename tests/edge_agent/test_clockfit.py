@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge_agent.clockfit import ClockFit, Fix
+from edge_agent.nodes.clockfit import ClockFit, Fix
 
 EPOCH = 1_790_000_000_000_000
 

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edge_agent.commanding import told
+from edge_agent.cli.commanding import told
 from tools.cli import main
 
 
@@ -36,3 +36,20 @@ def test_where_no_agent_ran_the_command_that_starts_one_is_named(tmp_path: Path,
     done = CliRunner().invoke(main, [*words, "--config", str(config)])
     assert done.exit_code == 1
     assert "vitalwire agent run" in done.output and "store.key" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["service", "install", "--path", "/nowhere/x.service"], "does systemd run here? else name"),
+        (["status", "--config", "/nowhere/a.toml"], "name the right one: --config FILE"),
+        (["doctor", "--offline", "--config", "/nowhere/a.toml"], "mend that; nothing else can be checked"),
+        (["identify", "31"], "4 at least"),
+        (["prove", "--node", "31f4", "--boot", "1", "--seq", "-1"], "0<=x<=4294967295"),
+        (["pair", "--prot", "x"], "'--port'"),
+    ],
+)
+def test_what_was_mistyped_is_named_with_what_to_type(words: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code and said in done.output and "Traceback" not in done.output
+    assert not Path("/nowhere").exists()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.commands_ports import COMMANDS, MESSAGES
 from edge_agent.keys import PublicKeys
+from edge_agent.remote.commands_ports import COMMANDS, MESSAGES
 from protocol import frames, remote, remote_seal
 from tests.edge_agent.command_world import AGENT, BOOT, CLINIC, NEXT, NODE, World, somebody
 
@@ -91,7 +91,7 @@ def test_a_frame_of_another_boot_or_node_ends_nothing(world: World) -> None:
         ({"agent_id": bytes(8)}, "wrong_agent"),
         ({"node_id": bytes(8)}, "unknown_node"),
         ({"operation": "dance"}, "unknown_operation"),
-        ({"operation": remote.MARK, "arguments": {1: "é" * 100}}, "malformed"),
+        ({"operation": remote.CONFIG, "arguments": {4: [1] * 200}}, "malformed"),
         ({"operation": remote.LIMITS, "arguments": {3: [[33, 1, 1]] * 9}}, "malformed"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_command_that_is_repeated_is_carried_out_once(world: World) -> None:
     answers = [world.ask(command) for _ in range(3)]
     assert {answer.outcome for answer in answers} == {remote.DONE} and world.node.moved == [frames.OP_MARK]
     assert world.codes() == ["command_received", "ordered", "order_ended"]
-    assert world.statements()[1][1]["text"] == "tea"
+    assert world.statements()[1][1]["body"][frames.ORDER_ARGS] == {1: "tea"}
 
 
 def test_an_id_that_was_another_commands_is_refused(world: World) -> None:
@@ -176,9 +176,13 @@ def test_an_id_that_was_another_commands_is_refused(world: World) -> None:
     signed = world.signed(world.command(remote.BP))
     world.ask(signed)
     assert signed.order is not None
+    # Another order of the same command: the first one counts, and its state is told.
     later = replace(signed, order=replace(signed.order, expires_us=signed.order.expires_us + 1))
-    assert world.ask(later).cause == "replayed"
-    assert world.node.moved == [frames.OP_IDENTIFY] and world.rejected == ["command_replayed"] * 3
+    assert world.ask(later).outcome == remote.SENT
+    world.step(2)
+    assert world.ask(later).outcome == remote.BEGUN
+    assert world.node.moved == [frames.OP_IDENTIFY, frames.OP_MEASURE_BP]
+    assert world.rejected == ["command_replayed"] * 2
 
 
 def test_an_order_for_another_boot_or_signed_by_somebody_else_is_refused(world: World) -> None:

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from edge_agent import config
-from edge_agent.cli_config import config_group, example
+from edge_agent.cli.config import config_group, example
 from edge_agent.config import ConfigError
-from edge_agent.config_table import TABLES
+from edge_agent.config.table import TABLES
 
 C = '[collector]\npublic = "c.pub"\n'
 PEOPLE = "[people]\n"

@@ -2,10 +2,10 @@
 
 import pytest
 
+from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Entry
-from edge_agent.verify import verify
 from protocol import batch as wire
 from protocol import cbor
 from protocol.records import make_assignment, make_manual

@@ -2,7 +2,10 @@
 
 import pytest
 
-from edge_agent.heads import Begin, Continue, Named, decide
+from edge_agent.custody import clones
+from edge_agent.custody.heads import Begin, Continue, Named, decide
+from edge_agent.custody.verify import verify
+from edge_agent.keys import PublicKeys
 from edge_agent.store.chain import Cited, Tip
 from protocol import batch as wire
 from tests.edge_agent.custody_kit import AGENT, CHAIN, H1, H2, H3, OTHER, Kit
@@ -186,11 +189,20 @@ def test_another_agent_with_our_key_is_noticed_while_we_run(kit):
     verdict = kit.ask()
     assert verdict.alarming and "another agent with the same key" in verdict.detail
     assert kit.custody.chain.counts["chains"] == 2
+    assert clones.found(kit.store.db).times == 1 and clones.told(kit.store)["clone_ms"] is not None
+    assert [code for code, _, _ in kit.store.ledger().statements] == ["clone"]
+    kit.deliver(*kit.make())
+    assert kit.heads()[-1][10].startswith("clone: ")
     # What the new chain cites is known from now on, before and after a restart.
     kit.custody.ask_again(same_connection=False)
     assert not kit.ask().alarming
     kit.reopen()
     assert "goes on" in kit.ask().detail and kit.custody.chain.counts["chains"] == 2
+    assert clones.found(kit.store.db).times == 1, "a restart does not hide it"
+    told = verify(kit.path, PublicKeys(*AGENT.public()), PublicKeys(*kit.far.identity.public()))
+    assert "1 clone noted: another agent signed with this agent's key while this one ran." in [
+        one.sentence for one in told if not one.good
+    ]
 
 
 def test_numbers_behind_a_hole_are_not_used_again(kit):

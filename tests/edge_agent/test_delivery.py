@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import Config
-from edge_agent.custody import Custody
-from edge_agent.delivery import Delivery
-from edge_agent.ingest import Ingest, Worker
+from edge_agent.custody.custody import Custody
+from edge_agent.custody.delivery import Delivery
+from edge_agent.nodes.ingest import Ingest, Worker
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Count, Frame, Outcome
 from edge_agent.store.opening import open_store
@@ -84,7 +84,7 @@ def test_a_refusing_disk_lets_frames_go_and_keeps_what_cannot_be_said_again(tmp_
 
 def test_a_flood_is_bounded(tmp_path, monkeypatch):
     world = World(tmp_path)
-    monkeypatch.setattr("edge_agent.ingest.MAX_PENDING", 10)
+    monkeypatch.setattr("edge_agent.nodes.ingest.MAX_PENDING", 10)
 
     async def main() -> None:
         for seq in range(30):

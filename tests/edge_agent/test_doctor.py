@@ -12,11 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 from edge_agent import config as configuration
-from edge_agent import doctor_disk, doctor_machine, machine, status
-from edge_agent.cli_doctor import doctor_command
-from edge_agent.doctor import BAD, GOOD, WARN, Patient, all_checks, examine
+from edge_agent.cli.doctor import doctor_command
+from edge_agent.custody import clones
+from edge_agent.custody.heads import Begin
+from edge_agent.keys import PublicKeys, create, write_public
 from edge_agent.lock import hold
+from edge_agent.ops import doctor_disk, doctor_machine, machine, status
+from edge_agent.ops.doctor import BAD, GOOD, WARN, Patient, all_checks, examine
+from edge_agent.store.chain import Cited
 from edge_agent.store.opening import open_store
+from tests.edge_agent.fakes import identity
 from tests.edge_agent.running import Kit, free_port
 
 
@@ -218,17 +223,23 @@ def test_secrets(kit):
     (kit.folder / "agent.key").chmod(0o644)
     assert has(found(patient(kit), "secrets"), BAD, "others may read it")
     (kit.folder / "agent.key").chmod(0o600)
-    (kit.folder / "c.pub").write_bytes((kit.folder / "agent.pub").read_bytes())
+    write_public(kit.folder / "c.pub", "collector", PublicKeys(*identity(41).public()))
     mqtt = '[collector]\npublic = "c.pub"\n[mqtt]\nurl = "mqtt://127.0.0.1"\n'
     mqtt += 'username = "u"\npassword_file = "pw"\n'
     assert has(found(patient(kit, mqtt), "secrets"), BAD, "No such file")
-    (kit.folder / "pw").touch(0o644)
+    (kit.folder / "pw").touch(0o600)
     assert has(found(patient(kit, mqtt), "secrets"), BAD, "is empty")
     (kit.folder / "pw").write_text("hunter2")
+    (kit.folder / "pw").chmod(0o644)
     findings = found(patient(kit, mqtt), "secrets")
-    assert has(findings, WARN, "others may read") and "hunter2" not in str(findings)
+    assert has(findings, BAD, "others may read") and "hunter2" not in str(findings)
     (kit.folder / "pw").chmod(0o600)
     assert all(state == GOOD for state, _ in found(patient(kit, mqtt), "secrets"))
+    (kit.folder / "store.key").touch(0o644)
+    (kit.folder / "store.key").write_text("00" * 32)
+    told = list(examine(patient(kit), {"secrets": doctor_disk.secrets}))
+    assert any(one.state == BAD and one.remedy == f"chmod 600 {kit.folder / 'store.key'}" for one in told)
+    (kit.folder / "store.key").unlink()
     (kit.folder / "c.pub").write_text("no key")
     assert has(found(patient(kit, mqtt), "secrets"), BAD, "[collector] public")
 
@@ -236,8 +247,8 @@ def test_secrets(kit):
 def test_who_is_trusted(kit):
     assert [state for state, _ in found(patient(kit), "trusted")] == [GOOD] * 3
     (kit.folder / "operators").mkdir()
-    (kit.folder / "operators" / "ward.pub").write_bytes((kit.folder / "agent.pub").read_bytes())
-    assert has(found(patient(kit), "trusted"), GOOD, "1 operators")
+    create(kit.folder / "operators" / "ward.key", "operator")
+    assert has(found(patient(kit), "trusted"), GOOD, "1 operator is")
     (kit.folder / "operators" / "night.pub").write_text("no key")
     assert has(found(patient(kit), "trusted"), WARN, "night.pub")
     (kit.folder / "authorities").mkdir()
@@ -257,6 +268,12 @@ def test_the_store(kit, monkeypatch):
     assert not has(found(patient(kit, "[store]\nretention_days = 9\n"), "store"), WARN, "no limit")
     assert has(found(patient(kit, "[store]\nquota_mib = 16000000\n"), "store"), WARN, "more than its disk")
     assert has(found(patient(kit, '[store]\ncredential = "c"\n'), "store"), WARN, "not opened")
+    assert not has(found(patient(kit), "store"), BAD, "CLONE")
+    store, _ = open_store(kit.folder / "agent.db", kit.identity.id, 1)
+    begin = Begin(Cited(bytes(8), 3, bytes(32)), "why", "store_behind_collector")
+    clones.judged(store, begin, 1_790_000_000_000)
+    store.close()
+    assert has(found(patient(kit), "store"), BAD, "CLONE, seen 1 time, last 2026-09-21")
     (kit.folder / "store.key").write_text("0" * 64 + "\n")
     assert has(found(patient(kit), "store"), BAD, "key")
     (kit.folder / "store.key").unlink()

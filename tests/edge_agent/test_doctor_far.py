@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from edge_agent import doctor_far, keys
-from edge_agent.doctor import BAD, GOOD, WARN, Patient
+from edge_agent import keys
 from edge_agent.keys import PublicKeys
+from edge_agent.ops import doctor_far
+from edge_agent.ops.doctor import BAD, GOOD, WARN, Patient
 from edge_agent.store import database
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
@@ -63,6 +64,7 @@ def test_a_broker_that_refuses_our_password(kit, mosquitto):
     (kit.folder / "users").write_text("")
     broker = mosquitto(lines=("allow_anonymous false", f"password_file {kit.folder / 'users'}"))
     (kit.folder / "pw").write_text("hunter2\n")
+    (kit.folder / "pw").chmod(0o600)
     findings = found(mqtt(kit, broker.url, 'username = "kit"\npassword_file = "pw"\n'), "broker")
     assert has(findings, BAD, "refuses us") and "hunter2" not in str(findings)
 
@@ -193,6 +195,7 @@ def fhir_url():
 
 def fhir(kit: Kit, url: str) -> Patient:
     (kit.folder / "token").write_text("s3cret\n")
+    (kit.folder / "token").chmod(0o600)
     return patient(kit, f'[people]\nconsent = "required"\n[fhir]\nurl = "{url}"\ntoken_file = "token"\n')
 
 

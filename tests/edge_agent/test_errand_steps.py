@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from edge_agent.errand_runner import CLOCK_MS, Runner
-from edge_agent.errands import IDENTIFY, UNPAIR, Errand, Errands
 from edge_agent.keys import PublicKeys
 from edge_agent.lock import hold
-from edge_agent.orders import GRACE_MS, Orders
-from edge_agent.peers import Peers
-from edge_agent.store.items import Outcome
+from edge_agent.nodes.errand_runner import CLOCK_MS, Runner
+from edge_agent.nodes.errands import IDENTIFY, UNPAIR, Errand, Errands
+from edge_agent.nodes.orders import GRACE_MS, Orders
+from edge_agent.nodes.peers import Peers
+from edge_agent.store.details import SALT_BYTES
+from edge_agent.store.items import Outcome, Sealed
 from protocol import cbor, frames
 from tests.edge_agent.fakes import identity
 
@@ -33,6 +34,7 @@ class World:
         self.ahead_ms = 0
         self.refusing = False
         self.uncommitted: list[Any] = []
+        self.kept_back: list[dict[str, Any]] = []
         self.statements: list[tuple[str, dict[str, Any]]] = []
         self.dropped: list[bytes] = []
         self.folder = folder
@@ -57,7 +59,10 @@ class World:
     def commit(self) -> None:
         while self.uncommitted and not self.refusing:
             entry, done = self.uncommitted.pop(0)
-            self.statements.append(cbor.loads(entry.data)[1:])
+            if isinstance(entry, Sealed):
+                self.kept_back.append(cbor.loads(entry.secret[SALT_BYTES:]))
+            else:
+                self.statements.append(cbor.loads(entry.data)[1:])
             if done is not None:
                 done(Outcome.STORED)
 
@@ -234,7 +239,7 @@ def test_a_command_that_changes_the_file_of_nodes_does_not_hold_the_agent_up(wor
     def sleep(_: float) -> None:
         raise AssertionError("the event loop stands still")
 
-    monkeypatch.setattr("edge_agent.peers.time.sleep", sleep)
+    monkeypatch.setattr("edge_agent.lock.time.sleep", sleep)
     errand = world.ask(force=force, wait_ms=60_000)
     orders = [] if force else world.run(2 * STEP_MS)
     with hold(world.folder / "peers.lock"):

@@ -10,12 +10,12 @@ import click
 import pytest
 
 from edge_agent import agent
-from edge_agent.cli_nodes import _paired
-from edge_agent.errands import FORGOTTEN_MS, IDENTIFY, UNPAIR, Errands
-from edge_agent.orders import GRACE_MS, MAX_VALID_S
-from edge_agent.peers import Peers
+from edge_agent.cli.nodes import _paired
+from edge_agent.custody.verify import verify
+from edge_agent.nodes.errands import FORGOTTEN_MS, IDENTIFY, UNPAIR, Errands
+from edge_agent.nodes.orders import GRACE_MS, MAX_VALID_S
+from edge_agent.nodes.peers import Peers
 from edge_agent.store.database import open_file
-from edge_agent.verify import verify
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
@@ -333,7 +333,7 @@ def test_the_longest_time_is_cut_into_orders_that_a_node_can_take(world):
     folder.mkdir()
     (folder / "00.json").write_text(json.dumps(SOUND | {"until_ms": (1 << 53) - 1}))
     assert len(world.run(2 * STEP_MS)) == 1
-    body = world.statements[0][1]["body"]
+    body = world.kept_back[0]["body"]
     assert body[frames.ORDER_EXPIRES_US] <= 5_000_000 + MAX_VALID_S * 1_000_000
     world.now_ms += int(MAX_VALID_S * 1000) + GRACE_MS
     assert len(world.run(4 * STEP_MS)) == 1

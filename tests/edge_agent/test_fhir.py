@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from edge_agent.cli_forward import dead_letters_group
+from edge_agent.cli.forward import dead_letters_group
 from edge_agent.config import FhirConfig
 from edge_agent.forward import fhir_answers, fhir_worker
 from edge_agent.forward.fhir_shelf import retry_file
@@ -90,6 +90,34 @@ def test_what_is_not_now_is_tried_again_and_is_there_once(tmp_path, authority):
         assert made.channel.status()["resent"] == 10
 
 
+def test_what_was_said_counts_once_it_was_taken(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        for seq in range(60):
+            made.now_ms = EPOCH_MS + seq * 1000
+            made.put(seq + 1, f.KIND_VITALS, seq * SECOND, {8: f.VITALS_LEAD_OFF | f.VITALS_NO_FINGER})
+        made.put(61, f.KIND_VITALS, 3600 * 10 * SECOND, {1: 600, 8: 0})
+        made.people.handed_over_ms = EPOCH_MS + 3600 * 10_000
+        assert made.custody.make()
+        server.faults = [503, 503]
+        made.settle()
+        assert not made.open_batches and made.channel.sent >= 3
+        assert len(server.observations("147842")) == len(server.observations("150456")) == 1
+        assert made.channel.status()["left_out"] == {"unassigned": 1}
+
+
+def test_a_clock_that_is_set_back_within_the_minute_counts_nothing_twice(tmp_path, authority):
+    with world(tmp_path, authority) as (made, server):
+        made.vitals(0, 50)
+        made.settle()
+        for seq in range(50, 60):
+            made.put(seq + 1, f.KIND_VITALS, seq * SECOND, {1: 600, 3: 974, 4: 601, 5: 210, 8: 0})
+        made.now_ms = EPOCH_MS + 30_000
+        assert made.custody.make()
+        made.settle()
+        counts = [one["component"][-1]["valueQuantity"]["value"] for one in server.observations("147842")]
+        assert counts == [50, 10]
+
+
 def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, authority):
     with world(tmp_path, authority) as (made, server):
         made.vitals(0, 120)
@@ -109,10 +137,14 @@ def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, au
         made.restart()
         config = tmp_path / "agent.toml"
         config.write_text(f'[agent]\nstate_dir = "{tmp_path}"\n')
+        without = CliRunner().invoke(dead_letters_group, ["retry", "--config", str(config)])
+        assert without.exit_code == 1 and "no [fhir]" in without.output
+        config.write_text(f'[agent]\nstate_dir = "{tmp_path}"\n[people]\n[fhir]\nurl = "{server.url}"\n')
         listed = CliRunner().invoke(dead_letters_group, ["list", "--config", str(config)])
         assert listed.exit_code == 0 and "2 dead letters" in listed.output, listed.output
         assert "SpO2 is not wanted here" in listed.output
-        assert not CliRunner().invoke(dead_letters_group, ["retry", "--config", str(config)]).exit_code
+        asked = CliRunner().invoke(dead_letters_group, ["retry", "--config", str(config)])
+        assert asked.exit_code == 0 and "asked for 2 dead letters" in asked.output, asked.output
 
         async def main() -> None:
             running = asyncio.ensure_future(made.channel.tasks()[0])
@@ -123,6 +155,9 @@ def test_what_is_refused_for_ever_is_set_apart_and_holds_up_nothing(tmp_path, au
             await made.channel.stop()
 
         asyncio.run(main())
+        again = CliRunner().invoke(dead_letters_group, ["retry", "--config", str(config)])
+        assert again.exit_code == 0 and "nothing to retry" in again.output
+        assert not retry_file(tmp_path).exists()
         assert not retry_file(tmp_path).exists()
         assert made.letters == [] and made.channel.status()["dead_letters"] == 0
         whole(server, 2)
@@ -159,15 +194,27 @@ def test_a_consent_that_comes_later_sends_what_was_withheld_and_nothing_twice(tm
         assert counts == [60, 60] and len(server.observations("150456")) == 1
 
 
-def test_a_server_that_takes_no_provenance_gets_the_rest(tmp_path, authority):
+@pytest.mark.parametrize("status", [400, 405])
+def test_a_server_that_takes_no_provenance_gets_the_rest(tmp_path, authority, status):
     with world(tmp_path, authority) as (made, server):
-        refused = {"Provenance": (400, "no update as create")}
+        refused = {"Provenance": (status, "no update as create")}
         server.refuse = lambda resource: refused.get(resource["resourceType"])
         made.vitals(0, 60)
         made.settle()
         whole(server)
         assert server.kinds("Provenance") == [] and made.letters == []
         assert made.channel.status()["provenance"] is False
+
+
+@pytest.mark.parametrize("status", [400, 405, 409])
+def test_a_refusal_in_passing_takes_the_provenance_from_nothing(tmp_path, authority, status):
+    with world(tmp_path, authority) as (made, server):
+        server.faults = [status]
+        made.vitals(0, 60)
+        made.settle()
+        whole(server)
+        assert len(server.kinds("Provenance")) >= 1 and made.letters == []
+        assert made.channel.status()["provenance"] is True
 
 
 def test_a_crash_between_the_answer_and_the_cursor_doubles_nothing(tmp_path, authority):
@@ -190,6 +237,7 @@ def test_a_crash_between_the_answer_and_the_cursor_doubles_nothing(tmp_path, aut
 def test_a_token_and_a_client_certificate_are_read_anew(tmp_path, authority):
     token, certificate, key = tmp_path / "token", tmp_path / "crt", tmp_path / "key"
     token.write_text("wrong\n")
+    token.chmod(0o600)
     past = datetime.now(UTC) - timedelta(days=1)
     for made_file, place in zip(authority.client("agent", not_after=past), (certificate, key), strict=True):
         shutil.copy(made_file, place)
@@ -278,11 +326,14 @@ def test_what_an_answer_means():
     assert isinstance(judge(answered(200, good), 2), fhir_answers.Later)
     bad = {**good, "entry": [{"response": {"status": "422"}}]}
     assert isinstance(judge(answered(200, bad), 1), fhir_answers.Later)
-    for status in (400, 409, 410, 412, 413, 415, 422):
-        refused = judge(answered(status, said("no")), 1)
-        assert isinstance(refused, fhir_answers.Never) and "no" in refused.reason
-    for status in (301, 401, 403, 404, 405, 408, 429, 500, 502, 503):
+    for status in (400, 412, 413, 422):
+        refused = judge(answered(status, said("no \ud800\x1b")), 1)
+        assert isinstance(refused, fhir_answers.Never) and refused.reason.endswith(r"no \ud800\x1b")
+    for status in (301, 401, 403, 404, 405, 408, 409, 410, 415, 429, 500, 502, 503):
         assert isinstance(judge(answered(status, said("no")), 1), fhir_answers.Later)
+    proxy = judge(answered(400, None, text="<html>The SSL certificate error\ud800"), 1)
+    assert isinstance(proxy, fhir_answers.Later) and "proxy" in proxy.reason and proxy.reason.isprintable()
+    assert isinstance(judge(answered(413), 1), fhir_answers.Never)
     assert judge(answered(503, retry_after="120"), 1).wait_s == 120
     wait_s = fhir_answers.wait_s
     assert (
@@ -291,15 +342,16 @@ def test_what_an_answer_means():
     assert [wait_s(one) for one in (None, "soon", "-1", "9" * 30, "0")] == [0, 0, 0, 3600, 0]
     for broken in ({"entry": 5}, {"entry": [5]}, {"entry": [{"response": 5}]}, {"entry": {}}):
         assert isinstance(judge(answered(200, {**good, **broken}), 1), fhir_answers.Later)
-    assert isinstance(judge(answered(400, {"issue": [5, {"details": 5}, {}]}), 1), fhir_answers.Never)
+    odd = {"resourceType": "OperationOutcome", "issue": [5, {"details": 5}, {}]}
+    assert isinstance(judge(answered(400, odd), 1), fhir_answers.Never)
 
 
 def test_an_agent_with_a_fhir_server(tmp_path, authority, monkeypatch):
     """From the node to the server: what the node measured is there, about the person whose node it is."""
     monkeypatch.setattr("edge_agent.forward.fhir_shelf.MINUTE_MS", 500)
     monkeypatch.setattr("edge_agent.forward.fhir_shelf.SETTLED_MS", 100)
-    monkeypatch.setattr("edge_agent.people.People.person_at", lambda people, node, unix_ms: ANNA)
-    monkeypatch.setattr("edge_agent.people.People.allows", lambda *_: True)
+    monkeypatch.setattr("edge_agent.people.records.People.person_at", lambda people, node, unix_ms: ANNA)
+    monkeypatch.setattr("edge_agent.people.records.People.allows", lambda *_: True)
     kit = Kit(tmp_path)
     with fhir_server(authority) as server, FakeNode(Pty(), agent=kit.identity, rate=40) as node:
         kit.pair(node)

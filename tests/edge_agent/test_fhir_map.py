@@ -2,8 +2,8 @@
 
 import json
 
-from edge_agent.clockfit import Fix
 from edge_agent.forward import fhir_map, fhir_worker
+from edge_agent.nodes.clockfit import Fix
 from protocol import frames as f
 from protocol import waveform
 from tests.edge_agent.fhir_kit import (
@@ -43,8 +43,8 @@ def test_a_minute_is_one_observation_a_quantity_with_its_median_and_range():
     assert parts == {"minimum": 60.0, "maximum": 65.9, "count": 60}
     assert heart["method"]["coding"][0]["code"] == "median"
     assert heart["effectivePeriod"] == {
-        "start": "2026-09-21T14:13:20.000Z",
-        "end": "2026-09-21T14:14:19.000Z",
+        "start": "2026-09-21T14:13:00.000Z",
+        "end": "2026-09-21T14:13:59.000Z",
     }
     assert heart["identifier"] == [{"value": f"{NODE.hex()}-{BOOT.hex()}-147842-0-59"}]
     assert {one["code"] for one in heart["code"]["coding"]} == {"147842", "8867-4"}
@@ -68,7 +68,7 @@ def test_the_clock_is_stated_with_its_bound_and_every_observation_refers_to_it()
     _, items = gathered(vitals(10, 1), known)
     (clock,) = [one for one in needed(items, "Observation") if one["code"]["coding"][0]["code"] == "68072"]
     assert clock["valueQuantity"]["value"] == 10 * SECOND and clock["valueQuantity"]["code"] == "us"
-    assert clock["effectiveDateTime"] == "2026-09-21T14:13:20.000Z"
+    assert clock["effectiveDateTime"] == "2026-09-21T14:13:00.000Z"
     assert clock["component"][0]["valueQuantity"]["value"] == 1200
     url = next(entry.url for entry in entries(items) if entry.resource is clock)
     assert all(
@@ -121,6 +121,22 @@ def test_a_cuff_measurement_and_one_that_failed():
     _, items = gathered([row(6, f.KIND_BP, 230 * SECOND, bad)])
     (panel,) = by_code(items, "85354-9")
     assert [c["dataAbsentReason"]["text"] for c in panel["component"]] == ["motion", "motion"]
+
+
+def test_a_measurement_that_began_on_one_person_and_ended_on_another_is_nobodys():
+    known = Known()
+    known.handed_over_ms = EPOCH_US // 1000 + 30_000
+    body = {1: 0, 2: 1200, 3: 800, 4: 930, 5: 700, 7: 5 * SECOND, 8: 1700, 10: 1, 11: 2}
+    gatherer, items = gathered([row(6, f.KIND_BP, 40 * SECOND, body)], known)
+    assert items == [] and gatherer.left == {"unassigned": 1}
+    _, items = gathered([row(6, f.KIND_BP, 40 * SECOND, {**body, 7: 35 * SECOND})], known)
+    assert patients(items) == {"urn:uuid:10111213-1415-1617-1819-1a1b1c1d1e1f"}
+
+
+def test_a_minute_is_one_of_the_clock_whenever_the_boot_began():
+    _, items = gathered([row(n, f.KIND_VITALS, (n + 30) * SECOND, {1: 600, 8: 0}) for n in range(60)])
+    starts = [one["effectivePeriod"]["start"][-10:] for one in by_code(items, "147842")]
+    assert starts == ["13:30.000Z", "14:00.000Z"]
 
 
 def test_a_strip_is_what_an_event_names_in_the_unit_of_its_quantity():
@@ -191,6 +207,15 @@ def test_what_is_replayed_or_made_up_is_marked_and_never_a_persons():
     known.boot_frame = lambda boot, node: {f.BOOT_INPUT: "MIT-BIH 119 (replay)"}
     _, items = gathered(vitals(0, 3), known)
     assert all(item.entry.resource["meta"]["security"][0]["code"] == "HTEST" for item in items)
+
+
+def test_evidence_that_is_not_here_is_counted():
+    known = Known()
+    known.stored[1] = f.pack(
+        f.KIND_WAVE, 0, {1: 0, 2: 5, 3: 4_000_000, 4: 3050, 5: 2, 6: waveform.encode([1] * 5, 5)}
+    )
+    gatherer, items = gathered([row(9, f.KIND_EVENT, 4 * SECOND, {1: 33, 2: 3, 9: [[0, 4]]})], known)
+    assert len(items) == 1 and gatherer.left == {"evidence not here": 3}
 
 
 def test_frames_without_a_time_or_without_their_bytes_are_counted():

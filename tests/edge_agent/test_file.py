@@ -3,104 +3,22 @@
 import asyncio
 import errno
 import os
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from edge_agent import keys
 from edge_agent.config import FileConfig
-from edge_agent.forward.file import FileForwarder, FileOutlet
 from edge_agent.lock import hold
-from edge_agent.store.chain import LIVE_PLACES
 from protocol import batch as wire
 from protocol import receipts
 from tests.edge_agent.fakes import FakeNode, Pty
+from tests.edge_agent.file_world import World, batch_name, carried
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.tools.collector_rig import AGENT, COLLECTOR, NODE_KEYS, Chain, Rig, frame
 from tools.collector import stick, verify
 from tools.collector.import_command import command as import_command
 from tools.collector.trust import Trust
-
-
-class Far:
-    """The agent's store as the forwarder sees it: batches, and who takes the receipts."""
-
-    def __init__(self, count: int) -> None:
-        chain = Chain()
-        self.messages = {n + 1: chain.make([NODE_KEYS, frame(n)]) for n in range(count)}
-        self.receipted: set[int] = set()
-        self.rejected: list[bytes] = []
-        self.greeted = 0
-        self.forwarder: FileForwarder | None = None
-
-    async def unreceipted(self, name: str, limit: int) -> list[int]:
-        found = [n for n in self.messages if n not in self.receipted]
-        return found if len(found) <= limit else [*found[: limit - LIVE_PLACES], *found[-LIVE_PLACES:]]
-
-    async def message(self, name: str, batch: int) -> bytes:
-        return self.messages[batch]
-
-    async def label(self, batch: int) -> tuple[bytes, int]:
-        return b"chain--1", batch - 1
-
-    async def newest(self) -> int:
-        return len(self.messages)
-
-    def connected(self) -> None:
-        self.greeted += 1
-        assert self.forwarder is not None
-        self.forwarder.connected()
-
-    def disconnected(self) -> None:
-        pass
-
-    def received(self, message: bytes) -> None:
-        try:
-            receipt = receipts.verify_receipt(message, COLLECTOR.ed_pub)
-        except wire.BatchError:
-            self.rejected.append(message)
-            return
-        batch = (receipt.number or 0) + 1
-        self.receipted.add(batch)
-        assert self.forwarder is not None
-        self.forwarder.receipted(batch)
-
-
-class World:
-    def __init__(self, folder: Path, count: int = 3) -> None:
-        self.stick = folder / "stick"
-        self.stick.mkdir()
-        self.far = Far(count)
-        self.restart()
-
-    def restart(self) -> None:
-        config = FileConfig(self.stick, self.stick)
-        self.outlet = FileOutlet(config, AGENT.id, self.far)
-        self.forwarder = self.far.forwarder = FileForwarder("file", self.far, self.outlet)
-
-    def turn(self) -> None:
-        """One look at the medium, and what follows from it."""
-
-        async def both() -> None:
-            await self.outlet.look()
-            await self.forwarder.pump()
-
-        asyncio.run(both())
-
-    def names(self) -> list[str]:
-        return sorted(one.name for one in self.stick.iterdir())
-
-
-def batch_name(number: int) -> str:
-    return f"{AGENT.id.hex()}-{b'chain--1'.hex()}-{number}.batch"
-
-
-def carried(rig: Rig, folder: Path) -> stick.Summary:
-    files, left = stick.candidates(folder)
-    summary = stick.Summary(left=left)
-    stick.take(files, folder, rig.intake.handle_all, summary)
-    return summary
 
 
 def test_out_and_back_exactly_once(tmp_path):
@@ -116,6 +34,51 @@ def test_out_and_back_exactly_once(tmp_path):
     assert world.names() == []
     report = rig.verify()
     assert report.sound and report.batches == 3 and report.frames == 3
+
+
+def test_two_media_in_turn_are_both_cleared(tmp_path):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    world.turn()
+    world.stick.rename(first)
+    world.turn()
+    world.stick.mkdir()
+    world.turn()
+    assert len(world.names()) == 3
+    world.stick.rename(second)
+    world.turn()
+    for medium in (first, second):
+        carried(rig, medium)
+        medium.rename(world.stick)
+        for _ in range(3):
+            world.turn()
+        assert world.far.receipted == {1, 2, 3} and world.names() == []
+        world.stick.rename(medium)
+        world.turn()
+
+
+def test_receipts_of_no_use_hold_up_none_that_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_agent.forward.file.AT_ONCE", 10)
+    monkeypatch.setattr("edge_agent.forward.file.AGAIN_S", 0.0)
+    world, rig = World(tmp_path), Rig(tmp_path)
+    world.turn()
+    carried(rig, world.stick)
+    for n in range(1000, 1200):
+        path = world.stick / batch_name(n).replace(".batch", ".receipt")
+        path.write_bytes(b"x" * 50)
+    for _ in range(25):
+        world.turn()
+    assert world.far.receipted == {1, 2, 3}
+
+
+def test_a_folder_in_a_receipts_place_holds_up_no_other(tmp_path):
+    world, rig = World(tmp_path), Rig(tmp_path)
+    world.turn()
+    (world.stick / batch_name(0).replace(".batch", ".receipt")).mkdir()
+    summary = carried(rig, world.stick)
+    assert summary.taken == 3 and [one.why for one in summary.left] == [
+        "a folder lies where the receipt belongs: remove it"
+    ]
 
 
 def test_a_medium_taken_out_in_the_middle_and_put_in_again(tmp_path, monkeypatch):
@@ -369,7 +332,7 @@ def test_the_command_tells_what_it_took_and_what_it_left(tmp_path):
     (medium / batch_name(0)).write_bytes(Own().make([NODE_KEYS, frame(0)]))
     arguments = [str(medium), "--state", str(state)]
     result = CliRunner().invoke(import_command, arguments)
-    assert result.exit_code == 0 and "1 batches taken" in result.stdout, result.output
+    assert result.exit_code == 0 and "1 batch taken" in result.stdout, result.output
     receipt = (medium / batch_name(0).replace(".batch", ".receipt")).read_bytes()
     assert receipts.verify_receipt(receipt, own.ed_pub).number == 0
     (medium / "torn.batch").write_bytes(b"?")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge_agent.flow import (
+from edge_agent.nodes.flow import (
     BARE,
     BARE_AT,
     CALM_AT,
@@ -15,7 +15,7 @@ from edge_agent.flow import (
     SOON_S,
     FlowPolicy,
 )
-from edge_agent.ingest import REFUSED_PAUSE_S
+from edge_agent.nodes.ingest import REFUSED_PAUSE_S
 
 
 class Clocked(FlowPolicy):

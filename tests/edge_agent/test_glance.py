@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge_agent.glance import glance, uint
+from edge_agent.nodes.glance import glance, uint
 from protocol import cbor, frame_schema, frames
 from protocol.errors import FrameError
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from edge_agent.authorities import Authorities
 from edge_agent.keys import PublicKeys
+from edge_agent.remote.authorities import Authorities
 from protocol import receipts, remote, remote_seal
 from protocol.remote import Command
 from tests.edge_agent.fakes import StubCollector, identity

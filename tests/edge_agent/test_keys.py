@@ -44,7 +44,7 @@ def test_two_are_never_the_same(tmp_path):
 def test_a_file_that_others_may_read_is_refused_with_the_remedy(tmp_path):
     path = tmp_path / "agent.key"
     keys.create(path, "agent")
-    path.chmod(0o640)
+    path.chmod(0o644)
     with pytest.raises(KeyFileError, match="chmod 600"):
         keys.load(path)
 
@@ -100,3 +100,19 @@ def test_what_is_no_key_file_is_called_so_before_its_mode(tmp_path):
     path.chmod(0o644)
     with pytest.raises(KeyFileError, match="not a Vitalwire key file"):
         keys.load(path)
+
+
+def test_a_key_that_nothing_can_be_sealed_to_is_refused(tmp_path):
+    made = keys.create(tmp_path / "a.key", "authority")
+    path = tmp_path / "low.pub"
+    keys.write_public(path, "authority", keys.PublicKeys(made.ed_pub, bytes(32)))
+    with pytest.raises(KeyFileError, match="X25519"):
+        keys.load_public(path)
+
+
+def test_a_key_of_another_role_is_refused_where_the_role_matters(tmp_path):
+    for role in ("agent", "authority"):
+        keys.create(tmp_path / f"{role}.key", role)
+    assert keys.load_public(tmp_path / "authority.pub", "authority")
+    with pytest.raises(KeyFileError, match="keys new --role authority"):
+        keys.load_public(tmp_path / "agent.pub", "authority")

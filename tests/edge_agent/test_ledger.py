@@ -5,9 +5,9 @@ import sys
 from types import FrameType
 from typing import Any
 
-from edge_agent.hearsay import UNBOUNDED, Statement, Summary
-from edge_agent.ledger import PARTS, SETTLED_MS, BootFacts, Ledger, account
-from edge_agent.ranges import Ranges
+from edge_agent.ledger.hearsay import UNBOUNDED, Statement, Summary
+from edge_agent.ledger.ledger import PARTS, SETTLED_MS, BootFacts, Ledger, account
+from edge_agent.ledger.ranges import Ranges
 
 NODE = b"node-one"
 

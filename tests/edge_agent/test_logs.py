@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from edge_agent import logs
-from edge_agent.logs import MAX_CHARACTERS, Cleared, JournalFormatter, JsonFormatter, about, formatter
+from edge_agent.ops import logs
+from edge_agent.ops.logs import MAX_CHARACTERS, Cleared, JournalFormatter, JsonFormatter, about, formatter
 
 
 @pytest.fixture

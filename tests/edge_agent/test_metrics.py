@@ -8,15 +8,15 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_agent import health as health_module
-from edge_agent import metrics as metrics_module
-from edge_agent.flow import LEVELS
-from edge_agent.health import CAUSES, FORWARDER_S, Health
-from edge_agent.heart import STUCK_S, Heart
-from edge_agent.measures import COMMIT_BUCKETS, Durations, Measures
-from edge_agent.metrics import HISTOGRAMS, MAX_VALUES, Metrics
-from edge_agent.metrics_http import DEADLINE_S, MAX_CONNECTIONS, MAX_REQUEST_BYTES, MetricsServer
-from edge_agent.notify import Notifier
+from edge_agent.nodes.flow import LEVELS
+from edge_agent.ops import health as health_module
+from edge_agent.ops import metrics as metrics_module
+from edge_agent.ops.health import CAUSES, FORWARDER_S, Health
+from edge_agent.ops.heart import STUCK_S, Heart
+from edge_agent.ops.measures import COMMIT_BUCKETS, Durations, Measures
+from edge_agent.ops.metrics import HISTOGRAMS, MAX_VALUES, Metrics
+from edge_agent.ops.metrics_http import DEADLINE_S, MAX_CONNECTIONS, MAX_REQUEST_BYTES, MetricsServer
+from edge_agent.ops.notify import Notifier
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, wait_until
 
@@ -40,7 +40,15 @@ def status(**changes):
         ],
         "store": {"problem": None, "bytes": 4096, "stored_frames": 12, "gone": {"quota": 4}},
         "custody": {"batches": 3, "forks": 0},
-        "forward": {"mqtt": {"connected": True, "receipts": 2, "lag_s": 1.5, "refusals": {"quota": 1}}},
+        "forward": {
+            "mqtt": {
+                "connected": True,
+                "receipts": 2,
+                "lag_s": 1.5,
+                "withheld": 4,
+                "refusals": {"quota": 1},
+            }
+        },
         "totals": {"produced": 20, "delivered": 12, "pending": 8},
     }
     return {**found, **changes}
@@ -65,6 +73,7 @@ def test_what_the_metrics_say():
     assert found["vitalwire_nodes", "live"] == 1 and found["vitalwire_nodes", "silent"] == 1
     assert found["vitalwire_clock_bound_seconds", ""] == 0.0025
     assert found["vitalwire_forwarder_lag_seconds", "mqtt"] == 1.5
+    assert found["vitalwire_forwarder_withheld", "mqtt"] == 4
     assert found["vitalwire_answers_refused_total", "quota"] == 1
     assert found["vitalwire_evicted_frames", "quota"] == 4
     assert found["vitalwire_store_no_room", ""] == 0
@@ -173,6 +182,22 @@ def test_no_room_is_a_warning(judged):
     assert judged.warnings() == []
 
 
+def test_what_went_undelivered_is_a_cause_for_an_hour(judged):
+    room = judged.status["store"]["room"] = {"problem": None, "evicted": 0, "evicted_ms": NOW - 1000}
+    assert judged.causes() == ["evicted"] and "evicted" in CAUSES
+    assert "frames were given up before they were delivered" in judged.health.report()[1]["causes"][0]["what"]
+    room["evicted_ms"] = NOW - 3_600_000
+    assert judged.causes() == []
+
+
+def test_a_clone_is_a_cause_for_a_day(judged):
+    judged.status["custody"] |= {"clones": 2, "clone_ms": NOW - 1000}
+    assert judged.causes() == ["clone"] and "clone" in CAUSES
+    assert samples(Metrics(Measures(), lambda: judged.status))["vitalwire_clones", ""] == 2
+    judged.status["custody"]["clone_ms"] = NOW - 86_400_000
+    assert judged.causes() == []
+
+
 def test_a_listener_is_a_link(judged):
     judged.status.update(links=[], tcp={"listening": True, "problem": None})
     assert judged.causes() == []
@@ -267,7 +292,7 @@ def test_what_is_refused(server, request_, code):
 
 
 def test_many_who_ask_slowly_are_bounded_and_let_go(server, monkeypatch):
-    monkeypatch.setattr("edge_agent.metrics_http.DEADLINE_S", 0.5)
+    monkeypatch.setattr("edge_agent.ops.metrics_http.DEADLINE_S", 0.5)
     slow = [socket.create_connection(server.address, PATIENCE_S) for _ in range(MAX_CONNECTIONS + 10)]
     try:
         for client in slow[:MAX_CONNECTIONS]:

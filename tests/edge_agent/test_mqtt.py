@@ -9,7 +9,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge_agent import keys
-from edge_agent.verify import verify
+from edge_agent.custody.verify import verify
 from protocol import batch as wire
 from tests.edge_agent.fakes import FakeNode, Pty, StubCollector
 from tests.edge_agent.running import Broker, Collecting, Kit, Running, free_port, wait_until
@@ -194,6 +194,19 @@ def test_something_that_is_no_broker_is_told_and_tried_again(kit, answer):
         wait_until(lambda: kit.status, "a status")
         wait_until(lambda: running.agent.delivery.channel("mqtt").outlet.attempts >= 3, "more attempts")
         assert wait_until(lambda: kit.status["forward"]["mqtt"]["problem"], "the problem told")
+
+
+def test_a_broker_that_says_that_another_took_our_place_is_understood(kit):
+    """A copied state directory connects as this agent does. Mosquitto 2.0.11 hangs up without a word; others
+    say why: DISCONNECT, session taken over.
+    """
+    port = free_port()
+    kit.collect(port)
+    with refusing(port, bytes.fromhex("2003000000e0018e")), Running(kit.config()):
+        told = wait_until(
+            lambda: (m := kit.status.get("forward", {}).get("mqtt", {})).get("taken_over") and m, "it"
+        )
+        assert "another client took this agent's place" in told["problem"]
 
 
 @pytest.mark.parametrize("reconnect", [True, False])

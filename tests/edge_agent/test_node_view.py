@@ -1,17 +1,18 @@
 """What the agent shows of a node: its newest values, its events with the old ones marked, how it crashed."""
 
 import pickle
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edge_agent.agent import Agent
-from edge_agent.alarms import EVENTS
-from edge_agent.nodes import NodeView
-from edge_agent.people_state import PeopleState
-from edge_agent.shown import status_lines
-from protocol import frames
+from edge_agent.cli.shown import status_lines
+from edge_agent.nodes.alarms import EVENTS
+from edge_agent.nodes.views import NodeView
+from edge_agent.people.state import PeopleState
+from protocol import cbor, frames
 from tests.edge_agent.people_kit import ADA, BOB, NOW, OTHER_NODE, assigned, erased, fields
 from tests.edge_agent.people_kit import NODE as PERSONS_NODE
 from tests.edge_agent.test_shown import NODE, STATUS
@@ -149,3 +150,21 @@ def test_nothing_that_was_erased_is_shown_any_more() -> None:
     Agent._forget_shown(people)
     assert (view.vitals, view.blood_pressure, view.told.events, view.told.alarms) == ({}, None, [], [])
     assert other.blood_pressure and other.told.alarms
+
+
+@pytest.mark.parametrize("step_s", [-86_400, -3600, -2, 2, 3600, 86_400])
+def test_a_step_of_the_agents_clock_is_written_down_with_the_next_echo(step_s):
+    """What is signed dates the frames: they stay dated by the old clock only until then."""
+    view, fits = NodeView(b"n" * 8), []
+    for second in range(0, 600, 10):
+        sent_us = 1_795_000_000_000_000 + (second + (step_s if second >= 100 else 0)) * 1_000_000
+        echo = SimpleNamespace(boot_id=BOOT, rx_us=second * 1_000_000 + 500, tx_us=second * 1_000_000 + 600)
+        entry = view.echo(echo, sent_us, sent_us + 1200)
+        if entry is not None:
+            _, _, _, t_us, unix_us, _, bound_us = cbor.loads(entry.data)
+            assert abs(unix_us - sent_us) < 1000 and bound_us < 1000
+            fits.append(t_us // 1_000_000)
+    after = [second for second in fits if second >= 100]
+    assert after[0] == 100 and after == sorted(after)
+    assert max(b - a for a, b in pairwise(after)) <= 60, "and once a minute from then on"
+    assert len(after) < 20

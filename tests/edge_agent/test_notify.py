@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edge_agent import config, systemd
-from edge_agent.cli_service import service_group
-from edge_agent.heart import STUCK_S, Heart
-from edge_agent.measures import LAG_BUCKETS, Durations
-from edge_agent.notify import Notifier
+from edge_agent import config
+from edge_agent.cli.service import service_group
+from edge_agent.ops import systemd
+from edge_agent.ops.heart import STUCK_S, Heart
+from edge_agent.ops.measures import LAG_BUCKETS, Durations
+from edge_agent.ops.notify import Notifier
 from tests.edge_agent.running import PATIENCE_S, wait_until
 
 
@@ -135,7 +136,10 @@ def test_no_beat_while_a_commit_does_not_return(tmp_path):
 def test_a_running_agent_is_ready_beats_and_says_that_it_stops(tmp_path):
     manager = Manager(str(tmp_path / "n"))
     (tmp_path / "agent.toml").write_text('[agent]\nstate_dir = "state"\n[[links]]\nport = "/dev/ttyNONE"\n')
-    child = "import click; from edge_agent.cli import commands; click.Group('vitalwire', commands=commands)()"
+    child = (
+        "import click; from edge_agent.cli.main import commands; "
+        "click.Group('vitalwire', commands=commands)()"
+    )
     environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "1000000"}
     environment.pop("WATCHDOG_PID", None)
     process = subprocess.Popen(

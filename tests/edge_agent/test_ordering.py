@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
-from edge_agent.authorities import FILE, Authorities, AuthoritiesError
 from edge_agent.keys import PublicKeys, write_public
-from edge_agent.ordering import REFUSED_OFTEN, Ordering, OrderingError, new_command, wanted
+from edge_agent.lock import hold_soon
+from edge_agent.remote import authorities
+from edge_agent.remote.authorities import FILE, Authorities, AuthoritiesError
+from edge_agent.remote.ordering import REFUSED_OFTEN, Ordering, OrderingError, new_command, wanted
 from protocol import frames, receipts, remote, remote_seal
-from tests.edge_agent.command_world import AGENT, CLINIC, NODE, World, somebody
+from tests.edge_agent.command_world import AGENT, CLINIC, NEXT, NODE, World, somebody
 
 
 def ordering(world: World, operation: str, arguments: Any = None) -> Ordering:
@@ -53,13 +55,23 @@ def test_what_is_not_ours_is_no_news_and_what_is_forged_is_told(world: World) ->
     assert not one.take(sealed(AGENT, answer, other))
     for change in ({"digest": bytes(32)}, {"command_id": bytes(8)}, {"agent_id": bytes(8)}):
         assert not one.take(sealed(AGENT, remote.Answer(**{**answer.__dict__, **change}), CLINIC))
-    with pytest.raises(OrderingError, match="not the agent's"):
-        one.take(sealed(thief, answer, CLINIC))
-    # Anybody can say that; it is believed when it is all that is said.
-    unknown = receipts.make_refusal(AGENT.id, "unknown_authority", "not known")
-    assert [one.take(unknown) for _ in range(REFUSED_OFTEN - 1)] == [False] * (REFUSED_OFTEN - 1)
+    assert one.remark == ""
+    for junk in (b"", b"\0", bytes(5000), sealed(thief, answer, CLINIC)):
+        assert not one.take(junk)
+    assert one.remark.startswith("4 messages")
+    # Others' refusals, and those of whoever has not seen what we said.
+    for refused in (None, b"what somebody else said"):
+        strange = receipts.make_refusal(AGENT.id, "unknown_authority", "not known", refused)
+        assert not any(one.take(strange) for _ in range(2 * REFUSED_OFTEN))
+    # Anybody who sees ours can say that; it is believed when it is said of several, and nothing else is.
+    unknown = [
+        receipts.make_refusal(AGENT.id, "unknown_authority", "not known", one.message())
+        for _ in range(REFUSED_OFTEN)
+    ]
+    assert not any(one.take(unknown[0]) for _ in range(2 * REFUSED_OFTEN))
+    assert not any(one.take(refusal) for refusal in unknown[:-1])
     with pytest.raises(OrderingError, match="authority add"):
-        one.take(unknown)
+        one.take(unknown[-1])
     assert not one.take(receipts.make_refusal(AGENT.id, "rate", "too many"))
     assert not one.take(receipts.make_refusal(bytes(8), "bad_seal", "another agent's"))
     # An agent that asks for a signature over what needs none gets none.
@@ -67,7 +79,35 @@ def test_what_is_not_ours_is_no_news_and_what_is_forged_is_told(world: World) ->
     asked = remote.Answer(**{**answer.__dict__, "outcome": remote.NEEDS_SIGNATURE, "offer": offer})
     assert not one.take(sealed(AGENT, asked, CLINIC)) and one.command.order is None
     assert one.take(sealed(AGENT, answer, CLINIC)) and one.said() == "done"
-    assert not one.take(unknown)
+    assert not one.take(unknown[-1])
+
+
+def test_what_was_heard_before_and_is_said_again_changes_nothing(world: World) -> None:
+    """A broker that keeps the offer of a boot, and brings it when the node has begun."""
+    one = ordering(world, remote.BP)
+
+    def said() -> bytes:
+        while (reply := world.commander.ask(one.message())) is None:
+            world.commit()
+        return reply
+
+    first = said()
+    assert one.take(first) and not one.take(first)
+    world.commander._kept.tasks[one.command.command_id].far = True
+    world.node.boot = NEXT
+    world.step()
+    assert one.take(world.published[-1]) and one.command.order is not None
+    newest = one.command.order
+    assert newest.boot_id == NEXT and not one.take(first) and one.command.order == newest
+    assert one.take(said()) and one.answer is not None and one.answer.outcome == remote.SENT
+    sent = said()
+    world.step(2)
+    assert one.take(said()) and one.answer.outcome == remote.BEGUN
+    for old in (first, sent):
+        assert not one.take(old)
+    assert one.answer.outcome == remote.BEGUN and one.command.order == newest
+    world.measured(one.command)
+    assert one.take(said()) and one.said().startswith("done")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +136,7 @@ def test_what_is_typed(operation: str, given: dict[str, Any], arguments: Any) ->
         (remote.IDENTIFY, {"mmhg": 150}, "it takes nothing"),
         (remote.BP, {"not_sent": ("red",)}, "takes no --not-sent"),
         (remote.MARK, {}, "--text"),
+        (remote.MARK, {"text": "é" * 33}, "66 bytes"),
         (remote.CONFIG, {}, "--mains 50"),
         (remote.LIMITS, {}, "spo2-low=88:15"),
         (remote.LIMITS, {"limit": ("spo2=88:15",)}, "names are"),
@@ -121,6 +162,42 @@ def test_authorities_are_kept_as_written_and_a_change_counts_at_once(tmp_path: P
     assert len(seen.all()) == 2 and kept.remove(one.id) and not kept.remove(one.id)
     assert seen.get(one.id) is None and seen.get(other.id) is not None
     assert [path.name for path in tmp_path.glob("*.pub")] == [f"{other.id.hex()}.pub"]
+
+
+def test_of_two_changes_at_a_time_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, other = somebody(), somebody()
+    Authorities(tmp_path).add(PublicKeys(*CLINIC.public()), [remote.BP])
+
+    def late(lock: Path, wait_s: float) -> Any:
+        monkeypatch.setattr(authorities, "hold_soon", hold_soon)
+        Authorities(tmp_path).add(PublicKeys(*other.public()), ["all"])
+        Authorities(tmp_path).remove(CLINIC.id)
+        return hold_soon(lock, wait_s)
+
+    monkeypatch.setattr(authorities, "hold_soon", late)
+    Authorities(tmp_path).add(PublicKeys(*first.public()), ["all"])
+    assert {one.keys.id for one in Authorities(tmp_path).all()} == {first.id, other.id}
+    monkeypatch.setattr(authorities, "LOCK_S", 0)
+    with hold_soon(tmp_path / authorities.LOCK, 0), pytest.raises(AuthoritiesError, match="another process"):
+        Authorities(tmp_path).remove(first.id)
+
+
+def test_a_key_that_goes_while_it_is_read_takes_nothing_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = Authorities(tmp_path), somebody()
+    kept.add(PublicKeys(*CLINIC.public()), [remote.BP])
+    kept.add(PublicKeys(*gone.public()), ["all"])
+    real = authorities.load_public
+
+    def going(path: Path) -> PublicKeys:
+        monkeypatch.setattr(authorities, "load_public", real)
+        Authorities(tmp_path).remove(gone.id)
+        return real(tmp_path / f"{gone.id.hex()}.pub")
+
+    monkeypatch.setattr(authorities, "load_public", going)
+    known = kept.get(CLINIC.id)
+    assert kept.problem is None and known is not None and known.may(remote.BP, NODE.id, None)
 
 
 @pytest.mark.parametrize(

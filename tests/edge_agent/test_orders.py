@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from edge_agent.orders import GRACE_MS, REPEAT_MS, Orders
-from edge_agent.store.items import Outcome
-from protocol import cbor, frames
+from edge_agent.nodes.orders import GRACE_MS, REPEAT_MS, Orders
+from edge_agent.store.details import SALT_BYTES
+from edge_agent.store.items import Outcome, Sealed
+from protocol import cbor, crypto, frames
 from protocol.errors import LocalError
 
 NODE, BOOT, OTHER = b"node-one", b"\0\0\0\1boot-one", b"\0\0\0\2boot-two"
@@ -16,11 +17,15 @@ class World(Orders):
     def __init__(self) -> None:
         self.now = 1_000_000
         self.statements: list[tuple[str, dict[str, Any]]] = []
+        self.kept_back: list[Sealed] = []
         self.prompt = True
         self.waiting: list = []
         super().__init__(self._keep, lambda: self.now, lambda: 1_790_000_000_000)
 
     def _keep(self, entry, done) -> None:
+        if isinstance(entry, Sealed):
+            self.kept_back.append(entry)
+            return
         _, code, detail = cbor.loads(entry.data)
         self.statements.append((code, detail))
         if done is not None:
@@ -60,8 +65,15 @@ def test_an_order_is_repeated_until_it_is_answered(world):
     assert world.sent() == 0 and world.open == 0
     (ordered, told), (ended, how) = world.statements
     assert (ordered, ended) == ("ordered", "order_ended")
-    assert told["order"] == how["order"] == order.id and told["body"][frames.ORDER_ARGS] == {1: "tea"}
-    assert (how["outcome"], how["result"]) == ("answered", 0)
+    assert told["order"] == how["order"] == order.id and how["outcome"] == "answered"
+    asked, answered = (cbor.loads(row.secret[SALT_BYTES:]) for row in world.kept_back)
+    assert (
+        asked["body"][frames.ORDER_ARGS] == {1: "tea"} and asked["body"][frames.ORDER_REASON] == "asked for"
+    )
+    assert answered == {"result": 0, "detail": "hot"}
+    for statement, row in zip((told, how), world.kept_back, strict=True):
+        assert statement["details"] == crypto.sha256(row.secret) == row.bindings[0] and row.node == NODE
+    assert not [word for word in ("tea", "asked for", "hot") if word in str(world.statements)]
 
 
 def test_nothing_leaves_before_its_statement_is_durable(world):

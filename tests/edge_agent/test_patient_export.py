@@ -7,13 +7,13 @@ import zipfile
 
 import pytest
 
-from edge_agent import patient_export
+from edge_agent.custody.signing import Signing, rotate
 from edge_agent.keys import PublicKeys
-from edge_agent.patient_export import ExportError, Source
-from edge_agent.patient_export_check import check
-from edge_agent.people import People
-from edge_agent.people_operators import Operators
-from edge_agent.signing import Signing, rotate
+from edge_agent.people import export as patient_export
+from edge_agent.people.export import ExportError, Source
+from edge_agent.people.export_check import check
+from edge_agent.people.operators import Operators
+from edge_agent.people.records import People
 from edge_agent.store.items import Entry, Frame
 from protocol import attest, cbor, cose, crypto, frames
 from protocol import batch as wire
@@ -175,7 +175,7 @@ def test_an_agent_that_lies_about_the_rest_is_found_by_the_evidence(world, tmp_p
         path.write_bytes(cbor.dumps(batches))
 
     def hole(folder):
-        path = folder / "attestations.cbor"
+        path = folder / "attestations" / "00000.cbor"
         listed = cbor.loads(path.read_bytes())
         listed[0][6] = {seq: bytes(32) for seq in listed[0][6]}
         path.write_bytes(cbor.dumps(listed))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from edge_agent import files, peers
+from edge_agent import files
 from edge_agent.keys import PublicKeys
-from edge_agent.lock import hold
-from edge_agent.peers import Peers, PeersError
+from edge_agent.lock import hold, hold_soon
+from edge_agent.nodes import peers
+from edge_agent.nodes.peers import Peers, PeersError
 from tests.edge_agent.fakes import identity
 
 MANY = [PublicKeys(*identity(n).public()) for n in range(12)]
@@ -96,12 +97,12 @@ def test_a_node_that_is_known_is_found_without_the_lock(tmp_path, monkeypatch):
 def test_of_two_that_pair_with_a_node_at_a_time_one_is_told_that_it_was_known(tmp_path, monkeypatch):
     path, told = tmp_path / "peers.json", []
 
-    def late(lock: Any) -> Any:
-        monkeypatch.setattr(peers, "hold", hold)
+    def late(lock: Any, wait_s: float) -> Any:
+        monkeypatch.setattr(peers, "hold_soon", hold_soon)
         told.append(Peers(path).add(MANY[0]))
-        return hold(lock)
+        return hold_soon(lock, wait_s)
 
-    monkeypatch.setattr(peers, "hold", late)
+    monkeypatch.setattr(peers, "hold_soon", late)
     assert not Peers(path).add(MANY[0]) and told == [True]
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from edge_agent import audit
+from edge_agent.custody import audit
 from edge_agent.keys import PublicKeys
-from edge_agent.people import People, load
-from edge_agent.people_operators import Operators
-from edge_agent.people_state import PeopleError
+from edge_agent.people.operators import Operators
+from edge_agent.people.records import People, load
+from edge_agent.people.state import PeopleError
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Entry, Frame
 from protocol import batch as wire

@@ -2,8 +2,10 @@
 
 import pytest
 
-from edge_agent.people_dates import Dates, Fit, node_time, withheld
-from edge_agent.people_state import PeopleState
+from edge_agent.people.clocks import Fit
+from edge_agent.people.dates import Clocks, Dates, node_time
+from edge_agent.people.dates import withheld as withheld_by
+from edge_agent.people.state import PeopleState
 from edge_agent.store.items import Entry, Frame
 from edge_agent.store.opening import open_store
 from edge_agent.store.rows import journal_rows
@@ -38,6 +40,10 @@ def boot_frame(label: str | None = None) -> bytes:
     if label is not None:
         body[frames.BOOT_INPUT] = label
     return frames.pack(frames.KIND_BOOT, 5, body)
+
+
+def withheld(state, db, *rest):
+    return withheld_by(state, Clocks(db), *rest)
 
 
 class World:

@@ -4,17 +4,17 @@ import shutil
 
 import pytest
 
-from edge_agent import prove
+from edge_agent.custody import prove
+from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys
-from edge_agent.people import People
-from edge_agent.people_erasure import Erasure
-from edge_agent.people_operators import Operators
+from edge_agent.people.erasure import Erasure
+from edge_agent.people.operators import Operators
+from edge_agent.people.records import People
 from edge_agent.store.database import Database
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Entry, Frame
 from edge_agent.store.keys import unlock
 from edge_agent.store.rows import SealBroken, frames_of, journal_rows
-from edge_agent.verify import verify
 from protocol import attest, crypto, frames, merkle, proof
 from protocol import batch as wire
 from tests.edge_agent.custody_kit import AGENT, BOOT, NODE, Kit
@@ -125,7 +125,7 @@ def test_the_chain_and_what_the_node_signed_verify_afterwards(world) -> None:
     told = verify(world.path, KEYS, None)
     assert all(result.good for result in told), [result.sentence for result in told if not result.good]
     whole = " ".join(result.sentence for result in told)
-    assert "1 chains" in whole
+    assert "1 chain," in whole
     found = list(frames_of(world.store.db, 1, 0, 41))
     leaves = [
         row.attested or merkle.leaf_hash(attest.leaf(BOOT, row.seq, row.data))
@@ -209,3 +209,26 @@ def test_a_second_content_goes_though_the_first_is_gone_already(world) -> None:
     world.store.commit([Frame(NODE.id, BOOT, 7, hers, NOW + HOUR)])
     finish(Erasure(world.store, world.people.state, ADA))
     assert world.store.db.execute(contents).fetchall() == [(his,)]
+
+
+def test_when_she_had_an_alarm_goes_too_and_no_id_of_a_strip_is_given_twice(world) -> None:
+    strip = (
+        "INSERT INTO strips(command, node, boot, channel, from_us, to_us, frames, made_ms) "
+        "VALUES(?, ?, ?, 0, ?, ?, x'80', ?)"
+    )
+    alarm = (
+        "INSERT INTO alarm_windows(node, boot, alarm, priority, seq, at_us, heard_ms) "
+        "VALUES(?, ?, ?, 1, 1, ?, ?)"
+    )
+    db = world.store.db
+    # Hers, one that may be either's, his, and hers, which is the newest.
+    for n, second in enumerate((20, 3600, 3700, 25)):
+        at = second * SECOND_US
+        db.execute(strip, (b"%d" % n, NODE.id, BOOT, at, at + SECOND_US, NOW))
+        db.execute(alarm, (NODE.id, BOOT, n, at, NOW))
+    finish(world.erase())
+    assert [row for (row,) in db.execute("SELECT id FROM strips ORDER BY id")] == [3, 4]
+    assert [n for (n,) in db.execute("SELECT alarm FROM alarm_windows")] == [2]
+    db.execute(strip, (b"later", NODE.id, BOOT, 3800 * SECOND_US, 3801 * SECOND_US, NOW))
+    finish(Erasure(world.store, world.people.state, ADA))
+    assert [row for (row,) in db.execute("SELECT id FROM strips ORDER BY id")] == [3, 5]

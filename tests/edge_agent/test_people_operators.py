@@ -3,8 +3,8 @@
 import pytest
 
 from edge_agent.keys import PublicKeys, create, load_public
-from edge_agent.people_operators import Operators
-from edge_agent.people_state import PeopleError
+from edge_agent.people.operators import Operators
+from edge_agent.people.state import PeopleError
 from tests.edge_agent.fakes import identity
 
 

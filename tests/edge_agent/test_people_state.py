@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from edge_agent.people_state import ASSUMED, PeopleError, PeopleState
+from edge_agent.people.state import ASSUMED, PeopleError, PeopleState
 from tests.edge_agent.people_kit import (
     ADA,
     BOB,

@@ -1,6 +1,6 @@
 """Consent on the way to a collector: what nobody allowed does not leave, what was allowed later does."""
 
-from edge_agent.people_operators import Operators
+from edge_agent.people.operators import Operators
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Broker, Collecting, Kit, Running, wait_until
@@ -52,6 +52,7 @@ def test_a_withdrawal_stops_one_persons_data_at_once_and_a_grant_lets_what_waite
             before = hers.box.next_seq
             a_while()
             assert max(there(hers)) <= before
+            wait_until(lambda: kit.status["forward"]["mqtt"]["withheld"] > 10, "the status says it")
             desk("consent", "grant", person, "--forwarder", "mqtt")
             wait_until(lambda: set(range(before + 10)) <= there(hers), "what waited has come")
             desk("consent", "withdraw", person, "--forwarder", "mqtt")

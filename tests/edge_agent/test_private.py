@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from edge_agent import files
 from edge_agent.config import ConfigError
-from edge_agent.errands import IDENTIFY, Errands
-from edge_agent.files import make_folder, private, write_atomically
+from edge_agent.files import ExposedError, make_folder, private, read_secret, write_atomically
 from edge_agent.keys import PublicKeys
-from edge_agent.peers import Peers
+from edge_agent.nodes.errands import IDENTIFY, Errands
+from edge_agent.nodes.peers import Peers
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.edge_agent.test_cli import typed, written
@@ -159,3 +160,53 @@ def test_the_collectors_store(tmp_path):
         found = modes(tmp_path / "state")
     assert modes(tmp_path) == {"state": 0o700}
     assert len(found) == 3 and set(found.values()) == {0o600}, found
+
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize(
+    ("mode", "mine", "roots"),
+    [(0o600, True, True), (0o400, True, True), (0o640, False, True), (0o440, False, True)]
+    + [(mode, False, False) for mode in (0o644, 0o604, 0o660, 0o650, 0o606)],
+)
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="makes a file of root's")
+def test_whose_secrets_are_read(tmp_path, monkeypatch, mode, mine, roots):
+    """Nobody but the user, and what root gives a group: to that group's, and to root's own commands."""
+    file = tmp_path / "secret"
+    file.write_bytes(b"word")
+    for root, owner, group, good, right in (
+        (True, 0, NOBODY, roots, 640),
+        (False, 0, NOBODY, roots, 640),
+        (True, 0, 0, roots, 600),
+        (False, 0, 0, roots, 640),
+        (True, NOBODY, NOBODY, mine, 600),
+        (False, NOBODY, NOBODY, mine, 600),
+    ):
+        os.chown(file, owner, group)
+        file.chmod(mode)
+        monkeypatch.setattr(files, "_root", lambda root=root: root)
+        if good:
+            assert read_secret(file) == b"word"
+            continue
+        with pytest.raises(ExposedError) as refused:
+            read_secret(file)
+        assert refused.value.problem == f"others may read it (mode {mode:04o})"
+        assert refused.value.hint.split(",")[0].endswith(f"chmod {right} {file}")
+        assert ("chgrp" in refused.value.hint) == (not root and owner == group == 0)
+        assert str(refused.value) == f"{file}: {refused.value.problem}: {refused.value.hint}"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_where_chmod_does_nothing_the_mount_is_named(tmp_path, monkeypatch):
+    file = tmp_path / "secret"
+    file.write_bytes(b"word")
+    file.chmod(0o755)
+    with pytest.raises(ExposedError, match=rf"chmod 600 {file}, or.*uid=.*umask=077"):
+        read_secret(file)
+    file.chmod(0o444)
+    of = os.statvfs(file)
+    monkeypatch.setattr(files.os, "statvfs", lambda _: os.statvfs_result((*of[:8], os.ST_RDONLY, of[9])))
+    with pytest.raises(ExposedError, match=r"mounted read-only: .*uid=.*mode=0400") as refused:
+        read_secret(file)
+    assert "chmod" not in refused.value.hint

@@ -1,15 +1,20 @@
 """Proofs of one frame: made from a store, checked with public keys alone; what each change of one does."""
 
+import shlex
+import shutil
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from edge_agent import keys, prove
-from edge_agent.custody import Custody
+from edge_agent import keys
+from edge_agent.custody import prove
+from edge_agent.custody.custody import Custody
+from edge_agent.custody.prove import ProveError, sentence
+from edge_agent.custody.signing import Signing
 from edge_agent.keys import PublicKeys
-from edge_agent.prove import ProveError, sentence
-from edge_agent.signing import Signing
+from edge_agent.nodes.peers import Peers
 from edge_agent.store.database import connect, open_file
 from edge_agent.store.items import Entry, Frame, Hello
 from edge_agent.store.keys import unlock
@@ -37,11 +42,12 @@ def boot_frame(label: "str | None") -> bytes:
     return frames.pack(frames.KIND_BOOT, 0, body)
 
 
-def make_store(path, label=None, signing=None, receipts=True, clock=True):
+def make_store(path, label=None, signing=None, receipts=True, clock=NOW - 20_000):
     """A store with a boot of 20 attested frames, and three more that are not yet."""
     path.mkdir(exist_ok=True)
     store, _ = open_store(path / "agent.db", AGENT.id, 1)
     far = StubCollector(AGENT)
+    far.now_ms = NOW + 4000
     custody = Custody(store, AGENT, PublicKeys(*FAR.public()), 1500, lambda: NOW + 5, signing=signing)
     custody.chain.decide(frozenset({"mqtt"}), frozenset({"mqtt"}))
     custody.take(far.take("ask", custody.question()) or b"", "mqtt")
@@ -55,7 +61,7 @@ def make_store(path, label=None, signing=None, receipts=True, clock=True):
     made += [frames.pack(frames.KIND_EVENT, n * 1_000_000, {1: 9, 2: 0, 3: n}) for n in (21, 22)]
     store.commit([Frame(NODE.id, BOOT, seq, text, NOW + seq) for seq, text in enumerate(made)])
     if clock:
-        fit = entries.clock_entry(NODE.id, BOOT, 5_000_000, NOW * 1000, 1000, 700)
+        fit = entries.clock_entry(NODE.id, BOOT, 5_000_000, clock * 1000, 1000, 700)
         store.commit([Entry(entries.ENTRY_CLOCK, fit, NOW)])
     while (batch := custody.make()) is not None:
         if receipts:
@@ -92,7 +98,7 @@ def test_what_is_proved_is_said_in_one_sentence(path):
     assert (got.node_id, got.boot_id, got.seq, got.t_us) == (NODE.id, BOOT, 7, 7_000_000)
     assert got.attested and got.input == "" and got.input_attested and len(got.receipts) == 1
     low, high = got.time_us
-    assert low < NOW * 1000 + 2_000_000 - 2 < high and high - low == 2 * (700 + 399)
+    assert low < NOW * 1000 - 18_000_000 - 2 < high and high - low == 2 * (700 + 399)
     text = sentence(got)
     assert text.count("\n") == 0 and text.startswith(f"Proved: node {NODE.id.hex()} made and signed frame 7")
     assert f"agent {AGENT.id.hex()}" in text and f"collector {FAR.id.hex()} signed" in text
@@ -108,13 +114,26 @@ def test_every_frame_of_the_store_can_be_proved(path):
 
 
 def test_what_is_missing_is_said(tmp_path):
-    got = checked(made(make_store(tmp_path / "a", receipts=False, clock=False)))
+    got = checked(made(make_store(tmp_path / "a", receipts=False, clock=None)))
     assert got.receipts == [] and got.time_us is None
     assert "no receipt" in sentence(got) and "no clock fit" in sentence(got)
     got = checked(made(make_store(tmp_path / "b", label="MIT-BIH 119 (replay)")))
     assert "that boot's input was 'MIT-BIH 119 (replay)', no sensor" in sentence(got)
     got = checked(made(make_store(tmp_path / "c")), collector=None)
-    assert "1 receipts in it need the collector's key" in sentence(got)
+    assert "1 receipt in it not checked: give the collector's key" in sentence(got)
+
+
+def test_a_date_that_cannot_be_is_said_not_to_be_proved(tmp_path):
+    """The agent's clock was a day ahead for a while, and was set back, or the collector's is wrong."""
+    day = 86_400_000
+    got = checked(made(make_store(tmp_path / "a", clock=NOW + day)))
+    assert "Not proved: when it was measured (that date is 86401.99" in sentence(got)
+    assert "after the agent received it: the agent's clock was set in between" in sentence(got)
+    got = checked(made(make_store(tmp_path / "b", receipts=False, clock=NOW + day)))
+    assert "the agent's clock was set in between" in sentence(got)
+    got = checked(made(make_store(tmp_path / "c")))
+    got.receipts = [(None, got.time_us[0] // 1000 - 700, 0)]
+    assert "0.700 s after the collector's receipt: one of the two clocks is wrong" in sentence(got)
 
 
 def test_hand_overs_are_followed(tmp_path):
@@ -245,20 +264,57 @@ def test_an_attestation_by_another_node_or_of_another_range(path):
         refused(cbor.dumps({**mine, 5: [*mine[5][:5], five]}))
 
 
-def test_the_commands(tmp_path):
-    key = tmp_path / "state" / "agent.key"
-    me = keys.create(key, "agent") if key.parent.mkdir() is None else None
-    store, _ = open_store(tmp_path / "state" / "agent.db", me.id, 1)
+def one_frame(state: Path) -> Path:
+    """An agent's state directory with one frame in its store; the agent's key."""
+    state.mkdir(parents=True)
+    key = state / "agent.key"
+    me = keys.create(key, "agent")
+    store, _ = open_store(state / "agent.db", me.id, 1)
     custody = Custody(store, me, None, 9000, lambda: NOW)
     store.commit([Hello(NODE.id, *NODE.public(), 1, 1)])
     store.commit([Frame(NODE.id, BOOT, 0, boot_frame(None), NOW)])
     custody.make()
     store.close()
+    return key
+
+
+def typed(*words):
+    return CliRunner().invoke(main, [*words])
+
+
+def test_the_guide_word_by_word(tmp_path, monkeypatch):
+    """What docs/proofs.md has to type, in an empty folder."""
+    guide = Path(__file__).parents[2] / "docs" / "proofs.md"
+    lines = guide.read_text("utf-8").split("```console\n")[1].split("```")[0].splitlines()
+    state = tmp_path / ".local" / "share" / "vitalwire"
+    one_frame(state)
+    Peers(state / "peers.json").add(PublicKeys(*NODE.public()))
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "VITALWIRE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    keys.create(empty / "collector.key", "collector")
+    said = ""
+    for line in lines:
+        line = line.partition("#")[0].replace("487de116", NODE.id.hex()[:8])
+        words = shlex.split(line.replace("--boot 12 --seq 345", "--boot 1 --seq 0"))
+        if words[0] == "cp":
+            shutil.copy(Path(words[1]).expanduser(), words[2])
+            continue
+        done = typed(*words[1:])
+        assert done.exit_code == 0, done.output
+        said = done.output
+    assert "ok      Proved" in said and "of its boot 1" in said
+    again = typed("keys", "node", NODE.id.hex()[:8], "node.pub")
+    assert again.exit_code == 1 and "name another file" in again.output
+
+
+def test_the_commands(tmp_path):
+    key = one_frame(tmp_path / "state")
     config, out = tmp_path / "agent.toml", tmp_path / "p.cbor"
     config.write_text(f'[agent]\nstate_dir = "{key.parent}"\n')
-
-    def typed(*words):
-        return CliRunner().invoke(main, [*words])
 
     which = ("--node", NODE.id.hex()[:6], "--boot", "1")
     done = typed("prove", "--config", str(config), *which, "--seq", "0", "-o", str(out))
@@ -274,5 +330,5 @@ def test_the_commands(tmp_path):
     assert typed("verify", str(out), "--node-key", "zz" * 32, "--agent-key", public).exit_code == 1
     assert typed("verify", "--config", str(config)).exit_code == 0
     assert typed("verify", "--config", str(config), "--node-key", NODE.ed_pub.hex()).exit_code == 1
-    none = typed("prove", "--config", str(config), *which, "--seq", "5", "-o", str(out))
+    none = typed("prove", "--config", str(config), *which, "--seq", "5", "-o", str(tmp_path / "q.cbor"))
     assert none.exit_code == 1 and "vitalwire ledger" in none.output

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.ranges import Ranges
+from edge_agent.ledger.ranges import Ranges
 
 PAIRS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=12)
 

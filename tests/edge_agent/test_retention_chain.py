@@ -2,12 +2,12 @@
 
 import pytest
 
+from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys
 from edge_agent.store.items import Entry
 from edge_agent.store.retention import DAY_MS, Keeper, Limits
 from edge_agent.store.rows import journal_rows
 from edge_agent.store.schema import GONE_ERASED
-from edge_agent.verify import verify
 from protocol import cbor
 from tests.edge_agent.custody_kit import AGENT
 from tests.edge_agent.fakes import StubCollector

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import threading
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import config, service
+from edge_agent import config
 from edge_agent.config import ConfigError
+from edge_agent.lock import Locked, hold
+from edge_agent.ops import service
 from tests.edge_agent.fakes import FakeNode, Pty
 from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
 from tests.edge_agent.test_cli import Process, typed, written
@@ -115,3 +118,19 @@ def test_metrics_on_a_port_in_use_end_with_a_line(kit):
         path = written(kit, more=f'[ops]\nmetrics = "127.0.0.1:{port}"\n')
         with pytest.raises(ConfigError, match="choose another port"):
             asyncio.run(service.serve(config.load(Path(path))))
+        with hold(kit.folder / "agent.lock"), pytest.raises(Locked, match=str(os.getpid())):
+            asyncio.run(service.serve(config.load(Path(path))))
+
+
+def test_a_command_that_is_briefly_an_agent_keeps_none_from_starting(kit, monkeypatch):
+    """What a command does without an agent takes the lock for a second: one that starts meanwhile waits."""
+    path = written(kit)
+    lock = hold(kit.folder / "agent.lock")
+    with Process(path, kit) as agent:
+        wait_until(lambda: "a command may be at work" in agent.log.read_text(), "it waits")
+        assert agent.process.poll() is None
+        lock.close()
+        wait_until(lambda: (kit.folder / "status.json").exists(), "a status")
+    monkeypatch.setattr(service, "LOCK_S", 0.5)
+    with hold(kit.folder / "agent.lock"), pytest.raises(Locked):
+        asyncio.run(service.serve(config.load(Path(path))))

@@ -5,13 +5,13 @@ import random
 import pytest
 
 from edge_agent.config import LinkConfig
-from edge_agent.hub import MAX_UNPAIRED, Hub
-from edge_agent.ingest import Ingest
 from edge_agent.keys import PublicKeys
 from edge_agent.links.ports import PortError, named
 from edge_agent.links.serial import SerialLink
-from edge_agent.peers import Peers, PeersError
-from edge_agent.sessions import LinkSession
+from edge_agent.nodes.hub import MAX_UNPAIRED, Hub
+from edge_agent.nodes.ingest import Ingest
+from edge_agent.nodes.peers import Peers, PeersError
+from edge_agent.nodes.sessions import SEVERAL, LinkSession
 from edge_agent.store.store import Frame, Held, Hello, Outcome
 from protocol import cbor, cobs, frames, messages
 from protocol.identity import node_id
@@ -27,6 +27,7 @@ class Memory(Ingest):
         self.items: list = []
         self.waiting: list = []
         self.prompt = True
+        self.hurried = 0
 
     def add(self, item, done=None) -> None:
         self.items.append(item)
@@ -37,6 +38,9 @@ class Memory(Ingest):
 
     def frame(self, item, owner, came_on) -> None:
         self.add(item, lambda outcome: owner.committed(item, outcome, came_on))
+
+    def hurry(self) -> None:
+        self.hurried += 1
 
     def commit(self) -> None:
         waiting, self.waiting = self.waiting, []
@@ -145,6 +149,27 @@ def test_no_acknowledgement_before_the_commit_has_returned(world):
     world.ingest.commit()
     world.run(10)
     assert world.node.held == 0
+
+
+def test_a_node_that_sends_several_has_a_commit_soon_and_one_that_sends_few_shares_it(world):
+    # Past the many time echoes of a new connection, which are frames, too.
+    world.run(600)
+    world.ingest.prompt = False
+    world.node.vitals()
+    world.run(10)
+    world.ingest.commit()
+    for _ in range(4):
+        hurried = world.ingest.hurried
+        for _ in range(SEVERAL - 1):
+            world.node.vitals()
+        world.run(10)
+        assert world.ingest.hurried == hurried
+        world.node.vitals()
+        world.run(10)
+        assert world.ingest.hurried > hurried
+        world.ingest.commit()
+        world.run(10)
+        assert world.node.held == 0
 
 
 def test_a_lost_ping_is_asked_again_until_the_node_is_live(world):

@@ -6,12 +6,12 @@ from typing import Any
 import click
 import pytest
 
-from edge_agent.commanding import fail
-from edge_agent.hearsay import Statement, Summary
-from edge_agent.ledger import Ledger, account
+from edge_agent.cli.commanding import fail
+from edge_agent.cli.shown import ledger_lines, status_lines
+from edge_agent.ledger.hearsay import Statement, Summary
+from edge_agent.ledger.ledger import Ledger, account
+from edge_agent.nodes.seen import event
 from edge_agent.readable import LineFormatter, printable
-from edge_agent.seen import event
-from edge_agent.shown import ledger_lines, status_lines
 from tests.edge_agent.test_ledger import boot
 
 NODE: dict[str, Any] = {
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_in_sight():
         "within 1.5 ms",
         "-12.0 ppm",
         "waiting for the collector's head",
-        "1 FORKS",
+        "FORKS, 1 of them",
         "not connected: refused",
         "bad_signature 2",
         "disk is full",
@@ -95,7 +95,12 @@ def test_an_agent_without_news_is_not_called_running():
     assert "NOT RUNNING" in shown(state="stopped")
     assert "DOES NOT BALANCE" in shown(balanced=False)
     assert "3 boots of which nothing has arrived" in shown(unheard_boots=3)
-    assert "2 CONTRADICTIONS" in shown(contradictions=2)
+    custody = {**STATUS["custody"], "clones": 2, "clone_ms": 1_790_000_000_000}
+    assert "CLONE, seen 2 times, last 2026-09-21" in shown(custody=custody) and "CLONE" not in shown()
+    mqtt = {**STATUS["forward"]["mqtt"], "taken_over": 3, "withheld": 1}
+    assert "1 entry is withheld from it for want of consent" in shown(forward={"mqtt": mqtt})
+    assert "3 times another client took this agent's place" in shown(forward={"mqtt": mqtt})
+    assert "CONTRADICTIONS about boots, 2 of them" in shown(contradictions=2)
     full = {**STATUS["store"], "room": {"problem": "no room is left", "evicted": 3}}
     assert "3 frames given up BEFORE" in shown(store=full) and "no room is left" in shown(store=full)
 
@@ -214,7 +219,7 @@ def test_an_alarm_of_a_node_that_is_not_heard_is_neither_hidden_nor_said_to_last
 
 
 def test_every_alarm_of_the_rules_says_what_to_do_and_why_a_rhythm_cannot_be_told():
-    from edge_agent.alarm_lines import ADVICE
+    from edge_agent.cli.alarm_lines import ADVICE
     from firmware.alarm_rules import CAUSES
 
     assert set(CAUSES) == set(ADVICE)

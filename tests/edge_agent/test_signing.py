@@ -5,11 +5,12 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from edge_agent import config, signing
-from edge_agent.custody import Custody
+from edge_agent import config
+from edge_agent.custody import signing
+from edge_agent.custody.custody import Custody
+from edge_agent.custody.verify import verify
 from edge_agent.keys import KeyFileError, PublicKeys
 from edge_agent.store.errors import StoreUnwritable
-from edge_agent.verify import verify
 from protocol import batch as wire
 from protocol import handover, receipts
 from protocol.errors import BatchError
@@ -249,6 +250,8 @@ def test_the_command_hands_over_with_and_without_an_agent_that_runs(tmp_path):
         assert "back up" in result.output
         return result.output
 
+    with Running(config.load(file)):
+        pass
     assert "hand-over 1)" in rotate()
     with Running(config.load(file)) as running:
         assert "hand-over 2)" in rotate()

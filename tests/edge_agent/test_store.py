@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.hearsay import Summary
+from edge_agent.ledger.hearsay import Summary
 from edge_agent.store.errors import StoreError, StoreUnwritable
 from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Outcome
 from edge_agent.store.opening import open_store

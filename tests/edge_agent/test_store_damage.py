@@ -154,7 +154,7 @@ def test_an_older_copy_put_back_is_noticed(path):
     store.close()
     path.write_bytes(copy)
     store, opening = reopened(path)
-    assert "store_behind: 1 entries" in opening.message
+    assert "store_behind: 1 entry" in opening.message
     store.close()
 
 

@@ -16,6 +16,11 @@ def path(tmp_path):
     return tmp_path / "state" / "agent.db"
 
 
+def secret(file, text):
+    file.write_text(text)
+    file.chmod(0o600)
+
+
 def filled(path, source=None):
     store, opening = open_store(path, AGENT, 1, source)
     store.commit([frame(n, text=b"a secret of the heart %d" % n) for n in range(50)])
@@ -76,7 +81,7 @@ def test_without_a_check_file_a_wrong_key_still_sets_nothing_aside(path):
     check = keys.check_path(path)
     check.unlink()
     path.with_name("store.key").rename(path.with_name("right"))
-    path.with_name("store.key").write_text(os.urandom(32).hex())
+    secret(path.with_name("store.key"), os.urandom(32).hex())
     refused(path, "no check file")
     path.with_name("right").replace(path.with_name("store.key"))
     sound(path)
@@ -94,6 +99,17 @@ def test_with_the_right_key_a_broken_first_page_is_damage(path):
     sound_again, opening = open_store(path, AGENT, 2)
     assert not opening.message
     sound_again.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604])
+def test_a_key_file_that_others_may_read_is_not_used(path, mode):
+    filled(path)
+    file = path.with_name("store.key")
+    file.chmod(mode)
+    refused(path, rf"others may read it \(mode {mode:04o}\) \(chmod 600 {file}\)")
+    file.chmod(0o600)
+    sound(path)
 
 
 @pytest.mark.parametrize("at", [100, 5000, 0.3, 0.5, 0.8, -1])
@@ -116,7 +132,7 @@ def test_a_systemd_credential(path, tmp_path, monkeypatch):
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(StoreKeyError, match="no systemd credentials"):
         open_store(path, AGENT, 1, source)
-    (tmp_path / "vitalwire.store").write_text(os.urandom(32).hex() + "\n")
+    secret(tmp_path / "vitalwire.store", os.urandom(32).hex() + "\n")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     filled(path, source)
     sound(path, source)
@@ -128,7 +144,7 @@ def test_a_passphrase(path, tmp_path):
     source = keys.Source(path.with_name("store.key"), passphrase_file=file)
     with pytest.raises(StoreKeyError, match="passphrase is gone"):
         open_store(path, AGENT, 1, source)
-    file.write_text("correct horse battery staple\n")
+    secret(file, "correct horse battery staple\n")
     filled(path, source)
     sound(path, source)
     file.write_text("incorrect horse")
@@ -140,7 +156,7 @@ def test_a_passphrase(path, tmp_path):
 
 def test_what_a_check_file_demands_is_bounded(path, tmp_path):
     file = tmp_path / "passphrase"
-    file.write_text("x")
+    secret(file, "x")
     source = keys.Source(path.with_name("store.key"), passphrase_file=file)
     filled(path, source)
     check = keys.check_path(path)

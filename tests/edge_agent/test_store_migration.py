@@ -8,93 +8,27 @@ from contextlib import closing
 
 import pytest
 
-from edge_agent.ledger import ledger
-from edge_agent.store import drafts, migration
-from edge_agent.store.database import is_plain
+from edge_agent.custody.checking import check
+from edge_agent.custody.verify import verify
+from edge_agent.keys import PublicKeys
+from edge_agent.remote.commands_kept import load
+from edge_agent.store import backup, drafts, key_change, migration
+from edge_agent.store.compacting import compact
+from edge_agent.store.database import open_file
 from edge_agent.store.errors import StoreError
+from edge_agent.store.items import Hello
+from edge_agent.store.keys import source_beside
 from edge_agent.store.opening import open_store
-from protocol import cbor
-from tests.edge_agent.store_kit import AGENT, BOOT, NODE, frame
-
-# As they were.
-TABLES_1 = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE nodes(node BLOB PRIMARY KEY, ed_pub BLOB NOT NULL, x_pub BLOB NOT NULL,
-  counter INTEGER NOT NULL, conn INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE boots(id INTEGER PRIMARY KEY, node BLOB NOT NULL, boot BLOB NOT NULL,
-  next_seq INTEGER NOT NULL DEFAULT 0, held BLOB NOT NULL DEFAULT x'80', listed INTEGER NOT NULL DEFAULT 1,
-  live_ms INTEGER, resent INTEGER NOT NULL DEFAULT 0, conflicts INTEGER NOT NULL DEFAULT 0,
-  examined INTEGER NOT NULL DEFAULT 0, UNIQUE(node, boot));
-CREATE TABLE journal(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, boot INTEGER, seq INTEGER,
-  data BLOB NOT NULL, made_ms INTEGER NOT NULL);
-CREATE UNIQUE INDEX frames ON journal(boot, seq) WHERE kind = 0;
-CREATE INDEX remarks ON journal(kind) WHERE kind > 0;
-CREATE TABLE losses(boot INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-  reason INTEGER NOT NULL, PRIMARY KEY(boot, first, count)) WITHOUT ROWID;
-CREATE TABLE stated(id INTEGER PRIMARY KEY, boot INTEGER NOT NULL, known_next INTEGER NOT NULL,
-  clean INTEGER NOT NULL, bound_s INTEGER NOT NULL, UNIQUE(boot, known_next, clean, bound_s));
-CREATE TABLE summaries(id INTEGER PRIMARY KEY, node BLOB NOT NULL, first INTEGER NOT NULL,
-  last INTEGER NOT NULL, known INTEGER NOT NULL, bound_s INTEGER NOT NULL,
-  UNIQUE(node, first, last, known, bound_s));
-CREATE TABLE agent_losses(boot INTEGER NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
-  PRIMARY KEY(boot, first)) WITHOUT ROWID;
-CREATE TABLE conflicts(boot INTEGER NOT NULL, seq INTEGER NOT NULL, data BLOB NOT NULL,
-  received_ms INTEGER NOT NULL, UNIQUE(boot, seq, data));
-CREATE TABLE chains(id INTEGER PRIMARY KEY, chain BLOB NOT NULL UNIQUE, begun_ms INTEGER NOT NULL,
-  cited_chain BLOB, cited_number INTEGER, cited_hash BLOB, reason TEXT);
-CREATE TABLE announced(chain BLOB NOT NULL, node BLOB NOT NULL, PRIMARY KEY(chain, node)) WITHOUT ROWID;
-CREATE TABLE batches(id INTEGER PRIMARY KEY, chain BLOB NOT NULL, number INTEGER NOT NULL,
-  first_id INTEGER NOT NULL, last_id INTEGER NOT NULL, preamble BLOB NOT NULL, signed BLOB NOT NULL,
-  hash BLOB NOT NULL, made_ms INTEGER NOT NULL, receipt BLOB, receipted_ms INTEGER, UNIQUE(chain, number));
-CREATE INDEX unreceipted ON batches(id) WHERE receipt IS NULL;
-CREATE TABLE forks(chain BLOB NOT NULL, number INTEGER NOT NULL, ours BLOB NOT NULL, theirs BLOB NOT NULL,
-  evidence BLOB NOT NULL, seen_ms INTEGER NOT NULL, UNIQUE(chain, number, theirs));
-CREATE TABLE cursors(name TEXT PRIMARY KEY, batch INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE counters(name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
-"""
+from edge_agent.store.schema import VERSION
+from tests.edge_agent.store_kit import AGENT, NODE, frame
+from tests.edge_agent.store_v1 import make, whole
 
 
 @pytest.fixture
 def path(tmp_path):
-    """A store of schema 1: 40 frames, of which the first 20 are in a receipted batch."""
     path = tmp_path / "agent.db"
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.executescript(
-            f"PRAGMA application_id = {0x56697457}; PRAGMA user_version = 1; "
-            f"PRAGMA journal_mode = WAL; BEGIN; {TABLES_1} COMMIT;"
-        )
-        db.executemany("INSERT INTO meta VALUES(?, ?)", {"store": b"s" * 16, "agent": AGENT}.items())
-        db.execute("INSERT INTO nodes VALUES(?, ?, ?, 3, 4)", (NODE, b"e" * 32, b"x" * 32))
-        db.execute("INSERT INTO boots(node, boot, resent) VALUES(?, ?, 7)", (NODE, BOOT))
-        db.executemany(
-            "INSERT INTO journal VALUES(?, 0, 1, ?, ?, ?)",
-            [(seq + 1, seq, b"plaintext %d" % seq, 1000 + seq) for seq in range(40)],
-        )
-        note = cbor.dumps([3, "note", {"n": 1}])
-        db.execute("INSERT INTO journal VALUES(41, 3, NULL, NULL, ?, 5)", (note,))
-        db.execute("INSERT INTO chains VALUES(1, x'aa', 1, NULL, NULL, NULL, NULL)")
-        db.execute("INSERT INTO batches VALUES(1, x'aa', 0, 1, 20, x'80', x'01', zeroblob(32), 9, x'd2', 10)")
-        db.execute(
-            "INSERT INTO batches VALUES(2, x'aa', 1, 21, 41, x'80', x'01', zeroblob(32), 9, NULL, NULL)"
-        )
-        db.execute("INSERT INTO cursors VALUES('mqtt', 1)")
-        db.execute("INSERT INTO counters VALUES('bad_tag', 2)")
+    make(path)
     return path
-
-
-def whole(path):
-    store, opening = open_store(path, AGENT, 2)
-    assert not opening.message and not opening.created
-    (row,) = store.ledger().rows
-    assert (row.produced, row.delivered, row.pending, row.resent) == (40, 20, 20, 7)
-    assert store.id == b"s" * 16 and store.hellos == {NODE: (3, 4)} and store.counters == {"bad_tag": 2}
-    assert store.ledger().statements == (("note", {"n": 1}, 5),)
-    assert store.db.execute("SELECT * FROM receipts").fetchall() == [(1, "mqtt", b"\xd2", 10)]
-    again = [frame(seq) for seq in range(40)]
-    assert {one.name for one in store.commit(again)} == {"RESENT"}
-    store.close()
-    assert not is_plain(path) and b"plaintext" not in path.read_bytes()
-    assert ledger(path).balanced
 
 
 def test_everything_comes_over_and_nothing_stays_in_clear(path):
@@ -168,4 +102,67 @@ def test_an_old_store_that_is_damaged_is_set_aside_as_ever(path):
     os.truncate(path, path.stat().st_size - 777)
     store, opening = open_store(path, AGENT, 2)
     assert opening.set_aside is not None and "truncated" in opening.message
+    store.close()
+
+
+@pytest.fixture
+def second(tmp_path):
+    """A store of schema 2 with a frame and a command."""
+    path = tmp_path / "agent.db"
+    store, _ = open_store(path, AGENT, 1)
+    store.commit([Hello(NODE, b"e" * 32, b"x" * 32, 1, 1), frame(1)])
+    db = store.db
+    db.execute("BEGIN")
+    for name in ("details", "alarm_windows", "commands"):
+        db.execute(f"DROP TABLE {name}")
+    db.execute("DROP INDEX fits")
+    db.execute(
+        "CREATE TABLE commands(id BLOB PRIMARY KEY, expires_ms INTEGER NOT NULL, signed BLOB NOT NULL, "
+        "answer BLOB NOT NULL, boot BLOB, body BLOB) WITHOUT ROWID"
+    )
+    db.execute("INSERT INTO commands VALUES(x'c0', 7, x'01', x'02', NULL, NULL)")
+    db.pragma("user_version", 2)
+    db.execute("COMMIT")
+    store.close()
+    return path
+
+
+def test_a_store_of_schema_2_is_brought_up_to_date(second):
+    with pytest.raises(StoreError, match="start the agent once"):
+        open_file(second)
+    store, opening = open_store(second, AGENT, 2)
+    assert opening.message == "" and store.db.pragma("user_version") == VERSION
+    assert load(store).erased == {b"\xc0": 7} and len(store.facts) == 1
+    tables = {name for (name,) in store.db.execute("SELECT name FROM sqlite_master").fetchall()}
+    store.close()
+    with closing(open_file(second)) as db:
+        assert db.value("SELECT count(*) FROM journal WHERE kind = 0") == 1
+    fresh, _ = open_store(second.with_name("fresh.db"), AGENT, 2)
+    assert tables == {name for (name,) in fresh.db.execute("SELECT name FROM sqlite_master").fetchall()}
+    fresh.close()
+
+
+def test_a_store_of_schema_2_is_not_called_damaged(second):
+    """Who reads its tables names the way on; who takes its pages as they are needs none."""
+    agent = PublicKeys(b"e" * 32, b"x" * 32)
+    for reads in (lambda: verify(second, agent, None), lambda: check(second, agent)):
+        with pytest.raises(StoreError, match=r"schema 2.*start the agent once"):
+            reads()
+    out = second.with_name("backup.db")
+    assert backup.export(second, out, None, lambda *_: None).entries == 1
+    compact(second, None, lambda _: None)
+    source = source_beside(second)
+    key_change.rekey(second, source, key_change.new_key(second, source, source, 1), lambda *_: None)
+    store, opening = open_store(second, AGENT, 2)
+    assert opening.message == "" and store.frames == 1
+    store.close()
+
+
+def test_an_update_that_is_cut_off_leaves_schema_2(second, monkeypatch):
+    monkeypatch.setattr(migration, "SINCE_3", "CREATE TABLE details(x); no SQL")
+    with pytest.raises(StoreError):
+        open_store(second, AGENT, 2)
+    monkeypatch.undo()
+    store, _ = open_store(second, AGENT, 2)
+    assert store.db.pragma("user_version") == VERSION
     store.close()

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
-from edge_agent.commands_kept import Task
-from edge_agent.ingest import Worker
+from edge_agent.nodes.ingest import Worker
+from edge_agent.remote.commands_kept import Task
+from edge_agent.remote.strips import CHANNEL, FROM_MS, FROM_US, TO_US, Strips, runs
 from edge_agent.store.items import Frame
 from edge_agent.store.opening import open_store
-from edge_agent.strips import CHANNEL, FROM_US, TO_US, Strips, runs
 from protocol import cbor, frames, remote, waveform
 from tests.edge_agent.command_world import AGENT, BOOT, NEXT, NODE, UNIX_MS
 
 SECOND_US = 1_000_000
+PERSON, OTHER = b"person-in-bed-1!", b"who-had-it-first"
 
 
 class Rig:
@@ -27,7 +28,10 @@ class Rig:
         self.boot = BOOT
         self.now_ms = UNIX_MS
         self.told: list[Any] = []
-        self.strips = Strips(self.store, self.worker, self, lambda: self.now_ms)
+        self.owner = lambda unix_ms: PERSON
+        self.strips = Strips(
+            self.store, self.worker, self, lambda: self.now_ms, lambda node, unix_ms: self.owner(unix_ms)
+        )
         self.strips.served = lambda task, evidence, detail: self.told.append((evidence, detail))
         self.made = 0
 
@@ -51,15 +55,16 @@ class Rig:
             AGENT.id, NODE.id, b"strip-id", remote.STRIP, UNIX_MS, UNIX_MS + 60_000, bytes(8), given
         )
         answer = remote.Answer(AGENT.id, NODE.id, command.command_id, remote.SENT, 1, command.digest)
-        task = Task(command, b"", answer, BOOT, durable=True)
+        task = Task(command, b"", answer, self.now_ms, BOOT, durable=True)
         assert self.t_us is not None
         task.body = self.strips.begin(task, self.t_us)
         return task
 
     def serve(self, task: Task) -> None:
         async def turn() -> None:
-            self.strips.serve(task)
-            self.strips.serve(task)
+            late = self.now_ms > task.command.expires_ms
+            self.strips.serve(task, late)
+            self.strips.serve(task, late)
             while self.strips._running:
                 await asyncio.sleep(0.01)
 
@@ -95,7 +100,12 @@ def test_the_seconds_before_are_marked_named_and_handed_over_once(rig: Rig) -> N
         rig.second(at_s)
     rig.t_us = 200 * SECOND_US
     task = rig.task(5)
-    assert task.body == {CHANNEL: 0, FROM_US: 195 * SECOND_US, TO_US: 200 * SECOND_US}
+    assert task.body == {
+        CHANNEL: 0,
+        FROM_US: 195 * SECOND_US,
+        TO_US: 200 * SECOND_US,
+        FROM_MS: UNIX_MS - 5000,
+    }
     rig.serve(task)
     assert rig.told == [], "what the node has in flight is waited for"
     rig.t_us += 4 * SECOND_US
@@ -138,6 +148,30 @@ def test_a_strip_ends_whatever_becomes_of_the_node(rig: Rig, how: str) -> None:
         "no waveform of that channel is stored for that time" if how == "none" else "1.0 of 1.0 s"
     )
     assert rig.marked() == ([] if how == "none" else [1])
+
+
+def test_what_was_measured_of_somebody_else_is_left_out(rig: Rig) -> None:
+    for at_s in range(20):
+        rig.second(at_s)
+    rig.t_us = 20 * SECOND_US
+    # Two seconds ago the node became another person's.
+    rig.owner = lambda unix_ms: PERSON if unix_ms >= UNIX_MS - 2000 else OTHER
+    task = rig.task(5)
+    rig.t_us += 4 * SECOND_US
+    rig.serve(task)
+    assert rig.told[0][1] == "2.0 of 5.0 s" and rig.marked() == [3 * 18, 3 * 19]
+
+
+def test_a_frame_that_cannot_be_opened_costs_itself_only(rig: Rig) -> None:
+    for at_s in range(20):
+        rig.second(at_s)
+    rig.t_us = 20 * SECOND_US
+    task = rig.task(5)
+    rig.t_us += 4 * SECOND_US
+    with rig.store.transaction() as db:
+        db.execute("UPDATE journal SET key = 99 WHERE seq = 48")
+    rig.serve(task)
+    assert rig.told[0][1] == "4.0 of 5.0 s" and rig.marked() == [45, 51, 54, 57]
 
 
 def test_runs() -> None:

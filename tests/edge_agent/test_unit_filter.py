@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent import config, systemd
-from edge_agent.machine import clock_synchronised
+from edge_agent import config
+from edge_agent.ops import systemd
+from edge_agent.ops.machine import clock_synchronised
 from tests.edge_agent.running import PATIENCE_S, Kit, free_port, wait_until
 
 # Run by the child between fork and exec, as systemd does it: what is not allowed is refused (EPERM).
@@ -34,7 +35,9 @@ for name in allowed:
 assert library.seccomp_load(filter) == 0
 os.execv(command[0], command)
 """
-AGENT = "import click; from edge_agent.cli import commands; click.Group('vitalwire', commands=commands)()"
+AGENT = (
+    "import click; from edge_agent.cli.main import commands; click.Group('vitalwire', commands=commands)()"
+)
 
 
 def missing() -> str | None:

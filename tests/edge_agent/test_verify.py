@@ -6,14 +6,14 @@ from contextlib import closing
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge_agent.custody import Custody
+from edge_agent.custody.custody import Custody
+from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys
 from edge_agent.store.database import connect, open_file
 from edge_agent.store.items import Frame, Hello
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
 from edge_agent.store.rows import binding, frames_of, seal
-from edge_agent.verify import verify
 from protocol import cbor, crypto, frames
 from protocol.attest import Attester
 from tests.edge_agent.fakes import StubCollector, identity
@@ -75,7 +75,7 @@ def test_a_frame_whose_seal_is_broken_is_named(path):
 
 def test_a_sound_store_is_one_good_sentence_a_thing(path):
     found = results(path)
-    assert all(r.good for r in found) and len(found) == 10
+    assert all(r.good for r in found) and len(found) == 11
     assert all(r.sentence.endswith(".") and "\n" not in r.sentence for r in found)
     assert any("over 70 of 71 frames" in r.sentence for r in found)
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from edge_agent.custody import Custody
+from edge_agent.cli.shown import ledger_lines
+from edge_agent.custody.custody import Custody
 from edge_agent.keys import PublicKeys
+from edge_agent.ledger.ledger import ledger
 from edge_agent.store.schema import ENTRY_FRAME, GONE_ERASED, GONE_RETENTION
 from protocol import attest, entries, merkle, receipts
 from protocol import batch as wire
@@ -112,6 +114,10 @@ def test_what_may_not_go_is_left_out_and_stays_pending(kit):
     assert len(missing(there)) == 2 and missing(other) == [] and there.leaves == other.leaves
     assert {seq for *_, seq in kit.far.frames} == {0, 3, 4}
     assert kit.noted() == 2 and kit.counted() == (3, 2)
+    told = kit.store.ledger()
+    assert told.withheld == {"mqtt": 2} == ledger(kit.path).withheld == told.as_dict()["withheld"]
+    line = "mqtt: 2 entries are withheld from it for want of consent, and pending while it is required"
+    assert line in "\n".join(ledger_lines(told))
     kit.reopen()
     assert kit.counted() == (3, 2)
 

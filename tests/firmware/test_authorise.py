@@ -79,6 +79,14 @@ def test_without_the_button_or_with_a_short_press_nobody_is(agent):
     assert not (agent.node.flash_dir / "state" / "authorities").exists()
 
 
+def test_an_agents_key_is_no_authoritys(agent):
+    agent.node.press(60)
+    assert asked(agent, list(agent.session.identity.public())) == messages.REFUSE_CONSENT
+    assert not events(agent, frames.EVENT_AUTHORITIES)
+    authority = somebody()
+    assert asked(agent, list(authority.public())) is True
+
+
 def test_it_takes_so_many_and_each_once(agent):
     believed = [list(somebody().public()) for _ in range(MAX_AUTHORITIES)]
     records = Records(str(agent.node.flash_dir / "state"))
@@ -92,6 +100,8 @@ def test_it_takes_so_many_and_each_once(agent):
 def test_the_command_pairs_and_has_the_authority_believed(make_node, tmp_path):
     key = tmp_path / "clinic.key"
     authority = keys.create(key, "authority")
+    other = tmp_path / "other.key"
+    keys.create(other, "collector")
     node = make_node()
     config = tmp_path / "agent.toml"
     config.write_text(f'[agent]\nstate_dir = "{tmp_path / "agent"}"\n')
@@ -101,6 +111,9 @@ def test_the_command_pairs_and_has_the_authority_believed(make_node, tmp_path):
         return CliRunner().invoke(cli.main, words)
 
     assert pair().exit_code == 0
+    for wrong in (tmp_path / "agent" / "agent.pub", keys.public_path(other)):
+        refused = pair("--authority", str(wrong))
+        assert refused.exit_code == 1 and "--role authority" in refused.output, refused.output
     node.press(600)
     done = pair("--authority", str(key.with_suffix(".pub")))
     assert done.exit_code == 0 and "believes this authority now" in done.output, done.output
@@ -108,3 +121,7 @@ def test_the_command_pairs_and_has_the_authority_believed(make_node, tmp_path):
     assert stored == [list(authority.public())]
     done = pair("--no-authorities")
     assert done.exit_code == 0 and "no authority any more" in done.output, done.output
+    log = CliRunner().invoke(cli.main, ["audit", "--config", str(config), "--what", "pair"]).output
+    lines = [line for line in log.splitlines() if " pair " in line]
+    assert len(lines) == 3 and "authorit" not in lines[0], log
+    assert f"authority={authority.id.hex()}" in lines[1] and "authorities=0" in lines[2], log

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.ledger import PARTS, Ledger
-from edge_agent.nodes import item_of
+from edge_agent.ledger.ledger import PARTS, Ledger
+from edge_agent.nodes.views import item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Held, Store
 from firmware.boots import BOOT_RECORDS, MAX_SAID, MAX_U32, read_retained

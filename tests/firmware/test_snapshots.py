@@ -4,8 +4,8 @@ import shutil
 from contextlib import closing
 
 from edge_agent.config import LinkConfig
-from edge_agent.pairing import exchange
-from edge_agent.peers import Peers
+from edge_agent.nodes.pairing import exchange
+from edge_agent.nodes.peers import Peers
 from edge_agent.store.database import open_file
 from tests.edge_agent.running import Kit, Running, wait_until
 from tests.firmware.nonce_rig import rig as rig

@@ -151,9 +151,29 @@ def test_no_byte_of_a_sealed_command_can_change_and_none_be_missing() -> None:
 
 
 def test_a_long_message_is_refused_unread() -> None:
-    long = bytes(remote_seal.MAX_MESSAGE + 1)
-    assert refused(remote_seal.unseal_command, long, AGENT) == "oversize"
-    assert refused(remote_seal.unseal_answer, long, AUTHORITY) == "oversize"
+    assert refused(remote_seal.unseal_command, bytes(remote_seal.MAX_MESSAGE + 1), AGENT) == "oversize"
+    assert refused(remote_seal.unseal_answer, bytes(remote_seal.MAX_ANSWER + 1), AUTHORITY) == "oversize"
+
+
+def test_the_longest_answer_with_every_hand_over_that_there_may_be_is_read() -> None:
+    signer: Any = AGENT
+    records: list[bytes] = []
+    for number in range(1, handover.MAX_HANDOVERS + 1):
+        new = handover.SigningKey.from_seed(secret(f"new key {number}"))
+        cited = (bytes(8), (1 << 53) - 1, bytes(32))
+        records.append(handover.make_handover(signer, new, AGENT.id, MADE_MS, number, cited))
+        signer = new
+    reply = answer(command(), remote.DONE, detail="x" * 200, evidence=((BOOT_ID, 1 << 31, 1 << 31),) * 64)
+    signed = remote.make_answer(signer, reply, records)
+    sealed = remote_seal.seal_answer(signed, AGENT.id, AUTHORITY.id, AUTHORITY.x_pub)
+    assert remote.open_answer(remote_seal.unseal_answer(sealed, AUTHORITY), AGENT.ed_pub) == reply
+
+
+def test_an_order_holds_no_longer_than_its_command_whatever_the_agent_says_of_the_time() -> None:
+    month_us = 30 * 86_400 * 1_000_000
+    lie = remote.Offer(BOOT_ID, 60_000_000, 60_000_000 + month_us, MADE_MS - month_us // 1000)
+    signed = remote.sign_order(AUTHORITY, command(), lie)
+    assert signed.order is not None and signed.order.expires_us == lie.t_us + 120_000_000
 
 
 def test_an_answer_by_a_key_that_was_handed_over_verifies_and_by_the_old_one_does_not() -> None:
@@ -195,3 +215,33 @@ def test_what_is_no_answer_is_refused(change: dict[int, Any]) -> None:
 def test_a_long_detail_is_cut_between_its_characters() -> None:
     reply = answer(command(), remote.FAILED, detail="é" * 150)
     assert remote.open_answer(remote.make_answer(AGENT, reply), AGENT.ed_pub).detail == "é" * 100
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        (remote.IDENTIFY, {1: [[[[[1]]]]]}),
+        (remote.IDENTIFY, {1: 1}),
+        (remote.BP, {1: [2]}),
+        (remote.BP, {2: 2}),
+        (remote.MARK, {1: "é" * 33}),
+        (remote.MARK, {1: {"a": 1}}),
+        (remote.STATIC_PRESSURE, {1: -5}),
+        (remote.RESTART, {9: None}),
+        (remote.CONFIG, {frames.SET_NOT_SENT: [[1]]}),
+        (remote.CONFIG, {frames.SET_MAINS_HZ: 1 << 31}),
+        (remote.LIMITS, {frames.SET_LIMITS: [35, 880, 15]}),
+        (remote.LIMITS, {frames.SET_LIMITS: [[35, 880, [15]]]}),
+        (remote.LIMITS, {frames.SET_LIMITS: [[35, 880, 15, 1]]}),
+        (remote.STRIP, {1: 0, 2: 3, 9: [[[[[[1]]]]]]}),
+        (remote.STRIP, {1: 0, 2: 3, 3: 1}),
+    ],
+)
+def test_arguments_of_another_form_than_the_operations_are_refused(operation: str, arguments: Any) -> None:
+    one = command(operation, arguments=arguments)
+    with pytest.raises(LocalError, match="argument"):
+        remote.make_command(AUTHORITY, one)
+    payload = cbor.loads(cose.split1(remote.make_command(AUTHORITY, command(remote.IDENTIFY)), "command")[0])
+    signed = cose.sign1(AUTHORITY, cbor.dumps({**payload, 6: operation, 7: arguments}))
+    assert refused(remote.open_command, signed, AUTHORITY.ed_pub) == "malformed_batch"
+    assert remote.make_command(AUTHORITY, command("dance", arguments=arguments)), "of a later version"

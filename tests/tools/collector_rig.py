@@ -1,10 +1,12 @@
-"""An agent's chain and a collector on a folder, without a network."""
+"""An agent's chain, people's records, and a collector on a folder, without a network."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge_agent.keys import PublicKeys
-from protocol import attest, batch, crypto, frames, handover, identity, merkle, receipts
+from edge_agent.people.operators import Operators
+from protocol import attest, batch, crypto, frames, handover, identity, merkle, receipts, records
 from protocol.cose import Signer
 from tools.collector import status, verify
 from tools.collector.intake import Intake
@@ -19,7 +21,8 @@ def make_identity(n: int) -> identity.Identity:
     return crypto.run(identity.generate_steps(bytes([n]) * 64))
 
 
-COLLECTOR, AGENT, NODE, STRANGER = (make_identity(n) for n in (1, 2, 3, 4))
+COLLECTOR, AGENT, NODE, STRANGER, OPERATOR = (make_identity(n) for n in (1, 2, 3, 4, 11))
+PERSON, OTHER = b"person-number-01", b"person-number-02"
 
 
 def vitals(n: int, rate_dpm: int = 720) -> bytes:
@@ -41,6 +44,26 @@ def attestation(plaintexts: list[bytes]) -> bytes:
     for seq, plaintext in enumerate(plaintexts):
         attester.add(seq, plaintext)
     return frames.pack(frames.KIND_ATTEST, 1, crypto.run(attester.sign_steps(0)))
+
+
+def clock(unix_ms: int, bound_us: int = 1000) -> bytes:
+    """Node time 0 of the boot was `unix_ms`."""
+    return batch.clock_entry(NODE.id, BOOT, 0, unix_ms * 1000, 0, bound_us)
+
+
+def assign(person: bytes, from_ms: int, to_ms: int | None = None, made_ms: int = NOW) -> bytes:
+    record = records.make_assignment(OPERATOR, NODE.id, person, from_ms, made_ms, os.urandom(8), to_ms)
+    return batch.assignment_entry(record)
+
+
+def erase(person: bytes, author: identity.Identity = OPERATOR) -> bytes:
+    return batch.erasure_entry(records.make_erasure(author, person, NOW + 2000, os.urandom(8)))
+
+
+def believe(folder: Path) -> Path:
+    """Have the collector on that folder believe the operator; its operators."""
+    Operators(folder / "operators").add("ward", PublicKeys(*OPERATOR.public()))
+    return folder / "operators"
 
 
 class Chain:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edge_agent.keys import PublicKeys
-from edge_agent.ledger import ledger
+from edge_agent.ledger.ledger import ledger
 from tests.edge_agent.custody_kit import AGENT, Kit
 from tools.collector import status
 from tools.collector.intake import Intake

@@ -1,14 +1,17 @@
 """The `vitalwire` command as a whole."""
 
 import importlib
+import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from edge_agent import extras
 from tools import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +53,7 @@ def test_a_missing_extra_stops_only_what_needs_it(monkeypatch):
     monkeypatch.setattr(importlib, "import_module", without_numpy)
     result = CliRunner().invoke(cli.main, ["demo", "--seconds", "3"])
     assert result.exit_code == 1
-    assert 'pip install "vitalwire[demo]"' in result.output
+    assert f"pip install -e '{ROOT}[demo]'" in result.output
     listed = CliRunner().invoke(cli.main, ["--help"])
     assert listed.exit_code == 0
     assert "not available" in listed.output
@@ -81,3 +84,12 @@ def test_the_agent_starts_without_the_demos_packages():
     )
     assert done.returncode == 0, done.stderr
     assert "Run the agent" in done.stdout
+
+
+def test_an_extra_is_installed_from_where_this_copy_came_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "SOURCE", tmp_path)
+    told = {"url": "file:///opt/src/vitalwire", "dir_info": {}}
+    monkeypatch.setattr(metadata.PathDistribution, "read_text", lambda self, name: json.dumps(told))
+    assert extras.remedy("fhir") == "pip install 'vitalwire[fhir] @ file:///opt/src/vitalwire'"
+    told.clear()
+    assert extras.remedy("fhir").endswith("@ file:///path/to/vitalwire'")

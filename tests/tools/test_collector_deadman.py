@@ -43,6 +43,20 @@ def test_an_agent_that_was_never_heard(said):
     assert dead_man.look(NOW + 11 * MINUTE, True, [], {}) == []
 
 
+def test_a_clock_that_was_put_back_hides_no_silence(said):
+    """The agent was heard while the collector's clock was a day ahead, and never again."""
+    dead_man, ahead = DeadMan(600, said.append), 24 * 60 * MINUTE
+    heard = {AGENT.id: NOW + ahead}
+    assert dead_man.look(NOW + ahead, True, [AGENT.id], heard) == []
+    assert dead_man.look(NOW, True, [AGENT.id], heard) == []
+    assert dead_man.look(NOW + 10 * MINUTE - 1, True, [AGENT.id], heard) == []
+    (silent,) = dead_man.look(NOW + 10 * MINUTE, True, [AGENT.id], heard)
+    assert silent.heard_ms == NOW and "silent for 10 minutes" in said[0]
+    heard[AGENT.id] = NOW + 11 * MINUTE
+    assert dead_man.look(NOW + 11 * MINUTE, True, [AGENT.id], heard) == []
+    assert said[1:] == [f"agent {AGENT.id.hex()} speaks again"]
+
+
 def test_who_was_away_itself_judges_nobody(said):
     dead_man = DeadMan(600, said.append)
     heard = {AGENT.id: NOW}

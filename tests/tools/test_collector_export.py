@@ -1,6 +1,7 @@
 """What is exported is read back sample for sample by other readers; de-identified it gives nobody away."""
 
 import csv
+import errno
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,11 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edge_agent import keys
-from edge_agent.keys import PublicKeys
-from edge_agent.people_operators import Operators
 from protocol import batch, frames
-from tests.tools.collector_rig import BOOT, COLLECTOR, NODE, Chain, Rig
+from tests.tools.collector_rig import BOOT, NODE, PERSON, Chain, Rig
 from tests.tools.export_kit import (
     BEGIN_MS,
     DAY_MS,
@@ -21,38 +19,16 @@ from tests.tools.export_kit import (
     ECG_LSB,
     ECG_NS,
     MISSING,
-    OPERATOR,
-    PERSON,
     PPG_EACH,
     PPG_LSB,
     SECONDS,
-    Morning,
+    export,
+    make,
+    run,
     wave,
 )
+from tools.collector import export_files
 from tools.collector.commands import command
-
-
-def make(tmp_path, place=None, **more) -> tuple[Rig, Morning]:
-    rig, morning = Rig(tmp_path, place), Morning(**more)
-    keys.write_public(tmp_path / "collector.pub", "collector", PublicKeys(*COLLECTOR.public()))
-    Operators(tmp_path / "operators").add("ward", PublicKeys(*OPERATOR.public()))
-    morning.store(rig)
-    return rig, morning
-
-
-def run(rig: Rig, *arguments: str, code: int = 0) -> str:
-    where = ["--state", str(rig.folder)]
-    if isinstance(rig.place, str):
-        where += ["--database", rig.place]
-    result = CliRunner().invoke(command, [arguments[0], *where, *arguments[1:]])
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def export(rig: Rig, form: str, *more: str, code: int = 0) -> list:
-    out = rig.folder / f"out-{form}-{len(list(rig.folder.glob('out-*')))}"
-    run(rig, "export", "--person", PERSON.hex(), "--format", form, str(out), *more, code=code)
-    return sorted(out.iterdir()) if out.exists() else []
 
 
 class Edf:
@@ -235,7 +211,8 @@ def test_the_shift_is_one_constant_and_far(tmp_path):
 def test_only_what_was_certainly_theirs_and_on_a_body(tmp_path):
     rig, _ = make(tmp_path)
     late = wave(frames.CH_ECG, (SECONDS + 5) * 1_000_000, [1] * 10, ECG_NS, ECG_LSB)
-    edge = wave(frames.CH_ECG, SECONDS * 1_000_000 - 500, [2] * 10, ECG_NS, ECG_LSB)
+    # Its first sample is the person's, its last is not.
+    edge = wave(frames.CH_ECG, SECONDS * 1_000_000, [2] * 10, ECG_NS, ECG_LSB)
     made_up = wave(frames.CH_ECG, 6_000_000, [3] * 10, ECG_NS, ECG_LSB, source=frames.SRC_SYNTHETIC)
     other_boot = (2).to_bytes(4, "big") + bytes(8)
     entries = [
@@ -247,9 +224,9 @@ def test_only_what_was_certainly_theirs_and_on_a_body(tmp_path):
     out = rig.folder / "out"
     said = run(rig, "export", "--person", PERSON.hex(), "--format", "csv", str(out))
     for words in (
-        "1 messages, may be another's",
-        "1 messages, not measured on a body",
-        "1 messages, not dated",
+        "1 message, may be another's",
+        "1 message, not measured on a body",
+        "1 message, not dated",
     ):
         assert words in said
     (ecg,) = out.glob("*-ecg.csv")
@@ -269,18 +246,38 @@ def test_only_what_was_certainly_theirs_and_on_a_body(tmp_path):
         (["--person", "00" * 16, "--format", "fhir", "OUT"], "operators"),
         (["--node", "00" * 8, "--format", "csv", "--from", "yesterday", "OUT"], "2026-11-22"),
         (["--node", "00" * 8, "--format", "csv", "OUT"], "nothing was measured"),
-        (["--node", NODE.id.hex(), "--format", "csv", "FULL"], "not empty"),
+        (["--node", NODE.id.hex(), "--format", "csv", "FULL"], "name a new folder"),
+        (["--node", NODE.id.hex(), "--format", "csv", "EMPTY"], "name a new folder"),
     ],
 )
 def test_what_cannot_be_exported_is_said(tmp_path, arguments, words):
     rig, _ = make(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    named = {"OUT": str(tmp_path / "out"), "FULL": str(tmp_path / "full")}
+    (tmp_path / "empty").mkdir()
+    named = {name: str(tmp_path / name.lower()) for name in ("OUT", "FULL", "EMPTY")}
     where = ["export", "--state", str(tmp_path)]
+    before = sorted(tmp_path.rglob("*"))
     result = CliRunner().invoke(command, where + [named.get(one, one) for one in arguments])
-    rig.store.close()
     assert result.exit_code != 0 and words in result.output, result.output
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is left of it"
+    rig.store.close()
+
+
+def test_an_export_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
+    rig, _ = make(tmp_path)
+    real = export_files.write_all
+
+    def full(*arguments):
+        real(*arguments)
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+
+    monkeypatch.setattr(export_files, "write_all", full)
+    run(rig, "export", "--person", PERSON.hex(), "--format", "csv", str(tmp_path / "out"), code=1)
+    assert not [one for one in tmp_path.iterdir() if "out" in one.name]
+    monkeypatch.undo()
+    assert export(rig, "csv")
+    rig.store.close()
 
 
 def test_completeness(tmp_path, place):
@@ -291,7 +288,7 @@ def test_completeness(tmp_path, place):
     ]
     rig.store.close()
     assert day["measured_s"] == {"ECG lead I": 16.0, "PPG red": 20.0}
-    assert (day["produced"], day["received"], day["not_here"]) == (38, 38, 0)
+    assert (day["produced"], day["received"], day["not_here"]) == (39, 39, 0)
     first = day["gaps"][0]
     assert first["channel"] == "ECG lead I" and first["bound_ms"] in (3, 4)
     assert abs(first["begin_ms"] - (BEGIN_MS + 5000)) <= 2 and abs(first["end_ms"] - (BEGIN_MS + 9000)) <= 2
@@ -320,6 +317,26 @@ def test_completeness_says_what_became_of_each_number(tmp_path):
         4,
     )
     assert "10 made by the node, 3 here, 3 given up by the node (outbox full), 4 not here (yet)" in said
+
+
+@pytest.mark.parametrize("steps_s", [(86_400,), (-86_400,), (86_400, -86_400), (-3600, 3600, 86_400)])
+def test_completeness_of_a_boot_in_which_the_clock_was_set(tmp_path, steps_s):
+    """Each frame is in one of the days by which it is dated, none in no day."""
+    rig = Rig(tmp_path)
+    entries, off_s = [], 0
+    for n, step_s in enumerate((0, *steps_s)):
+        off_s += step_s
+        at_us = (BEGIN_MS + (off_s + 10 * n) * 1000) * 1000
+        entries.append(batch.clock_entry(NODE.id, BOOT, n * 10_000_000, at_us, 0, 300))
+    for s in range(10 * len(entries)):
+        plaintext = wave(frames.CH_ECG, s * 1_000_000, [1] * 256, ECG_NS, ECG_LSB)
+        entries.append(batch.frame_entry(NODE.id, BOOT, s, plaintext, BEGIN_MS))
+    rig.receipt(Chain().make(entries))
+    days = ("2025-11-21", "2025-11-22", "2025-11-23")
+    found = [json.loads(run(rig, "completeness", "--day", day, "--json")) for day in days]
+    rig.store.close()
+    assert sum(day["received"] for day in found) == 10 * (len(steps_s) + 1)
+    assert sum(day["received"] > 0 for day in found) == 2
 
 
 @pytest.mark.parametrize(("period_ns", "block_s"), [(5_005_005, 5), (8_000_000, 1), (7_812_500, 1)])

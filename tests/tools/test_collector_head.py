@@ -1,16 +1,7 @@
 """What the collector states that it holds of an agent's chains, when the agent asks."""
 
-import pytest
-
 from protocol import receipts
-from tests.tools.collector_rig import Chain, Rig, frame
-
-
-@pytest.fixture
-def rig(tmp_path, place):
-    rig = Rig(tmp_path, place)
-    yield rig
-    rig.store.close()
+from tests.tools.collector_rig import Chain, frame
 
 
 def test_the_head_statement_names_the_newest_batch_of_the_newest_chain(rig):

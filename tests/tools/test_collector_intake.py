@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocol import frames, receipts
+from protocol import batch, frames, receipts
 from tests.tools.collector_rig import (
     AGENT,
     BOOT,
@@ -10,19 +10,11 @@ from tests.tools.collector_rig import (
     NODE_KEYS,
     NOW,
     Chain,
-    Rig,
     attestation,
     frame,
     vitals,
 )
 from tools.collector import status
-
-
-@pytest.fixture
-def rig(tmp_path, place):
-    rig = Rig(tmp_path, place)
-    yield rig
-    rig.store.close()
 
 
 def test_a_batch_is_stored_and_receipted(rig):
@@ -154,6 +146,15 @@ def test_malformed_frames_are_carried_and_counted(rig):
     rig.receipt(Chain().make([frame(0, b"\xff\xff"), frame(1, frames.pack(99, 5, {1: 2}))]))
     assert (rig.status["frames"], rig.status["frames_malformed"]) == (2, 1)
     assert rig.verify().sound
+
+
+def test_an_agent_that_says_that_another_has_its_key_is_one_alarm(rig):
+    chain = Chain()
+    for _ in range(2):
+        rig.receipt(chain.make([batch.statement_entry("clone", {}), batch.statement_entry("fork", {})]))
+    (alarm,) = rig.status["alarms"]
+    assert alarm["code"] == "two_agents" and AGENT.id.hex() in alarm["detail"]
+    assert "stolen key" in alarm["detail"] and rig.verify().sound
 
 
 def test_a_gap_that_persists_is_an_alarm_until_it_is_filled(rig):

@@ -127,7 +127,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(tmp_path, postgres, 
     arguments = ["collector", "run", "--state", str(tmp_path / "state"), "--broker", "mqtt://127.0.0.1:9"]
     collector = Child("collector", [*arguments, "--database", postgres], log)
     try:
-        wait(lambda: "the database is waited for" in log.read_text(), "it says so")
+        wait(lambda: "trying again until it works" in log.read_text(), "it says so")
         postgres_server.start()
         wait(lambda: "0 agents known" in log.read_text(), "it goes on")
     finally:

@@ -1,18 +1,9 @@
 """Records of people reach the collector: stored as they were signed, and proved with their batch."""
 
-import pytest
-
 from protocol import batch, cbor, records
-from tests.tools.collector_rig import NODE_KEYS, Chain, Rig, frame
+from tests.tools.collector_rig import NODE_KEYS, Chain, frame
 from tools.vectors.keys import AGENT, AUTHORITY
 from tools.vectors.records import assignment, manual
-
-
-@pytest.fixture
-def rig(tmp_path, place):
-    rig = Rig(tmp_path, place)
-    yield rig
-    rig.store.close()
 
 
 def test_records_are_stored_as_they_were_signed(rig):

@@ -4,14 +4,12 @@ import pytest
 
 from edge_agent.keys import PublicKeys
 from protocol import batch, receipts
-from tests.tools.collector_rig import AGENT, COLLECTOR, NODE, NOW, STRANGER, Chain, Rig, frame
+from tests.tools.collector_rig import AGENT, COLLECTOR, NODE, NOW, STRANGER, Chain, frame
 
 
 @pytest.fixture
-def rig(tmp_path):
-    rig = Rig(tmp_path)
-    yield rig
-    rig.store.close()
+def place():
+    return None
 
 
 def refused_cases():

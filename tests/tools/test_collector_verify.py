@@ -157,7 +157,7 @@ BROKEN = {
     "a batch's arrival": (["UPDATE batches SET received_ms = 1"], ["are not those of its receipt"]),
     "a value of a type that never was": (
         ["UPDATE chains SET chain = 'text' WHERE id = 1"],
-        ["table chains: 1 values of chain are not of type BLOB"],
+        ["table chains: 1 value of chain is not of type BLOB"],
     ),
 }
 

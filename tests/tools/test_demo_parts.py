@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from edge_agent.ledger import Ledger, Row
+from edge_agent.ledger.ledger import Ledger, Row
 from protocol import frames, waveform
 from tools.collector import verify
 from tools.demo import account, view

@@ -38,6 +38,25 @@ def test_help_has_an_example(path: str) -> None:
         _typed(shlex.split(typed)[1:])
 
 
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_is_explained_and_the_list_of_commands_is_whole(path: str) -> None:
+    command = COMMANDS[path]
+    unexplained = [one.opts for one in command.params if isinstance(one, click.Option) and not one.help]
+    assert not unexplained
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        names = command.list_commands(ctx)
+        # As wide as click makes it on a terminal of 80.
+        limit = 78 - 6 - max(map(len, names))
+        told = {name: command.get_command(ctx, name) for name in names}
+        cut = [
+            name
+            for name, one in told.items()
+            if one is not None and one.get_short_help_str(limit).endswith("...")
+        ]
+        assert not cut, f"{path}: give these a short_help: {cut}"
+
+
 def _typed(words: list[str]) -> None:
     """Each command and option of the line exists."""
     command: click.Command = main

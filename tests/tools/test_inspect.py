@@ -110,7 +110,7 @@ def test_an_unknown_rule_is_named() -> None:
 BAD = [
     (frames.pack(3, 0, {3: 1001}), 5, "spo2: 1001 where an integer from 0 to 1000 belongs"),
     (frames.pack(3, 0, {1: 653})[:-1], 7, "cut off"),
-    (cbor.dumps([3, 0, {}]) + b"\xff", 4, "1 bytes after the item"),
+    (cbor.dumps([3, 0, {}]) + b"\xff", 4, "1 byte after the item"),
     (cbor.dumps([2, 0, {1: 0, 2: 1, 3: 1, 4: 1, 5: 1}]), 4, "key 6 (wave-data) is missing"),
     (
         cbor.dumps([2, 0, {1: 0, 2: 9, 3: 1, 4: 1, 5: 2, 6: b"\x12\x00"}]),

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from boards.virtual.rig import RigError, VirtualNode, find_micropython
 from edge_agent import keys as key_files
-from edge_agent.peers import Peers
+from edge_agent.nodes.peers import Peers
 from protocol import cobs, crypto, frames, messages, seal
 from protocol import session_events as ev
 from protocol.identity import Identity, generate_steps, node_id, pair_message

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from edge_agent.custody import Custody
+from edge_agent.custody.custody import Custody
 from edge_agent.store import items, keys
 from edge_agent.store.opening import open_store
 from protocol import crypto

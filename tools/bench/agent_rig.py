@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from edge_agent import keys, status
+from edge_agent import keys
 from edge_agent.config import load
 from edge_agent.keys import PublicKeys
+from edge_agent.ops import status
 from protocol import crypto
 from protocol.identity import Identity, generate_steps
 from tools.collector.folder import AGENTS, KEY

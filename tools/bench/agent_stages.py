@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_agent.custody import Custody
+from edge_agent.custody.custody import Custody
 from edge_agent.keys import PublicKeys
-from edge_agent.nodes import NodeView, item_of
+from edge_agent.nodes.views import NodeView, item_of
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Hello
 from protocol import batch, cobs, crypto, frames, messages, seal, waveform

@@ -18,6 +18,7 @@ QRS_SECONDS = 120
 
 @click.command(
     "bench",
+    short_help="Measure how fast and how well something works.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="NAME is one of: " + ", ".join(names.BENCHES) + "; its own --help says more.",
 )

@@ -19,6 +19,7 @@ BENCHES = {
     "keys": "a node's public-key work: how long, in how many steps, and the longest of them",
     "node": "CPU, garbage collection, heap and longest turn of a whole virtual node",
     "agent": "a whole agent under load of many nodes: CPU a frame, acknowledgements, receipts, memory",
+    "evictions": "how long making room in a store of many frames holds up commits and the event loop",
     "collector": "frames a second through a collector's intake",
 }
 

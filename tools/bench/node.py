@@ -34,7 +34,7 @@ from typing import Any
 
 from boards.virtual.recording import RecordError
 from boards.virtual.rig import RigError, find_micropython
-from edge_agent import pairing
+from edge_agent.nodes import pairing
 from tools import build
 from tools.bench import cpu_clock, node_alone, node_heap, node_sections, report
 from tools.bench.node_rig import Rig

@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from boards.virtual.rig import RigError, VirtualNode
-from edge_agent import config, keys, pairing
+from edge_agent import config, keys
 from edge_agent.config import LinkConfig
-from edge_agent.peers import Peers
+from edge_agent.nodes import pairing
+from edge_agent.nodes.peers import Peers
 from tools import build
 from tools.demo.processes import Child
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_agent.extras import remedy
 from tools import writable
 from tools.bench.heartbeats import FS_HZ, LSB_NV, Detection, Recording
 
@@ -30,7 +31,7 @@ def _file(text: str) -> Path:
     if path.suffix not in SUFFIXES:
         why = f"{text}: a picture's name ends in .svg or .png"
     elif importlib.util.find_spec("matplotlib") is None:
-        why = "pictures need matplotlib: pip install 'vitalwire[bench]'"
+        why = f"pictures need matplotlib: {remedy('bench')}"
     if why is not None:
         raise argparse.ArgumentTypeError(why)
     return path

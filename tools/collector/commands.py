@@ -1,6 +1,7 @@
 """`vitalwire collector …`: run it, enrol an agent, look at it. What reads its store: commands_read.py."""
 
 import json
+import logging
 import secrets
 import signal
 import sys
@@ -15,37 +16,45 @@ import click
 from edge_agent import keys
 from edge_agent.files import make_folder, write_atomically
 from edge_agent.lock import Locked, hold
+from edge_agent.ops.logs import begin
 from edge_agent.readable import printable
 from protocol.errors import LocalError
 from tools.collector import commands_export, commands_read, database
-from tools.collector.commands_read import damaged, database_option, in_words, state_option
+from tools.collector.commands_read import check_begun, damaged, database_option, in_words, state_option
 from tools.collector.deadman import SILENT_AFTER_S
-from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, OPERATORS, STATUS, STORE
+from tools.collector.folder import AGENTS, INSTANCE, KEY, LOCK, OPERATORS, STATUS, STORE, note
 from tools.collector.intake import Intake
 from tools.collector.opening import open_store
+from tools.collector.operator_command import operator_command
 from tools.collector.order_command import order_command
 from tools.collector.people import Erasing
+from tools.collector.saying import FarEnd
 from tools.collector.service import Broker, BrokerError, Service
 from tools.collector.signing import Signing
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
+
+log = logging.getLogger("vitalwire.collector")
 
 RETRY_S = 2.0
 DEAD_MS = 60_000
 """A status that says "running" and is older than this was written by a collector that is no more."""
 
 
-@click.group("collector")
+@click.group("collector", short_help="Receive batches, verify, store and receipt them.")
 def command() -> None:
     """The reference collector: receives batches over MQTT, verifies, stores, and signs receipts.
 
-    Example: vitalwire collector run --broker mqtts://broker.example --database postgresql://db.example/vitalwire
+    \b
+    Example:
+      vitalwire collector run --broker mqtts://broker.example --database postgresql://db.example/vitalwire
     """
 
 
 for _read in (*commands_read.COMMANDS, *commands_export.COMMANDS):
     command.add_command(_read)
 command.add_command(order_command)
+command.add_command(operator_command)
 
 
 @command.command("run")
@@ -54,6 +63,7 @@ command.add_command(order_command)
 @click.option(
     "--broker",
     "url",
+    metavar="URL",
     default="mqtt://127.0.0.1:1883",
     show_default=True,
     help="mqtt://host[:port] or mqtts://…",
@@ -76,9 +86,18 @@ command.add_command(order_command)
 @click.option(
     "--silent-after",
     type=click.FloatRange(min=1),
+    metavar="SECONDS",
     default=SILENT_AFTER_S,
     show_default=True,
-    help="Seconds of silence after which an agent is an alarm.",
+    help="How long an agent may be silent before that is an alarm.",
+)
+@click.option(
+    "--log",
+    "style",
+    type=click.Choice(["auto", "text", "json"]),
+    default="auto",
+    show_default=True,
+    help="The log on stderr: lines for people, or JSON; auto is text on a terminal only.",
 )
 def run(
     state: Path,
@@ -90,14 +109,18 @@ def run(
     cert_file: Path | None,
     cert_key_file: Path | None,
     silent_after: float,
+    style: str,
 ) -> None:
     """Collect until stopped (SIGTERM or Ctrl-C). Makes the collector's keys if there are none.
 
     Several collectors may write one PostgreSQL database: give each a state folder of its own, with copies of
     the same collector.key and agents/.
 
-    Example: PGPASSWORD=… vitalwire collector run --database postgresql://clinic@db.example/vitalwire
+    \b
+    Example:
+      PGPASSWORD=… vitalwire collector run --database postgresql://clinic@db.example/vitalwire
     """
+    begin(style, verbose=False)
     stopping = threading.Event()
     with ExitStack() as closing:
         try:
@@ -147,7 +170,7 @@ def run(
             return
         known = len(intake.trust.ids())
         who = f"{known} agent{'s' if known != 1 else ''} known"
-        click.echo(f"collector {identity.id.hex()} on {broker}, store {store.name}, {who}", err=True)
+        log.info("collector %s on %s, store %s, %s", identity.id.hex(), broker, store.name, who)
         try:
             service.run()
         except database.errors() as e:
@@ -160,17 +183,19 @@ def _open(state: Path, place: str | None, instance: bytes, stopping: threading.E
         path = state / STORE if place is None else Path(place)
         store, said = open_store(path, time.time_ns() // 1_000_000)
         if said:
-            click.echo(f"WARNING {said}", err=True)
+            log.warning("%s", said)
         return store
+    far = FarEnd(log, "database")
     while not stopping.is_set():
         try:
             store = Store(place, writer=instance)
         except database.unavailable() as e:
-            click.echo(f"WARNING the database is waited for: {printable(' '.join(str(e).split()))}", err=True)
+            far.lost(printable(" ".join(str(e).split())))
             stopping.wait(RETRY_S)
         else:
+            far.there()
             if store.db.warning:
-                click.echo(f"WARNING {store.db.warning}", err=True)
+                log.warning("%s", store.db.warning)
             return store
     return None
 
@@ -194,10 +219,14 @@ def _instance(state: Path) -> bytes:
 def trust(state: Path, public: Path) -> None:
     """Accept batches from the agent whose .pub file PUBLIC is. A running collector notices at once.
 
-    Example: vitalwire collector trust agent.pub
+    \b
+    Example:
+      vitalwire collector trust agent.pub
     """
     try:
-        agent = keys.load_public(public)
+        agent = keys.load_public(public, "agent")
+        make_folder(state)
+        note(state, "agent trusted", public.name, agent.id)
         path = Trust(state / AGENTS).add(agent)
     except (keys.KeyFileError, OSError) as e:
         raise in_words(e) from e
@@ -211,14 +240,19 @@ def status(state: Path) -> None:
 
     Exit 1 when it no longer runs though it was not stopped, and when an agent is silent.
 
-    Example: vitalwire collector status | jq .alarms
+    \b
+    Example:
+      vitalwire collector status | jq .alarms
     """
     try:
         text = (state / STATUS).read_text(encoding="utf-8")
         facts = json.loads(text)
     except (OSError, ValueError) as e:
         why = e.strerror if isinstance(e, OSError) else "it is no status"
-        raise click.ClickException(f"no status in {state}: has the collector run there? ({why})") from e
+        hint = "start it: vitalwire collector run; or name its folder: --state"
+        raise click.ClickException(
+            f"no status in {state}: has the collector run there? ({why}; {hint})"
+        ) from e
     click.echo(text, nl=False)
     troubles = [alarm["detail"] for alarm in facts.get("alarms", ()) if alarm["code"] == "silent"]
     age_ms = time.time_ns() // 1_000_000 - facts["written_ms"]
@@ -247,10 +281,14 @@ def rotate(state: Path) -> None:
     The collector's .pub stays, agents need nothing new, and a running collector notices within a second.
     Collectors that share the identity need the new file, too: copy it to their state folders.
 
-    Example: vitalwire collector keys rotate
+    \b
+    Example:
+      vitalwire collector keys rotate
     """
+    check_begun(state)
     try:
         identity = keys.load(state / KEY)
+        note(state, "key rotated", KEY, identity.id)
         number = Signing(identity, state / KEY).hand_over()
     except (keys.KeyFileError, OSError, LocalError) as e:
         raise in_words(e) from e

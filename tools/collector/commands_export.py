@@ -5,12 +5,16 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_agent.files import make_folder
+from edge_agent.extras import remedy
 from edge_agent.keys import KeyFileError
+from edge_agent.people.state import PeopleState
+from edge_agent.readable import counted
 from tools.collector import completeness, database, query
 from tools.collector.commands_read import (
     damaged,
@@ -20,11 +24,12 @@ from tools.collector.commands_read import (
     open_reader,
     state_option,
 )
-from tools.collector.folder import OPERATORS, PSEUDONYMS
+from tools.collector.folder import OPERATORS, PSEUDONYMS, whole
 from tools.collector.people import people
 from tools.collector.store import Store
 
-FOR_EVER_MS = 1 << 52
+if TYPE_CHECKING:
+    from tools.collector.export_read import Wanted
 
 
 def _moment(_context: click.Context, option: click.Parameter, text: str | None) -> int | None:
@@ -43,11 +48,29 @@ def _moment(_context: click.Context, option: click.Parameter, text: str | None) 
 @click.command("export")
 @state_option
 @database_option
-@click.option("--node", help="Node id in hex: all that it measured, on whomever.")
-@click.option("--person", help="Person in hex: what was measured on them, by the signed assignments.")
-@click.option("--from", "from_ms", callback=_moment, help="First moment, ISO 8601.  [default: the beginning]")
-@click.option("--to", "to_ms", callback=_moment, help="The moment after the last.  [default: now]")
-@click.option("--format", "form", type=click.Choice(["edf", "wfdb", "csv", "fhir"]), required=True)
+@click.option("--node", metavar="NODE", help="The node's id, 16 hex digits: all it measured, on whomever.")
+@click.option(
+    "--person",
+    metavar="PERSON",
+    help="The pseudonym, 32 hex digits: what was measured on them, by the signed assignments.",
+)
+@click.option(
+    "--from",
+    "from_ms",
+    metavar="TIME",
+    callback=_moment,
+    help="First moment, ISO 8601.  [default: the beginning]",
+)
+@click.option(
+    "--to", "to_ms", metavar="TIME", callback=_moment, help="The moment after the last.  [default: now]"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["edf", "wfdb", "csv", "fhir"]),
+    required=True,
+    help="EDF+, WFDB, a CSV line a sample, or a FHIR bundle (of a person).",
+)
 @click.option("--deidentify", is_flag=True, help="Pseudonyms, shifted times, no free text.")
 @click.option(
     "--key-file",
@@ -69,29 +92,28 @@ def export(
 ) -> None:
     """Write what was measured to files in the new folder OUT.
 
-    Example: vitalwire collector export --person 3f2a… --from 2026-11-01 --format edf --deidentify study/
+    \b
+    Example:
+      vitalwire collector export --person 3f2a… --from 2026-11-01 --format edf --deidentify study/
     """
     if (node is None) == (person is None):
         raise click.UsageError("say whose: --node or --person")
     if form == "fhir" and person is None:
         raise click.UsageError("a FHIR bundle is of a person: --person")
-    if out.exists() and any(out.iterdir()):
-        raise click.ClickException(f"{out} is not empty: name another folder")
     try:
         from tools.collector import export as exports
         from tools.collector import export_files, export_read
     except ImportError as e:
-        raise click.ClickException(f'{e}: pip install "vitalwire[export]"') from e
+        raise click.ClickException(f"{e}: {remedy('export')}") from e
     store = open_reader(state, place)
     try:
         mask = exports.Mask(exports.load_key(key_file or state / PSEUDONYMS) if deidentify else None)
         now_ms = time.time_ns() // 1_000_000
         whose = people(store, state / OPERATORS, now_ms)
         wanted = export_read.Wanted(store, whose, from_ms or 0, now_ms if to_ms is None else to_ms)
-        make_folder(out)
-        with store.reading():
+        with whole(out) as draft, store.reading():
             if person is not None:
-                subject = exports.checked(person, 16, click.BadParameter)
+                subject = exports.checked(person, 16, partial(click.BadParameter, param_hint="--person"))
                 if not any(whose.spans(person=subject)):
                     raise click.ClickException(
                         "no node was ever that person's, by the records of operators known here"
@@ -105,11 +127,14 @@ def export(
                 moments = wanted.of_node(subject)
                 name = exports.subject_name(mask, "node", subject)
             if form == "fhir":
-                bundle = exports.fhir(store, wanted, moments, mask, subject, _agent(store))
-                made = [exports.write_fhir(bundle, out / name)]
+                entries = exports.fhir(wanted, moments, mask, subject, _agent(store))
+                made = exports.write_fhir(entries, draft / name)
             else:
                 found = export_read.recordings(exports.masked(moments, mask, subject))
-                made = export_files.write_all(map(mask.recording, found), form, out, name)
+                made = export_files.write_all(map(mask.recording, found), form, draft, name)
+            if not made:
+                _say_left_out(wanted)
+                raise click.ClickException("nothing was measured then: see vitalwire collector completeness")
     except export_files.ExportError as e:
         raise in_words(e) from e
     except (KeyFileError, OSError, ValueError) as e:
@@ -118,12 +143,14 @@ def export(
         raise damaged(state, place, e) from e
     finally:
         store.close()
-    for cause, n in sorted(wanted.left.items()):
-        click.echo(f"left out: {n} messages, {cause}", err=True)
-    if not made:
-        raise click.ClickException("nothing was measured then: see vitalwire collector completeness")
+    _say_left_out(wanted)
     for path in made:
-        click.echo(path)
+        click.echo(out / path.name)
+
+
+def _say_left_out(wanted: "Wanted") -> None:
+    for cause, n in sorted(wanted.left.items()):
+        click.echo(f"left out: {counted(n, 'message')}, {cause}", err=True)
 
 
 def _agent(store: Store) -> bytes:
@@ -131,39 +158,50 @@ def _agent(store: Store) -> bytes:
     return bytes(8) if row is None else row[0]
 
 
-@click.command("completeness")
+@click.command("completeness", short_help="Say how much of each node's day is here.")
 @state_option
 @database_option
-@click.option("--node", help="One node only.")
-@click.option("--day", callback=_moment, help="One day only, as 2026-11-22 (UTC).")
+@click.option("--node", metavar="NODE", help="Only this node: its id, 16 hex digits.")
+@click.option("--day", metavar="DATE", callback=_moment, help="One day only, as 2026-11-22 (UTC).")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: one object a node and day.")
 def completeness_command(
     state: Path, place: str | None, node: str | None, day: int | None, as_json: bool
 ) -> None:
-    """Say how much of each node's day is here, and what became of the rest.
+    """Say how much of each node's day is here, and what became of the rest. Days are UTC.
 
-    Example: vitalwire collector completeness --day 2026-11-22
+    \b
+    Example:
+      vitalwire collector completeness --day 2026-11-22
     """
     store = open_reader(state, place)
     try:
         with store.reading():
             nodes = query.nodes(store) if node is None else [node_of(node)]
-            for n, one in enumerate(itertools.chain.from_iterable(_days(store, nodes, day))):
+            whose = people(store, state / OPERATORS, time.time_ns() // 1_000_000)
+            n = 0
+            for one in itertools.chain.from_iterable(_days(store, nodes, day, whose)):
                 if as_json:
                     click.echo(json.dumps(one.as_json(), separators=(",", ":")))
                 else:
                     click.echo(("\n" if n else "") + one.as_text())
+                n += 1
+        if not n:
+            click.echo("nothing that was measured is here" + (f" of node {node}" if node else ""), err=True)
+    except (KeyFileError, OSError) as e:
+        raise in_words(e) from e
     except database.errors() as e:
         raise damaged(state, place, e) from e
     finally:
         store.close()
 
 
-def _days(store: Store, nodes: list[bytes], day: int | None) -> Iterator[Iterator[completeness.Day]]:
+def _days(
+    store: Store, nodes: list[bytes], day: int | None, whose: PeopleState
+) -> Iterator[Iterator[completeness.Day]]:
     now_ms = time.time_ns() // 1_000_000
     for node in nodes:
         wanted = completeness.days(store, node) if day is None else [day - day % completeness.DAY_MS]
-        yield (completeness.report(store, node, day_ms, now_ms) for day_ms in wanted)
+        yield (completeness.report(store, node, day_ms, now_ms, whose) for day_ms in wanted)
 
 
 COMMANDS = (export, completeness_command)

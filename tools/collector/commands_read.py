@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from edge_agent import keys
-from edge_agent.readable import printable
+from edge_agent.cli.waiting import busy
+from edge_agent.readable import counted, printable
 from tools.collector import database, query, verify
-from tools.collector.folder import STORE, default_state_dir
+from tools.collector.folder import PUBLIC, STORE, default_state_dir
 from tools.collector.store import Store, StoreError
 
 state_option = click.option(
@@ -35,6 +36,15 @@ def in_words(e: Exception) -> click.ClickException:
     return click.ClickException(printable(str(e)))
 
 
+def check_begun(state: Path) -> None:
+    """See to it that a collector has run with that state folder. ClickException."""
+    if not (state / PUBLIC).exists():
+        raise click.ClickException(
+            f"no collector has run with the state folder {state}: start it (vitalwire collector run), or name"
+            " its folder (--state)"
+        )
+
+
 def damaged(state: Path, place: str | None, e: Exception) -> click.ClickException:
     """The store gave an error that does not pass by itself."""
     said = printable(" ".join(str(e).split()))
@@ -48,6 +58,13 @@ def damaged(state: Path, place: str | None, e: Exception) -> click.ClickExceptio
 
 def open_reader(state: Path, place: str | None) -> Store:
     """The store to read from; a click error that says what to do when it cannot be."""
+    path = None if place is not None and database.is_postgres(place) else Path(place or state / STORE)
+    if path is not None and not path.exists():
+        if place is None:
+            check_begun(state)
+        raise click.ClickException(
+            f"{path}: there is no such store; name the right one: --state or --database"
+        )
     try:
         return Store(place or state / STORE, read_only=True)
     except StoreError as e:
@@ -69,7 +86,7 @@ def node_of(text: str) -> bytes:
     return node
 
 
-@click.command("verify")
+@click.command("verify", short_help="Prove the store again from its bytes.")
 @state_option
 @database_option
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
@@ -78,10 +95,19 @@ def verify_command(state: Path, place: str | None, as_json: bool) -> None:
 
     Exit 1 when it fails.
 
-    Example: vitalwire collector verify --json
+    \b
+    Example:
+      vitalwire collector verify --json
     """
+    check_begun(state)
+    if place is None and not (state / STORE).exists():
+        raise click.ClickException(
+            f"no store {state / STORE}: where it is in PostgreSQL, name it (--database), else name its folder"
+            " (--state)"
+        )
     try:
-        report = verify.verify_folder(state, place)
+        with busy("proving the store again"):
+            report = verify.verify_folder(state, place)
     except database.errors() as e:
         raise damaged(state, place, e) from e
     except (keys.KeyFileError, StoreError) as e:
@@ -109,14 +135,16 @@ def _as_json(report: verify.Report) -> dict[str, object]:
 def _as_text(report: verify.Report) -> str:
     proofs = report.attestations
     lines = [
-        f"{report.batches} batches in {report.chains} chains, {report.waiting} waiting for their predecessor;"
-        f" {report.frames} frames",
+        f"{counted(report.batches, 'batch')} in {counted(report.chains, 'chain')},"
+        f" {report.waiting} waiting for their predecessor;"
+        f" {counted(report.frames, 'frame')}",
         f"attestations: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
     ]
     for row in report.boots:
         lines.append(
             f"node {row.node.hex()} boot {int.from_bytes(row.boot[:4], 'big')}:"
-            f" {row.stored} of {row.highest + 1} frames, {row.evicted} evicted, {row.missing} not here,"
+            f" {row.stored} of {counted(row.highest + 1, 'frame')}, {row.evicted} evicted,"
+            f" {row.missing} not here,"
             f" {row.attested} attested" + (f", {row.erased} erased" if row.erased else "")
         )
     lines += [f"PROBLEM {problem}" for problem in report.problems]
@@ -124,30 +152,40 @@ def _as_text(report: verify.Report) -> str:
     return "\n".join(map(printable, lines))
 
 
-@click.command("samples")
+@click.command("samples", short_help="Print a node's waveform frames as JSON.")
 @state_option
 @database_option
-@click.option("--node", required=True, help="Node id in hex.")
-@click.option("--channel", type=int, default=0, show_default=True, help="0 ECG, 1 PPG red, 2 PPG infrared.")
+@click.option("--node", required=True, metavar="NODE", help="The node's id: 16 hex digits.")
+@click.option(
+    "--channel",
+    type=click.IntRange(0, 3),
+    default=0,
+    show_default=True,
+    help="0 ECG, 1 PPG red, 2 PPG infrared, 3 cuff pressure.",
+)
 def samples(state: Path, place: str | None, node: str, channel: int) -> None:
     """Print a node's waveform frames, one JSON object a line, in the order in which they were measured.
 
     Exit 1 when one of them is damaged.
 
-    Example: vitalwire collector samples --node 1189a7ff7734cef4 --channel 1
+    \b
+    Example:
+      vitalwire collector samples --node 1189a7ff7734cef4 --channel 1
     """
     node_id = node_of(node)
     store = open_reader(state, place)
-    unread = False
+    unread, found = False, False
     try:
         with store.reading():
             for wave in query.waves(store, node_id, channel):
                 click.echo(json.dumps(_wave_as_json(wave), separators=(",", ":")))
-                unread = unread or wave.error is not None
+                unread, found = unread or wave.error is not None, True
     except database.errors() as e:
         raise damaged(state, place, e) from e
     finally:
         store.close()
+    if not found:
+        click.echo(f"no waveform of channel {channel} of node {node} is here", err=True)
     sys.exit(1 if unread else 0)
 
 

@@ -2,7 +2,8 @@
 
 Statements are written once, with `?` for what is put in, in the SQL that both read. Durable on both: SQLite
 with `synchronous=FULL`, PostgreSQL with `synchronous_commit` at `on` or stricter. Nothing here retries: what
-passes by itself is told apart from what does not (`unavailable`), and the caller tries again.
+passes by itself is told apart from what does not (`unavailable`), and the caller tries again. A server that
+is away is asked less and less often, whoever tries how often.
 """
 
 import sqlite3
@@ -11,11 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge_agent.backoff import Backoff
+from edge_agent.extras import remedy
+
 CONNECT_S = 10
 LOCK_S = 30
 IDLE_S = 60
 """So long a PostgreSQL lets a collector that froze within a transaction hold up the others."""
 
+AGAIN_FIRST_S, AGAIN_MOST_S = 0.5, 10.0
+"""How soon a connection that broke is tried again, at first and at last."""
 FETCH_ROWS = 1000
 LOCKS = 256
 """Advisory locks that agents and nodes share: a transaction holds some of them, never more."""
@@ -149,13 +155,29 @@ class Postgres:
         try:
             import psycopg
         except ImportError:
-            raise AddressError('PostgreSQL needs psycopg: pip install "vitalwire[postgres]"') from None
+            raise AddressError(f"PostgreSQL needs psycopg: {remedy('postgres')}") from None
         self._psycopg = psycopg
         self._conninfo, self.name = _checked(address)
         self._translated: dict[str, str] = {}
         self._cursors = 0
         self.warning = ""
+        self._again = Backoff(AGAIN_FIRST_S, AGAIN_MOST_S)
+        self._why = ""
         self._db = self._connected()
+
+    def _reconnected(self) -> Any:
+        """A new connection, when it is time for one."""
+        wait_s = self._again.wait_s()
+        if wait_s > 0:
+            raise self._psycopg.OperationalError(f"{self._why} (asked again in {wait_s:.0f} s)")
+        try:
+            db = self._connected()
+        except self._psycopg.Error as e:
+            self._again.failed()
+            self._why = " ".join(str(e).split())
+            raise
+        self._again.succeeded()
+        return db
 
     def _connected(self) -> Any:
         db: Any = self._psycopg.connect(
@@ -229,7 +251,7 @@ class Postgres:
     def begin(self, locks: Iterable[bytes] = (), read_only: bool = False) -> None:
         """A transaction, alone on what `locks` names, or (`read_only`) on one moment of the database."""
         if self._db.closed:
-            self._db = self._connected()
+            self._db = self._reconnected()
         self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if read_only else "BEGIN")
         slots = sorted({int.from_bytes(name[:4], "big") % LOCKS for name in locks})
         if slots:

@@ -6,7 +6,8 @@ every date is an interval.
 
 from bisect import bisect_left
 
-from edge_agent.people_dates import ALWAYS_MS, PPB, Dated, Fit
+from edge_agent.people.clocks import PPB, Clock, Fit
+from edge_agent.people.dates import ALWAYS_MS, Dated
 from protocol import batch as batches
 from protocol.errors import ProtocolError
 from protocol.frames import T_END
@@ -18,6 +19,7 @@ class Dates:
 
     def __init__(self, store: Store, node: bytes):
         self._fits: dict[bytes, list[Fit]] = {}
+        self._clocks: dict[bytes, Clock] = {}
         for (entry,) in store.db.execute(
             "SELECT entry FROM statements WHERE kind = ? AND node = ?", (batches.ENTRY_CLOCK, node)
         ).fetchall():
@@ -40,27 +42,35 @@ class Dates:
 
     def of(self, boot: bytes, t_us: int, received_ms: int) -> Dated:
         """The interval in which a frame was measured: not after its agent received it, at the latest."""
-        fit = self.fit(boot, t_us)
-        if fit is not None:
-            low_us, high_us = fit.at(t_us)
+        clock = self._clock(boot)
+        if clock is not None:
+            low_us, high_us = clock.at(t_us)
             return Dated(max(0, low_us // 1000), max(0, -(-high_us // 1000)))
         low, high = 0, min(ALWAYS_MS, received_ms)
         at = bisect_left(self._boots, boot)
         if at:
-            last = self._fits[self._boots[at - 1]][-1]
-            low = max(0, last.at(last.t_us)[0] // 1000)
+            clock = self._clock(self._boots[at - 1])
+            low = 0 if clock is None else max(0, clock.at(clock.last_us)[0] // 1000)
         if at < len(self._boots):
-            first = self._fits[self._boots[at]][0]
-            high = min(high, -(-first.at(0)[1] // 1000))
+            clock = self._clock(self._boots[at])
+            high = high if clock is None else min(high, -(-clock.at(0)[1] // 1000))
         return Dated(low, high) if low <= high else Dated(0, received_ms)
+
+    def _clock(self, boot: bytes) -> Clock | None:
+        if boot not in self._clocks and boot in self._fits:
+            self._clocks[boot] = Clock(self._fits[boot])
+        return self._clocks.get(boot)
 
     def node_times(self, boot: bytes, low_ms: int, high_ms: int, slack_us: int) -> tuple[int, int] | None:
         """Node times between which lies all that was measured from `low_ms` to `high_ms`, and some more; None
         when the boot met no agent.
         """
-        fits = self._fits.get(boot)
-        if not fits:
+        fits, clock = self._fits.get(boot), self._clock(boot)
+        if not fits or clock is None:
             return None
+        if clock.regimes > 1:
+            # Its agent's clock was set: a moment may stand at several node times, or between two at none.
+            return 0, T_END
 
         def at(unix_us: int) -> int:
             near = min(fits, key=lambda fit: abs(fit.unix_us - unix_us))

@@ -7,6 +7,8 @@ While this collector is itself cut off it judges nobody, and after that each age
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from edge_agent.readable import counted
+
 SILENT_AFTER_S = 600
 
 
@@ -25,6 +27,7 @@ class DeadMan:
         self._after_ms = round(silent_after_s * 1000)
         self._say = say
         self._listening_ms: int | None = None
+        self._heard: dict[bytes, tuple[int, int]] = {}
         self.silent: dict[bytes, Silent] = {}
 
     def look(
@@ -36,12 +39,15 @@ class DeadMan:
             return list(self.silent.values())
         if self._listening_ms is None:
             self._listening_ms = now_ms
+        # A clock that was put back: what seems to lie ahead of it is no later than now.
+        self._listening_ms = min(self._listening_ms, now_ms)
         known = sorted(agents)
         for agent in known:
-            last = heard.get(agent)
+            said = heard.get(agent)
+            before, known_of = self.silent.get(agent), self._heard.get(agent)
+            last = self._at(agent, said, now_ms)
             due = max(self._listening_ms, last or 0) + self._after_ms
-            before = self.silent.get(agent)
-            if before is not None and last != before.heard_ms:
+            if before is not None and said != (known_of and known_of[0]):
                 del self.silent[agent]
                 self._say(f"agent {agent.hex()} speaks again")
             elif before is None and now_ms >= due:
@@ -51,6 +57,17 @@ class DeadMan:
             del self.silent[agent]
         return list(self.silent.values())
 
+    def _at(self, agent: bytes, said_ms: int | None, now_ms: int) -> int | None:
+        """When an agent was heard that is said to have been at `said_ms`: no later than any moment at which
+        that was said.
+        """
+        if said_ms is None:
+            return None
+        known = self._heard.get(agent)
+        at = min(now_ms, known[1] if known is not None and known[0] == said_ms else said_ms)
+        self._heard[agent] = (said_ms, at)
+        return at
+
 
 def sentence(one: Silent, now_ms: int) -> str:
     """What is the matter, and what to look at."""
@@ -58,4 +75,4 @@ def sentence(one: Silent, now_ms: int) -> str:
     if one.heard_ms is None:
         return f"{name} has never been heard: is it switched on, and told of this collector and broker?"
     minutes = (now_ms - one.heard_ms) // 60_000
-    return f"{name} is silent for {minutes} minutes: look at its power, its network and the broker"
+    return f"{name} is silent for {counted(minutes, 'minute')}: look at its power, its network and the broker"

@@ -4,6 +4,7 @@ nothing that says where one belongs, was taken away or rewritten around the sign
 
 from collections.abc import Iterator
 
+from edge_agent.readable import counted, is_are
 from protocol import batch as batches
 from protocol.cose import split1
 from protocol.errors import ProtocolError
@@ -54,7 +55,7 @@ def strange_values(store: Store) -> Iterator[str]:
                 (declared.lower(),),
             ).fetchone()
             if n:
-                yield f"table {table}: {n} values of {column} are not of type {declared}"
+                yield f"table {table}: {counted(n, 'value')} of {column} {is_are(n)} not of type {declared}"
 
 
 def problems(store: Store) -> Iterator[str]:
@@ -103,11 +104,11 @@ def _chains(store: Store) -> Iterator[str]:
             "SELECT max(number), count(*) FROM batches WHERE agent = ? AND chain = ?", (agent, chain)
         ).fetchone()
         if not stored:
-            yield f"{name} is in the list of chains, but none of its {n} batches is here"
+            yield f"{name} is in the list of chains, but none of its {counted(n, 'batch')} is here"
             continue
         if (newest, n) != (highest, stored):
             yield (
-                f"{name} is listed with {n} batches up to number {newest};"
+                f"{name} is listed with {counted(n, 'batch')} up to number {newest};"
                 f" {stored} up to number {highest} are here"
             )
         signed = _origin(store.batches(agent, chain, 0))

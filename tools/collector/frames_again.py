@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from edge_agent.ranges import Ranges
+from edge_agent.ledger.ranges import Ranges
 from protocol import attest, frames
 from protocol.errors import FrameError
 from tools.collector import attestations, schema

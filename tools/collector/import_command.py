@@ -10,7 +10,7 @@ import click
 from edge_agent import keys
 from edge_agent.files import make_folder
 from edge_agent.lock import Locked, hold
-from edge_agent.readable import printable
+from edge_agent.readable import counted, printable
 from tools.collector import database, stick
 from tools.collector.commands_read import damaged, database_option, in_words, state_option
 from tools.collector.folder import AGENTS, KEY, LOCK, STORE
@@ -23,7 +23,7 @@ from tools.collector.trust import Trust
 MAX_SHOWN = 20
 
 
-@click.command("import")
+@click.command("import", short_help="Take batches from a medium, and write their receipts.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--receipts",
@@ -40,7 +40,9 @@ def command(folder: Path, receipts: Path | None, state: Path, place: str | None)
     Files that are no batches, half-written, damaged or refused are named and left; exit 1 when there are any.
     Doing it twice does no harm.
 
-    Example: vitalwire import /media/usb/out --receipts /media/usb/in
+    \b
+    Example:
+      vitalwire import /media/usb/out --receipts /media/usb/in
     """
     with ExitStack() as closing:
         try:
@@ -85,7 +87,8 @@ def _open(closing: ExitStack, state: Path, place: str | None) -> Store:
 def _told(summary: stick.Summary, receipts: Path) -> str:
     again = f", of which {summary.again} had their receipt already" if summary.again else ""
     lines = [
-        f"{summary.taken} batches taken ({summary.bytes / 1e6:.1f} MB){again}; receipts are in {receipts}"
+        f"{counted(summary.taken, 'batch')} taken ({summary.bytes / 1e6:.1f} MB){again}; receipts"
+        f" are in {receipts}"
     ]
     lines += [f"left: {printable(one.name)}: {printable(one.why)}" for one in summary.left[:MAX_SHOWN]]
     if len(summary.left) > MAX_SHOWN:

@@ -28,6 +28,10 @@ def settle(store: Store, agent: bytes, chain: bytes, number: int, now_ms: int) -
             "fork",
             f"agent {agent.hex()} chain {chain.hex()}: {len(here)} batches with number {number}",
         )
+    if here and _left_before(store, here[-1]) and not told(store, agent):
+        what = f"chain {chain.hex()} goes on with batch {number}, after it was left for another one"
+        why = "two programs sign with its key, a copy or a backup beside its original"
+        store.alarm(now_ms, "two_agents", f"agent {agent.hex()}: {what}: {why}")
     before = store.batches(agent, chain, number - 1) if number else []
     after = store.batches(agent, chain, number + 1)
     for batch, predecessors in [(b, before) for b in here] + [(b, here) for b in after]:
@@ -38,6 +42,24 @@ def settle(store: Store, agent: bytes, chain: bytes, number: int, now_ms: int) -
         if linkage == schema.BROKEN:
             where = f"agent {agent.hex()} chain {chain.hex()}"
             store.alarm(now_ms, "chain_broken", f"{where}: {batch.number} does not follow {batch.number - 1}")
+
+
+def _left_before(store: Store, batch: StoredBatch) -> bool:
+    """Whether a chain that is here already, and was begun before this batch was made, follows an earlier one
+    of its chain: its agent had left that by then.
+    """
+    found = store.db.execute(
+        "SELECT count(*) FROM chains c JOIN batches f ON f.agent = c.agent AND f.chain = c.chain"
+        " AND f.number = 0 WHERE c.agent = ? AND c.cited_chain = ? AND c.cited_number < ? AND f.made_ms < ?",
+        (batch.agent, batch.chain, batch.number, batch.made_ms),
+    ).fetchone()
+    return found[0] > 0
+
+
+def told(store: Store, agent: bytes) -> bool:
+    """Whether that agent is known to be two."""
+    said = f"agent {agent.hex()}:"
+    return any(code == "two_agents" and detail.startswith(said) for _, code, detail in store.alarms())
 
 
 def look_for_holes(store: Store) -> None:

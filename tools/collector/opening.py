@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_agent.files import fsync_folder, make_folder, private
+from edge_agent.readable import counted
 from tools.collector import linkage, schema
 from tools.collector.store import Store, StoreError
 
@@ -95,7 +96,7 @@ def _damage(path: Path) -> str | None:
         return "the file is gone, its write-ahead log is left" if log.exists() else None
     size = path.stat().st_size
     if size < _HEADER_BYTES:
-        return f"truncated to {size} bytes"
+        return f"truncated to {counted(size, 'byte')}"
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if not header.startswith(_HEADER):

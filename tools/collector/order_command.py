@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from edge_agent import keys
-from edge_agent.cli_orders import operation_argument, operation_options
-from edge_agent.ordering import Ordering, OrderingError, new_command, wanted
+from edge_agent.cli.orders import operation_argument, operation_options
 from edge_agent.readable import printable
+from edge_agent.remote.ordering import Ordering, OrderingError, new_command, wanted
 from protocol import remote
 from protocol.errors import LocalError
 from tools.collector.commands_read import in_words, state_option
@@ -23,7 +23,7 @@ from tools.collector.trust import Trust
 MIN_DIGITS = 4
 
 
-@click.command("order")
+@click.command("order", short_help="Have an agent's node do something.")
 @state_option
 @click.option("--agent", required=True, help="The agent's id in hex, or how it begins.")
 @click.option("--node", required=True, help="The node's id: 16 hex digits.")
@@ -92,7 +92,11 @@ def order_command(
         command = new_command(authority, far.id, _node(node), operation, arguments, now_ms, valid_s, reason)
         ordering = Ordering(authority, far, command)
         click.echo(f"command {command.command_id.hex()}: {operation} of node {node}", err=True)
-        order(broker, far.id, ordering, valid_s, lambda line: click.echo(printable(line)))
+        try:
+            order(broker, far.id, ordering, valid_s, lambda line: click.echo(printable(line)))
+        finally:
+            if ordering.remark:
+                click.echo(ordering.remark, err=True)
     except LocalError as e:
         raise click.ClickException(printable(f"{operation}: {e.detail}")) from e
     except (keys.KeyFileError, BrokerError, OrderingError, Unanswered, OSError) as e:

@@ -6,6 +6,7 @@ became of it. The broker sees neither command nor answer.
 
 import queue
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +15,12 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.ordering import Ordering
-from tools.collector.service import Broker, BrokerError, tls_context
+from edge_agent.files import read_secret
+from edge_agent.forward import tls
+from edge_agent.forward.mqtt_client import Client
+from edge_agent.remote.ordering import Ordering
+from protocol.remote_seal import MAX_ANSWER
+from tools.collector.service import Broker, BrokerError
 
 SAY_AGAIN_S = 4.0
 KEEP_ALIVE_S = 20
@@ -24,23 +29,32 @@ MEASURE_S = 420.0
 
 
 class Unanswered(Exception):
-    """No end within the time: `heard`: whether the broker was there."""
+    """No answer within the time. `problem`: what is wrong with the broker, or between us and it; "" where we
+    were connected, and it took what we said.
+    """
 
-    def __init__(self, broker: Broker, heard: bool, problem: str) -> None:
-        said = "the agent did not answer: is it running, and connected to this broker?"
-        super().__init__(said if heard else f"broker {broker}: {problem or 'no connection'}")
-        self.heard = heard
+    def __init__(self, broker: Broker, problem: str) -> None:
+        # A broker may take a subscription, and deliver nothing for it.
+        said = (
+            "the agent did not answer: is it running and connected to this broker, and may this user read "
+            "its answers there?"
+        )
+        super().__init__(f"broker {broker}: {problem}" if problem else said)
+        self.problem = problem
 
 
 class Line:
     """A connection to the broker for one agent's answers."""
 
     def __init__(self, broker: Broker, agent: bytes) -> None:
-        self.problem = ""
+        self.forbidden = ""
+        self._lost = "no connection"
+        self._alert = ""
         self.ready = threading.Event()
         self.heard: queue.Queue[bytes] = queue.Queue(1000)
         self._topic = f"vitalwire/1/{agent.hex()}"
-        self._client = mqtt.Client(
+        self._client = Client(
+            MAX_ANSWER + 1024,
             CallbackAPIVersion.VERSION2,
             client_id=f"vitalwire-order-{secrets.token_hex(8)}",
             protocol=mqtt.MQTTv5,
@@ -49,19 +63,27 @@ class Line:
             password = None
             if broker.password_file is not None:
                 try:
-                    password = broker.password_file.read_text(encoding="utf-8").strip()
+                    password = read_secret(broker.password_file).decode("utf-8").strip()
                 except OSError as e:
                     raise BrokerError(str(broker), f"password file: {e}") from e
             self._client.username_pw_set(broker.username, password)
         if broker.tls:
-            self._client.tls_set_context(tls_context(broker))
+            self._client.tls_set_context(tls.context(broker.ca_file, broker.cert_file, broker.cert_key_file))
         self._client.reconnect_delay_set(min_delay=1, max_delay=5)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_subscribe = self._on_subscribe
+        self._client.on_publish = self._on_publish
+        self._client.on_log = self._on_log
         self._client.on_disconnect = self._on_disconnect
         self._client.on_message = self._on_message
         self._client.connect_async(broker.host, broker.port, keepalive=KEEP_ALIVE_S)
         self._client.loop_start()
+
+    @property
+    def problem(self) -> str:
+        """What is wrong between us and the broker, in words; "": nothing."""
+        return self.forbidden or tls.explain(self._alert or self._lost)
 
     def say(self, message: bytes) -> None:
         """Publish a command."""
@@ -76,20 +98,39 @@ class Line:
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _props: Any) -> None:
         if reason.is_failure:
-            self.problem = str(reason)
+            self._lost = f"it refused the connection: {reason}"
         else:
             client.subscribe(f"{self._topic}/answer", qos=1)
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _mid: int, reasons: Any, _props: Any) -> None:
         refused = [reason for reason in reasons if reason.is_failure]
         if refused:
-            self.problem = f"it does not let us read {self._topic}/answer: {refused[0]}"
+            self.forbidden = (
+                f"it does not let us read {self._topic}/answer ({refused[0]}): allow it to this user"
+            )
         else:
+            self._lost = self._alert = ""
             self.ready.set()
+
+    def _on_publish(self, _client: mqtt.Client, _data: Any, _mid: int, reason: Any, _props: Any) -> None:
+        if reason.is_failure:
+            self.forbidden = (
+                f"it does not let us publish on {self._topic}/command ({reason}): allow it to this user"
+            )
+
+    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        # paho calls this while it handles the error, and does not say which.
+        why = sys.exc_info()[1]
+        self._lost = str(why) if why is not None and str(why) else "cannot connect"
+
+    def _on_log(self, _client: mqtt.Client, _data: Any, level: int, text: str) -> None:
+        # paho tells of a TLS alert here only.
+        if level == mqtt.MQTT_LOG_ERR and "SSL" in text:
+            self._alert = text
 
     def _on_disconnect(self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _props: Any) -> None:
         self.ready.clear()
-        self.problem = str(reason)
+        self._lost = f"the connection was lost: {reason}"
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -106,15 +147,14 @@ def order(
     line = Line(broker, agent)
     ends = time.monotonic() + valid_s
     said_s = 0.0
-    met = False
     try:
         while time.monotonic() < ends:
             answer = ordering.answer
-            if line.ready.is_set():
-                met = True
-                if time.monotonic() - said_s >= SAY_AGAIN_S:
-                    said_s = time.monotonic()
-                    line.say(ordering.message())
+            if line.forbidden and answer is None:
+                break
+            if line.ready.is_set() and time.monotonic() - said_s >= SAY_AGAIN_S:
+                said_s = time.monotonic()
+                line.say(ordering.message())
             try:
                 heard = line.heard.get(timeout=0.2)
             except queue.Empty:
@@ -130,6 +170,6 @@ def order(
             if ordering.command.order is not None:
                 said_s = 0.0
         if ordering.answer is None:
-            raise Unanswered(broker, met, line.problem)
+            raise Unanswered(broker, line.problem)
     finally:
         line.close()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_agent.people_operators import Operators
-from edge_agent.people_state import PeopleError, PeopleState
+from edge_agent.people.operators import Operators
+from edge_agent.people.state import PeopleError, PeopleState
+from edge_agent.readable import counted
 from protocol import attest, batch, frames, merkle
 from protocol.errors import ProtocolError
 from protocol.records import open_record, read_record
@@ -18,6 +19,9 @@ from tools.collector import schema
 from tools.collector.dating import Dates
 from tools.collector.folder import OPERATORS
 from tools.collector.store import Store
+
+NOT_BELIEVED = "erasure_not_believed"
+"""The alarm that an erasure came which nobody known here signed; over when somebody is."""
 
 AT_ONCE = 500
 """Frames in one transaction: nobody waits long."""
@@ -73,16 +77,18 @@ class Erasing:
             if not due:
                 return []
             state = people(store, self._operators, now_ms)
+            alarms = store.alarms()
             (highest,) = store.db.execute("SELECT max(id) FROM batches").fetchone()
             (settled,) = store.db.execute(
                 "SELECT coalesce(max(id), 0) FROM batches WHERE received_ms < ?", (now_ms - SETTLED_MS,)
             ).fetchone()
         said: list[str] = []
+        self._end_alarms(alarms, state)
         for row, position, person, done, scrubbed in due:
             if state.erased_at(person) is None:
                 self._alarm(
                     now_ms,
-                    "erasure_not_believed",
+                    NOT_BELIEVED,
                     f"{_name(person)}: no operator known here signed it; put the .pub of who did into"
                     f" {OPERATORS}/",
                 )
@@ -98,10 +104,20 @@ class Erasing:
                 )
             if erased or not scrubbed:
                 said.append(
-                    f"{_name(person)} is erased: {erased} frames and entries" + (f"; {todo}" if todo else "")
+                    f"{_name(person)} is erased: {counted(erased, 'entry')}" + (f"; {todo}" if todo else "")
                 )
                 self._alarm(now_ms, "erased", f"{_name(person)}" + (f": {todo}" if todo else ""))
         return said
+
+    def _end_alarms(self, alarms: list[tuple[int, str, str]], state: PeopleState) -> None:
+        """Of erasures that are believed by now."""
+        for _, code, detail in alarms:
+            if code != NOT_BELIEVED:
+                continue
+            person = bytes.fromhex(detail.removeprefix("person ").split(":")[0])
+            if state.erased_at(person) is not None:
+                with self._store.transaction():
+                    self._store.alarm_over(code, detail)
 
     def _alarm(self, now_ms: int, code: str, detail: str) -> None:
         with self._store.transaction():

@@ -6,6 +6,7 @@ that the broker may send ahead is bounded, so memory is too. The subscription is
 collectors on one database divide the work.
 """
 
+import logging
 import queue
 import ssl
 import sys
@@ -22,13 +23,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from edge_agent.files import check_secret, read_secret
 from edge_agent.forward.mqtt_client import Client
 from edge_agent.keys import KeyFileError
 from tools.collector import database, status
 from tools.collector.deadman import SILENT_AFTER_S, DeadMan
 from tools.collector.intake import MAX_MESSAGE, Intake, Reply
 from tools.collector.people import Erasing
+from tools.collector.saying import Alarms, FarEnd
 from tools.collector.store import Store
+
+log = logging.getLogger("vitalwire.collector")
 
 FILTERS = {"batch": "vitalwire/1/+/batch", "ask": "vitalwire/1/+/ask"}
 RECEIVE_MAXIMUM = 20
@@ -125,10 +130,13 @@ class Service:
         self._connected = False
         self._broker_problem = ""
         self._store_problem = ""
+        self._away_since_s = 0.0
         self._key_problem = ""
         self._started_ms = time.time_ns() // 1_000_000
         self._instance = instance
-        self._dead_man = DeadMan(silent_after_s, _say)
+        self._dead_man = DeadMan(silent_after_s, log.warning)
+        self._alarms = Alarms(log)
+        self._far = FarEnd(log, f"broker {broker}")
         self._erasing = erasing
         self._people_problem = ""
         self._client = self._make_client()
@@ -187,11 +195,11 @@ class Service:
             try:
                 answers = self._intake.handle_all([(one.topic, one.payload) for one in messages])
             except database.unavailable() as e:
-                self._store_problem = _in_a_line(e)
+                self._store_is_away(e)
                 self._write_status("running")
                 self._stopping.wait(RETRY_STORE_S)
                 continue
-            self._store_problem = ""
+            self._store_is_back()
             for message, replies in zip(messages, answers, strict=True):
                 for reply in replies:
                     self._publish(reply)
@@ -201,6 +209,19 @@ class Service:
                     self._client.ack(message.mid, 1)
             return
 
+    def _store_is_away(self, e: Exception) -> None:
+        if not self._store_problem:
+            self._away_since_s = time.monotonic()
+            what = "it is tried again by itself; until then nothing is stored, so nothing receipted"
+            log.warning("the store %s takes nothing: %s (%s)", self._store.name, _in_a_line(e), what)
+        self._store_problem = _in_a_line(e)
+
+    def _store_is_back(self) -> None:
+        if self._store_problem:
+            away_s = time.monotonic() - self._away_since_s
+            log.info("the store %s takes everything again, after %.0f s", self._store.name, away_s)
+        self._store_problem = ""
+
     def _look_around(self) -> None:
         """What may have changed beside us: the key was handed over, an agent fell silent."""
         try:
@@ -208,16 +229,18 @@ class Service:
             self._key_problem = ""
         except KeyFileError as e:
             # The key that was used so far is still good.
+            if str(e) != self._key_problem:
+                log.warning("the key of before goes on signing: %s", e)
             self._key_problem = str(e)
         now_ms = time.time_ns() // 1_000_000
         try:
             with self._store.reading():
                 heard = self._store.heard()
         except database.unavailable() as e:
-            self._store_problem = _in_a_line(e)
+            self._store_is_away(e)
             return
         if self._inbox.empty():
-            self._store_problem = ""
+            self._store_is_back()
         self._dead_man.look(now_ms, self._connected, self._intake.trust.ids(), heard)
 
     def _erase(self) -> None:
@@ -226,12 +249,15 @@ class Service:
             return
         try:
             for sentence in self._erasing.run(time.time_ns() // 1_000_000):
-                _say(sentence)
-            self._people_problem = ""
+                log.info("%s", sentence)
+            problem = ""
         except database.unavailable() as e:
-            self._people_problem = f"an erasure waits: {_in_a_line(e)}"
+            problem = f"an erasure waits: {_in_a_line(e)}"
         except (KeyFileError, OSError) as e:
-            self._people_problem = f"no erasure can be checked: {_in_a_line(e)}"
+            problem = f"no erasure can be checked: {_in_a_line(e)}"
+        if problem and problem != self._people_problem:
+            log.warning("%s", problem)
+        self._people_problem = problem
 
     def _publish(self, reply: Reply) -> None:
         self._client.publish(reply.topic, reply.payload, qos=1)
@@ -257,7 +283,9 @@ class Service:
         try:
             with self._store.reading():
                 silent = list(self._dead_man.silent.values())
-                facts.update(status.summary(self._store, time.time_ns() // 1_000_000, silent))
+                now_ms = time.time_ns() // 1_000_000
+                facts.update(status.summary(self._store, now_ms, silent))
+                self._alarms.look(status.alarms(self._store, now_ms))
         except database.errors() as e:
             facts["store_problem"] = _in_a_line(e)
         status.write(self._status_path, facts)
@@ -276,7 +304,7 @@ class Service:
             password = None
             if self._broker.password_file is not None:
                 try:
-                    password = self._broker.password_file.read_text(encoding="utf-8").strip()
+                    password = read_secret(self._broker.password_file).decode("utf-8").strip()
                 except OSError as e:
                     raise BrokerError(str(self._broker), f"password file: {e}") from e
             client.username_pw_set(self._broker.username, password)
@@ -294,7 +322,7 @@ class Service:
         self, client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
         if reason.is_failure:
-            self._broker_problem = str(reason)
+            self._lost(f"it refuses us: {reason}")
             return
         self._connection += 1
         # A group for each filter: rumqttd delivers only the first filter of a group that has two. With this
@@ -308,18 +336,29 @@ class Service:
     ) -> None:
         """Only now does what is sent to us reach us."""
         refused = [reason for reason in reasons if reason.is_failure]
-        self._connected = not refused
-        self._broker_problem = f"the broker refuses a subscription: {refused[0]}" if refused else ""
+        if refused:
+            self._lost(f"the broker refuses a subscription: {refused[0]}")
+            return
+        self._connected, self._broker_problem = True, ""
+        self._far.there()
+
+    def _lost(self, why: str) -> None:
+        self._connected = False
+        self._broker_problem = why
+        if not self._stopping.is_set():
+            self._far.lost(why)
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
-        self._connected = False
-        self._broker_problem = "cannot connect"
+        # paho calls this while it handles the error.
+        error = sys.exc_info()[1]
+        self._lost("cannot connect" + (f": {_in_a_line(error)}" if isinstance(error, Exception) else ""))
 
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any
     ) -> None:
-        self._connected = False
-        self._broker_problem = str(reason)
+        # Where the broker refused us, why is told already.
+        if self._connected or not self._broker_problem:
+            self._lost(f"connection lost: {reason}")
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         self._inbox.put(_Received(message.topic, bytes(message.payload), message.mid, self._connection))
@@ -333,6 +372,7 @@ def tls_context(broker: Broker) -> ssl.SSLContext:
         raise BrokerError(str(broker), f"CA file {broker.ca_file}: {e}") from e
     if broker.cert_file is not None:
         try:
+            check_secret(broker.cert_key_file or broker.cert_file)
             context.load_cert_chain(broker.cert_file, broker.cert_key_file)
         except OSError as e:
             raise BrokerError(str(broker), f"certificate {broker.cert_file} and its key: {e}") from e
@@ -341,7 +381,3 @@ def tls_context(broker: Broker) -> ssl.SSLContext:
 
 def _in_a_line(e: Exception) -> str:
     return " ".join(str(e).split()) or type(e).__name__
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)

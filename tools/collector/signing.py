@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from edge_agent.files import write_atomically
-from edge_agent.keys import KeyFileError
+from edge_agent.keys import KeyFileError, check_private
 from protocol.cose import Signer
 from protocol.errors import ProtocolError
 from protocol.handover import SigningKey, make_handover, read_chain
@@ -83,11 +83,10 @@ def _count(path: Path) -> int:
 
 def _read(path: Path) -> tuple[SigningKey, bytes]:
     try:
-        data, mode = path.read_bytes(), path.stat().st_mode
+        data = path.read_bytes()
     except OSError as e:
         raise KeyFileError(path, f"cannot be read: {e.strerror}") from None
-    if os.name == "posix" and mode & 0o077:
-        raise KeyFileError(path, f"others may read it (mode {mode & 0o777:04o})", f"chmod 600 {path}")
+    check_private(path)
     body = data[len(_MAGIC) :]
     if not data.startswith(_MAGIC) or len(body) < 33:
         raise KeyFileError(path, "it is no signing key", "restore it from a backup")

@@ -8,6 +8,7 @@ from typing import Any
 from edge_agent.files import write_atomically
 from tools.collector import linkage, schema
 from tools.collector.deadman import Silent, sentence
+from tools.collector.saying import Alarm
 from tools.collector.store import Store
 
 ALARMS_SHOWN = 20
@@ -16,6 +17,12 @@ CHAINS_SHOWN = 8
 
 GAP_MS = 60_000
 """So long a batch may wait for its predecessor before that is an alarm."""
+
+
+def alarms(store: Store, now_ms: int, silent: Sequence[Silent] = ()) -> list[Alarm]:
+    """All that stand."""
+    found = store.alarms() + _gaps(store, now_ms)
+    return found + [(one.since_ms, "silent", sentence(one, now_ms)) for one in silent]
 
 
 def summary(store: Store, now_ms: int, silent: Sequence[Silent] = ()) -> dict[str, Any]:
@@ -35,8 +42,7 @@ def summary(store: Store, now_ms: int, silent: Sequence[Silent] = ()) -> dict[st
     batches, attestations = stored.get("batches", 0), stored.get("attestations", 0)
     waiting, broken = unlinked.get(schema.WAITING, 0), unlinked.get(schema.BROKEN, 0)
     pending, failed = unproved.get(schema.PENDING, 0), unproved.get(schema.FAILED, 0)
-    alarms = store.alarms() + _gaps(store, now_ms)
-    alarms += [(one.since_ms, "silent", sentence(one, now_ms)) for one in silent]
+    standing = alarms(store, now_ms, silent)
     return {
         "batches": batches,
         "batches_again": stored.get("batches_again", 0),
@@ -61,13 +67,13 @@ def summary(store: Store, now_ms: int, silent: Sequence[Silent] = ()) -> dict[st
         "silent": [one.agent.hex() for one in silent],
         "heard_ms": {agent.hex(): at_ms for agent, at_ms in sorted(store.heard().items())},
         "alarms": [
-            {"at_ms": at, "code": code, "detail": detail} for at, code, detail in alarms[-ALARMS_SHOWN:]
+            {"at_ms": at, "code": code, "detail": detail} for at, code, detail in standing[-ALARMS_SHOWN:]
         ],
-        "alarms_total": len(alarms),
+        "alarms_total": len(standing),
     }
 
 
-def _gaps(store: Store, now_ms: int) -> list[tuple[int, str, str]]:
+def _gaps(store: Store, now_ms: int) -> list[Alarm]:
     """An alarm for each gap that persists; it is over when the gap is filled."""
     return [
         (

@@ -132,7 +132,9 @@ def _settle(one: Candidate, data: bytes, replies: list[Reply], out: Path, summar
     try:
         if receipts.is_refusal(receipt):
             refusal = receipts.parse_refusal(receipt)
-            summary.left.append(Left(one.path.name, f"refused ({refusal.code}): {refusal.detail}"))
+            hint = "; if it is yours: vitalwire collector trust AGENT.pub, and import again"
+            more = hint if refusal.code == "unknown_agent" else ""
+            summary.left.append(Left(one.path.name, f"refused ({refusal.code}): {refusal.detail}{more}"))
             return
     except ProtocolError as e:
         summary.left.append(Left(one.path.name, f"an answer that is none: {e}"))
@@ -143,6 +145,9 @@ def _settle(one: Candidate, data: bytes, replies: list[Reply], out: Path, summar
     # What lies under these names is from outside: it may be huge, or lead elsewhere.
     if path.is_file() and path.stat().st_size == len(receipt) and path.read_bytes() == receipt:
         summary.again += 1
+        return
+    if path.is_dir() and not path.is_symlink():
+        summary.left.append(Left(one.receipt, "a folder lies where the receipt belongs: remove it"))
         return
     partial = out / f".{one.receipt}.partial"
     partial.unlink(missing_ok=True)

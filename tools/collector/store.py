@@ -179,6 +179,10 @@ class Store:
             (at_ms, code, detail),
         )
 
+    def alarm_over(self, code: str, detail: str) -> None:
+        """That is over."""
+        self.db.execute("DELETE FROM alarms WHERE code = ? AND detail = ?", (code, detail))
+
     def alarms(self) -> list[tuple[int, str, str]]:
         """(Unix ms, code, detail) of every alarm, oldest first."""
         return self.db.execute("SELECT at_ms, code, detail FROM alarms ORDER BY id").fetchall()

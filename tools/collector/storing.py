@@ -19,6 +19,7 @@ from tools.collector.store import Store, StoredBatch
 MALFORMED = -1
 """Kind, in the store, of a frame that its agent signed for but that is not one."""
 
+_CLONE = "it says that another program signs with its key while it runs: a copy, or a stolen key"
 _FRAME = "node, boot, seq, kind, channel, t_us, plaintext, received_ms, batch, position"
 
 
@@ -149,6 +150,9 @@ class Storing:
                 continue
             if fields[0] == batches.ENTRY_IDENTITY:
                 self._introduce(fields[1], fields[2], fields[3])
+            clone = fields[:2] == [batches.ENTRY_STATEMENT, "clone"]
+            if clone and not linkage.told(store, batch.agent_id):
+                store.alarm(self._now_ms, "two_agents", f"agent {batch.agent_id.hex()}: {_CLONE}")
             if fields[0] == batches.ENTRY_ERASURE:
                 self._note_erasure(position, fields[1])
             others.append((self._row, position, entry, *filed_under(entry, fields)))

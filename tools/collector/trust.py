@@ -11,7 +11,7 @@ from edge_agent.keys import KeyFileError, PublicKeys, load_public, write_public
 class Trust:
     """The public keys in `folder`, by agent id.
 
-    Files that cannot be read are named in `problems`, and trusted no further.
+    Files that cannot be read, or are another's than an agent's, are named in `problems`, and not trusted.
     """
 
     def __init__(self, folder: Path):
@@ -50,7 +50,7 @@ class Trust:
         problems: dict[str, str] = {}
         for name in seen:
             try:
-                keys = load_public(self.folder / name)
+                keys = load_public(self.folder / name, "agent")
             except KeyFileError as e:
                 problems[name] = str(e)
             else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.keys import load_public
+from edge_agent.readable import counted, is_are
 from protocol import batch as batches
 from protocol import handover, merkle, receipts
 from protocol.errors import BatchError, ProtocolError
@@ -146,7 +147,7 @@ def _batch_problems(
         yield "the count or time it is listed with is not the one that was signed"
     leaves, left_out = entry_hashes(store, batch.row)
     if len(leaves) != fields[7]:
-        yield f"{len(leaves)} of {fields[7]} entries are here"
+        yield f"{len(leaves)} of {counted(fields[7], 'entry')} {is_are(fields[7])} here"
     elif merkle.root(leaves) != fields[6]:
         yield "its entries are not those that were signed"
     try:

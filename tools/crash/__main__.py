@@ -6,11 +6,14 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from tools.crash.campaign import Campaign, Outcome, Plan
+from tools.crash.postgres import Postgres, PostgresError
 from tools.crash.world import World
 from tools.faults.cuts import Wrong, begin, live
 
@@ -26,6 +29,12 @@ from tools.faults.cuts import Wrong, begin, live
 @click.option(
     "--cuts", type=click.IntRange(0), default=200, show_default=True, help="Power cuts of the store."
 )
+@click.option(
+    "--databases", type=click.IntRange(0), default=0, help="Ends of a PostgreSQL that is started for that."
+)
+@click.option(
+    "--rekeys", type=click.IntRange(0), default=5, show_default=True, help="Changes of the store's key."
+)
 @click.option("--nodes", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--collectors", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--database", help="postgresql://… that the collectors write; an SQLite file when not given.")
@@ -38,6 +47,8 @@ def main(
     clocks: int,
     restores: int,
     cuts: int,
+    databases: int,
+    rekeys: int,
     nodes: int,
     collectors: int,
     database: str | None,
@@ -46,16 +57,24 @@ def main(
 ) -> None:
     """Kill agent, broker and collectors at random while nodes measure, and account for every frame.
 
-    Example: python -m tools.crash --seed 7 --kills 200 --cuts 200
+    \b
+    Example:
+      python -m tools.crash --seed 7 --kills 200 --cuts 200
+      python -m tools.crash --databases 30 --collectors 3 --kills 60
     """
-    if collectors > 1 and database is None:
+    if databases and database is not None:
+        raise click.UsageError("--databases ends a server of its own, not the one of --database")
+    if collectors > 1 and database is None and not databases:
         raise click.UsageError("several collectors share one database: give --database postgresql://…")
     seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     click.echo(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="vitalwire-crash-"))
-    plan = Plan(seed, kills, disks, clocks, restores, nodes, collectors=collectors)
-    world = World(folder, collectors, database)
-    outcome = asyncio.run(Campaign(plan, world, _progress).run())
+    plan = Plan(seed, kills, disks, clocks, restores, nodes, 20.0, collectors, databases, rekeys)
+    with _server(databases) as server:
+        if server is not None:
+            database = server.url(server.make_database())
+        world = World(folder, collectors, database, server)
+        outcome = asyncio.run(Campaign(plan, world, _progress).run())
     _cut_power(outcome, seed, cuts)
     if sys.stderr.isatty():
         click.echo(err=True)
@@ -67,6 +86,21 @@ def main(
     else:
         shutil.rmtree(folder)
     sys.exit(bool(outcome.problems))
+
+
+@contextmanager
+def _server(databases: int) -> Generator[Postgres | None]:
+    if not databases:
+        yield None
+        return
+    try:
+        server = Postgres()
+    except PostgresError as e:
+        raise click.ClickException(f"--databases: {e}") from None
+    try:
+        yield server
+    finally:
+        server.remove()
 
 
 def _cut_power(outcome: Outcome, seed: int, cuts: int) -> None:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_agent import status
+from edge_agent.ops import status
+from edge_agent.readable import counted
 from tools.crash.nodes import Flock
 from tools.crash.victim import DISK_FULL, DISK_GOOD, DISK_READ_ONLY
 from tools.crash.world import Process, World
@@ -18,12 +19,16 @@ SETTLE_S = 300.0
 # What the agent says of itself is up to so old; what it acknowledged just before is not in it.
 FRESH_S = 2.0
 QUIET_S = FRESH_S + 1.0
-STORE_FILES = ("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-mark")
+# With what opens them: the key may be another one by the time a backup is put back.
+STORE_FILES = ("agent.db", "agent.db-wal", "agent.db-shm", "agent.db-mark", "agent.db-check", "store.key")
+REKEY_S = 2.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of what; kills are of agent, broker and collectors together."""
+    """How much of what; kills are of agent, broker and collectors together. `databases`: ends of the
+    collectors' PostgreSQL; `rekeys`: changes of the store's key, most of which are killed.
+    """
 
     seed: int
     kills: int = 200
@@ -33,6 +38,8 @@ class Plan:
     nodes: int = 8
     rate: float = 20.0
     collectors: int = 1
+    databases: int = 0
+    rekeys: int = 0
 
 
 @dataclass
@@ -64,6 +71,7 @@ class Campaign:
         world.pair([node.identity for node in flock.nodes])
         events: list[Callable[[], object]] = [self._kill] * plan.kills
         events += [self._disk] * plan.disks + [self._clock] * plan.clocks
+        events += [self._database] * plan.databases + [self._rekey] * plan.rekeys
         self._rng.shuffle(events)
         for n in range(plan.restores):
             events.insert((n + 1) * len(events) // (plan.restores + 1) + n, self._restore)
@@ -86,7 +94,7 @@ class Campaign:
 
     def _summary(self) -> str:
         done = ", ".join(f"{n} {what}" for what, n in sorted(self.outcome.done.items()))
-        return f"{done}; {len(self._flock.made)} frames made, {self._flock.held} held by nodes"
+        return f"{done}; {counted(len(self._flock.made), 'frame')} made, {self._flock.held} held by nodes"
 
     # What happens
 
@@ -110,6 +118,29 @@ class Campaign:
         """A step of up to a day either way; never so far that the clock was before its first hour here."""
         self.world.steering.clock_ns = self._rng.randrange(-DAY_NS, DAY_NS)
         self.outcome.done["clock steps"] += 1
+
+    async def _database(self) -> None:
+        """The server ends in the midst of whatever it does, or notices that it shall, and begins again."""
+        server = self.world.server
+        assert server is not None
+        killed = self._rng.random() < 0.5
+        await asyncio.to_thread(server.kill if killed else server.stop_at_once)
+        self.outcome.done[f"databases {'killed' if killed else 'stopped at once'}"] += 1
+        await asyncio.sleep(self._rng.choice((0.0, 0.2, 1.0, 3.0)))
+        # Not in a thread: it ends with the thread that started it (Postgres.command).
+        server.start()
+
+    async def _rekey(self) -> None:
+        """The agent away, another key for its store, killed on the way or not."""
+        await asyncio.to_thread(self.world.agent.kill)
+        rekey = self.world.rekey()
+        rekey.start()
+        deadline = time.monotonic() + self._rng.uniform(0.3, REKEY_S)
+        while rekey.running and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        self.outcome.done[f"changes of the store's key{', killed' if rekey.running else ''}"] += 1
+        await asyncio.to_thread(rekey.kill)
+        self.world.agent.start()
 
     async def _restore(self) -> None:
         """Everything delivered, a backup taken; more measured and delivered; then the backup put back."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 
+from edge_agent.readable import counted
 from tools.collector.folder import STORE
 from tools.collector.store import Store
 from tools.crash.nodes import Key
@@ -23,18 +24,18 @@ def _frames(world: World, made: dict[Key, bytes]) -> Iterator[str]:
         (conflicts,) = store.db.execute("SELECT count(*) FROM conflicts").fetchone()
     there = {(node, boot, seq): hashlib.sha256(plaintext).digest() for node, boot, seq, plaintext in rows}
     if len(there) != len(rows):
-        yield f"{len(rows) - len(there)} frames are at the collector more than once"
+        yield f"at the collector more than once: {counted(len(rows) - len(there), 'frame')}"
     if conflicts:
-        yield f"{conflicts} frames came to the collector with other content than before"
+        yield f"{counted(conflicts, 'frame')} came to the collector with other content than before"
     missing = made.keys() - there.keys()
     if missing:
-        yield f"{len(missing)} frames never arrived: {_named(missing)}"
+        yield f"{counted(len(missing), 'frame')} never arrived: {_named(missing)}"
     strange = there.keys() - made.keys()
     if strange:
-        yield f"{len(strange)} frames arrived that nobody made: {_named(strange)}"
+        yield f"{counted(len(strange), 'frame')} arrived that nobody made: {_named(strange)}"
     changed = {key for key in made.keys() & there.keys() if made[key] != there[key]}
     if changed:
-        yield f"{len(changed)} frames arrived with other content: {_named(changed)}"
+        yield f"{counted(len(changed), 'frame')} arrived with other content: {_named(changed)}"
 
 
 def _named(keys: "set[Key]") -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from edge_agent import keys
 from edge_agent.keys import PublicKeys
-from edge_agent.peers import Peers
+from edge_agent.nodes.peers import Peers
 from protocol.identity import Identity
+from tools.crash.postgres import Postgres
 from tools.crash.victim import Steering
 from tools.demo.broker import LOOPBACK, free_port, wait_until_listening
 
@@ -98,11 +99,18 @@ class Process:
 
 class World:
     """All of them in `folder`, which is kept: keys, stores, logs. `collectors`: how many share the work, for
-    which they need a PostgreSQL, `database` (a URL).
+    which they need a PostgreSQL, `database` (a URL); `server`: it, where it may be ended.
     """
 
-    def __init__(self, folder: Path, collectors: int = 1, database: str | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        collectors: int = 1,
+        database: str | None = None,
+        server: Postgres | None = None,
+    ):
         self.folder = folder
+        self.server = server
         self.state = folder / "agent"
         self.places = [folder / f"collector-{n}" for n in range(collectors)]
         self.database = database
@@ -163,6 +171,11 @@ class World:
     def processes(self) -> list[Process]:
         """Everything that can be killed."""
         return [self.broker, self.agent, *self.collectors]
+
+    def rekey(self) -> Process:
+        """A process that changes the key of the agent's store, not started."""
+        command = [sys.executable, "-m", "tools.cli", "store", "rekey", "--config", str(self.config)]
+        return Process("rekey", command, self.folder / "rekey.log")
 
     def pair(self, nodes: list[Identity]) -> None:
         """Make the agent believe these nodes."""

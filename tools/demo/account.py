@@ -5,8 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edge_agent.ledger import Ledger
-from edge_agent.readable import printable
+from edge_agent.ledger.ledger import Ledger
+from edge_agent.readable import counted, printable
 from tools.demo.outcome import Outcome
 from tools.demo.view import value
 
@@ -29,8 +29,8 @@ def show(outcome: Outcome, console: Console) -> None:
         f"input: {summary['input']}{' (SYNTHETIC)' if summary['synthetic'] else ''}",
         f"heart rate {value(summary['hr_bpm'], 1)} /min from 20 s on, SpO2 {value(summary['spo2_pct'], 1)} %",
         f"blood pressure {_pressure(summary['bp'])}",
-        f"{summary['batches']} batches signed, {summary['receipts']} receipts verified,"
-        f" {outcome.collected} frames at the collector",
+        f"{counted(summary['batches'], 'batch')} signed, {counted(summary['receipts'], 'receipt')} verified,"
+        f" {counted(outcome.collected, 'frame')} at the collector",
         f"node signatures: {proofs['proved']} proved, {proofs['pending']} pending, {proofs['failed']} failed",
     )
     console.print("\n".join(lines), highlight=False, markup=False)
@@ -38,7 +38,7 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"PROBLEM {printable(problem)}", style="bold red", highlight=False, markup=False)
     if outcome.good:
         pending = summary["pending"]
-        text = "everything delivered" if not pending else f"{pending} frames not yet delivered"
+        text = "everything delivered" if not pending else f"{counted(pending, 'frame')} not yet delivered"
         console.print(f"verified; the ledger balances; {text}", style="bold green")
     else:
         console.print("NOT VERIFIED" if outcome.unproved else "THE LEDGER DOES NOT BALANCE", style="bold red")

@@ -16,6 +16,8 @@ from typing import NoReturn
 
 import click
 
+from edge_agent.extras import remedy
+
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60
 CHECK_EVERY_S = 3
@@ -102,7 +104,7 @@ def _exactly(link: socket.socket, size: int) -> bytes:
     return found
 
 
-@click.command("broker")
+@click.command("broker", short_help="Run an embedded MQTT 5 broker on loopback.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -120,7 +122,7 @@ def command(port: int) -> None:
     try:
         from iotcore.iotcore import IotCoreBroker
     except ImportError as e:
-        raise click.ClickException('the embedded broker needs iotcore: pip install "vitalwire[demo]"') from e
+        raise click.ClickException(f"the embedded broker needs iotcore: {remedy('demo')}") from e
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="vitalwire-broker-") as folder:
         config = Path(folder) / "broker.toml"

@@ -17,7 +17,7 @@ from boards.virtual.option_ranges import PRESSURES, SPEED, FiniteRange
 from boards.virtual.recording import RecordError, default_record
 from boards.virtual.rig import RigError
 from edge_agent.links.ports import PortError
-from edge_agent.pairing import PairingError
+from edge_agent.nodes.pairing import PairingError
 from tools import writable
 from tools.build import BuildError
 from tools.demo import account, outcome, snapshot, view
@@ -36,7 +36,7 @@ LINE_S = 2.0
 PIPE_WIDTH = 160
 
 
-@click.command("demo")
+@click.command("demo", short_help="Run the whole way on this machine, live.")
 @click.option("--seconds", type=FiniteRange(0, min_open=True), help="Stop after so long; else at Ctrl-C.")
 @click.option("--record", help="Replay a recording: a path, or database/record such as mitdb/100.")
 @click.option("--model", is_flag=True, help="A synthetic patient, even when recordings are at hand.")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent import keys
-from edge_agent.ledger import Ledger, ledger
-from edge_agent.verify import verify as verify_agent
+from edge_agent.custody.verify import verify as verify_agent
+from edge_agent.ledger.ledger import Ledger, ledger
+from edge_agent.readable import counted
 from tools.collector import verify
 from tools.collector.folder import STORE
 from tools.demo.snapshot import Snapshot
@@ -82,14 +83,14 @@ def draw_up(stack: Stack, last: Snapshot) -> Outcome:
     totals, pending = book.totals, report.attestations["pending"]
     delivered = totals["delivered"]
     if pending and not totals["evicted"] and not totals["lost_at_reset"]:
-        outcome.unproved.append(f"{pending} attestations could not be checked: frames are missing")
+        outcome.unproved.append(f"{counted(pending, 'attestation')} could not be checked: frames are missing")
     if report.frames < delivered:
         outcome.unbalanced.append(
-            f"the agent counts {delivered} frames delivered, the collector holds {report.frames}"
+            f"the agent counts {counted(delivered, 'frame')} delivered, the collector holds {report.frames}"
         )
     for row in book.rows:
         if not row.balanced:
-            counts = f"{row.unexplained} frames unexplained, {row.duplicates} delivered twice"
+            counts = f"{counted(row.unexplained, 'frame')} unexplained, {row.duplicates} delivered twice"
             outcome.unbalanced.append(f"node {row.node} boot {row.counter}: {counts}")
     return outcome
 

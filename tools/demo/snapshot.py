@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.ledger import ledger
+from edge_agent.ledger.ledger import ledger
 from edge_agent.store.database import open_file
 from protocol import frames
 from tools.demo.readings import NodeReadings, Readings

@@ -10,9 +10,10 @@ from types import TracebackType
 
 from boards.virtual.patient import SOURCE_SYNTHETIC, USUAL_BP
 from boards.virtual.rig import VirtualNode
-from edge_agent import config, keys, pairing
+from edge_agent import config, keys
 from edge_agent.config import LinkConfig
-from edge_agent.peers import Peers
+from edge_agent.nodes import pairing
+from edge_agent.nodes.peers import Peers
 from edge_agent.readable import printable
 from tools import build
 from tools.demo.broker import LOOPBACK

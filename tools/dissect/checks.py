@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edge_agent.readable import counted, is_are
 from protocol import (
     batch,
     cbor,
@@ -103,7 +104,8 @@ def _check_frame(part: Part, walker: Walker, keys: Keys) -> None:
             return
         bits = 8 * len(body[frames.WAVE_DATA]) / len(samples)
         part.facts.append(
-            f"decodes to {len(samples)} samples from {min(samples)} to {max(samples)}, {bits:.2f} bits each"
+            f"decodes to {counted(len(samples), 'sample')} from {min(samples)} to {max(samples)},"
+            f" {bits:.2f} bits each"
         )
 
 
@@ -183,18 +185,20 @@ def _check_batch(part: Part, walker: Walker, keys: Keys) -> None:
         except ProtocolError as error:
             part.problems.append(Problem(offset, error.layer, error.detail, cause=error.cause))
     if head[7] != len(entries):
-        why = f"the head counts {head[7]} entries; there are {len(entries)}"
+        why = f"the head counts {counted(head[7], 'entry')}; there are {len(entries)}"
         part.problems.append(Problem(place_of(walker, "entry-count") - 1, "batch", why, cause="bad_count"))
     hashes: list[bytes] = fields.get(3, [])
     left_out = entries.count(batch.LEFT_OUT)
     if len(hashes) != left_out:
-        why = f"{left_out} entries are left out, and {len(hashes)} hashes given"
+        why = f"{counted(left_out, 'entry')} {is_are(left_out)} left out, and {len(hashes)} hashes given"
         part.problems.append(Problem(place_of(walker, "2"), "batch", why, cause="bad_holes"))
         hashes = [*hashes, *[bytes(32)] * left_out]
     told = iter(hashes)
     leaves = [merkle.leaf_hash(entry) if entry else next(told) for entry in entries]
     if left_out:
-        part.facts.append(f"{left_out} entries are left out: their hashes stand for them")
+        part.facts.append(
+            f"{counted(left_out, 'entry')} {is_are(left_out)} left out: their hashes stand for them"
+        )
     if merkle.root(leaves) != head[6]:
         why = "the Merkle root is not that of the entries"
         part.problems.append(Problem(place_of(walker, "merkle-root"), "batch", why, cause="bad_root"))

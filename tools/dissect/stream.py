@@ -1,5 +1,6 @@
 """A captured stream: cut at its delimiters, each message taken apart, then what they say about each other."""
 
+from edge_agent.readable import counted
 from protocol import cbor, cobs, messages
 from protocol.errors import CborError, CobsError
 from tools.dissect import mending
@@ -110,7 +111,7 @@ def _mend(part: Part, mended: "mending.Mended", link: Link) -> None:
 
 
 def _account(link: Link, count: int) -> "list[str]":
-    lines = [f"{count} messages between delimiters"]
+    lines = [f"{counted(count, 'message')} between delimiters"]
     if link.seen.sealed:
         lines.append(f"{link.seen.sealed} sealed frames were not opened")
     for boot_id, held in sorted(link.seen.plain.items()):

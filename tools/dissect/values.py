@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from edge_agent.readable import counted
 from protocol import frame_names, frames, messages, nomenclature
 
 
@@ -80,7 +81,7 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "boot-id": _boot_id,
     "reset-cause": _reset,
     "known-next": lambda value: f"frames 0 to {value - 1} existed" if value else "no frame is known of",
-    "known-frames": lambda value: f"{value} frames existed",
+    "known-frames": lambda value: f"{counted(value, 'frame')} existed",
     "bound-s": _bound,
     "entropy": _named({0: "weak", 1: "strong"}),
     # wave
@@ -122,8 +123,8 @@ MEANINGS: dict[str, Callable[[Any], str]] = {
     "result": _named(frame_names.RESULT_NAMES),
     "update-step": _named(frame_names.STEP_NAMES),
     "update-object": lambda value: "the manifest" if value == 0 else f"file {value} of the manifest",
-    "most-bytes-s": lambda value: f"at most {value} bytes a second",
-    "most-in-flight": lambda value: f"at most {value} frames in flight",
+    "most-bytes-s": lambda value: f"at most {counted(value, 'byte')} a second",
+    "most-in-flight": lambda value: f"at most {counted(value, 'frame')} in flight",
     # batches and records
     "unix-ms": _unix_ms,
     "made-at": _unix_ms,
@@ -136,7 +137,7 @@ def shown(value: Any) -> str:
     """A value of CBOR for people: short."""
     if isinstance(value, bytes):
         return f"h'{value[:16].hex()}{'…' if len(value) > 16 else ''}'" + (
-            f" ({len(value)} bytes)" if len(value) > 16 else ""
+            f" ({counted(len(value), 'byte')})" if len(value) > 16 else ""
         )
     if isinstance(value, str):
         return '"' + value.encode("unicode_escape").decode().replace('"', '\\"') + '"'

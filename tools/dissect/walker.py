@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.readable import counted, is_are
 from protocol import cbor
 from protocol.errors import CborError
 from tools.dissect import cddl, values
@@ -82,7 +83,7 @@ class Walker:
         try:
             end = self.item(memoryview(self.data), 0, cddl.Ref(rule), Place([], 0, 0))
             if end != len(self.data):
-                self.problem(end, f"{len(self.data) - end} bytes after the item", "cbor")
+                self.problem(end, f"{counted(len(self.data) - end, 'byte')} after the item", "cbor")
                 self.line(len(self.data), Place(["?"], 0, end), "bytes that belong to nothing")
         except CborError as error:
             self.problem(error.offset or 0, error.detail, "cbor")
@@ -134,7 +135,7 @@ class Walker:
         value, end = cbor.loads_prefix(buf, at)
         if fits(node, value):
             if place.names[:1] == ["plaintext"] and not self.trial:
-                self.line(body, place, f"{end - body} bytes of CBOR", place.note)
+                self.line(body, place, f"{counted(end - body, 'byte')} of CBOR", place.note)
                 self.inside(bytes(buf[body:end]), body, place.depth + 1)
                 return end
             said = "" if _is_any(node) else values.meaning(place.names, value)
@@ -187,14 +188,14 @@ class Walker:
     def embedded(self, buf: memoryview, n: int, at: int, node: cddl.Embedded, place: Place) -> int:
         """A byte string of `n` bytes at `at` that holds an item itself; the offset after it."""
         if n > len(buf) - at:
-            raise CborError(f"a string of {n} bytes where {len(buf) - at} are left", at)
-        self.line(at, place, f"{n} bytes of CBOR", place.note)
+            raise CborError(f"a string of {counted(n, 'byte')} where {len(buf) - at} are left", at)
+        self.line(at, place, f"{counted(n, 'byte')} of CBOR", place.note)
         inner = buf[: at + n]
         nesting, self.nesting = self.nesting, 0
         end = self.item(inner, at, node.item, Place([], place.depth + 1, at))
         self.nesting = nesting
         if end != at + n:
-            self.problem(end, f"{at + n - end} bytes after the item", "cbor")
+            self.problem(end, f"{counted(at + n - end, 'byte')} after the item", "cbor")
             self.line(at + n, Place(["?"], place.depth + 1, end), "bytes that belong to nothing")
         return at + n
 
@@ -244,10 +245,12 @@ class Walker:
                 left -= 1
             if taken < element.low:
                 named = element.item.name if isinstance(element.item, cddl.Ref) else "an item"
-                self.problem(at, f"{place.name}: ends after {n} items; {element.label or named} is missing")
+                self.problem(
+                    at, f"{place.name}: ends after {counted(n, 'item')}; {element.label or named} is missing"
+                )
                 return at
         if left:
-            self.problem(at, f"{place.name}: {left} items too many")
+            self.problem(at, f"{place.name}: {counted(left, 'item')} too many")
         for _ in range(left):
             at = self.item(buf, at, cddl.Ref("any"), Place([], place.depth + 1, at))
         return at
@@ -256,7 +259,9 @@ class Walker:
 def enough(buf: memoryview, at: int, n: int, each: int) -> None:
     """CborError when `n` entries of at least `each` bytes cannot be there."""
     if n * each > len(buf) - at:
-        raise CborError(f"{n} entries where {len(buf) - at} bytes are left", at)
+        raise CborError(
+            f"{counted(n, 'entry')} where {counted(len(buf) - at, 'byte')} {is_are(len(buf) - at)} left", at
+        )
 
 
 def fits(node: cddl.Node, value: Any) -> bool:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.ledger import account
-from edge_agent.store.compacting import GIVE_BACK
+from edge_agent.ledger.ledger import account
+from edge_agent.store.compacting import give_back
 from edge_agent.store.database import Error
 from edge_agent.store.errors import StoreError
 from edge_agent.store.loading import load_facts
@@ -97,7 +97,7 @@ class _Life:
             db.execute("INSERT INTO waste VALUES(zeroblob(40000))")
         with store.transaction() as db:
             db.execute("DROP TABLE waste")
-        store.give_back(GIVE_BACK)
+        store.give_back(give_back(512))
 
     def step(self, store: Store) -> None:
         what: list[Callable[[Store], None]] = [self.frames_come] * 6

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from edge_agent.extras import remedy
 from tools.fuzz.run import OF_ONE_PROCESS, Finding, Report
 
 _STAT = re.compile(r"stat::number_of_executed_units:\s+(\d+)")
@@ -22,7 +23,7 @@ _COVERED = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+)")
 def fuzz(name: str, inputs: int, seconds: "float | None", seed: int, corpus: "Path | None") -> Report:
     """`inputs` inputs under Atheris; ClickException when it is not installed."""
     if importlib.util.find_spec("atheris") is None:
-        raise click.ClickException('Atheris is not installed: pip install "vitalwire[fuzz]" (x86-64 Linux)')
+        raise click.ClickException(f"Atheris is not installed: {remedy('fuzz')} (x86-64 Linux)")
     report = Report(name, unmeasured=("accepted", "refused", *OF_ONE_PROCESS))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:

@@ -74,6 +74,8 @@ def remote_vectors() -> Any:
         ("a strip of no length", {**length, 7: {1: 0, 2: 0}}),
         ("a strip of 301 s", {**length, 7: {1: 0, 2: 301}}),
         ("a strip of no channel", {**length, 7: {2: 30}}),
+        ("arguments in lists", {**payload, 7: {1: [[2]]}}),
+        ("an argument that the operation has not", {**payload, 7: {1: 2, 2: 2}}),
     ]
     signed = remote.make_command(AUTHORITY, measure)
     reply = remote.make_answer(AGENT, answers[0][1])

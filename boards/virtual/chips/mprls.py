@@ -32,7 +32,12 @@ class MprlsModel:
         self._pressure = pressure
         self._now_us = now_us
         self._noise = noise_mmhg
-        self._chance = random.Random(seed) if hasattr(random, "Random") else random
+        if hasattr(random, "Random"):
+            self._chance = random.Random(seed)
+        else:
+            # MicroPython has one for all.
+            random.seed(seed)
+            self._chance = random
         self.present = True
         self.busy_for_ever = False
         self.status = 0

@@ -1,0 +1,58 @@
+"""What an agent stated, as a sentence for people."""
+
+from collections.abc import Callable
+from typing import Any
+
+from edge_agent.readable import readable
+from edge_agent.store.details import HASH
+
+OUTCOMES = {
+    "answered": "the node answered",
+    "expired": "not answered in time",
+    "withdrawn": "not answered before it was taken back",
+    "new_boot": "the node began anew before it answered: whether it did is not known",
+}
+
+
+def sentence(code: str, detail: "dict[Any, Any]") -> str:
+    """A statement in words; one that has none, or whose detail is not as it is made here, with its values."""
+    words = _SENTENCES.get(code)
+    try:
+        if words is not None:
+            return words(detail)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    return f"statement {code}: {readable(detail)}"
+
+
+def _ordered(detail: "dict[Any, Any]") -> str:
+    boot = int.from_bytes(detail["boot"][:4], "big")
+    order, node = detail["order"].hex(), detail["node"].hex()
+    return f"order {order}: {detail['name']}, to node {node} in its boot {boot}"
+
+
+def _order_ended(detail: "dict[Any, Any]") -> str:
+    how = OUTCOMES.get(detail["outcome"], detail["outcome"])
+    return f"order {detail['order'].hex()} to node {detail['node'].hex()} ended: {how}"
+
+
+def _node_unpaired(detail: "dict[Any, Any]") -> str:
+    word = "it agreed" if detail["node_agreed"] else "without its word: it may still take us for its agent"
+    order = f" (order {detail['order'].hex()})" if "order" in detail else ""
+    return f"node {detail['node'].hex()} is not paired any more: {word}{order}"
+
+
+def _action(detail: "dict[Any, Any]") -> str:
+    what, by = detail["what"], f"by {detail['by']}"
+    if detail["on"] == b"":
+        # A name of a file or a person is kept from statements (store/details.py).
+        return f"{what}, {by}" + (" (vitalwire audit says of what)" if HASH in detail else "")
+    return f"{what}: {readable(detail['on'])}, {by}"
+
+
+_SENTENCES: "dict[str, Callable[[dict[Any, Any]], str]]" = {
+    "action": _action,
+    "ordered": _ordered,
+    "order_ended": _order_ended,
+    "node_unpaired": _node_unpaired,
+}

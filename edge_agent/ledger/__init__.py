@@ -1,0 +1,1 @@
+"""The completeness ledger: what became of every frame that a node numbered."""

@@ -1,0 +1,202 @@
+"""The paired nodes: public keys by node id, in one small file of their own.
+
+They are not in the store, because a store that is damaged is set aside, and a family must not have to pair
+again.
+
+Commands and the agent change it: one at a time, under a lock beside it.
+"""
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from edge_agent.files import make_folder, write_atomically
+from edge_agent.keys import PublicKeys
+from edge_agent.lock import Locked, hold_soon
+
+# A change takes as long as the disk takes to sync a small file.
+LOCK_S = 5.0
+
+
+class PeersError(Exception):
+    """The file of paired nodes cannot be used: `path`, `problem`, `hint`."""
+
+    def __init__(self, path: Path, problem: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {problem}" + (f" ({hint})" if hint else ""))
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+
+
+class Assigned(NamedTuple):
+    """The id of the last record that said whose a node is; `unknown_before_ms`: whose it was before that,
+    Unix ms, a lost store knew alone (None: nothing was lost).
+    """
+
+    record_id: bytes
+    unknown_before_ms: int | None = None
+
+
+class _Node(NamedTuple):
+    keys: PublicKeys
+    # b"" or an order's id: it is to be forgotten once that is stated. None: it stays.
+    parted: bytes | None = None
+    assigned: Assigned | None = None
+
+
+class Peers:
+    """Node id → PublicKeys. A pairing made by another process counts from the next look-up on.
+
+    What changes it waits up to LOCK_S for another process that does; then, PeersError. OSError as it comes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._nodes: dict[bytes, _Node] = {}
+        self._seen: tuple[int, int, int] | None = None
+        self._refresh()
+
+    def lookup(self, node: bytes) -> PublicKeys | None:
+        """The keys of a paired node, or None. PeersError: the file was damaged meanwhile."""
+        self._refresh()
+        known = self._nodes.get(node)
+        return None if known is None else known.keys
+
+    def ids(self) -> list[bytes]:
+        """All paired nodes."""
+        self._refresh()
+        return sorted(self._nodes)
+
+    def add(self, keys: PublicKeys) -> bool:
+        """Pair: durably keep a node's keys; False when they were kept before.
+
+        PeersError: other keys under this id, or such as nothing can be encrypted with.
+        """
+        if not keys.agrees:
+            raise PeersError(self.path, f"the X25519 key of node {keys.id.hex()} is a point of small order")
+        self._refresh()
+        known = self._nodes.get(keys.id)
+        if known is not None and known.keys == keys and known.parted is None:
+            # Nothing to write, so also in a folder that is not to be written to.
+            return False
+        with self._alone(LOCK_S):
+            known = self._nodes.get(keys.id)
+            if known is not None and known.keys == keys and known.parted is None:
+                return False
+            if known is not None and known.keys != keys:
+                raise PeersError(
+                    self.path,
+                    f"node {keys.id.hex()} is paired with other keys",
+                    "keys of a node never change; if this is a new node, remove the old entry first",
+                )
+            assigned = None if known is None else known.assigned
+            self._write({**self._nodes, keys.id: _Node(keys, None, assigned)})
+        return True
+
+    def part(self, node: bytes, order: bytes | None, wait_s: float = LOCK_S) -> bool:
+        """Durably note that a node is to be forgotten, by its answer to `order` or (None) without its word;
+        False when it is not paired. Pairing with it again takes that back.
+        """
+        with self._alone(wait_s):
+            known = self._nodes.get(node)
+            if known is not None and known.parted is None:
+                self._write({**self._nodes, node: known._replace(parted=order or b"")})
+        return known is not None
+
+    def parted(self) -> dict[bytes, bytes | None]:
+        """The nodes that are to be forgotten, and by which order."""
+        self._refresh()
+        return {node: one.parted or None for node, one in self._nodes.items() if one.parted is not None}
+
+    def remove(self, node: bytes, wait_s: float = LOCK_S) -> bool:
+        """Durably forget a node that was parted from; False when that is not, or no longer, so."""
+        with self._alone(wait_s):
+            known = self._nodes.get(node)
+            if known is None or known.parted is None:
+                return False
+            self._write({one: kept for one, kept in self._nodes.items() if one != node})
+        return True
+
+    def assigned(self) -> dict[bytes, Assigned]:
+        """What outlives the store of whose nodes are: that they were somebody's, and by which record."""
+        self._refresh()
+        return {node: one.assigned for node, one in self._nodes.items() if one.assigned is not None}
+
+    def assign(self, marks: Mapping[bytes, Assigned]) -> None:
+        """Durably note that of those nodes that are paired."""
+        if all(self._nodes[node].assigned == mark for node, mark in marks.items() if node in self._nodes):
+            return
+        with self._alone(LOCK_S):
+            changed = {n: one._replace(assigned=marks.get(n, one.assigned)) for n, one in self._nodes.items()}
+            self._write(changed)
+
+    @contextmanager
+    def _alone(self, wait_s: float) -> Generator[None]:
+        """Read what there is now, and be the only one to write until the end."""
+        make_folder(self.path.parent)
+        try:
+            lock = hold_soon(self.path.with_suffix(".lock"), wait_s)
+        except Locked:
+            raise PeersError(self.path, "another process is changing it", "try again") from None
+        with lock:
+            # Two changes within one tick of the disk's clock can look like none.
+            self._seen = None
+            self._refresh()
+            yield
+
+    def _write(self, nodes: dict[bytes, _Node]) -> None:
+        listed: list[dict[str, Any]] = []
+        for node, (keys, parted, assigned) in sorted(nodes.items()):
+            entry: dict[str, Any] = {
+                "id": node.hex(),
+                "ed25519": keys.ed_pub.hex(),
+                "x25519": keys.x_pub.hex(),
+            }
+            if parted is not None:
+                entry["parted"] = parted.hex()
+            if assigned is not None:
+                entry["assigned"] = assigned.record_id.hex()
+                if assigned.unknown_before_ms is not None:
+                    entry["unknown_before_ms"] = assigned.unknown_before_ms
+            listed.append(entry)
+        write_atomically(self.path, json.dumps({"version": 1, "nodes": listed}, indent=1).encode() + b"\n")
+        self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            self._nodes, self._seen = {}, None
+            return
+        seen = (state.st_mtime_ns, state.st_ino, state.st_size)
+        if seen != self._seen:
+            self._nodes = self._read()
+            self._seen = seen
+
+    def _read(self) -> dict[bytes, _Node]:
+        try:
+            document: Any = json.loads(self.path.read_bytes())
+            listed = cast("list[dict[str, Any]]", document["nodes"])
+            nodes: dict[bytes, _Node] = {}
+            for entry in listed:
+                keys = PublicKeys(bytes.fromhex(entry["ed25519"]), bytes.fromhex(entry["x25519"]))
+                if keys.id.hex() != entry["id"]:
+                    raise ValueError(f"the keys of {entry['id']} are not its own")
+                parted = entry.get("parted")
+                nodes[keys.id] = _Node(
+                    keys, None if parted is None else bytes.fromhex(parted), _assigned(entry)
+                )
+            return nodes
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise PeersError(self.path, f"damaged: {e}", "restore it, or remove it and pair again") from None
+        except OSError as e:
+            raise PeersError(self.path, f"cannot be read: {e.strerror}") from None
+
+
+def _assigned(entry: dict[str, Any]) -> Assigned | None:
+    record_id, before_ms = entry.get("assigned"), entry.get("unknown_before_ms")
+    if record_id is None:
+        return None
+    return Assigned(bytes.fromhex(record_id), None if before_ms is None else int(before_ms))

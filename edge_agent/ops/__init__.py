@@ -1,0 +1,1 @@
+"""Operation: whether the agent gets on, what it says of itself, and what its machine lacks."""
