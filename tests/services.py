@@ -9,8 +9,6 @@ import importlib.util
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,16 +17,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import absent
-from tools.crash.postgres import Postgres, PostgresError
-from tools.demo.broker import LOOPBACK, free_port, wait_until_listening
-
-START_S = 60.0
-
-
-def _with_parent(arguments: list[str]) -> list[str]:
-    """The command, ended with this process when the system can do that: a killed test leaves no server."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *arguments] if setpriv else arguments
+from tools.crash.postgres import Postgres
+from tools.demo.broker import LOOPBACK
+from tools.services.server import Server, ServerError, with_parent
 
 
 def _module(name: str, extra: str) -> Any:
@@ -36,60 +27,6 @@ def _module(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         absent(f"no {name}: it is in the extra {extra}")
-
-
-class Server:
-    """A server as a process: `start`, `stop` (as it wants to be stopped), `kill` (SIGKILL)."""
-
-    stop_signal = signal.SIGTERM
-
-    def __init__(self, name: str, log: Path):
-        self.name = name
-        self.log = log
-        self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def command(self) -> list[str]:
-        """What to run."""
-        raise NotImplementedError
-
-    @property
-    def pid(self) -> int:
-        """The process that `start` started last."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Start it on the same port as before, and wait until it listens."""
-        assert not self.running
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/"
-            )
-        if not wait_until_listening(self.port, START_S) or not self.running:
-            self.kill()
-            pytest.fail(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
-
-    def stop(self, timeout_s: float = 20.0) -> None:
-        """Ask it to end, then make it."""
-        if self._process is not None and self.running:
-            self._process.send_signal(self.stop_signal)
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would."""
-        if self._process is not None:
-            if self.running:
-                self._process.kill()
-            self._process.wait()
 
 
 # ---- Mosquitto
@@ -173,7 +110,7 @@ class Mosquitto(Server):
 
     def command(self) -> list[str]:
         """Mosquitto on its configuration file."""
-        return _with_parent([self._program, "-c", str(self._config)])
+        return with_parent([self._program, "-c", str(self._config)])
 
 
 @pytest.fixture
@@ -208,7 +145,7 @@ def postgres_server() -> Iterator[Postgres]:
     """One server for this process's tests. A test that stops it starts it again."""
     try:
         server = Postgres()
-    except PostgresError as e:
+    except ServerError as e:
         if e.absent:
             absent(str(e))
         raise

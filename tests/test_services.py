@@ -10,6 +10,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.services import Authority, Mosquitto
 from tools.demo.broker import LOOPBACK, answers
+from tools.services.server import lives
 
 PATIENCE_S = 30
 
@@ -64,7 +65,9 @@ def test_each_test_has_a_database_of_its_own_that_outlives_the_server(postgres, 
     with psycopg.connect(postgres) as db:
         assert db.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
         db.execute("CREATE TABLE kept (n INTEGER)")
+        backend = db.info.backend_pid
     postgres_server.kill()
+    assert not lives(backend), "it would keep the next one from starting"
     postgres_server.start()
     with psycopg.connect(postgres) as db:
         assert db.execute("SELECT count(*) FROM kept").fetchone() == (0,)

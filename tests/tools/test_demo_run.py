@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.services.server import lives
+
 ROOT = Path(__file__).resolve().parents[2]
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
 PATIENCE_S = 120.0
@@ -53,21 +55,11 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def alive(pid: int) -> bool:
-    """Whether it runs: neither gone nor a zombie that only waits to be noticed."""
-    try:
-        os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
 def wait_until_dead(pids: list[int]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while any(map(alive, pids)) and time.monotonic() < deadline:
+    while any(map(lives, pids)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not [pid for pid in pids if alive(pid)]
+    assert not [pid for pid in pids if lives(pid)]
 
 
 def test_everything_is_delivered_verified_and_summed_up(demo, tmp_path):

@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from tools.crash.campaign import Campaign, Outcome, Plan
-from tools.crash.postgres import Postgres, PostgresError
+from tools.crash.postgres import Postgres
 from tools.crash.world import World
 from tools.faults.cuts import Wrong, begin, live
+from tools.services.server import ServerError
 
 
 @click.command()
@@ -95,7 +96,7 @@ def _server(databases: int) -> Generator[Postgres | None]:
         return
     try:
         server = Postgres()
-    except PostgresError as e:
+    except ServerError as e:
         raise click.ClickException(f"--databases: {e}") from None
     try:
         yield server

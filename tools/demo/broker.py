@@ -50,11 +50,24 @@ dynamic_filters = true
 MAX_PAYLOAD = 8 << 20
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A loopback TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A loopback TCP port that nobody listens on.
+
+    On Linux it stays bound as long as this process lives: no other process is given it, and no connection
+    starts from it. Whoever listens there says SO_REUSEADDR, as servers do.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind((LOOPBACK, 0))
+    port: int = held.getsockname()[1]
+    if sys.platform == "linux":
+        _held.append(held)
+    else:
+        held.close()
+    return port
 
 
 def wait_until_listening(port: int, timeout_s: float) -> bool:

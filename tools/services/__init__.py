@@ -1,0 +1,1 @@
+"""Servers that the project talks to, started here and ended by their pid."""
