@@ -21,7 +21,7 @@ from edge_agent.nodes.errand_runner import Runner
 from edge_agent.nodes.errands import REOPEN, Errand, Errands
 from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.ingest import Ingest, Worker
-from edge_agent.nodes.peers import Peers, PeersError
+from edge_agent.nodes.peers import Peers
 from edge_agent.nodes.sessions import LinkSession
 from edge_agent.ops.compaction import Compaction
 from edge_agent.ops.measures import Measures
@@ -345,8 +345,6 @@ class Agent:
     async def _report(self) -> None:
         while True:
             self.hub.keep_counts()
-            with suppress(PeersError):
-                self.paired = set(self.peers.ids())
             await self.worker.run(self.store.check)
             await self.reporter.write("running")
             await asyncio.sleep(self.reporter.pause_s)

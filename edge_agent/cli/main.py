@@ -6,6 +6,7 @@ Modules that cost memory or time are imported where they are used: `agent run` k
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -60,7 +61,7 @@ def run_command(config_path: Path | None, verbose: bool) -> None:
 
 @click.command("status")
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="The status file as it is.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @told
 def status_command(config_path: Path | None, as_json: bool) -> None:
     """Show what the agent is doing. Exit status 1 when it is not running.
@@ -69,6 +70,7 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     Example:
       vitalwire status --json
     """
+    from edge_agent.nodes.peers import Peers, PeersError
     from edge_agent.ops import status
 
     config = configuration.load(config_path)
@@ -79,6 +81,9 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
         fail(f"no status at {config.status}: {NEVER_RAN}")
     now_ms = time.time_ns() // 1_000_000
     try:
+        # A file that cannot be read now is the agent's to name.
+        with suppress(PeersError, OSError):
+            status.forget(found, Peers(config.peers).ids())
         if as_json:
             lines = [json.dumps(found, indent=1)]
         else:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.ledger.ledger import BootFacts, Row, account
+from edge_agent.nodes.peers import PeersError
 from edge_agent.ops import status
 from edge_agent.store.loading import STATEMENTS, withheld
 from protocol import cbor
@@ -56,6 +58,8 @@ class Reporter:
         aside, held_back = await run(self._aside), await run(self._held_back)
         facts = await run(self._timed, status.store_facts, agent, tuple(rows), aside, held_back)
         began = time.thread_time()
+        with suppress(PeersError):
+            agent.paired = set(agent.peers.ids())
         counts = status.counts_of(rows)
         ids = sorted({*agent.hub.views, *(bytes.fromhex(node) for node in counts), *agent.paired})
         nodes: list[dict[str, Any]] = []

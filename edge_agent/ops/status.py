@@ -157,12 +157,13 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
 
 def _link(agent: "Agent", port: str) -> dict[str, Any]:
     session, link = agent.sessions[port], agent.links[port]
-    problem = session.problem
+    problem, node = session.problem, session.node
+    ends = node is not None and node not in agent.paired
     return {
         "port": port,
         "state": session.state,
-        "session": session.session_state if session.state == "open" else None,
-        "node": session.node.hex() if session.node else None,
+        "session": session.session_state if session.state == "open" and not ends else None,
+        "node": None if node is None or ends else node.hex(),
         "opened": session.opened_count,
         "bytes_in": link.bytes_in,
         "bytes_out": link.bytes_out,
@@ -190,12 +191,15 @@ def node(agent: "Agent", node: bytes, counts: Mapping[str, int] | None, unix_us:
     """
     counts = counts or dict.fromkeys(COUNTS, 0)
     view = agent.hub.views.get(node)
-    out: dict[str, Any] = {"node": node.hex(), "paired": node in agent.paired, "live": False, **counts}
+    paired = node in agent.paired
+    out: dict[str, Any] = {"node": node.hex(), "paired": paired, "live": False, **counts}
     if view is not None:
         quiet_s = max(0, unix_us // 1000 - max(view.heard_ms, view.live_ms)) // 1000
-        silent_s = quiet_s if view.live and quiet_s > SILENT_S else None
+        # One that has just been forgotten ends its session in its own time.
+        live = view.live and paired
+        silent_s = quiet_s if live and quiet_s > SILENT_S else None
         out |= {
-            "live": view.live and silent_s is None,
+            "live": live and silent_s is None,
             "silent_s": silent_s,
             "link": view.link,
             "boot": int.from_bytes(view.boot[:4], "big") if view.boot else None,
@@ -235,6 +239,18 @@ def read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return cast("dict[str, Any]", document) if isinstance(document, dict) else None
+
+
+def forget(status: Mapping[str, Any], paired: Iterable[bytes]) -> None:
+    """Take back what a status says of nodes that were un-paired since it was written."""
+    known = {node.hex() for node in paired}
+    for node in status["nodes"]:
+        if node["node"] not in known:
+            node["paired"] = node["live"] = False
+            node["silent_s"] = None
+    for link in status["links"]:
+        if link["node"] and link["node"] not in known:
+            link["session"] = link["node"] = None
 
 
 def is_stale(status: Mapping[str, Any], now_ms: int) -> bool:

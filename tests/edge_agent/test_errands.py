@@ -15,6 +15,7 @@ from edge_agent.custody.verify import verify
 from edge_agent.nodes.errands import FORGOTTEN_MS, IDENTIFY, UNPAIR, Errands
 from edge_agent.nodes.orders import GRACE_MS, MAX_VALID_S
 from edge_agent.nodes.peers import Peers
+from edge_agent.ops import reporting
 from edge_agent.store.database import open_file
 from protocol import frames
 from tests.edge_agent.fakes import FakeNode, Pty
@@ -90,6 +91,41 @@ def test_unpairing_forgets_only_after_the_node_has(kit):
     assert statements(kit) == ["ordered", "order_ended", "ordered", "order_ended", "node_unpaired"]
     detail = kit.ledger.statements[-1][1]
     assert detail["node"] == node.identity.id and detail["node_agreed"] is True
+
+
+def test_no_status_calls_a_node_live_after_it_was_unpaired(kit, monkeypatch):
+    def shown() -> dict:
+        return json.loads(typed("status", "--config", config, "--json").output)
+
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        config = written(kit, node.pipe.name)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status["nodes"][0]["live"], "live")
+            monkeypatch.setattr(reporting, "EVERY_S", 3600)
+            monkeypatch.setattr(reporting, "MOST_S", 3600)
+            # One pause may have begun before.
+            begun_ms = time.time_ns() // 1_000_000
+            wait_until(lambda: kit.status["written_ms"] > begun_ms, "the last for an hour")
+            assert shown()["nodes"][0]["live"] and shown()["links"][0]["node"] == node.identity.id.hex()
+            assert asked(kit, node, "unpair").exit_code == 0
+            assert kit.status["nodes"][0]["live"], "the file is of before"
+            (one,), (link,) = shown()["nodes"], shown()["links"]
+            assert not one["live"] and not one["paired"] and link["node"] is link["session"] is None
+            assert "away" in typed("status", "--config", config).output
+
+
+def test_a_node_that_ends_its_session_in_its_own_time_is_not_live_once_it_is_unpaired(kit):
+    with FakeNode(Pty(), agent=kit.identity) as node:
+        kit.pair(node)
+        with Running(kit.config(node.pipe.name)) as running:
+            wait_until(lambda: kit.status["nodes"][0]["live"], "live")
+            assert asked(kit, node, "unpair").exit_code == 0
+            told = wait_until(lambda: not kit.status["nodes"][0]["paired"] and kit.status, "a new status")
+            assert running.agent.sessions[node.pipe.name].session_state == "live"
+    assert not told["nodes"][0]["live"] and told["nodes"][0]["silent_s"] is None
+    assert told["links"][0]["state"] == "open"
+    assert told["links"][0]["node"] is told["links"][0]["session"] is None
 
 
 def test_what_a_node_has_answered_is_carried_out_by_an_agent_that_ends_at_once(kit, monkeypatch):
