@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from tools.collector.saying import Alarms, FarEnd
+from tools.collector.saying import Alarms, FarEnd, Trusted
 from tools.demo.processes import Child
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 LOG = logging.getLogger("test.saying")
 
 
@@ -50,6 +50,20 @@ def test_alarms_are_lines_when_they_come_and_when_they_go(lines) -> None:
         "1 alarm from before: vitalwire collector status shows the newest",
         "alarm gap: 4 is here, 3 is not",
         "no longer an alarm: gap: 4 is here, 3 is not",
+    ]
+
+
+def test_who_is_trusted_from_now_on_and_no_longer_is_a_line(lines) -> None:
+    old, new = b"agent-01", b"agent-02"
+    trusted = Trusted(LOG, [old])
+    trusted.look([old], {})
+    trusted.look([old, new], {})
+    trusted.look([old, new], {"x.pub": "it is no public file"})
+    trusted.look([new], {"x.pub": "it is no public file"})
+    assert lines() == [
+        ("INFO", f"agent {new.hex()} is trusted from now on"),
+        ("WARNING", "x.pub makes nobody trusted: it is no public file"),
+        ("WARNING", f"agent {old.hex()} is no longer trusted: what it sends is refused"),
     ]
 
 

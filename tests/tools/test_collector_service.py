@@ -262,8 +262,9 @@ def test_broker_addresses():
         (["completeness", "--database", "/nowhere/a.db"], "there is no such store"),
         (["keys rotate"], "vitalwire collector run"),
         (["status"], "has the collector run there?"),
-        (["samples", "--node", "xyz"], "not hex"),
-        (["samples", "--node", "1189"], "16 digits"),
+        (["samples", "--node", "xyzt"], "16 hex digits, or the first of them (4 at least)"),
+        (["samples", "--node", "118"], "16 hex digits, or the first of them (4 at least)"),
+        (["samples", "--node", "1189"], "no collector has run with the state folder"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_sentence(tmp_path, arguments, words):

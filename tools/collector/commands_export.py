@@ -20,6 +20,7 @@ from tools.collector.commands_read import (
     damaged,
     database_option,
     in_words,
+    node_digits,
     node_of,
     open_reader,
     state_option,
@@ -48,7 +49,12 @@ def _moment(_context: click.Context, option: click.Parameter, text: str | None) 
 @click.command("export")
 @state_option
 @database_option
-@click.option("--node", metavar="NODE", help="The node's id, 16 hex digits: all it measured, on whomever.")
+@click.option(
+    "--node",
+    metavar="NODE",
+    callback=node_digits,
+    help="The node's id in hex, or how it begins: all it measured, on whomever.",
+)
 @click.option(
     "--person",
     metavar="PERSON",
@@ -123,7 +129,7 @@ def export(
                 name = exports.subject_name(mask, "person", subject)
             else:
                 assert node is not None
-                subject = node_of(node)
+                subject = node_of(store, node)
                 moments = wanted.of_node(subject)
                 name = exports.subject_name(mask, "node", subject)
             if form == "fhir":
@@ -161,7 +167,9 @@ def _agent(store: Store) -> bytes:
 @click.command("completeness", short_help="Say how much of each node's day is here.")
 @state_option
 @database_option
-@click.option("--node", metavar="NODE", help="Only this node: its id, 16 hex digits.")
+@click.option(
+    "--node", metavar="NODE", callback=node_digits, help="Only this node: its id in hex, or how it begins."
+)
 @click.option("--day", metavar="DATE", callback=_moment, help="One day only, as 2026-11-22 (UTC).")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable: one object a node and day.")
 def completeness_command(
@@ -176,7 +184,7 @@ def completeness_command(
     store = open_reader(state, place)
     try:
         with store.reading():
-            nodes = query.nodes(store) if node is None else [node_of(node)]
+            nodes = query.nodes(store) if node is None else [node_of(store, node)]
             whose = people(store, state / OPERATORS, time.time_ns() // 1_000_000)
             n = 0
             for one in itertools.chain.from_iterable(_days(store, nodes, day, whose)):

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from string import hexdigits
 
 import click
 
@@ -28,7 +29,10 @@ database_option = click.option(
     " A password is taken from PGPASSWORD, ~/.pgpass or a service, never from here.",
 )
 
-NODE_BYTES = 8
+ID_DIGITS = 16
+# A node may be named by so many digits of its id, if no other one's here begins with them.
+MIN_DIGITS = 4
+MOST_NAMED = 8
 
 
 def in_words(e: Exception) -> click.ClickException:
@@ -73,17 +77,35 @@ def open_reader(state: Path, place: str | None) -> Store:
         raise damaged(state, place, e) from e
 
 
-def node_of(text: str) -> bytes:
-    """A node id as a person gives it."""
-    try:
-        node = bytes.fromhex(text)
-    except ValueError as e:
-        raise click.BadParameter(f"{text!r} is not hex", param_hint="--node") from e
-    if len(node) != NODE_BYTES:
+def node_digits(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    """A node's id, or how it begins, as a person gives it; BadParameter."""
+    if text is None:
+        return None
+    if set(text) - set(hexdigits) or not MIN_DIGITS <= len(text) <= ID_DIGITS:
         raise click.BadParameter(
-            f"{text!r}: all 16 digits, please (vitalwire collector verify lists them)", param_hint="--node"
+            f"{text!r} is no node id: {ID_DIGITS} hex digits, or the first of them ({MIN_DIGITS} at least)"
         )
-    return node
+    return text.lower()
+
+
+def node_of(store: Store, digits: str) -> bytes:
+    """The node here whose id begins so; with all its digits it need not be here. BadParameter names those
+    that may be meant.
+    """
+    if len(digits) == ID_DIGITS:
+        return bytes.fromhex(digits)
+    found = query.nodes_like(store, digits, MOST_NAMED + 1)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        said = f"the ids of several nodes begin with {digits}, give more of the {ID_DIGITS} digits"
+        named = found
+    else:
+        said = f"no node whose id begins with {digits} has frames here"
+        named = query.nodes_like(store, "", MOST_NAMED + 1)
+    listed = ", ".join(node.hex() for node in named[:MOST_NAMED])
+    more = ", …" if len(named) > MOST_NAMED else ""
+    raise click.BadParameter(said + (f": {listed}{more}" if named else ""), param_hint="--node")
 
 
 @click.command("verify", short_help="Prove the store again from its bytes.")
@@ -155,7 +177,13 @@ def _as_text(report: verify.Report) -> str:
 @click.command("samples", short_help="Print a node's waveform frames as JSON.")
 @state_option
 @database_option
-@click.option("--node", required=True, metavar="NODE", help="The node's id: 16 hex digits.")
+@click.option(
+    "--node",
+    required=True,
+    metavar="NODE",
+    callback=node_digits,
+    help="The node's id in hex, or how it begins.",
+)
 @click.option(
     "--channel",
     type=click.IntRange(0, 3),
@@ -172,11 +200,11 @@ def samples(state: Path, place: str | None, node: str, channel: int) -> None:
     Example:
       vitalwire collector samples --node 1189a7ff7734cef4 --channel 1
     """
-    node_id = node_of(node)
     store = open_reader(state, place)
     unread, found = False, False
     try:
         with store.reading():
+            node_id = node_of(store, node)
             for wave in query.waves(store, node_id, channel):
                 click.echo(json.dumps(_wave_as_json(wave), separators=(",", ":")))
                 unread, found = unread or wave.error is not None, True
@@ -185,7 +213,7 @@ def samples(state: Path, place: str | None, node: str, channel: int) -> None:
     finally:
         store.close()
     if not found:
-        click.echo(f"no waveform of channel {channel} of node {node} is here", err=True)
+        click.echo(f"no waveform of channel {channel} of node {node_id.hex()} is here", err=True)
     sys.exit(1 if unread else 0)
 
 

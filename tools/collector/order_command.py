@@ -14,19 +14,33 @@ from edge_agent.readable import printable
 from edge_agent.remote.ordering import Ordering, OrderingError, new_command, wanted
 from protocol import remote
 from protocol.errors import LocalError
-from tools.collector.commands_read import in_words, state_option
-from tools.collector.folder import AGENTS
+from tools.collector import database
+from tools.collector.commands_read import (
+    ID_DIGITS,
+    MIN_DIGITS,
+    MOST_NAMED,
+    damaged,
+    in_words,
+    node_digits,
+    node_of,
+    open_reader,
+    state_option,
+)
+from tools.collector.folder import AGENTS, STORE
 from tools.collector.orders import Unanswered, order
 from tools.collector.service import Broker, BrokerError
 from tools.collector.trust import Trust
-
-MIN_DIGITS = 4
 
 
 @click.command("order", short_help="Have an agent's node do something.")
 @state_option
 @click.option("--agent", required=True, help="The agent's id in hex, or how it begins.")
-@click.option("--node", required=True, help="The node's id: 16 hex digits.")
+@click.option(
+    "--node",
+    required=True,
+    callback=node_digits,
+    help="The node's id in hex, or how it begins, where the collector's store is in the state folder.",
+)
 @operation_argument
 @click.option(
     "--authority",
@@ -89,9 +103,10 @@ def order_command(
         far = _agent(state, agent)
         arguments = wanted(operation, given | {"mains": int(given["mains"]) if given["mains"] else None})
         now_ms = time.time_ns() // 1_000_000
-        command = new_command(authority, far.id, _node(node), operation, arguments, now_ms, valid_s, reason)
+        subject = _node(state, node)
+        command = new_command(authority, far.id, subject, operation, arguments, now_ms, valid_s, reason)
         ordering = Ordering(authority, far, command)
-        click.echo(f"command {command.command_id.hex()}: {operation} of node {node}", err=True)
+        click.echo(f"command {command.command_id.hex()}: {operation} of node {subject.hex()}", err=True)
         try:
             order(broker, far.id, ordering, valid_s, lambda line: click.echo(printable(line)))
         finally:
@@ -107,23 +122,37 @@ def order_command(
 
 def _agent(state: Path, given: str) -> keys.PublicKeys:
     trust = Trust(state / AGENTS)
-    sound = MIN_DIGITS <= len(given) <= 16 and not set(given) - set(hexdigits)
+    sound = MIN_DIGITS <= len(given) <= ID_DIGITS and not set(given) - set(hexdigits)
     found = [agent for agent in trust.ids() if sound and agent.hex().startswith(given.lower())]
-    if len(found) != 1:
-        what = f"the ids of {len(found)} agents begin with" if found else "no agent is known by"
+    if not found:
         raise click.ClickException(
-            printable(f"{what} {given!r} in {state / AGENTS} (`vitalwire collector trust` adds one)")
+            printable(
+                f"no agent is known by {given!r} in {state / AGENTS}: give its id, or {MIN_DIGITS} of its"
+                " first digits at least (`vitalwire collector trust` adds one)"
+            )
         )
+    if len(found) > 1:
+        listed = ", ".join(agent.hex() for agent in found[:MOST_NAMED])
+        raise click.ClickException(f"the ids of {len(found)} agents begin with {given}: {listed}")
     known = trust.lookup(found[0])
     assert known is not None
     return known
 
 
-def _node(given: str) -> bytes:
+def _node(state: Path, given: str) -> bytes:
+    """By all of its digits without a store: who orders need not have one."""
+    if len(given) == ID_DIGITS:
+        return bytes.fromhex(given)
+    if not (state / STORE).exists():
+        raise click.BadParameter(
+            f"{given}: all {ID_DIGITS} digits, please: no store in {state} knows which nodes there are",
+            param_hint="--node",
+        )
+    store = open_reader(state, None)
     try:
-        node = bytes.fromhex(given)
-    except ValueError:
-        node = b""
-    if len(node) != 8:
-        raise click.ClickException(printable(f"{given!r} is no node id: 16 hex digits"))
-    return node
+        with store.reading():
+            return node_of(store, given)
+    except database.errors() as e:
+        raise damaged(state, None, e) from e
+    finally:
+        store.close()

@@ -105,3 +105,20 @@ def of_kind(store: Store, node: bytes, kind: int) -> Iterator[tuple[bytes, int, 
 def nodes(store: Store) -> list[bytes]:
     """The ids of all nodes of which there are frames."""
     return [row[0] for row in store.db.execute("SELECT DISTINCT node FROM frames ORDER BY node")]
+
+
+def nodes_like(store: Store, digits: str, most: int) -> list[bytes]:
+    """The ids of nodes of which there are frames that begin with these hex digits; `most` at most."""
+    after = bytes.fromhex(f"{digits:0<16}")
+    last = bytes.fromhex(f"{digits:f<16}")
+    found: list[bytes] = []
+    # One step in the index for each node: DISTINCT would read all that it has.
+    question = "SELECT node FROM frames WHERE node {} ? AND node <= ? ORDER BY node LIMIT 1"
+    while len(found) < most:
+        sign = ">" if found else ">="
+        row = store.db.execute(question.format(sign), (after, last)).fetchone()
+        if row is None:
+            break
+        after = row[0]
+        found.append(after)
+    return found

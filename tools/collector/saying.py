@@ -1,10 +1,12 @@
-"""What the collector's log tells of what is far away, and of alarms: once when it begins and when it ends."""
+"""What the collector's log tells of what is far away, of alarms and of whom it trusts: once when it begins,
+once when it ends.
+"""
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from edge_agent.readable import counted
+from edge_agent.readable import counted, printable
 
 Alarm = tuple[int, str, str]
 """(Unix ms, code, detail), as the store has it."""
@@ -65,3 +67,28 @@ class Alarms:
         for code, detail in sorted(self._known - now):
             self._log.info("no longer an alarm: %s: %s", code, detail)
         self._known = now
+
+
+class Trusted:
+    """Tells of agents that are trusted from now on or no longer, and of files that make nobody trusted.
+
+    `agents`: those of the start.
+    """
+
+    def __init__(self, log: logging.Logger, agents: Iterable[bytes]):
+        self._log = log
+        self._agents = set(agents)
+        self._problems: dict[str, str] = {}
+
+    def look(self, agents: Iterable[bytes], problems: Mapping[str, str]) -> None:
+        """These are trusted now; `problems`: by file, why it makes nobody trusted."""
+        now = set(agents)
+        for agent in sorted(now - self._agents):
+            self._log.info("agent %s is trusted from now on", agent.hex())
+        for agent in sorted(self._agents - now):
+            self._log.warning("agent %s is no longer trusted: what it sends is refused", agent.hex())
+        self._agents = now
+        for name, why in sorted(problems.items()):
+            if self._problems.get(name) != why:
+                self._log.warning("%s makes nobody trusted: %s", printable(name), printable(why))
+        self._problems = dict(problems)

@@ -30,7 +30,7 @@ from tools.collector import database, status
 from tools.collector.deadman import SILENT_AFTER_S, DeadMan
 from tools.collector.intake import MAX_MESSAGE, Intake, Reply
 from tools.collector.people import Erasing
-from tools.collector.saying import Alarms, FarEnd
+from tools.collector.saying import Alarms, FarEnd, Trusted
 from tools.collector.store import Store
 
 log = logging.getLogger("vitalwire.collector")
@@ -136,6 +136,7 @@ class Service:
         self._instance = instance
         self._dead_man = DeadMan(silent_after_s, log.warning)
         self._alarms = Alarms(log)
+        self._trusted = Trusted(log, intake.trust.ids())
         self._far = FarEnd(log, f"broker {broker}")
         self._erasing = erasing
         self._people_problem = ""
@@ -223,7 +224,7 @@ class Service:
         self._store_problem = ""
 
     def _look_around(self) -> None:
-        """What may have changed beside us: the key was handed over, an agent fell silent."""
+        """What may have changed beside us: the key was handed over, an agent is trusted, one fell silent."""
         try:
             self._intake.reload_key()
             self._key_problem = ""
@@ -232,6 +233,8 @@ class Service:
             if str(e) != self._key_problem:
                 log.warning("the key of before goes on signing: %s", e)
             self._key_problem = str(e)
+        trusted = self._intake.trust.ids()
+        self._trusted.look(trusted, self._intake.trust.problems)
         now_ms = time.time_ns() // 1_000_000
         try:
             with self._store.reading():
@@ -241,7 +244,7 @@ class Service:
             return
         if self._inbox.empty():
             self._store_is_back()
-        self._dead_man.look(now_ms, self._connected, self._intake.trust.ids(), heard)
+        self._dead_man.look(now_ms, self._connected, trusted, heard)
 
     def _erase(self) -> None:
         """Carry out what operators have ordered erased."""

@@ -3,6 +3,7 @@
 Putting a file there is the whole enrolment.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from edge_agent.keys import KeyFileError, PublicKeys, load_public, write_public
@@ -40,10 +41,12 @@ class Trust:
         return path
 
     def _refresh(self) -> None:
-        seen = {}
+        seen: dict[str, tuple[int, int]] = {}
         for path in sorted(self.folder.glob("*.pub")):
-            state = path.stat()
-            seen[path.name] = (state.st_mtime_ns, state.st_ino)
+            # One that is removed at this moment is not there.
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                seen[path.name] = (state.st_mtime_ns, state.st_ino)
         if seen == self._seen:
             return
         agents: dict[bytes, PublicKeys] = {}
