@@ -43,12 +43,13 @@ def judge(folder: Path) -> Verdict:
     """Validate the samples in `folder` by zcbor, each that tells something new once."""
     chosen = _Chosen()
     lines = dict.fromkeys(
-        line for path in sorted(folder.glob("*.samples")) for line in path.read_text("utf-8").splitlines()
+        line for path in sorted(folder.glob("*.samples")) for line in path.read_text("utf-8").split("\n")[:-1]
     )
     where_of: dict[bytes, str] = {}
     for line in lines:
         parts = line.split("\t")
-        if len(parts) == 3 and len(parts[2]) % 2 == 0:  # a killed process may have left half a line
+        # Half a line of a killed process may go on as another line, of one that has its number.
+        if len(parts) == 3 and len(parts[2]) % 2 == 0:
             data = bytes.fromhex(parts[2])
             where_of.setdefault(data, parts[1])
             chosen.add(parts[0], data)

@@ -28,6 +28,7 @@ from tools.collector.intake import Intake
 from tools.collector.store import Store, StoreError
 from tools.collector.trust import Trust
 
+PATIENCE_S = 120.0
 OTHER_AGENT = make_identity(9)
 
 
@@ -68,7 +69,7 @@ def test_collectors_at_once_store_each_frame_once_and_give_one_receipt(rig, post
         store = Store(postgres, writer=bytes([n]) * 4)
         intake = Intake(store, COLLECTOR, Trust(rig.trust.folder), lambda: NOW + n)
         try:
-            together.wait(30)
+            together.wait(PATIENCE_S)
             while mine:
                 some, mine = mine[: dice.randint(1, 4)], mine[4:]
                 for (_, payload), replies in zip(some, intake.handle_all(some), strict=True):
@@ -82,7 +83,7 @@ def test_collectors_at_once_store_each_frame_once_and_give_one_receipt(rig, post
     for one in threads:
         one.start()
     for one in threads:
-        one.join(60)
+        one.join(PATIENCE_S)
     assert not failures
     # Each took some of the messages only: now the rest.
     for topic, payload in messages:
@@ -107,7 +108,7 @@ def test_collectors_that_begin_at_once_make_one_set_of_tables(postgres):
     together, failures = threading.Barrier(4), []
 
     def begin() -> None:
-        together.wait(30)
+        together.wait(PATIENCE_S)
         try:
             Store(postgres).close()
         except Exception as e:
@@ -117,7 +118,7 @@ def test_collectors_that_begin_at_once_make_one_set_of_tables(postgres):
     for one in threads:
         one.start()
     for one in threads:
-        one.join(60)
+        one.join(PATIENCE_S)
     assert not failures
 
 
@@ -132,7 +133,7 @@ def test_two_that_get_the_same_batch_at_the_same_moment(rig, postgres):
         waiting.start()
         waiting.join(0.3)
         assert waiting.is_alive()
-    waiting.join(30)
+    waiting.join(PATIENCE_S)
     assert rig.intake.handle(*message)[0].payload == answered[0]
     assert rig.status["frames"] == 3
     first.close()
@@ -141,7 +142,7 @@ def test_two_that_get_the_same_batch_at_the_same_moment(rig, postgres):
 
 def _sent(rig, message) -> bytes:
     """What is answered once the connection is tried again, which is not at once."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return rig.send(message)

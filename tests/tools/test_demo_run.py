@@ -66,7 +66,7 @@ def test_everything_is_delivered_verified_and_summed_up(demo, tmp_path):
     arguments = ["--seconds", "15", "--speed", "4", "--nodes", "2", "--keep", str(tmp_path / "kept")]
     arguments += ["--summary", str(tmp_path / "s.json"), "--svg", str(tmp_path / "v.svg")]
     process = demo(*arguments)
-    output, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=280)
     assert process.returncode == 0, output
     assert "the ledger balances; everything delivered" in output
     summary = json.loads((tmp_path / "s.json").read_text())

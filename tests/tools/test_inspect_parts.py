@@ -1,6 +1,7 @@
 """Each byte is in one line; kinds, numbers and records have their words; what is wrong has a place."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.both.sealing import seal_one
 from tests.tools.test_inspect import as_json, everything
 from tools.dissect import capture
 from tools.dissect.capture import Keys, Part
+from tools.dissect.stuffing import places
 from tools.inspect import command
 from tools.vectors.connection import session_vectors
 from tools.vectors.frames import frame_vectors
@@ -255,3 +257,16 @@ def test_exit_status() -> None:
 
     assert [status(data) for data in (messages.solicit(1), messages.solicit(1)[:-1], "")] == [0, 1, 2]
     assert json.loads(CliRunner().invoke(command, ["-", "--json"], input=messages.solicit(1)).output)["ok"]
+
+
+def test_stuffing_places_every_byte() -> None:
+    rng = random.Random(4)
+    for size in (1, 2, 253, 254, 255, 256, 600):
+        for zeros in (0, 2, 40):
+            message = bytearray(rng.randrange(1, 256) for _ in range(size))
+            for _ in range(zeros):
+                message[rng.randrange(size)] = 0
+            encoded = cobs.encode(message)[:-1]
+            where = places(encoded, 7)
+            assert len(where) == size + 1 and where == sorted(where)
+            assert all(encoded[at - 7] == byte or byte == 0 for at, byte in zip(where, message, strict=False))

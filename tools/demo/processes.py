@@ -75,7 +75,7 @@ class Child:
         if not self.running:
             raise ChildError(self.name, self._process.returncode, tail(self.log))
 
-    def stop(self, timeout_s: float = 10.0) -> int:
+    def stop(self, timeout_s: float = 30.0) -> int:
         """Ask it to end (SIGTERM), then make it; its exit status."""
         if self.running:
             self._process.terminate()
