@@ -126,6 +126,7 @@ class Peers:
 
     def assign(self, marks: Mapping[bytes, Assigned]) -> None:
         """Durably note that of those nodes that are paired."""
+        self._refresh()
         if all(self._nodes[node].assigned == mark for node, mark in marks.items() if node in self._nodes):
             return
         with self._alone(LOCK_S):

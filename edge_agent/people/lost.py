@@ -34,8 +34,27 @@ def take_up(peers: Peers, state: PeopleState) -> None:
     refuses is logged: it is noted at the next start.
     """
     state.lost = find(peers, state)
+    _note(peers, _last(state))
+
+
+def keep(peers: Peers, state: PeopleState, seen: frozenset[bytes]) -> frozenset[bytes]:
+    """Note the last record of nodes that were paired, or paired anew, since the call that gave `seen`."""
+    try:
+        marked = peers.assigned()
+        bare = frozenset(node for node in peers.ids() if node not in marked)
+    except (PeersError, OSError):
+        # Whoever looks a node up says so.
+        return seen
+    if bare <= seen:
+        return bare
+    last = _last(state)
+    return bare - last.keys() if _note(peers, last) else bare
+
+
+def _last(state: PeopleState) -> dict[bytes, Assigned]:
+    """Of each node that is not lost, what is to be noted."""
     last = {one["node_id"]: one["record_id"] for one in state.records() if one["record"] == ASSIGNMENT}
-    _note(peers, {node: Assigned(found) for node, found in last.items() if node not in state.lost})
+    return {node: Assigned(found) for node, found in last.items() if node not in state.lost}
 
 
 def taken(peers: Peers, state: PeopleState, fields: Fields) -> None:
@@ -67,8 +86,10 @@ def remedy(node: bytes) -> str:
     )
 
 
-def _note(peers: Peers, marks: dict[bytes, Assigned]) -> None:
+def _note(peers: Peers, marks: dict[bytes, Assigned]) -> bool:
     try:
         peers.assign(marks)
     except (PeersError, OSError) as e:
         log.warning("whose nodes are cannot be noted beside the store: %s", e)
+        return False
+    return True

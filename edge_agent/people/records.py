@@ -91,6 +91,7 @@ class People:
     ) -> None:
         self._store = store
         self._peers = peers
+        self._unmarked: frozenset[bytes] = frozenset()
         self._operators = operators
         self._clocks = Clocks(store.db)
         self._index()
@@ -156,7 +157,11 @@ class People:
         return fields
 
     def rekey(self, now_ms: int) -> int:
-        """Begin a new data key for every node that has another person now than its key; how many."""
+        """Begin a new data key for every node that has another person now than its key; how many. Of nodes
+        that were paired since, note beside the store that they are somebody's.
+        """
+        if self._peers is not None:
+            self._unmarked = lost.keep(self._peers, self.state, self._unmarked)
         changed = 0
         for node in {span.node for span in self.state.spans()} | set(self._keyed):
             person = self.state.person_at(node, now_ms)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from edge_agent.keys import PublicKeys, write_public
 from edge_agent.nodes.peers import Peers
 from edge_agent.people import lost
 from edge_agent.people.dates import ALWAYS_MS
@@ -26,8 +27,6 @@ class Home:
     """An agent's folder with one paired node, whose store can go."""
 
     def __init__(self, folder) -> None:
-        from edge_agent.keys import PublicKeys, write_public
-
         self.folder, self.node = folder, KEYS.id
         (folder / "operators").mkdir(mode=0o700)
         operator = PublicKeys(*OPERATOR.public())
@@ -66,6 +65,29 @@ def test_only_a_node_that_was_somebodys_is_lost_with_the_store(home) -> None:
     home.lose()
     assert home.opened() == {home.node: ALWAYS_MS}
     assert home.opened() == {home.node: ALWAYS_MS}, "and stays so"
+
+
+def test_a_node_that_was_paired_while_the_agent_runs_is_lost_with_the_store_too(home) -> None:
+    keys = [PublicKeys(*crypto.run(generate_steps(os.urandom(64))).public()) for _ in range(2)]
+    late, again = keys
+    home.peers.add(again)
+    store, _ = open_store(home.folder / "agent.db", b"agent-id", NOW)
+    people = People(store, Operators(home.folder / "operators"), peers=Peers(home.folder / "peers.json"))
+    people.put(assigned(ADA, node=again.id), NOW)
+    # Somebody types `vitalwire pair`: one node after it was given to somebody, one before, one once more.
+    people.put(assigned(ADA, node=late.id), NOW)
+    home.peers.add(late)
+    people.rekey(NOW)
+    new = PublicKeys(*crypto.run(generate_steps(os.urandom(64))).public())
+    home.peers.add(new)
+    people.put(assigned(BOB, node=new.id), NOW)
+    home.peers.part(again.id, None)
+    home.peers.remove(again.id)
+    home.peers.add(again)
+    people.rekey(NOW)
+    store.close()
+    home.lose()
+    assert home.opened() == dict.fromkeys([late.id, again.id, new.id], ALWAYS_MS)
 
 
 def test_a_store_that_was_set_aside_takes_them_along_too(home) -> None:
