@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from edge_agent.ledger.ledger import Ledger, ledger
 from edge_agent.nodes.peers import Peers
 from edge_agent.ops import status
 from tests.edge_agent.fakes import FakeNode, StubCollector
+from tools.demo.broker import free_port
 
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
 PATIENCE_S = 60.0
@@ -44,26 +44,6 @@ def wait_until(fact: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout_s:g} s: {what}") from missing
         time.sleep(0.03)
-
-
-_held: list[socket.socket] = []
-
-
-def free_port() -> int:
-    """A loopback TCP port that nobody else is given.
-
-    On Linux it stays bound, though nobody listens, as long as this process lives: no other process is given
-    it, and no connection starts from it. Whoever listens there says SO_REUSEADDR, as servers do.
-    """
-    probe = socket.socket()
-    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
-    if sys.platform == "linux":
-        _held.append(probe)
-    else:
-        probe.close()
-    return port
 
 
 class Kit:
@@ -105,7 +85,9 @@ class Kit:
 
 
 class Running:
-    """An agent that runs until the end of the `with`, or until stop()."""
+    """An agent that runs until the end of the `with`, or until stop(); it holds its lock by then, so that no
+    command takes itself for the agent, or has ended.
+    """
 
     def __init__(self, config: Config) -> None:
         self.agent = Agent(config)
@@ -129,6 +111,10 @@ class Running:
     def __enter__(self) -> "Running":
         self._thread.start()
         assert self._ready.wait(PATIENCE_S), "the agent's loop does not start"
+        deadline = time.monotonic() + PATIENCE_S
+        while self.agent._lock is None and self._thread.is_alive():
+            assert time.monotonic() < deadline, "the agent does not take its lock"
+            time.sleep(0.001)
         return self
 
     def stop(self) -> None:

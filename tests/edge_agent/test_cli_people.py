@@ -60,7 +60,7 @@ def _whole_life(desk: Desk, node: str) -> None:
     desk("operator", "new", "home")
     person = desk("person", "new", "--alias", "Ada, room 3").strip()
     assert "no node" in desk("person", "list")
-    desk("assign", node[:6], "ada", "--from", "2026-11-01T08:00:00+00:00")
+    desk("assign", node[:6], "ada", "--from", "2020-11-01T08:00:00+00:00")
     assert f"node {node}" in desk("person", "list")
     assert "unassign" in desk("assign", node, person, good=False)
     desk("consent", "grant", person[:6], "--forwarder", "mqtt")

@@ -148,7 +148,7 @@ def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit):
         kit.pair(node)
         peers = Peers(kit.folder / "peers.json")
         with Running(kit.config(node.pipe.name)):
-            wait_until(lambda: kit.status["nodes"][0]["live"], "live")
+            wait_until(lambda: kit.status["nodes"][0]["clock"], "live, and its clock known")
             silent = asked(kit, node, "unpair", "--wait", "2")
             assert silent.exit_code == 1 and "did not answer" in silent.output
             assert peers.lookup(node.identity.id) is not None
@@ -243,7 +243,7 @@ def test_orders_are_in_the_chain(kit):
             assert asked(kit, node, "identify").exit_code == 0
 
             def signed() -> list[str]:
-                batches = collector.batches.values()
+                batches = list(collector.batches.values())
                 found = [entry[1] for batch in batches for entry in batch.parsed if entry[0] == 3]
                 return [code for code in found if code != "action"]
 

@@ -74,12 +74,13 @@ def test_what_is_not_now_is_tried_again_and_is_there_once(tmp_path, authority):
         async def main() -> None:
             for fault in (500, 503, 429, 408, 307, "cut", "garbage", "short", "endless", "cut after"):
                 server.faults = [fault]
+                began_s = time.monotonic()
                 assert not await made.channel.step(), fault
                 assert made.channel.problem and made.open_batches and not made.channel.connected
                 if fault == 307:
                     assert "sends us elsewhere" in made.channel.problem
                 if fault in (503, 429):
-                    assert made.channel._due_s > time.monotonic() + 0.5
+                    assert made.channel._due_s >= began_s + 1, "as the server asks"
             assert made.channel.status()["circuit"] == "open"
             assert await made.channel.step() and made.channel.status()["circuit"] == "closed"
             await made.channel.stop()
@@ -361,6 +362,6 @@ def test_an_agent_with_a_fhir_server(tmp_path, authority, monkeypatch):
             node.making = False
             wait_until(lambda: node.held == 0, "every frame acknowledged")
             wait_until(lambda: kit.totals()["produced"] == kit.totals()["delivered"], "all of it confirmed")
-            said = wait_until(lambda: (m := kit.status["forward"]["fhir"])["connected"] and m, "a status")
-            assert said["problem"] is None and said["dead_letters"] == 0 and said["observations"] > 0
+            said = wait_until(lambda: (m := kit.status["forward"]["fhir"])["observations"] and m, "a status")
+            assert said["connected"] and said["problem"] is None and said["dead_letters"] == 0
     assert len(server.kinds("Patient")) == 1 and server.observations("147842")

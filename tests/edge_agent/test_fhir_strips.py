@@ -1,6 +1,7 @@
 """Strips of commands and alarms at a FHIR server: each once, about whom they may be, and none that sticks."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -238,18 +239,22 @@ def test_an_alarm_at_a_node_brings_its_waves_to_the_server(tmp_path, authority, 
             event = node.make(f.KIND_EVENT, alarm(1, f.PRIORITY_HIGH))
             at_us = f.unpack(node.made[node.boot.boot_id, event])[1]
             wait_until(lambda: node.held < 10, "acknowledged")
+
+        def waves_of(seqs: Iterable[int]) -> dict[int, int]:
+            found = {seq: f.unpack(node.made[node.boot.boot_id, seq]) for seq in seqs}
+            return {seq: t_us for seq, (kind, t_us, _) in found.items() if kind == f.KIND_WAVE}
+
+        def there() -> set[int]:
+            return set(waves_of(_numbers(server)))
+
+        def around() -> set[int]:
+            made = waves_of(range(len(node.made)))
+            return {seq for seq, t_us in made.items() if at_us - 1_100_000 < t_us < at_us + SECOND}
+
         with Running(kit.config(node.pipe.name)):
-            wait_until(lambda: server.observations(ECG_CODE), "a strip at the server")
+            wait_until(lambda: there() and there() == around(), "the strip at the server, whole")
             wait_until(lambda: kit.status["commands"]["alarm_strips"]["kept"] == 1, "the status")
-    found = [f.unpack(node.made[node.boot.boot_id, seq]) for seq in _numbers(server)]
-    times = [t_us for kind, t_us, _ in found if kind == f.KIND_WAVE]
-    around = [
-        t_us
-        for (boot, _), plain in node.made.items()
-        for kind, t_us, _ in [f.unpack(plain)]
-        if kind == f.KIND_WAVE and at_us - 1_100_000 < t_us < at_us + SECOND
-    ]
-    assert sorted(times) == sorted(around)
+    assert there() == around()
 
 
 def _numbers(server: Any) -> list[int]:

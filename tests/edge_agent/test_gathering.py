@@ -1,8 +1,9 @@
 """When a group of frames is committed: soon where somebody waits for it, later where more can share it."""
 
 import asyncio
-import time
+import selectors
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,37 @@ from tests.edge_agent.store_kit import reopened
 
 NODE, BOOT = bytes(8), bytes(12)
 COMMIT_MS = 40
+
+
+class Skips(selectors.DefaultSelector):
+    """Waits for nothing; `now`: how long it would have waited."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None):
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """A loop on whose clock time passes only where it is waited for."""
+
+    def __init__(self) -> None:
+        self._skips = Skips()
+        super().__init__(self._skips)
+
+    def time(self) -> float:
+        return self._skips.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A commit takes as long as the loop's clock says, too."""
+    monkeypatch.setattr(intake, "time", SimpleNamespace(perf_counter=now))
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class Prompt:
@@ -51,7 +83,7 @@ class Node:
         self.at: list[float] = []
 
     def committed(self, item, outcome, session) -> None:
-        self.at.append(time.monotonic())
+        self.at.append(now())
 
 
 class World:
@@ -73,18 +105,24 @@ def within(play) -> World:
     async def run() -> World:
         world = World()
         task = asyncio.create_task(world.ingest.run())
-        began = time.monotonic()
+        began = now()
         await play(world)
-        world.took_s = time.monotonic() - began
+        world.took_s = now() - began
         task.cancel()
         return world
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(run())
 
 
 async def durable(world: World, count: int) -> None:
     while len(world.node.at) < count:
         await asyncio.sleep(0.001)
+
+
+def about(seconds: float):
+    """To the steps in which `durable` looks."""
+    return pytest.approx(seconds, abs=0.003)
 
 
 def test_frames_that_nobody_waits_for_share_a_commit():
@@ -95,7 +133,7 @@ def test_frames_that_nobody_waits_for_share_a_commit():
         await durable(world, 8)
 
     world = within(play)
-    assert world.store.groups == [8] and world.took_s >= 0.09
+    assert world.store.groups == [8] and world.took_s == about(2.5 * COMMIT_MS / 1000)
 
 
 @pytest.mark.parametrize("why", ["a node waits", "an order waits", "the agent stops", "many frames"])
@@ -110,8 +148,7 @@ def test_what_somebody_waits_for_is_committed_soon(why):
             await world.ingest.flush()
         await durable(world, 1)
 
-    took_s = min(within(play).took_s for _ in range(5))
-    assert 0.035 < took_s < 0.085
+    assert within(play).took_s == about(COMMIT_MS / 1000)
 
 
 def test_hurry_is_over_once_there_was_a_commit():
@@ -132,13 +169,13 @@ def test_on_a_slow_disk_nothing_waits_besides():
         world.worker.takes_s = 0.1
         world.say()
         await durable(world, 1)
-        began = time.monotonic()
+        began = now()
         world.say()
         await durable(world, 2)
-        world.second_s = time.monotonic() - began
+        world.second_s = now() - began
 
     # As long as the last one took, then that again.
-    assert 0.19 < min(within(play).second_s for _ in range(5)) < 0.28
+    assert within(play).second_s == about(0.2)
 
 
 def test_after_the_disk_refused_frames_are_let_go_and_the_next_are_taken():

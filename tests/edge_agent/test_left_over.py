@@ -40,7 +40,7 @@ class Place(Desk):
             file.seek(4096)
             file.write(os.urandom(4096))
         self.store.with_name("agent.db-mark").unlink(missing_ok=True)
-        self("note", self.person, "rr_ms=812", "--at", "2026-11-22")
+        self("note", self.person, "rr_ms=812", "--at", "2020-11-22")
         return aside
 
     def left(self) -> list[tuple[str, str]]:

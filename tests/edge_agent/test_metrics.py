@@ -4,6 +4,8 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -291,24 +293,40 @@ def test_what_is_refused(server, request_, code):
     assert raw(server, request_).startswith(b"HTTP/1.1 %d " % code)
 
 
-def test_many_who_ask_slowly_are_bounded_and_let_go(server, monkeypatch):
-    monkeypatch.setattr("edge_agent.ops.metrics_http.DEADLINE_S", 0.5)
-    slow = [socket.create_connection(server.address, PATIENCE_S) for _ in range(MAX_CONNECTIONS + 10)]
+@contextmanager
+def slow_ones(server: MetricsServer) -> Iterator[list[socket.socket]]:
+    """As many as may be, who begin to ask."""
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(MAX_CONNECTIONS):
+            slow.append(stack.enter_context(socket.create_connection(server.address, PATIENCE_S)))
+            with suppress(OSError):
+                slow[-1].sendall(b"GET /metrics HT")
+        yield slow
+
+
+def hung_up(client: socket.socket) -> bool:
     try:
-        for client in slow[:MAX_CONNECTIONS]:
-            client.sendall(b"GET /metrics HT")
+        return client.recv(10) == b""
+    except ConnectionError:
+        return True
+
+
+def test_many_who_ask_slowly_are_bounded(server, monkeypatch):
+    monkeypatch.setattr("edge_agent.ops.metrics_http.DEADLINE_S", 600)
+    with slow_ones(server):
         wait_until(lambda: server._open == MAX_CONNECTIONS, "as many as may be")
-        closed = 0
-        for client in slow[MAX_CONNECTIONS:]:
-            try:
-                closed += client.recv(10) == b""
-            except ConnectionResetError:
-                closed += 1
-        assert closed == 10
-        wait_until(lambda: get_or_none(server) == 200, "the slow ones let go")
-    finally:
-        for client in slow:
-            client.close()
+        for _ in range(10):
+            with socket.create_connection(server.address, PATIENCE_S) as more:
+                assert hung_up(more)
+    wait_until(lambda: get_or_none(server) == 200, "they have gone by themselves")
+
+
+def test_many_who_ask_slowly_are_let_go(server, monkeypatch):
+    monkeypatch.setattr("edge_agent.ops.metrics_http.DEADLINE_S", 0.3)
+    with slow_ones(server) as slow:
+        assert all(hung_up(client) for client in slow)
+        wait_until(lambda: get_or_none(server) == 200, "there is room")
     assert DEADLINE_S <= 10
 
 

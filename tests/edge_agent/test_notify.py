@@ -81,15 +81,20 @@ def test_how_often_the_watchdog_wants_to_hear(environment, seconds):
 
 
 class Body:
-    """An agent whose store's thread can be held."""
+    """An agent that opens its store, and whose store's thread can be held; `caught`: it is."""
 
     def __init__(self) -> None:
-        self.working = True
-        self.held = threading.Event()
-        self.held.set()
+        self.working = False
+        self.free, self.caught = threading.Event(), threading.Event()
+        self.free.set()
 
     async def probe(self) -> None:
-        await asyncio.to_thread(self.held.wait)
+        await asyncio.to_thread(self._work)
+
+    def _work(self) -> None:
+        if not self.free.is_set():
+            self.caught.set()
+        self.free.wait()
 
 
 def test_no_beat_while_a_commit_does_not_return(tmp_path):
@@ -97,38 +102,47 @@ def test_no_beat_while_a_commit_does_not_return(tmp_path):
     notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "n"), "WATCHDOG_USEC": "40000"})
     body = Body()
 
-    async def live() -> list[str]:
+    async def heard(state: str) -> list[str]:
+        """All that has come when this has."""
+        found = manager.heard()
+        async with asyncio.timeout(PATIENCE_S):
+            while state not in found:
+                await asyncio.sleep(0.005)
+                found += manager.heard()
+        return found
+
+    async def live() -> None:
         heart = Heart(notifier, Durations(LAG_BUCKETS))
+        heart.body = body
         task = asyncio.create_task(heart.run())
-        body.working = False
-        await asyncio.sleep(0.05)
-        opening = manager.heard()
-        body.working, heart.body = True, body
-        while not heart.ready:
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(0.05)
-        ready = manager.heard()
-        body.held.clear()
-        await asyncio.sleep(0.05)
+        assert "READY=1" not in await heard("WATCHDOG=1"), "it opens its store"
+        body.working = True
+        await heard("READY=1")
+        await heard("WATCHDOG=1")
+        body.free.clear()
+        async with asyncio.timeout(PATIENCE_S):
+            while not body.caught.is_set():
+                await asyncio.sleep(0.005)
         manager.heard()
         await asyncio.sleep(0.2)
-        stuck = manager.heard()
+        assert manager.heard() == []
         heart.beat_s -= STUCK_S
         assert heart.stuck_s() is not None
-        body.held.set()
-        while "WATCHDOG=1" not in (again := manager.heard()):
-            await asyncio.sleep(0.005)
-        task.cancel()
-        assert "WATCHDOG=1" in opening and "READY=1" not in opening
-        assert "READY=1" in ready and "WATCHDOG=1" in ready
+        body.free.set()
+        assert "READY=1" not in await heard("WATCHDOG=1")
         assert heart.stuck_s() is None
-        assert "READY=1" not in again
-        return stuck
+        task.cancel()
+
+    async def freed() -> None:
+        # Else the loop would wait for its thread.
+        try:
+            await live()
+        finally:
+            body.free.set()
 
     try:
-        assert asyncio.run(live()) == []
+        asyncio.run(freed())
     finally:
-        body.held.set()
         notifier.close()
         manager.socket.close()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path, monkeypatch):
         first.add(keys)
         first.part(keys.id, None)
     monkeypatch.setattr(peers, "write_atomically", slowly)
+    monkeypatch.setattr(peers, "LOCK_S", 60)
     begin = threading.Barrier(3)
     failed: list[BaseException] = []
 
@@ -45,7 +47,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path, monkeypatch):
     jobs = [
         (Peers(path).add, MANY[4:8]),
         (Peers(path).add, MANY[8:]),
-        (Peers(path).remove, [keys.id for keys in MANY[:4]]),
+        (partial(Peers(path).remove, wait_s=60), [keys.id for keys in MANY[:4]]),
     ]
     threads = [threading.Thread(target=work, args=job) for job in jobs]
     for thread in threads:
