@@ -4,21 +4,18 @@ The counts that the agent goes on from (the checkpoint, what is delivered, what 
 from the rows; signatures and roots are what `verify` checks, by the same code.
 """
 
-from contextlib import closing
 from pathlib import Path
 
 from edge_agent.custody.tally import MAX_NAMED, Result, Tally
-from edge_agent.custody.verify import as_left, chains
+from edge_agent.custody.verify import as_left, at_one_moment, chains
 from edge_agent.custody.verify_tables import gone_data
 from edge_agent.keys import PublicKeys
 from edge_agent.ledger.facts import BootFacts
 from edge_agent.readable import counted, is_are
-from edge_agent.store import database, keys
-from edge_agent.store.database import Database, reader
-from edge_agent.store.integrity import Mark, damage
+from edge_agent.store import keys
+from edge_agent.store.database import Database
 from edge_agent.store.loading import load_facts
 from edge_agent.store.stats import pruned
-from protocol.errors import ProtocolError
 
 
 def check(path: Path, agent: PublicKeys, source: keys.Source | None = None) -> list[Result]:
@@ -26,20 +23,11 @@ def check(path: Path, agent: PublicKeys, source: keys.Source | None = None) -> l
 
     The agent may be running: all is read as of one moment. StoreKeyError, StoreError.
     """
-    key = keys.unlock(path, source)
-    why = damage(path, key)
-    if why is not None:
-        return [Result(False, f"The file is damaged: {why}.")]
-    # Before the store is read: an agent that runs goes on writing both.
-    mark = Mark(path).read()
-    with closing(reader(path, key)) as db:
-        db.execute("BEGIN")
-        try:
-            return [_pages(db), as_left(db, mark), _counts(db), *chains(db, agent), gone_data(db)]
-        except database.Error as e:
-            return [Result(False, f"The file is damaged: {e}.")]
-        except (ProtocolError, KeyError, TypeError, ValueError, IndexError) as e:
-            return [Result(False, f"A value in the store is none that was written: {e}.")]
+    return at_one_moment(
+        path,
+        source,
+        lambda db, mark: [_pages(db), as_left(db, mark), _counts(db), *chains(db, agent), gone_data(db)],
+    )
 
 
 def _pages(db: Database) -> Result:

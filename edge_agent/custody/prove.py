@@ -47,6 +47,10 @@ def make(db: Database, agent: PublicKeys, node: bytes, boot: str, seq: int) -> b
         raise ProveError(f"{which} is not in this store: `vitalwire ledger` says what became of it")
     if frame.data is None:
         raise ProveError(f"{which}: its data is gone ({WHY_GONE.get(frame.gone or 0, 'no reason kept')})")
+    try:
+        frames.unpack(frame.data)
+    except ProtocolError as e:
+        raise ProveError(f"{which} is malformed, as its node made it: no proof could say what it is") from e
     keys = db.execute("SELECT ed_pub, x_pub FROM nodes WHERE node = ?", (node,)).fetchone()
     if keys is None:
         raise ProveError(f"the keys of node {node.hex()} are not in this store")

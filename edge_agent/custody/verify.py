@@ -5,7 +5,7 @@ believed.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ from protocol.cose import split1
 from protocol.errors import ProtocolError
 from protocol.handover import SigningKey
 
+Marked = tuple[bytes, int, int] | None
+"""What the mark beside a store says (integrity.Mark)."""
+
 # Forwarders whose far ends sign receipts.
 SIGNING = ("mqtt", "file")
 LAST_SEQ = (1 << 32) - 1
@@ -49,6 +52,26 @@ def verify(
     far |= others or {}
     if not path.exists():
         return [Result(False, f"There is no store at {path}.")]
+    return at_one_moment(
+        path,
+        source,
+        lambda db, mark: [
+            as_left(db, mark),
+            *chains(db, agent),
+            _receipts(db, agent, far),
+            *_attestations(db),
+            *tables(db, agent, far),
+            *_remarks(db),
+        ],
+    )
+
+
+def at_one_moment(
+    path: Path, source: keys.Source | None, judged: Callable[[Database, Marked], list[Result]]
+) -> list[Result]:
+    """What `judged` says of the store at `path`, read as of one moment, and of its mark; or that the store is
+    damaged. StoreKeyError, StoreError.
+    """
     key = keys.unlock(path, source)
     why = damage(path, key)
     if why is not None:
@@ -58,21 +81,14 @@ def verify(
     with closing(reader(path, key)) as db:
         db.execute("BEGIN")
         try:
-            return [
-                as_left(db, mark),
-                *chains(db, agent),
-                _receipts(db, agent, far),
-                *_attestations(db),
-                *tables(db, agent, far),
-                *_remarks(db),
-            ]
+            return judged(db, mark)
         except database.Error as e:
             return [Result(False, f"The store is damaged: {e}.")]
         except (ProtocolError, KeyError, TypeError, ValueError, IndexError) as e:
             return [Result(False, f"The store is damaged: a value in it is none that was written ({e}).")]
 
 
-def as_left(db: Database, mark: tuple[bytes, int, int] | None) -> Result:
+def as_left(db: Database, mark: Marked) -> Result:
     """Whether the store is where the mark beside it says: not an older copy, and nothing cut off its end."""
     if mark is not None and mark[0] == db.value("SELECT value FROM meta WHERE key = 'store'"):
         newest = [db.value(f"SELECT coalesce(max(id), 0) FROM {table}") for table in ("journal", "batches")]

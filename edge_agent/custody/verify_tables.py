@@ -34,7 +34,7 @@ from protocol.errors import ProtocolError
 from protocol.records import MANUAL, read_record
 
 FORWARDERS = ("mqtt", "file", "fhir")
-_TELLING = (frames.KIND_BOOT, frames.KIND_LOSS)
+_TELLING = tuple(bytes((0x83, kind)) for kind in (frames.KIND_BOOT, frames.KIND_LOSS))
 _RECORDS = (wire.ENTRY_ASSIGNMENT, wire.ENTRY_MANUAL, wire.ENTRY_CONSENT, wire.ENTRY_ERASURE)
 # A statement of lost frames names so many ranges at most.
 MOST_RANGES = 64
@@ -180,7 +180,7 @@ def _derived(db: Database) -> Result:
             # A wave that somebody asked for is kept as long as a strip.
             if sort != expected and (sort, expected) != (CLASS_STRIP, CLASS_WAVE):
                 tally.wrong(f"entry {row.id} is of class {sort}, not {expected}")
-            if row.data[:1] == b"\x83" and row.data[1] in _TELLING:
+            if row.data[:2] in _TELLING:
                 _tell(row, boots, losses, stated, summaries)
     for name, columns, made in (
         ("losses", "boot, first, count, reason", losses),

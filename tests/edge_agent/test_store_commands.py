@@ -140,7 +140,7 @@ def test_a_flipped_byte_is_named(here):
     with here.store.path.open("r+b") as file:
         file.seek(4096 * 9 + 100)
         file.write(b"\xff\x00\xff")
-    assert "The file is damaged" in here.typed("check", fails=True)
+    assert "The store is damaged" in here.typed("check", fails=True)
     assert "damaged" in here.typed("compact", fails=True)
     here.kit.open()
 

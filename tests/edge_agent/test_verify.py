@@ -6,7 +6,9 @@ from contextlib import closing
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from edge_agent.custody.checking import check
 from edge_agent.custody.custody import Custody
+from edge_agent.custody.prove import ProveError, make
 from edge_agent.custody.verify import verify
 from edge_agent.keys import PublicKeys
 from edge_agent.store.database import connect, open_file
@@ -16,6 +18,7 @@ from edge_agent.store.opening import open_store
 from edge_agent.store.rows import binding, frames_of, seal
 from protocol import cbor, crypto, frames
 from protocol.attest import Attester
+from tests.edge_agent.custody_kit import Kit
 from tests.edge_agent.fakes import StubCollector, identity
 
 AGENT, NODE = identity(7), identity(8)
@@ -159,3 +162,19 @@ def test_a_damaged_or_missing_store(path, tmp_path):
 def test_cbor_in_the_preamble_that_is_not_a_list(path):
     change(path, "UPDATE batches SET preamble = ?", cbor.dumps({1: 2}))
     assert failures(path)
+
+
+def test_frames_that_their_node_made_malformed_are_no_damage_and_are_not_proved(tmp_path):
+    kit = Kit(tmp_path / "agent.db")
+    kit.ask()
+    short = [b"", b"\x83", *(bytes((0x83, kind)) for kind in range(12)), b"\xff"]
+    kit.store.commit([Frame(NODE.id, BOOT, seq, text, kit.clock()) for seq, text in enumerate(short)])
+    assert [verdict.what for verdict in kit.deliver(*kit.make())] == ["receipt"]
+    kit.store.close()
+    agent, far = PublicKeys(*AGENT.public()), PublicKeys(*kit.far.identity.public())
+    found = [*verify(kit.path, agent, far), *check(kit.path, agent)]
+    assert [one.sentence for one in found if not one.good] == []
+    with closing(open_file(kit.path)) as db:
+        for seq in range(len(short)):
+            with pytest.raises(ProveError, match="malformed, as its node made it"):
+                make(db, agent, NODE.id, "1", seq)
