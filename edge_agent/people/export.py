@@ -13,7 +13,6 @@ import hashlib
 import os
 import shutil
 import zipfile
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,10 +24,12 @@ from edge_agent.keys import PublicKeys
 from edge_agent.lock import Locked, hold
 from edge_agent.people import export_text as text
 from edge_agent.people.dates import Dates
+from edge_agent.people.export_spool import Numbers
 from edge_agent.people.export_text import Facts
 from edge_agent.people.state import PeopleState
 from edge_agent.store.leaves import leaves_of
 from edge_agent.store.rows import frames_of, journal_rows
+from edge_agent.store.schema import ENTRY_FRAME
 from protocol import attest, cbor, frames, merkle
 from protocol.cose import VERSION, sign1
 from protocol.entries import parse_entry
@@ -67,7 +68,8 @@ def make(source: Source, person: bytes, out: Path, now_ms: int) -> Facts:
     with _part(out) as part:
         folder = part / "export"
         folder.mkdir(mode=0o700)
-        facts = _Maker(source, person, folder).make(now_ms)
+        with Numbers() as wanted:
+            facts = _Maker(source, person, folder, wanted).make(now_ms)
         ready = folder
         if out.suffix == ".zip":
             ready = part / "export.zip"
@@ -123,20 +125,24 @@ def _pack(folder: Path, packed: Path) -> None:
 
 
 class _Maker:
-    def __init__(self, source: Source, person: bytes, folder: Path) -> None:
+    """`wanted`: an empty set, for the journal ids of what goes into the export."""
+
+    def __init__(self, source: Source, person: bytes, folder: Path, wanted: Numbers) -> None:
         self._source = source
         self._db = source.db
         self._person = person
         self._folder = folder
-        self._seqs: dict[int, set[int]] = {}
+        self._wanted = wanted
+        self._boots: set[int] = set()
         self._nodes: set[bytes] = set()
         self._files: list[str] = []
 
     def make(self, now_ms: int) -> Facts:
-        wanted = sorted(set(self._rows()))
+        for row in self._rows():
+            self._wanted.add(row)
         (signed_to,) = self._db.execute("SELECT coalesce(max(last_id), 0) FROM batches").fetchone()
-        waiting = len(wanted) - bisect_right(wanted, signed_to)
-        self._write_evidence(wanted)
+        waiting = self._wanted.after(signed_to)
+        self._write_chunks(EVIDENCE, self._pieces())
         names = list(self._files)
         self._write_chunks(
             ATTESTATIONS, ((one, len(cbor.dumps(one))) for one in self._attestations(signed_to))
@@ -177,26 +183,21 @@ class _Maker:
         for node in sorted({span.node for span in self._source.state.spans(self._person)}):
             dates = Dates(self._db)
             for (boot,) in self._db.execute("SELECT id FROM boots WHERE node = ?", (node,)).fetchall():
-                mine: set[int] = set()
                 for row in frames_of(self._db, boot, 0, LAST_SEQ):
                     if row.data is not None and dates.whose(self._source.state, row) == self._person:
-                        mine.add(row.seq or 0)
+                        self._boots.add(boot)
                         yield row.id
-                if mine:
-                    self._seqs[boot] = mine
+                if boot in self._boots:
                     self._nodes.add(node)
                     yield from dates.fit_rows(boot)
 
     # Evidence
 
-    def _write_evidence(self, wanted: list[int]) -> None:
-        self._write_chunks(EVIDENCE, self._pieces(wanted))
-
-    def _pieces(self, wanted: list[int]) -> Iterator[tuple[list[Any], int]]:
+    def _pieces(self) -> Iterator[tuple[list[Any], int]]:
         for first, last, preamble, signed, batch in self._db.execute(
             "SELECT first_id, last_id, preamble, signed, id FROM batches ORDER BY id"
-        ).fetchall():
-            mine = wanted[bisect_left(wanted, first) : bisect_right(wanted, last)]
+        ):
+            mine = self._wanted.between(first, last)
             piece = self._batch(first, last, preamble, signed, batch, mine) if mine else None
             if piece is not None:
                 yield piece, sum(len(entry) + 40 * len(path) for _, entry, path in piece[1]) + len(signed)
@@ -239,7 +240,7 @@ class _Maker:
 
     def _attestations(self, signed_to: int) -> Iterator[list[Any]]:
         """What nodes signed over ranges in which frames of the export are, wherever all hashes are here."""
-        for boot, mine in sorted(self._seqs.items()):
+        for boot in sorted(self._boots):
             node, name = self._db.execute("SELECT node, boot FROM boots WHERE id = ?", (boot,)).fetchone()
             for row in frames_of(self._db, boot, 0, LAST_SEQ, kept_only=True):
                 try:
@@ -249,14 +250,14 @@ class _Maker:
                 if kind != frames.KIND_ATTEST:
                     continue
                 first, count = body[attest.FIRST], body[attest.COUNT]
-                if not any(seq in mine for seq in range(first, first + min(count, 1 << 16))):
+                if not self._any_wanted(boot, first, first + min(count, 1 << 16) - 1):
                     continue
                 others: dict[int, bytes] = {}
                 covered = 0
                 for one in frames_of(self._db, boot, first, first + count - 1):
                     covered += 1
                     seq = one.seq or 0
-                    if seq in mine and one.id <= signed_to:
+                    if one.id <= signed_to and one.id in self._wanted:
                         continue
                     if one.data is not None:
                         others[seq] = merkle.leaf_hash(attest.leaf(name, seq, one.data))
@@ -265,6 +266,13 @@ class _Maker:
                 if covered == count:
                     signature = body[attest.SIGNATURE]
                     yield [node, name, first, count, body[attest.ROOT], signature, others]
+
+    def _any_wanted(self, boot: int, first: int, last: int) -> bool:
+        rows = self._db.execute(
+            f"SELECT id FROM journal WHERE kind = {ENTRY_FRAME} AND boot = ? AND seq BETWEEN ? AND ?",
+            (boot, first, last),
+        )
+        return any(row in self._wanted for (row,) in rows)
 
     # Files
 
@@ -307,7 +315,7 @@ class _Maker:
 def _digest(path: Path) -> tuple[int, bytes]:
     size, digest = 0, hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(1 << 20):
+        while part := file.read(1 << 16):
             size += len(part)
             digest.update(part)
     return size, digest.digest()

@@ -26,6 +26,7 @@ from edge_agent.people.export import (
     VALUES,
 )
 from edge_agent.people.export_box import UNPACKING, Bad, Box
+from edge_agent.people.export_spool import Leaves
 from edge_agent.people.export_text import Facts
 from edge_agent.people.state import PeopleState
 from edge_agent.readable import counted, is_are
@@ -42,15 +43,17 @@ from protocol.records import open_record, read_record
 MAX_MANIFEST = 4 << 20
 MAX_EVIDENCE = 32 << 20
 MAX_FILES = 100_000
+SHOWN = 5
 
 
 def check(path: Path, agent: bytes | None = None) -> list[Result]:
     """What holds of the export at `path` (a folder or a zip) and what does not, a sentence each. `agent`: the
-    first Ed25519 key of who has to have made it. OSError: nothing can be read at `path`.
+    first Ed25519 key of who has to have made it. OSError: nothing can be read at `path`, or there is no room
+    for a temporary file (some 60 bytes a frame).
     """
     try:
-        with Box(path) as box:
-            return list(_Check(box, agent).results())
+        with Box(path) as box, Leaves() as leaves:
+            return list(_Check(box, agent, leaves).results())
     except Bad as e:
         return [Result(False, f"{e}.")]
     except (ProtocolError, *UNPACKING, KeyError, TypeError, ValueError, IndexError) as e:
@@ -58,13 +61,14 @@ def check(path: Path, agent: bytes | None = None) -> list[Result]:
 
 
 class _Check:
-    def __init__(self, box: Box, agent: bytes | None) -> None:
+    def __init__(self, box: Box, agent: bytes | None, leaves: Leaves) -> None:
         self._box = box
         self._expected = agent
         self._batches = self._frames = self._receipts = self._receipted = 0
-        self._leaves: dict[tuple[bytes, bytes], dict[int, bytes]] = {}
+        self._leaves = leaves
         self._records: list[dict[str, Any]] = []
         self._wrong: list[str] = []
+        self._more = 0
 
     def results(self) -> Iterator[Result]:
         self._read_manifest()
@@ -85,11 +89,18 @@ class _Check:
         yield self._text()
 
     def _said(self, good: str, bad: str) -> Result:
-        wrong, self._wrong = self._wrong, []
+        wrong, n, self._wrong, self._more = self._wrong, len(self._wrong) + self._more, [], 0
         if not wrong:
             return Result(True, f"{good}.")
-        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        return Result(False, f"{bad}: {'; '.join(wrong[:5])}{more}.")
+        more = f"; and {n - SHOWN} more" if n > SHOWN else ""
+        return Result(False, f"{bad}: {'; '.join(wrong[:SHOWN])}{more}.")
+
+    def _bad(self, what: str) -> None:
+        """Every frame may be wrong: no more are kept than are said."""
+        if len(self._wrong) < SHOWN:
+            self._wrong.append(what)
+        else:
+            self._more += 1
 
     # The manifest, and that all files are those in it
 
@@ -141,7 +152,7 @@ class _Check:
     def _is_whole(self, name: str, size: int, digest: bytes) -> bool:
         seen, found = 0, hashlib.sha256()
         with self._box.open(name) as file:
-            while part := file.read(1 << 20):
+            while part := file.read(1 << 16):
                 seen += len(part)
                 # A packed file may unfold to any length.
                 if seen > size:
@@ -161,15 +172,15 @@ class _Check:
             signed_head = handover.signed_by(signed, self.agent.ed_pub, steps, "head")
             head = parse_head(signed_head)
         except BatchError as e:
-            self._wrong.append(f"a head: {e.detail}")
+            self._bad(f"a head: {e.detail}")
             return
         name = f"batch {head[4]} of chain {head[3].hex()}"
         if head[2] != self.agent.id:
-            self._wrong.append(f"{name} is another agent's")
+            self._bad(f"{name} is another agent's")
             return
         for position, entry, path in items:
             if not merkle.verify_path(merkle.leaf_hash(entry), position, head[7], path, head[6]):
-                self._wrong.append(f"entry {position} of {name} is not what was signed")
+                self._bad(f"entry {position} of {name} is not what was signed")
                 continue
             self._entry(parse_entry(entry))
         self._check_receipts(receipts, head, head_hash(signed_head))
@@ -179,8 +190,8 @@ class _Check:
             self._frames += 1
             _, node, boot, seq, plain, _ = fields
             leaf = merkle.leaf_hash(attest.leaf(boot, seq, plain))
-            if self._leaves.setdefault((node, boot), {}).setdefault(seq, leaf) != leaf:
-                self._wrong.append(f"frame {seq} of node {node.hex()} is there twice, with other content")
+            if not self._leaves.put(node, boot, seq, leaf):
+                self._bad(f"frame {seq} of node {node.hex()} is there twice, with other content")
         elif fields[0] in text.RECORD_ENTRIES:
             self._records.append({"record": fields[1], "fields": read_record(fields[1])})
 
@@ -222,15 +233,15 @@ class _Check:
             keys = self._operators.get(fields["by"])
             named = f"record {fields['record_id'].hex()}"
             if fields["person"] != self.person:
-                self._wrong.append(f"{named} is about another person")
+                self._bad(f"{named} is about another person")
             if keys is None:
-                self._wrong.append(f"{named} is by {fields['by'].hex()}, whose key is not in the export")
+                self._bad(f"{named} is by {fields['by'].hex()}, whose key is not in the export")
                 continue
             try:
                 open_record(one["record"], keys.ed_pub)
                 signers.add(keys.id)
             except BatchError:
-                self._wrong.append(f"{named} is not signed by {keys.id.hex()}")
+                self._bad(f"{named} is not signed by {keys.id.hex()}")
         shown = ", ".join(fingerprint_text(self._operators[one].fingerprint) for one in sorted(signers))
         return self._said(
             f"Every record is signed by its operator: {len(self._records)} (fingerprints: {shown or 'none'})",
@@ -256,7 +267,7 @@ class _Check:
                 undated += 1
                 continue
             if state.persons_between(node, when[0] // 1000, -(-when[1] // 1000)) != {self.person}:
-                self._wrong.append(f"frame {seq} of node {node.hex()} is of a time when it was not theirs")
+                self._bad(f"frame {seq} of node {node.hex()} is of a time when it was not theirs")
         note = f"; when {undated} of them were measured rests on the agent's word" if undated else ""
         return self._said(
             f"Every frame was measured while its node was this person's{note}", "Frames are not this person's"
@@ -270,19 +281,19 @@ class _Check:
             keys = self._nodes.get(node)
             name = f"frames {first} to {first + count - 1} of node {node.hex()}"
             if keys is None or not is_map(others) or not 0 < count <= len(others) + self._frames:
-                self._wrong.append(f"{name}: no such node, or no such range")
+                self._bad(f"{name}: no such node, or no such range")
                 continue
-            mine = self._leaves.get((node, boot), {})
+            mine = self._leaves.of(node, boot, first, count)
             leaves = [mine.get(seq) or others.get(seq) for seq in range(first, first + count)]
             if not all(is_bytes(leaf, 32) for leaf in leaves) or merkle.root(leaves) != root:  # pyright: ignore[reportArgumentType]
-                self._wrong.append(f"{name}: not what the node signed")
+                self._bad(f"{name}: not what the node signed")
                 continue
             message = attest.attested_message(node, boot, first, count, root)
             if not crypto.run(crypto.ed25519_verify_steps(keys.ed_pub, message, signature)):
-                self._wrong.append(f"{name}: the signature is not the node's")
+                self._bad(f"{name}: the signature is not the node's")
                 continue
             nodes.add(node)
-            covered += sum(first <= seq < first + count for seq in mine)
+            covered += len(mine)
         shown = ", ".join(fingerprint_text(self._nodes[node].fingerprint) for node in sorted(nodes))
         return self._said(
             f"Nodes themselves signed {covered} of {counted(self._frames, 'frame')}"
@@ -317,7 +328,7 @@ class _Check:
             with self._box.open(name) as file:
                 for number, (made, found) in enumerate(zip_longest(lines, file), 1):
                     if made != found:
-                        self._wrong.append(f"line {number} of {name} does not follow from the evidence")
+                        self._bad(f"line {number} of {name} does not follow from the evidence")
                         break
         return self._said("What is written for people says what the evidence says", "The text is not right")
 
