@@ -10,6 +10,10 @@ from edge_agent.store.items import Frame, Said
 if TYPE_CHECKING:
     from edge_agent.store.store import Store
 
+# A statement names so many of the things said of one boot: the first ones, and the new one as the last. A
+# node may say something else each time.
+MOST_SAID = 16
+
 
 def put(store: "Store", db: Database, frame: Frame, said: Said | Summary, changes: Changes) -> None:
     """What a boot frame says of boots before it: each different thing once."""
@@ -39,8 +43,12 @@ def _put_of_one(store: "Store", db: Database, frame: Frame, said: Said, changes:
         return
     changes.said.append((before, Statement(known_next, clean, bound_s)))
     found = db.execute(
-        "SELECT known_next, clean, bound_s FROM stated WHERE boot = ? ORDER BY id", (before.row,)
+        "SELECT known_next, clean, bound_s FROM stated WHERE boot = ? ORDER BY id LIMIT ?",
+        (before.row, MOST_SAID),
     ).fetchall()
     if len(found) > 1:
-        detail = {"node": frame.node, "boot": boot, "said": [[n, bool(c), s] for n, c, s in found]}
+        told = [[n, bool(c), s] for n, c, s in found]
+        if (known_next, clean, bound_s) not in found:
+            told[-1] = [known_next, clean, bound_s]
+        detail = {"node": frame.node, "boot": boot, "said": told}
         store.put_statement(db, "statements_contradict", detail, frame.received_ms, changes)

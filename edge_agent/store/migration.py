@@ -95,7 +95,9 @@ def update(db: Database) -> None:
         db.pragma("user_version", VERSION)
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        # SQLite has done it already where the disk is full.
+        if db.in_transaction:
+            db.execute("ROLLBACK")
         raise
 
 

@@ -123,6 +123,20 @@ def test_statements_that_contradict_each_other_are_kept_named_and_lower_nothing(
     same_facts(store, path)
 
 
+def test_a_node_that_says_something_else_each_time_makes_no_statement_ever_longer(store, path):
+    said = [(BOOT, n, True, 0) for n in range(1, 41)]
+    for seq, one in enumerate(said):
+        store.commit([frame(seq, NEXT, previous=one)])
+    told = [
+        detail["said"] for code, detail, _ in store.ledger().statements if code == "statements_contradict"
+    ]
+    assert len(told) == 39 and max(map(len, told)) == 16
+    assert [one[-1][0] for one in told] == list(range(2, 41)), "the new one is named"
+    assert all(one[:2] == [[1, True, 0], [2, True, 0]] for one in told), "and what it contradicts"
+    assert "40 different statements" in store.ledger().rows[0].contradiction
+    same_facts(store, path)
+
+
 def test_a_statement_of_a_boot_that_is_not_earlier_is_named_and_not_believed(store, path):
     ninth = (9).to_bytes(4, "big") + bytes(8)
     store.commit([frame(0, NEXT, previous=(ninth, 7, True, 0), earlier=(Summary(1, 2, 5, 5),))])

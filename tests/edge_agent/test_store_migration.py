@@ -15,13 +15,14 @@ from edge_agent.remote.commands_kept import load
 from edge_agent.store import backup, drafts, key_change, migration
 from edge_agent.store.compacting import compact
 from edge_agent.store.database import open_file
-from edge_agent.store.errors import StoreError
+from edge_agent.store.errors import StoreError, StoreUnwritable
 from edge_agent.store.items import Hello
 from edge_agent.store.keys import source_beside
 from edge_agent.store.opening import open_store
 from edge_agent.store.schema import VERSION
 from tests.edge_agent.store_kit import AGENT, NODE, frame
 from tests.edge_agent.store_v1 import make, whole
+from tools.faults.disk import Disk, beneath
 
 
 @pytest.fixture
@@ -156,6 +157,18 @@ def test_a_store_of_schema_2_is_not_called_damaged(second):
     store, opening = open_store(second, AGENT, 2)
     assert opening.message == "" and store.frames == 1
     store.close()
+
+
+@pytest.mark.parametrize("room", [0, 4096, 20_000])
+def test_an_update_without_room_says_so_and_is_made_when_there_is_some(second, room):
+    with Disk("room") as disk, beneath(disk.name):
+        disk.room = room
+        with pytest.raises(StoreUnwritable, match="make room on its disk"):
+            open_store(second, AGENT, 2)
+        disk.room = None
+        store, opening = open_store(second, AGENT, 2)
+        assert opening.message == "" and store.db.pragma("user_version") == VERSION and store.frames == 1
+        store.close()
 
 
 def test_an_update_that_is_cut_off_leaves_schema_2(second, monkeypatch):
