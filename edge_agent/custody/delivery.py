@@ -73,7 +73,7 @@ class Delivery:
         """The forwarder of that name, if it is configured."""
         return next((channel for channel in self.channels if channel.name == name), None)
 
-    # What channels read from (forward.base.Source, RowSource)
+    # What channels read from (forward.base.Source, forward.file.FileSource)
 
     async def unreceipted(self, forwarder: str, limit: int) -> list[int]:
         """Ids of the oldest batches without a receipt."""

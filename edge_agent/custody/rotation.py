@@ -1,4 +1,4 @@
-"""The errand that hands the agent's signing key over (signing.py), and the command that asks for it."""
+"""The errand that hands the agent's signing key over (signing.py)."""
 
 import asyncio
 import logging

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from edge_agent.store.rows import JournalRow
-
 WINDOW = 16
 # The far end takes one after the other, so what is newest waits there for all that was sent before it. Of
 # the window so much is used as has its receipts within QUEUE_S; never less than LEAST: the oldest goes on.
@@ -124,26 +122,6 @@ class Source(Protocol):
 
     def message(self, forwarder: str, batch: int) -> Awaitable[bytes]:
         """A batch as it goes out to it: sealed, without what it may not have."""
-        ...
-
-
-class RowSource(Protocol):
-    """The same for a forwarder that reads entries (FHIR): it has a cursor over batches, and confirms each."""
-
-    def batches_after(self, forwarder: str, limit: int) -> Awaitable[list[int]]:
-        """Ids of the oldest batches that it has not confirmed."""
-        ...
-
-    def rows(self, forwarder: str, batch: int) -> Awaitable[Sequence[JournalRow]]:
-        """The journal rows of a batch; `data` is None where it is gone, or not for this forwarder."""
-        ...
-
-    def confirm(self, forwarder: str, batch: int, evidence: bytes) -> Awaitable[None]:
-        """The far end has taken the batch for good: keep the evidence, move the cursor."""
-        ...
-
-    def dead_letter(self, forwarder: str, batch: int, item: str, reason: str) -> Awaitable[None]:
-        """The far end will never take this item; it is kept with the reason, and counted."""
         ...
 
 

@@ -1,8 +1,8 @@
 """The forwarders that are configured, as channels: each with its own cursor, pace, back-off and misfortunes.
 
 A BatchChannel sends whole batches through an outlet and takes signed receipts. One that reads entries (FHIR)
-is a Channel of its own. `guarded` runs a channel: what it raises is logged, told in its status, and it is
-begun anew after a pause, while collecting, signing and the other channels go on.
+is a Channel of its own. A Guard runs a channel: what it raises is logged, told in its status, and it is begun
+anew after a pause, while collecting, signing and the other channels go on.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ ASK_EVERY_S = 60.0
 class BatchChannel:
     """One far end that takes sealed batches and gives signed receipts.
 
-    `live`: it answers questions as well, so it decides whether a chain goes on (custody.py).
+    `live`: it answers questions as well, so it decides whether a chain goes on (custody/custody.py).
     """
 
     def __init__(

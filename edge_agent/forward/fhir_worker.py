@@ -88,7 +88,7 @@ class Server:
                 return _answer(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as e:
             self._client = None
-            return {"kind": "unreachable", "text": _why(e, self._config)}
+            return {"kind": "unreachable", "text": _why(e)}
 
     def _authorisation(self) -> dict[str, str]:
         path = self._config.get("token_file")
@@ -147,7 +147,7 @@ def _answer(answer: Any) -> Json:
     return made
 
 
-def _why(error: Exception, config: Json) -> str:
+def _why(error: Exception) -> str:
     """The failure in words, with what to do when that is known."""
     text = str(error) or type(error).__name__
     low = text.lower()

@@ -9,13 +9,13 @@ from edge_agent.nodes import seen
 from edge_agent.nodes.alarms import Events
 from edge_agent.nodes.clockfit import ClockFit, Fix
 from edge_agent.store.items import Entry, Frame, Said
+from edge_agent.store.schema import ENTRY_CLOCK
 from protocol import cbor, frames
 from protocol import session_events as ev
 
 # A fit is written down when it is new, twice as good as the one before, or a minute old by the node's clock,
 # which nobody sets.
 CLOCK_ENTRY_US = 60_000_000
-ENTRY_CLOCK = 2
 
 # What is older when it arrives says nothing about now. A node gives a connection up after 30 s without an
 # answer: within a connection that lives, nothing is held back for twice as long.

@@ -25,7 +25,6 @@ Corrupt = (apsw.CorruptError, apsw.NotADBError)
 NotADatabase = apsw.NotADBError
 Full = apsw.FullError
 Constraint = apsw.ConstraintError
-ReadOnly = apsw.ReadOnlyError
 # The system refused; a missing table or column (SQLITE_ERROR) is a damaged schema, not the system's fault.
 System = (
     apsw.CantOpenError,

@@ -1,5 +1,5 @@
-"""Reading what is kept while the agent runs, so that a page that the disk has spoilt is noticed within hours,
-and not when somebody asks for it.
+"""Reading what is kept while the agent runs, so that a page that the disk has spoilt is noticed within an
+hour or so, and not when somebody asks for it.
 
 SQLite looks at no page that it has in memory, and at none that nobody wants. What is read here comes from the
 file: by a connection of its own, whose memory holds next to nothing. Some rows at a time, from the first to

@@ -205,7 +205,8 @@ CREATE TABLE details(
   hash BLOB PRIMARY KEY, node BLOB, since_ms INTEGER NOT NULL, made_ms INTEGER NOT NULL,
   key INTEGER, data BLOB NOT NULL
 ) WITHOUT ROWID;
--- Commands from afar until they have expired (commands_kept.py); `data` is sealed under the data key `key`.
+-- Commands from afar until they have expired (remote/commands_kept.py); `data` is sealed under the data key
+-- `key`.
 CREATE TABLE commands(
   id BLOB PRIMARY KEY, expires_ms INTEGER NOT NULL, key INTEGER, data BLOB NOT NULL
 ) WITHOUT ROWID;

@@ -23,7 +23,7 @@ class DataKey(NamedTuple):
 
 
 class Sealer:
-    """The open keys; what a transaction adds counts once `transaction()` has ended without an error."""
+    """The open keys; what a transaction adds counts once `changes()` has ended without an error."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

@@ -3,7 +3,7 @@ them.
 
 One thread uses a Store at a time. What commit() has returned for is on the disk; what it raised for is not,
 and nothing of it is remembered either. Beside the tables it keeps every boot's facts in memory
-(ledger.BootFacts), brought up to date after each commit.
+(ledger/facts.py), brought up to date after each commit.
 """
 
 import os
