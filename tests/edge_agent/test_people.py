@@ -1,12 +1,14 @@
 """Records of people in a store: taken with the action that brought them, signed for, verified again."""
 
+import threading
+
 import pytest
 
 from edge_agent.custody import audit
 from edge_agent.keys import PublicKeys
 from edge_agent.people.operators import Operators
 from edge_agent.people.records import People, load
-from edge_agent.people.state import PeopleError
+from edge_agent.people.state import PeopleError, PeopleState
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.items import Entry, Frame
 from protocol import batch as wire
@@ -23,6 +25,8 @@ from tests.edge_agent.people_kit import (
     fields,
     typed,
 )
+from tests.edge_agent.running import Kit as AgentKit
+from tests.edge_agent.running import Running, wait_until
 
 KEYS = PublicKeys(*AGENT.public())
 
@@ -99,8 +103,9 @@ def test_a_record_that_nobody_signed_counts_for_nothing_however_it_came_there(ki
     people = People(kit.store, kit.operators)
     assert people.person_at(NODE.id, NOW) is None
     assert len(people.unbelieved) == 1 and fields(stranger)["record_id"].hex() in people.unbelieved[0]
+    good = assigned(ADA, by=OPERATOR)
     with kit.store.transaction() as db:
-        db.execute("UPDATE records SET record = ?", (assigned(ADA, by=OPERATOR)[:-1] + b"\0",))
+        db.execute("UPDATE records SET record = ?", (good[:-1] + bytes([good[-1] ^ 1]),))
     assert load(kit.store.db, kit.operators)[1]
 
 
@@ -203,3 +208,18 @@ def test_another_agents_key_signs_no_log(kit) -> None:
 def test_a_line_that_is_damaged_is_shown_as_such(kit) -> None:
     kit.store.commit([Entry(3, b"\x83\x03\x61x", NOW), Entry(3, b"\x83\x03\x66action\xa0", NOW)])
     assert [line.what for line in lines(kit)] == ["damaged", ""]
+
+
+def test_who_there_is_is_asked_where_records_are_taken(tmp_path, monkeypatch):
+    """In another thread the table of records may grow under whoever goes through it."""
+    asked: list[str] = []
+    persons = PeopleState.persons
+
+    def noted(state: PeopleState) -> list[bytes]:
+        asked.append(threading.current_thread().name)
+        return persons(state)
+
+    monkeypatch.setattr(PeopleState, "persons", noted)
+    with Running(AgentKit(tmp_path).config()):
+        wait_until(lambda: asked, "erasures that are due are looked for")
+    assert {name.split("_")[0] for name in asked} == {"store"}
