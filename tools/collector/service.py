@@ -130,6 +130,7 @@ class Service:
         self._connected = False
         self._broker_problem = ""
         self._store_problem = ""
+        self._status_problem = ""
         self._away_since_s = 0.0
         self._key_problem = ""
         self._started_ms = time.time_ns() // 1_000_000
@@ -291,7 +292,15 @@ class Service:
                 self._alarms.look(status.alarms(self._store, now_ms))
         except database.errors() as e:
             facts["store_problem"] = _in_a_line(e)
-        status.write(self._status_path, facts)
+        try:
+            status.write(self._status_path, facts)
+        except OSError as e:
+            # Of a disk that is full, which the store waits out, too.
+            if not self._status_problem:
+                log.warning("%s is not up to date: %s; trying again", self._status_path, _in_a_line(e))
+            self._status_problem = _in_a_line(e)
+        else:
+            self._status_problem = ""
 
     # ---- paho's thread
 
