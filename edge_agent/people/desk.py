@@ -89,7 +89,8 @@ class Desk:
             try:
                 if pause_s <= 0:
                     pause_s = LATE_COMERS_S
-                    for person in self._people.state.persons():
+                    # Records are taken in the store's thread.
+                    for person in await self._worker.run(self._people.state.persons):
                         if self._people.state.erased_at(person) is not None:
                             await self._erase(person)
                 await self._worker.run(self._people.rekey, self._unix_ms())
