@@ -9,7 +9,7 @@ or deleted (SQLite opens such a store without a word), or an older copy put in i
 
 import os
 import struct
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +123,9 @@ class Watch:
         for n, path in enumerate(self._paths):
             known = self._known[n]
             if known is not None:
-                self._known[n] = (*known[:2], min(known[2], path.stat().st_size))
+                # What became of one that is gone, problem() says.
+                with suppress(OSError):
+                    self._known[n] = (*known[:2], min(known[2], path.stat().st_size))
 
     def problem(self) -> str | None:
         """What has happened to the files since the last call, or None."""

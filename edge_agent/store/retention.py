@@ -25,7 +25,7 @@ from edge_agent.store import evictions, undelivered
 from edge_agent.store.changes import Changes
 from edge_agent.store.compacting import PAGES, give_back
 from edge_agent.store.database import Database
-from edge_agent.store.errors import StoreCorrupt
+from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 from edge_agent.store.evictions import Gone
 from edge_agent.store.portions import Portion
 from edge_agent.store.schema import (
@@ -113,6 +113,9 @@ class Keeper:
         began = time.perf_counter()
         try:
             return self._prune(now_ms) or self._age(now_ms) or self._evict(now_ms) or self._give_back()
+        except OSError as e:
+            # How much is free cannot be said: of a disk that fails, or was taken out.
+            raise StoreUnwritable(self._store.path, str(e), "see the disk") from e
         finally:
             self.longest_ms = max(self.longest_ms, (time.perf_counter() - began) * 1000)
 

@@ -1,11 +1,15 @@
 """What is not delivered goes only while the store is over its quota, and only as long as that helps."""
 
+import errno
 import os
 from contextlib import closing
 
 import pytest
 
 from edge_agent.store import retention
+from edge_agent.store.compacting import EMPTY_LOG
+from edge_agent.store.database import Database
+from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 from edge_agent.store.opening import open_store
 from edge_agent.store.retention import MIB, Keeper, Limits
 from tests.edge_agent.store_kit import AGENT, frame
@@ -88,3 +92,27 @@ def test_when_data_last_went_undelivered_outlives_a_restart(place):
     place.work()
     assert place.keeper.evicted and place.keeper.evicted_ms == NOW
     assert place.started().evicted_ms == NOW
+
+
+def test_a_disk_that_cannot_say_how_much_is_free_ends_nothing(place, monkeypatch):
+    keeper = Keeper(place.store, Limits(min_free_mib=1), alone=False)
+
+    def fails(_path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "statvfs", fails)
+    with pytest.raises(StoreUnwritable, match="Input/output error"):
+        keeper.step(NOW)
+
+
+def test_a_store_that_goes_while_its_log_is_emptied_is_found_gone(place, monkeypatch):
+    value = Database.value
+
+    def goes(db, sql, *bindings):
+        place.store.path.unlink(missing_ok=True)
+        return value(db, sql, *bindings)
+
+    monkeypatch.setattr(Database, "value", goes)
+    place.store.give_back(EMPTY_LOG)
+    with pytest.raises(StoreCorrupt, match="was deleted while the agent ran"):
+        place.store.check()
