@@ -21,6 +21,7 @@ BENCHES = {
     "agent": "a whole agent under load of many nodes: CPU a frame, acknowledgements, receipts, memory",
     "evictions": "how long making room in a store of many frames holds up commits and the event loop",
     "collector": "frames a second through a collector's intake",
+    "exports": "memory and frames a second of a person's export and of each of a collector's formats",
 }
 
 MODULES = {"protocol": "frame_costs", "ecg-cases": "ecg_cases"}

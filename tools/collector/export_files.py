@@ -21,6 +21,7 @@ from tools.collector import export_text as words
 from tools.collector.export_grid import STEP_US, Grid, GridError, Placed, grid
 from tools.collector.export_read import Recording
 from tools.collector.export_signal import Signal
+from tools.collector.export_wfdb import form_of, write_notes, write_signals
 
 CHUNK_US = 60_000_000
 MAX_NOTE_SIGNALS = 64
@@ -56,7 +57,7 @@ def edf(recording: Recording, path: Path, subject: str) -> Made:
     import pyedflib
 
     of = _grid(recording, MAX_NOTE_SIGNALS)
-    notes = _cut(words.notes(recording, of), words.EDF_BYTES, "utf-8")
+    notes = list(_cut(words.notes(recording, of), words.EDF_BYTES, "utf-8"))
     # Texts that were split may need some more room.
     of = of._replace(blocks=max(of.blocks, ceil(len(notes) / MAX_NOTE_SIGNALS)))
     scales = [_scale(one) for one in recording.signals]
@@ -122,49 +123,18 @@ def wfdb(recording: Recording, path: Path, subject: str) -> Made:
     """Write NAME.hea, NAME.dat and, of events and gaps, NAME.vw; the header. A recording without waveforms
     has no NAME.dat, and a header of no signals.
     """
-    import wfdb as library
-
     of = _grid(recording, 1 << 30)
-    begin = datetime.fromtimestamp(of.begin_us // 1_000_000, UTC).replace(tzinfo=None)
     out = path.with_name(path.name + ".hea")
     if of.signals:
-        fillers = [_wfdb_format(one) for one in recording.signals]
-        library.wrsamp(
-            path.name,
-            fs=1e6 / of.block_us,
-            units=[one.unit for one in recording.signals],
-            sig_name=[_name(one) for one in recording.signals],
-            e_d_signal=[
-                placed.part(0, of.blocks * placed.each, mark)
-                for placed, (_, mark) in zip(of.signals, fillers, strict=True)
-            ],
-            samps_per_frame=[placed.each for placed in of.signals],
-            fmt=[name for name, _ in fillers],
-            adc_gain=[1000 / one.lsb for one in recording.signals],
-            baseline=[0] * len(fillers),
-            base_datetime=begin,
-            comments=[
-                f"subject: {subject}",
-                *(f"{one.label}: LSB {one.lsb} x 10^-3 {one.unit}" for one in recording.signals),
-            ],
-            write_dir=str(path.parent),
-        )
+        forms = [_form(one) for one in recording.signals]
+        write_signals(of, path, [_name(one) for one in recording.signals], forms, subject)
     else:
         # The library writes no record without signals; it reads one.
+        begin = datetime.fromtimestamp(of.begin_us // 1_000_000, UTC)
         line = f"{path.name} 0 1000 {of.blocks * of.block_us // 1000} {begin:%H:%M:%S %d/%m/%Y}\n"
         out.write_text(f"{line}# subject: {subject}\n", encoding="ascii")
     notes = _cut(words.notes(recording, of), words.WFDB_BYTES, "latin-1", lasting=True)
-    if notes:
-        library.wrann(
-            path.name,
-            "vw",
-            # The library's reader takes a note at 0 for one about the file, and drops it.
-            np.array([max(1, onset_us // 1000) for onset_us, _, _ in notes]),
-            symbol=['"'] * len(notes),
-            aux_note=[text for _, _, text in notes],
-            fs=1000,
-            write_dir=str(path.parent),
-        )
+    write_notes(notes, path.with_name(path.name + ".vw"))
     return Made(out, of)
 
 
@@ -176,15 +146,11 @@ def tables(recording: Recording, path: Path, subject: str) -> Made:
         ) as file:
             sheet = csv.writer(file)
             sheet.writerow(["unix_us", "sample", f"value_{signal.unit}", "flags"])
-            for run, times in signal.times():
-                flags = [""] * run.count
-                for one in signal.marked:
-                    if run.first <= one.first < run.first + run.count:
-                        at = one.first - run.first
-                        flags[at : at + one.count] = [one.what] * one.count
-                for n, (at_us, said) in enumerate(zip(times.tolist(), flags, strict=True), run.first):
+            for first, times in signal.times():
+                said = signal.questioned(first, len(times))
+                for n, (at_us, what) in enumerate(zip(times.tolist(), said, strict=True), first):
                     sample = signal.samples[n]
-                    sheet.writerow([at_us, sample, words.exact(sample * signal.lsb, -3), said])
+                    sheet.writerow([at_us, sample, words.exact(sample * signal.lsb, -3), what])
     with path.with_name(f"{path.name}-values.csv").open("w", newline="", encoding="utf-8") as file:
         sheet = csv.writer(file)
         sheet.writerow(["unix_us", "quantity", "value", "ucum", "doubt", "source"])
@@ -242,15 +208,12 @@ def _grid(recording: Recording, notes_a_block: int) -> Grid:
         raise ExportError(str(e)) from e
 
 
-def _cut(notes: list[words.Note], most: int, encoding: str, lasting: bool = False) -> list[words.Note]:
+def _cut(notes: list[words.Note], most: int, encoding: str, lasting: bool = False) -> Iterator[words.Note]:
     """In pieces that the format holds. `lasting`: it has no place for a duration, so the text says it."""
-    return [
-        (onset_us, duration_us, piece)
-        for onset_us, duration_us, text in notes
-        for piece in words.pieces(
-            f"{text} ({duration_us / 1e6:g} s)" if lasting and duration_us else text, most, encoding
-        )
-    ]
+    for onset_us, duration_us, text in notes:
+        said = f"{text} ({duration_us / 1e6:g} s)" if lasting and duration_us else text
+        for piece in words.pieces(said, most, encoding):
+            yield onset_us, duration_us, piece
 
 
 def _name(signal: Signal) -> str:
@@ -289,12 +252,11 @@ def _most(signal: Signal) -> int:
     return max(-int(samples.min()), int(samples.max()), 0)
 
 
-def _wfdb_format(signal: Signal) -> tuple[str, int]:
-    """(format, its mark of no sample)."""
-    for name, bits in (("16", 16), ("24", 24), ("32", 32)):
-        if _most(signal) < 1 << (bits - 1):
-            return name, -(1 << (bits - 1))
-    raise ExportError("samples of more than 32 bits")
+def _form(signal: Signal) -> str:
+    form = form_of(_most(signal))
+    if form is None:
+        raise ExportError("samples of more than 32 bits")
+    return form
 
 
 WRITERS: dict[str, Callable[[Recording, Path, str], Made]] = {"edf": edf, "wfdb": wfdb, "csv": tables}

@@ -19,6 +19,9 @@ from protocol.frame_names import CHANNEL_NAMES
 MAX_OFF_US = 50_000
 """A recording ends where its blocks' times lie no longer so near to one line, one rate for all of it."""
 
+PIECE = 1 << 16
+"""Samples whose times are in memory at once."""
+
 
 class Run(NamedTuple):
     """Samples without a gap. `first`: index in the signal's samples; `unix_us`: when that was measured;
@@ -158,11 +161,31 @@ class Signal:
             low, high = np.searchsorted(at, (run.first, run.first + run.count))
             yield run, at[low:high], times[low:high]
 
-    def times(self) -> "Iterator[tuple[Run, np.ndarray]]":
-        """Of each run when each of its samples was measured, Unix us: evenly from block to block."""
+    def times(self) -> "Iterator[tuple[int, np.ndarray]]":
+        """When each sample was measured, Unix us, evenly from block to block: in pieces, each with the index
+        of its first sample.
+        """
         period_us = self.period_us
         for run, at, times in self.blocks():
             end = run.first + run.count
-            last = times[-1] + (end - at[-1]) * period_us
-            along = np.interp(np.arange(run.first, end), [*at, end], [*times, last])
-            yield run, np.rint(np.maximum.accumulate(along)).astype(np.int64)
+            last_us = times[-1] + (end - at[-1]) * period_us
+            points, moments = np.append(at, end), np.append(times.astype(float), last_us)
+            latest = -np.inf
+            for first in range(run.first, end, PIECE):
+                after = min(first + PIECE, end)
+                # The points around the piece: between two of them nothing else counts.
+                low = int(np.searchsorted(points, first, "right")) - 1
+                high = int(np.searchsorted(points, after)) + 1
+                along = np.interp(np.arange(first, after), points[low:high], moments[low:high])
+                along = np.maximum(np.maximum.accumulate(along), latest)
+                latest = along[-1]
+                yield first, np.rint(along).astype(np.int64)
+
+    def questioned(self, first: int, count: int) -> list[str]:
+        """Of so many samples why each is to be questioned, "" where it is not."""
+        said = [""] * count
+        for one in self.marked:
+            low, high = max(one.first, first), min(one.first + one.count, first + count)
+            if low < high:
+                said[low - first : high - first] = [one.what] * (high - low)
+        return said
