@@ -27,6 +27,7 @@ class Compaction:
         self._unix_ms = unix_ms
         self._asked: dict[str, Errand] = {}
         self._work: asyncio.Task[None] | None = None
+        self._problem = ""
 
     def step(self, waiting: Sequence[Errand]) -> None:
         """Take up what is new; call it a few times a second from the event loop."""
@@ -43,7 +44,9 @@ class Compaction:
             self._errands.answer(errand, good, text)
         except OSError as e:
             # The next step takes it up again, and finds less to do.
-            log.warning("errands: %s; trying again", said(e))
+            if self._problem != said(e):
+                log.warning("errands: %s; trying again", said(e))
+            self._problem = said(e)
 
     async def _compact(self, errand: Errand) -> str:
         run, db = self._worker.run, self._store.db

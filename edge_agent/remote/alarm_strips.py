@@ -129,6 +129,7 @@ class AlarmStrips:
         self._before_us, self._after_us = before_s * 1_000_000, after_s * 1_000_000
         self._monotonic = monotonic
         self._task: asyncio.Task[None] | None = None
+        self._problem = ""
         self._next_s: float | None = monotonic()
         # In the store's thread: by row; by node, and when each node had its last step.
         self._cares: dict[int, _Care] = {}
@@ -170,8 +171,12 @@ class AlarmStrips:
         next_s: float | None = self._monotonic() + FIRST_PAUSE_S
         try:
             next_s = await self._worker.run(self.turn)
+            self._problem = ""
         except (StoreError, database.Error) as e:
-            log.warning("strips around alarms: %s; trying again", e)
+            # A disk that is full stays so for a while, and this comes every other second.
+            if str(e) != self._problem:
+                log.warning("strips around alarms: %s; trying again", e)
+            self._problem = str(e)
         finally:
             self._task = None
             if next_s is not None:

@@ -269,3 +269,28 @@ def test_they_outlive_other_waves(tmp_path: Path) -> None:
         pass
     assert waves() == world.kept() == within(made, 80, 120)
     world.close()
+
+
+def test_a_disk_that_is_full_for_hours_is_a_line_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused = [StoreUnwritable(Path("agent.db"), "full")] * 5
+    turn = world.strips.turn
+
+    def full() -> float | None:
+        if refused:
+            raise refused.pop()
+        return turn()
+
+    world.strips.turn = full  # type: ignore[method-assign]
+
+    async def hours() -> None:
+        while refused:
+            world.now_s += 3600
+            world.strips.step()
+            await asyncio.sleep(0.01)
+
+    asyncio.run(hours())
+    assert [one.getMessage() for one in caplog.records] == [
+        "strips around alarms: agent.db: full; trying again"
+    ]
