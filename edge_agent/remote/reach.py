@@ -101,6 +101,7 @@ class Remote:
         self.alarm_strips = AlarmStrips(store, worker, unix_ms, *around_s)
         hub.on_event = self.alarm_strips.heard
         self._answered: set[str] = set()
+        self._problem = ""
 
     def by_broker(self, outlet: Any) -> None:
         """Have commands come and answers go by this outlet (forward.mqtt), before it is started."""
@@ -122,8 +123,11 @@ class Remote:
             try:
                 errands.answer(errand, True, reply.hex())
                 self._answered.add(errand.id)
+                self._problem = ""
             except OSError as e:
-                log.warning("errands: %s; trying again", said(e))
+                if self._problem != said(e):
+                    log.warning("errands: %s; trying again", said(e))
+                self._problem = said(e)
 
     def status(self) -> dict[str, Any]:
         """For status.json and people."""
