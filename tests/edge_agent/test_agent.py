@@ -267,7 +267,8 @@ def test_a_busy_port_is_told(kit):
             wait_until(lambda: len(node.made) > 10 and node.held < 5, "streaming")
 
 
-def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit):
+def test_a_full_disk_stops_acknowledgements_and_then_goes_on(kit, monkeypatch):
+    monkeypatch.setattr("edge_agent.nodes.flow.CALM_S", 0.5)
     # Room for as long as it takes: what a node gives up is not stored.
     with FakeNode(Pty(), agent=kit.identity, rate=100, max_bytes=8_000_000) as node:
         kit.pair(node)

@@ -15,11 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from edge_agent.cli.main import commands
+from edge_agent.nodes import pairing
 from edge_agent.nodes.peers import Peers
 from edge_agent.store.database import connect, open_file
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
 from edge_agent.store.store import Frame
+from protocol.node_party import PAIR_EVERY_MS
 from tests.edge_agent.fakes import FakeNode, Pty, Tcp, identity
 from tests.edge_agent.running import PATIENCE_S, Broker, Collecting, Kit, Running, free_port, wait_until
 
@@ -113,7 +115,9 @@ def test_a_mistake_in_the_configuration_is_one_line(kit):
 
 
 @pytest.mark.parametrize("pipe", [Pty, Tcp])
-def test_pairing_over_the_cable(kit, pipe):
+def test_pairing_over_the_cable(kit, pipe, monkeypatch):
+    # A node that has just answered an agent that it knows lets its next request pass.
+    monkeypatch.setattr(pairing, "REPEAT_S", PAIR_EVERY_MS / 1000)
     with FakeNode(pipe()) as node:
         config = written(kit, node.pipe.name)
         asked = typed("pair", "--config", config, "--port", node.pipe.name)

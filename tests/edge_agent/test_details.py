@@ -166,7 +166,9 @@ def test_an_erasure_takes_what_was_said_of_her_orders_and_leaves_his(world: Peop
     world.assign(BOB, handed_over)
     assert world.erase(ADA) == 3
     left = world.texts()
-    assert "ada" not in str(left) and "bob slept" in str(left) and len(left) == 3
+    # With their quotation marks: there are hashes beside them, which may read like anything short.
+    assert not [word for word in ("'ada'", "'ada fell'") if word in str(left)]
+    assert "'bob slept'" in str(left) and len(left) == 3
     shown = {line.more.get("details") for line in audit.lines(world.store.db) if line.what == "ordered"}
     assert audit.ERASED in shown and b"ada fell" not in world.journal()
     assert world.ask(hers).outcome == remote.DONE, "what became of it is not of her"

@@ -142,7 +142,8 @@ def test_what_a_node_has_answered_is_carried_out_by_an_agent_that_ends_at_once(k
     assert statements(kit) == ["ordered", "order_ended", "node_unpaired"]
 
 
-def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit):
+def test_without_an_answer_nothing_is_forgotten_unless_by_force(kit, monkeypatch):
+    monkeypatch.setattr("edge_agent.nodes.orders.GRACE_MS", 500)
     with FakeNode(Pty(), agent=kit.identity) as node:
         node.answer = None
         kit.pair(node)

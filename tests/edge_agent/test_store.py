@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent.ledger.hearsay import Summary
+from edge_agent.store import store as store_module
 from edge_agent.store.errors import StoreError, StoreUnwritable
 from edge_agent.store.items import Count, Entry, Frame, Held, Hello, Outcome
 from edge_agent.store.opening import open_store
@@ -248,3 +249,16 @@ def test_an_entry_is_kept_in_order(store):
 def test_the_log_that_sqlite_cuts_back_itself_is_no_damage(store):
     for turn in range(60):
         store.commit([frame(turn * 100 + n, text=bytes(8000)) for n in range(100)])
+
+
+def test_what_contradicts_the_first_content_is_kept_up_to_a_bound(store, path, monkeypatch):
+    monkeypatch.setattr(store_module, "MOST_CONFLICTS", 3)
+    store.commit([frame(0), frame(1), frame(0, NEXT)])
+    first = [frame(0, text=b"other %d" % n) for n in range(2)]
+    assert store.commit(first) == [Outcome.CONFLICT] * 2
+    more = [frame(1, text=b"more %d" % n) for n in range(4)]
+    assert store.commit([*more, frame(0, NEXT, b"another boot")]) == [Outcome.CONFLICT] * 5
+    assert [facts.conflicts for facts in store.boots.values()] == [3, 1]
+    assert store.db.value("SELECT count(*) FROM conflicts") == 4
+    assert store.commit([frame(0), frame(2)]) == [Outcome.RESENT, Outcome.STORED]
+    same_facts(store, path)
