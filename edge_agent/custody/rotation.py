@@ -44,6 +44,7 @@ class Rotation:
     def _say(self, errand: Errand, good: bool, text: str) -> None:
         try:
             self._errands.answer(errand, good, text)
+            self._problem = None
         except OSError as e:
             if self._problem != said(e):
                 log.warning("errands: %s; trying again", said(e))

@@ -42,6 +42,7 @@ class Compaction:
             good, text = False, f"what was given back until then stays so: {e}"
         try:
             self._errands.answer(errand, good, text)
+            self._problem = ""
         except OSError as e:
             # The next step takes it up again, and finds less to do.
             if self._problem != said(e):

@@ -29,6 +29,10 @@ from edge_agent.store.schema import ENTRY_FRAME, ENTRY_STATEMENT
 from edge_agent.store.sealing import Sealer
 from protocol import cbor
 
+# Of a boot so many frames with other content than the first are kept as evidence: nothing ever makes room of
+# them, and a node may make any number.
+MOST_CONFLICTS = 1000
+
 
 class Store:
     """An open store; open_store() of opening.py makes one. Times are Unix milliseconds.
@@ -253,6 +257,8 @@ class Store:
             db.execute("UPDATE boots SET resent = resent + 1 WHERE id = ?", (boot.row,))
             changes.resent.append(boot)
             return Outcome.RESENT
+        if boot.conflicts + sum(one is boot for one in changes.conflicts) >= MOST_CONFLICTS:
+            return Outcome.CONFLICT
         db.execute(
             "INSERT OR IGNORE INTO conflicts VALUES(?, ?, ?, ?)",
             (boot.row, frame.seq, frame.plaintext, frame.received_ms),
