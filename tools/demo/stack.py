@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from boards.virtual.patient import SOURCE_SYNTHETIC, USUAL_BP
+from boards.virtual.patient import SOURCE_SYNTHETIC, USUAL_BP, Patient, make_patient
 from boards.virtual.rig import VirtualNode
 from edge_agent import config, keys
 from edge_agent.config import LinkConfig
@@ -132,9 +132,14 @@ class Stack:
                 raise self._node_error(n, status)
 
     def _start(self) -> None:
+        # First, for a recording that is none ends all of it.
+        patients = [
+            make_patient(self.source.record, seed=n + 1, bp_mmhg=self.source.bp_mmhg)
+            for n in range(self.source.nodes)
+        ]
         self.broker = self._child("broker", ["broker"], ready="listening on ")
         port = int(self.broker.said.rpartition(":")[2])
-        self._start_nodes()
+        self._start_nodes(patients)
         keys.create(self.collector_state / "collector.key", "collector")
         agent = keys.create(self.agent_state / "agent.key", "agent")
         agents = self.collector_state / "agents"
@@ -175,17 +180,15 @@ class Stack:
         self._exit.callback(child.stop)
         return child
 
-    def _start_nodes(self) -> None:
+    def _start_nodes(self, patients: list[Patient]) -> None:
         tree = self.folder / "node"
         build.write(build.make("virtual"), tree)
-        for n in range(self.source.nodes):
+        for n, patient in enumerate(patients):
             node = VirtualNode(
                 tree,
                 self.folder / f"flash-{n}",
-                record=self.source.record,
+                patient=patient,
                 speed=WAITING if self.source.speed == 1 else self.source.speed,
-                bp_mmhg=self.source.bp_mmhg,
-                seed=n + 1,
                 log=self._node_log(n),
             )
             self._exit.callback(node.close)
