@@ -43,8 +43,29 @@ def drop_dead(trees: dict[str, ast.Module], kept: set[str]) -> None:
                 node.names = [alias for alias in node.names if _bound(alias) in live]
 
 
-def live_names(trees: Iterable[ast.Module], kept: set[str]) -> set[str]:
-    """The names that `kept` and the code that runs lead to."""
+class Reading:
+    """What statements bind and mention, each read once: for as long as nobody changes them."""
+
+    def __init__(self):
+        self._binds: dict[ast.stmt, set[str]] = {}
+        self._mentions: dict[ast.AST, set[str]] = {}
+
+    def binds(self, node: ast.stmt) -> set[str]:
+        """As the function."""
+        if node not in self._binds:
+            self._binds[node] = set(binds(node))
+        return self._binds[node]
+
+    def mentions(self, node: ast.AST) -> set[str]:
+        """As the function."""
+        if node not in self._mentions:
+            self._mentions[node] = mentions(node)
+        return self._mentions[node]
+
+
+def live_names(trees: Iterable[ast.Module], kept: set[str], read: Reading | None = None) -> set[str]:
+    """The names that `kept` and the code that runs lead to. `read`: what earlier calls read of them."""
+    read = read or Reading()
     modules = list(trees)
     live = set(kept)
     size = -1
@@ -52,20 +73,21 @@ def live_names(trees: Iterable[ast.Module], kept: set[str]) -> set[str]:
         size = len(live)
         for tree in modules:
             for node in tree.body:
-                live |= _led_to(node, live)
+                live |= _led_to(node, live, read)
     return live
 
 
-def _led_to(node: ast.stmt, live: set[str]) -> set[str]:
+def _led_to(node: ast.stmt, live: set[str], read: Reading) -> set[str]:
     """Names that live code in this top-level statement mentions."""
-    if not _is_live(node, live):
+    names = read.binds(node)
+    if names and names.isdisjoint(live):
         return set()
     if isinstance(node, ast.ClassDef):
         outside = [*node.bases, *node.decorator_list, *(i for i in node.body if _method_lives(i, live))]
-        return set().union(*(mentions(item) for item in outside))
+        return set().union(*(read.mentions(item) for item in outside))
     if isinstance(node, IMPORTS):
         return set().union(*(set(a.name.split(".")) for a in node.names if _bound(a) in live))
-    return mentions(node)
+    return read.mentions(node)
 
 
 def _is_live(node: ast.stmt, live: set[str]) -> bool:

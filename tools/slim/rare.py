@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from tools.slim.bundle import FUNCTIONS, Unbundled, local_names
 from tools.slim.known import KNOWN
-from tools.slim.liveness import IMPORTS, binds, drop_dead, live_names
+from tools.slim.liveness import IMPORTS, Reading, binds, drop_dead, live_names
 
 Part = tuple[str, list[ast.stmt]]
 # Longer texts are objects of their own.
@@ -48,6 +48,7 @@ def split(
     drop_dead(whole, roots)
     trees = list(whole.values())
     owner = [module if module in rare else "" for module, _ in parts]
+    read = Reading()
 
     def without(apart: Callable[[str], bool]) -> set[str]:
         """What lives without these modules; the methods that they call stay with their classes."""
@@ -59,7 +60,7 @@ def split(
             for n in ast.walk(tree)
             if isinstance(n, ast.Attribute)
         }
-        return live_names([tree for tree, own in pairs if not apart(own)], roots | asked)
+        return live_names([tree for tree, own in pairs if not apart(own)], roots | asked, read)
 
     always = without(bool)
     reached = {name: without(name.__eq__) for name in rare}
