@@ -111,7 +111,7 @@ class Bench:
     def moment(self) -> Iterator[int]:
         """The present, held: its time, in which chips, pins and cuff are read or changed from outside."""
         with self.lock:
-            self.now_us = max(self.now_us, self.clock.now_us())
+            self.now_us = max(self.now_us, self.clock.reached_us())
             yield self.now_us
 
     def info(self) -> dict[str, object]:

@@ -38,6 +38,13 @@ class SharedClock:
         with self._lock:
             return self._extrapolate()
 
+    def reached_us(self) -> int:
+        """How far the world has come: where the node is that leads it, else now. Whoever looks at the world
+        moves it no further, or what the node then does would come too late.
+        """
+        with self._lock:
+            return self._at_us if self.led and self.speed != 1 else self._extrapolate()
+
     def attach(self, node_us: int) -> None:
         """A node begins at its own time `node_us`: from now on it leads."""
         with self._lock:

@@ -40,6 +40,9 @@ def test_between_stamps_it_is_extrapolated_but_a_silent_node_stops_a_fast_world(
     assert clock.now_us() == 1_100_000
     wall.s += 60
     assert clock.now_us() == 1_000_000 + MAX_LEAD_US
+    assert clock.reached_us() == 1_000_000
+    clock.let_go()
+    assert clock.reached_us() == clock.now_us() == 1_000_000 + MAX_LEAD_US
 
 
 def test_it_never_goes_back() -> None:
