@@ -4,6 +4,7 @@ The firmware on its VM, killed; the agent's store behind a minimal agent. What a
 from the memory that survives a reset, after the kill.
 """
 
+import os
 import random
 import shutil
 import time
@@ -19,6 +20,7 @@ from firmware.boots import BOOT_RECORDS, MAX_SAID, MAX_U32, read_retained
 from firmware.flash import Records
 from protocol import cbor, frames
 from protocol import session_events as ev
+from tests.boards.test_rig import wait_until
 from tests.firmware.conftest import Agent
 
 
@@ -75,6 +77,12 @@ class Truth:
             self.node.power_cycle()
         else:
             self.node.reset(hard=True)
+
+
+def counter(node) -> int:
+    """Of the newest boot that is on the node's flash."""
+    records = Records(str(node.flash_dir / "state"))
+    return max(int.from_bytes(cbor.loads(records.read(place))[0][:4], "big") for place in BOOT_RECORDS)
 
 
 def settled(agent: Bookkeeper, truth: Truth) -> Ledger:
@@ -137,9 +145,17 @@ def test_more_boots_than_a_boot_frame_takes_die_before_anybody_hears_of_them(mak
     node.unplug()
     chance = random.Random(3)
     while max(truth.numbered, default=0) < 2 * MAX_SAID:
-        # From "before the counter is committed" to "after some frames".
-        time.sleep(chance.choice((0.1, 0.4, 0.5, 0.7)))
+        committed = counter(node)
         truth.reset()
+        after_s = chance.choice((None, 0.0, 0.1, 0.3))
+        if after_s is None:
+            # Before the counter is committed.
+            time.sleep(0.1)
+        else:
+            # Until after some frames.
+            wait_until(lambda committed=committed: counter(node) > committed)
+            time.sleep(after_s)
+    truth.reset()
     ledger = settled(agent, truth)
     check(ledger, truth)
     together = [row for row in ledger.rows if row.what == "summary"]
@@ -159,7 +175,8 @@ def test_a_node_reset_again_and_again_beside_its_agent_says_things_once(make_nod
         agent.until(lambda n=n: len(agent.frames) == n + 1 and len(agent.of(frames.KIND_VITALS)) > 1, 60)
         body = agent.of(frames.KIND_BOOT)[0][2]
         longest = max(longest, len(body.get(frames.BOOT_EARLIER, ())))
-        agent.run(1.2)
+        # What is acknowledged goes in the second after that.
+        agent.until(lambda: len(agent.of(frames.KIND_VITALS)) > 4)
         truth.reset()
     check(settled(agent, truth), truth)
     assert longest < 6
@@ -173,14 +190,23 @@ def test_resets_during_pairing(make_node, bookkeeper):
     for wait_s in (0.0, 0.02, 0.1, 0.3, 1.0):
         begun = len(agent.events)
         agent.known.clear()
-        agent.until(lambda begun=begun: any(isinstance(e, ev.Announced) for e in agent.events[begun:]), 30)
+        agent.until(lambda begun=begun: any(isinstance(e, ev.Announced) for e in agent.events[begun:]))
         agent.session.request_pairing(bytes(16))
         agent.run(wait_s)
         truth.reset()
-    # Whether the node kept us or not: the next request pairs.
+    # Whether the node kept us or not: the next request that it hears pairs. It hears none that follows the
+    # hello of the boot before.
     agent.known.clear()
-    agent.until(lambda: any(isinstance(e, ev.Announced) for e in agent.events[-3:]), 30)
-    agent.session.request_pairing(bytes(16))
+    nonce, seen = os.urandom(16), len(agent.events)
+
+    def paired() -> bool:
+        nonlocal seen
+        if any(isinstance(e, ev.Announced) for e in agent.events[seen:]):
+            seen = len(agent.events)
+            agent.session.request_pairing(nonce)
+        return bool(agent.known)
+
+    agent.until(paired)
     ledger = settled(agent, truth)
     check(ledger, truth)
     assert ledger.rows[0].counter == 1
