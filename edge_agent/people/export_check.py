@@ -49,7 +49,7 @@ SHOWN = 5
 def check(path: Path, agent: bytes | None = None) -> list[Result]:
     """What holds of the export at `path` (a folder or a zip) and what does not, a sentence each. `agent`: the
     first Ed25519 key of who has to have made it. OSError: nothing can be read at `path`, or there is no room
-    for a temporary file (some 60 bytes a frame).
+    for a temporary file (some 50 bytes a frame).
     """
     try:
         with Box(path) as box, Leaves() as leaves:
