@@ -15,6 +15,7 @@ from protocol.identity import node_id
 from protocol.session_agent import AgentSession
 
 Frame = tuple[int, int, Any]
+REGULAR = (frames.KIND_WAVE, frames.KIND_VITALS, frames.KIND_STATUS, frames.KIND_ATTEST)
 
 
 class Listener:
@@ -47,7 +48,9 @@ class Listener:
             found = fact()
             if found:
                 return found
-        raise AssertionError(f"not within {timeout_s:g} s: {what}; the last frames: {self.frames[-12:]}")
+        told = [frame for frame in self.frames if frame[0] not in REGULAR]
+        vitals = self.of(frames.KIND_VITALS)[-1:]
+        raise AssertionError(f"not within {timeout_s:g} s: {what}; it told {told}, and its newest {vitals}")
 
     def _take(self, event: Any) -> None:
         if isinstance(event, session_events.PairReply):

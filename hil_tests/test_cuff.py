@@ -36,25 +36,26 @@ def pressed(virtual: None, dut: NodeDut, board: VirtualNode) -> Listener:
     return listener
 
 
-def inflate(listener: Listener, board: VirtualNode, mmhg: float) -> int:
-    """Wait until the pump has brought the cuff there; the world's time then."""
+def inflate(listener: Listener, board: VirtualNode, mmhg: float) -> None:
+    """Wait until the pump has brought the cuff there."""
     listener.until(f"{mmhg:g} mmHg in the cuff", lambda: board.bench.cuff_mmhg > mmhg)
-    return board.bench.clock.now_us()
 
 
-def judge(listener: Listener, board: VirtualNode, at_us: int, shouted: bool = True) -> None:
-    """Of what has failed at `at_us`: the pump stands within 1 s, it is shouted within 5, the cuff empties,
-    in its time, never above 300 mmHg.
+def judge(
+    listener: Listener, board: VirtualNode, at_us: int, done_us: int | None = None, shouted: bool = True
+) -> None:
+    """Of what has failed at `at_us`, or between that and `done_us`: the pump stands within 1 s, it is shouted
+    within 5, the cuff empties, in its time, never above 300 mmHg.
     """
     bench = board.bench
+    failed_us = at_us if done_us is None else done_us
 
     def since(what: int) -> list[int]:
         return [row[0] for row in bench.cuff_history(at_us) if row[what]]
 
     if shouted:
-        listener.until("a shout", lambda: since(BUZZER) or bench.sounding)
-        first_us = min([*since(BUZZER), bench.clock.now_us()])
-        assert first_us - at_us <= SHOUTED_US
+        first_us = listener.until("a shout", lambda: since(BUZZER))[0]
+        assert first_us - failed_us <= SHOUTED_US
 
     def empty() -> list[int]:
         return [row[0] for row in bench.cuff_history(at_us) if row[0] > at_us and row[MMHG] < EMPTY_MMHG]
@@ -63,7 +64,7 @@ def judge(listener: Listener, board: VirtualNode, at_us: int, shouted: bool = Tr
     empty_us = listener.until("an empty cuff", empty)[0]
     rows = bench.cuff_history(0)
     began_us = next(row[0] for row in rows if row[PUMP])
-    assert max([at_us, *since(PUMP)]) - at_us <= PUMP_OFF_US
+    assert max([at_us, *since(PUMP)]) - failed_us <= PUMP_OFF_US
     assert max(row[MMHG] for row in rows) < HIGHEST_MMHG
     assert empty_us - began_us < DEFLATED_US
 
@@ -96,9 +97,10 @@ def test_the_button_gives_the_blood_pressure_and_its_wave(pressed: Listener, boa
     inflate(pressed, board, 60)
     at_us = board.bench.clock.now_us()
     board.press()
+    done_us = board.bench.clock.now_us()
     pressed.until("cancelled", lambda: pressed.of(frames.KIND_BP, since))
     assert pressed.of(frames.KIND_BP, since)[0][2][frames.BP_RESULT] == frames.BP_CANCELLED
-    judge(pressed, board, at_us, shouted=False)
+    judge(pressed, board, at_us, done_us, shouted=False)
 
 
 def leak(board: VirtualNode) -> None:
@@ -124,8 +126,8 @@ def stuck(board: VirtualNode) -> None:
 def test_a_fault_while_it_inflates_ends_it_by_name(
     pressed: Listener, board: VirtualNode, fails: Callable[[VirtualNode], None], refusals: set[int]
 ) -> None:
-    at_us = inflate(pressed, board, 80)
-    with board.bench.moment():
+    inflate(pressed, board, 80)
+    with board.bench.moment() as at_us:
         fails(board)
     bp = result(pressed)
     assert bp[frames.BP_RESULT] in refusals, bp
@@ -145,10 +147,12 @@ def test_a_valve_that_sticks_shut_leaves_the_second_way_out(pressed: Listener, b
 
 @pytest.mark.parametrize("what", ["crash", "hang", "soft_reset"])
 def test_a_vm_that_ends_or_hangs_lets_the_air_go(pressed: Listener, board: VirtualNode, what: str) -> None:
-    at_us = inflate(pressed, board, 100)
+    inflate(pressed, board, 100)
     since = len(pressed.frames)
+    at_us = board.bench.clock.now_us()
     getattr(board, what)()
-    judge(pressed, board, at_us, shouted=what != "soft_reset")
+    # The world goes on meanwhile, eight times as fast as the host.
+    judge(pressed, board, at_us, board.bench.clock.now_us(), shouted=what != "soft_reset")
     pressed.until("another boot", lambda: pressed.of(frames.KIND_BOOT, since))
     cause = pressed.of(frames.KIND_BOOT, since)[0][2][frames.BOOT_RESET_CAUSE]
     assert cause == (frames.RESET_SOFT if what == "soft_reset" else frames.RESET_WATCHDOG)
