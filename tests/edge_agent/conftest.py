@@ -1,5 +1,7 @@
 """For every test of the agent: nothing is waited for that is only there to spare a disk, a link or a core."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from edge_agent import agent
@@ -9,13 +11,16 @@ from protocol import node_clear
 
 
 @pytest.fixture(autouse=True)
-def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+def prompt() -> Iterator[None]:
     """The status is written ten times a second, commands and agent look for each other's files more often,
     and a node says hello to each agent that starts at once.
     """
-    monkeypatch.setattr(reporting, "EVERY_S", 0.1)
-    monkeypatch.setattr(agent, "ERRANDS_S", 0.05)
-    monkeypatch.setattr(orders, "ASK_AGAIN_S", 0.1)
-    for command in (nodes, orders, store):
-        monkeypatch.setattr(command, "POLL_S", 0.02)
-    monkeypatch.setattr(node_clear, "SOLICIT_EVERY_MS", 50)
+    # A patch of its own: what a test changes is put back before the fixtures that it has named end.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reporting, "EVERY_S", 0.1)
+        patch.setattr(agent, "ERRANDS_S", 0.05)
+        patch.setattr(orders, "ASK_AGAIN_S", 0.1)
+        for command in (nodes, orders, store):
+            patch.setattr(command, "POLL_S", 0.02)
+        patch.setattr(node_clear, "SOLICIT_EVERY_MS", 50)
+        yield

@@ -22,7 +22,7 @@ def kit(tmp_path):
 
 @pytest.fixture
 def node(kit):
-    with FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+    with FakeNode(Pty(), agent=kit.identity, rate=40, max_bytes=2_000_000) as node:
         kit.pair(node)
         yield node
 

@@ -36,7 +36,7 @@ def kit(tmp_path):
 
 @pytest.fixture
 def node(kit):
-    with FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+    with FakeNode(Pty(), agent=kit.identity, rate=40, max_bytes=2_000_000) as node:
         kit.pair(node)
         yield node
 
@@ -255,7 +255,7 @@ def test_a_real_disk_that_is_full_stops_acknowledgements_and_it_goes_on_by_itsel
             except OSError:
                 return
 
-    with FakeNode(Pty(), agent=kit.identity, rate=40) as node:
+    with FakeNode(Pty(), agent=kit.identity, rate=40, max_bytes=2_000_000) as node:
         kit.pair(node)
         config = written(kit, node.pipe.name)
         with Process(config, kit) as agent:
