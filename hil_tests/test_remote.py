@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from binascii import crc32
 from collections.abc import Iterator
@@ -22,13 +23,15 @@ from boards.virtual.rig import VirtualNode
 from edge_agent import keys
 from edge_agent.remote.ordering import new_command
 from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack
-from protocol import cbor, receipts, remote, remote_seal
+from protocol import cbor, crypto, receipts, remote, remote_seal
 from protocol.errors import BatchError
 from protocol.identity import Identity
 from protocol.remote import Answer, Command
 
 # The node's time runs so much faster than the agent's, and so does the person's.
 SPEED = 8
+# A command that nobody has answered for so long was lost.
+AGAIN_S = 30.0
 PUMP = 2  # in a row of the cuff's history
 
 
@@ -53,8 +56,11 @@ class Clinic:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = lambda client, data, message: self.heard.append(bytes(message.payload))
         self._client.on_connect = self._connected
+        listening = threading.Event()
+        self._client.on_subscribe = lambda *_: listening.set()
         self._client.connect("127.0.0.1", stack.broker_port)
         self._client.loop_start()
+        assert listening.wait(PATIENCE_S)
 
     def _connected(self, client: paho.Client, *_: object) -> None:
         client.subscribe(f"{self._topic}/answer", qos=1)
@@ -72,27 +78,37 @@ class Clinic:
         made = new_command(self.authority, self.agent.id, self.node, operation, None, now_ms)
         return replace(made, **more)
 
-    def sealed(self, command: Command, signer: Identity | None = None) -> bytes:
-        signed = remote.make_command(signer or self.authority, command)
-        return remote_seal.seal_command(signed, self.agent.id, self.agent.x_pub)
-
-    def say(self, message: bytes) -> "Answer | str":
+    def say(self, command: Command, signer: Identity | None = None) -> "Answer | str":
         """The next answer to it, or the cause of the hint that names it."""
-        since = len(self.heard)
+        signed = remote.make_command(signer or self.authority, command)
+        message = remote_seal.seal_command(signed, self.agent.id, self.agent.x_pub)
+        since, said_s = len(self.heard), -AGAIN_S
 
         def answered() -> "Answer | str | None":
+            nonlocal said_s
             for one in self.heard[since:]:
-                with contextlib.suppress(BatchError):
-                    return receipts.parse_refusal(one).code
-                return remote.open_answer(remote_seal.unseal_answer(one, self.authority), self.agent.ed_pub)
-            self._client.publish(f"{self._topic}/command", message, qos=1)
+                found = self._answer(one, message, command)
+                if found is not None:
+                    return found
+            # What is said twice is answered twice, and the second answer may be taken for the next one's.
+            if time.monotonic() - said_s >= AGAIN_S:
+                said_s = time.monotonic()
+                self._client.publish(f"{self._topic}/command", message, qos=1)
             return None
 
         return self.stack.wait_until("an answer", answered)
 
+    def _answer(self, heard: bytes, message: bytes, command: Command) -> "Answer | str | None":
+        """What was heard, if it is about that."""
+        with contextlib.suppress(BatchError):
+            hint = receipts.parse_refusal(heard)
+            return hint.code if hint.refused == crypto.sha256(message) else None
+        answer = remote.open_answer(remote_seal.unseal_answer(heard, self.authority), self.agent.ed_pub)
+        return answer if answer.command_id == command.command_id else None
+
     def cause(self, command: Command, signer: Identity | None = None) -> str:
         """Why it was refused."""
-        said = self.say(self.sealed(command, signer))
+        said = self.say(command, signer)
         return said if isinstance(said, str) else said.cause
 
     def ordering(self, *words: str) -> "subprocess.Popen[str]":
@@ -160,13 +176,13 @@ def test_what_is_right_is_done_and_what_is_not_is_refused_by_name(clinic: Clinic
     assert clinic.cause(old) == "expired"
 
     command = clinic.command("bp")
-    offered = clinic.say(clinic.sealed(command))
+    offered = clinic.say(command)
     assert isinstance(offered, Answer) and offered.offer is not None, offered
     boot = (int.from_bytes(offered.offer.boot_id[:4], "big") + 1).to_bytes(4, "big")
     other_boot = replace(offered.offer, boot_id=boot + offered.offer.boot_id[4:])
     assert clinic.cause(remote.sign_order(clinic.authority, command, other_boot)) == "wrong_boot"
     forged = clinic.command("bp")
-    offered = clinic.say(clinic.sealed(forged))
+    offered = clinic.say(forged)
     assert isinstance(offered, Answer) and offered.offer is not None, offered
     assert clinic.cause(remote.sign_order(stranger, forged, offered.offer)) == "bad_order_signature"
     # The id of what was refused, for something else.
