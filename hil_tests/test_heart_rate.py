@@ -33,9 +33,9 @@ def annotated_rate(record: Path, begin_s: float, end_s: float) -> float:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param("101", marks=pytest.mark.patient(record="101", speed=4)),
-        pytest.param("119", marks=pytest.mark.patient(record="119", speed=4)),
-        pytest.param("209", marks=pytest.mark.patient(record="209", speed=4)),
+        pytest.param("101", marks=pytest.mark.patient(record="101", speed=8)),
+        pytest.param("119", marks=pytest.mark.patient(record="119", speed=8)),
+        pytest.param("209", marks=pytest.mark.patient(record="209", speed=8)),
     ],
 )
 def test_heart_rate_agrees_with_the_annotations(
