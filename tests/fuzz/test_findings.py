@@ -59,7 +59,7 @@ def test_a_crash_ends_the_run_with_its_input() -> None:
 
 
 def test_a_hang_ends_the_run_with_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "STUCK_S", 0.2)
+    monkeypatch.setattr(run, "STUCK_S", 2.0)
     report = run.fuzz(Planted("hang"), generator(), 100_000)
     assert report.finding is not None and report.finding.kind == "hang"
     assert report.finding.data is not None and report.finding.data[0] == 0xFF
