@@ -64,11 +64,13 @@ def unix_ms() -> int:
 class Agent:
     """One run of the agent, from opening the store to closing it.
 
-    `latest`: its last status; `working`: whether the store is open and everything runs.
+    `latest`: its last status; `working`: whether the store is open and everything runs. `quiet`: it opens no
+    link and sends nothing, but does what it is asked; who is to have what stays as it is configured.
     """
 
-    def __init__(self, config: Config, measures: Measures | None = None) -> None:
+    def __init__(self, config: Config, measures: Measures | None = None, quiet: bool = False) -> None:
         self.config = config
+        self.quiet = quiet
         self.measures = measures or Measures()
         self.working = False
         self.reporter = Reporter(self)
@@ -143,7 +145,7 @@ class Agent:
         self.keeper = Keeper(self.store, limits, alone)
         self.patrol = Patrol(self.store)
         self.compaction = Compaction(errands, self.worker, self.store, unix_ms)
-        self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id)
+        self.delivery = Delivery(config, custody, self.worker, self.ingest, self.identity.id, self.quiet)
         self.delivery.people = self.people
         changed = self.delivery.consent_changed
         loop = asyncio.get_running_loop()
@@ -178,12 +180,12 @@ class Agent:
             self.desk.run(),
             self._report(),
         ]
-        for link in self.config.links:
+        for link in () if self.quiet else self.config.links:
             if link.port == AUTO:
                 forever.append(self._look_for_ports(link))
             else:
                 self._add_link(link)
-        if self.config.tcp is not None:
+        if self.config.tcp is not None and not self.quiet:
             self.tcp = TcpListener(
                 self.config.tcp, self._connected, self.hub.reject, lambda: self.ingest.standing
             )

@@ -194,7 +194,8 @@ def keys_new(config_path: Path | None, role: str, path: Path | None) -> None:
 )
 @told
 def keys_rotate(config_path: Path | None, wait_s: float) -> None:
-    """Hand the signing of batches over to a new key; the agent may be running.
+    """Hand the signing of batches over to a new key; the agent may be running. The collector has to be within
+    reach once: the hand-over names the last batch of the old key.
 
     The agent's id, its pairings and what the collector knows of it stay: each batch carries the hand-over,
     signed by the old key and the new one. The new key is kept in NAME-signing.key beside the agent's key.

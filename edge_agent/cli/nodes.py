@@ -206,8 +206,12 @@ def _paired(nodes: list[bytes], given: str) -> bytes:
     return found[0]
 
 
-async def answer_of(config: Config, errands: Any, errand: Any, wait_s: float) -> dict[str, Any] | None:
-    """The answer of the agent that runs, or of one that runs for this alone; None: none in time."""
+async def answer_of(
+    config: Config, errands: Any, errand: Any, wait_s: float, quiet: bool = False
+) -> dict[str, Any] | None:
+    """The answer of the agent that runs, or of one that runs for this alone, `quiet` or not; None: none in
+    time.
+    """
     from edge_agent.agent import Agent
     from edge_agent.lock import Locked
 
@@ -219,7 +223,7 @@ async def answer_of(config: Config, errands: Any, errand: Any, wait_s: float) ->
             await asyncio.sleep(POLL_S)
 
     stop = asyncio.Event()
-    ours = Agent(config)
+    ours = Agent(config, quiet=quiet)
 
     async def agent() -> None:
         with suppress(Locked):

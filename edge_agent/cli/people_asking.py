@@ -7,7 +7,6 @@ import json
 import os
 import time
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from string import hexdigits
@@ -189,11 +188,6 @@ def _is_digits(given: str) -> bool:
     return MIN_DIGITS <= len(given) <= 32 and not set(given) - set(hexdigits)
 
 
-def quiet(config: Config) -> Config:
-    """The same agent without links and forwarders: it opens its store, and does what it is asked."""
-    return replace(config, links=(), tcp=None, mqtt=None, file=None, fhir=None)
-
-
 def ask(config: Config, what: str, told: dict[str, Any], wait_s: float = WAIT_S) -> str:
     """Have the agent do it; what it says. Ends the command where it refuses, or does not answer."""
     from edge_agent.cli.nodes import answer_of
@@ -204,7 +198,7 @@ def ask(config: Config, what: str, told: dict[str, Any], wait_s: float = WAIT_S)
     errands = Errands(config.errands)
     errand = errands.put(what, b"", now_ms() + int(wait_s * 1000), data=cbor.dumps({**told, "uid": uid}))
     try:
-        answer = asyncio.run(answer_of(quiet(config), errands, errand, wait_s + LATE_S))
+        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet=True))
     finally:
         errands.take_back(errand)
     if answer is None:

@@ -42,10 +42,19 @@ ROWS_AT_ONCE = 500
 
 
 class Delivery:
-    """Custody and the channels that are configured. `problem`: why nothing is signed or noted, or None."""
+    """Custody and the channels that are configured. `problem`: why nothing is signed or noted, or None.
+
+    `quiet`: no channel is opened. What a collector would have to be asked first is not signed, then.
+    """
 
     def __init__(
-        self, config: Config, custody: Custody, worker: Worker, ingest: Ingest, agent_id: bytes
+        self,
+        config: Config,
+        custody: Custody,
+        worker: Worker,
+        ingest: Ingest,
+        agent_id: bytes,
+        quiet: bool = False,
     ) -> None:
         self.custody = custody
         self.problem: str | None = None
@@ -62,11 +71,12 @@ class Delivery:
         # Of channels that read entries: batches to be looked at again, and what was withheld of each.
         self._again: dict[str, list[int]] = {}
         self._withheld: dict[tuple[str, int], set[int]] = {}
-        self.guards = [Guard(channel) for channel in build(config, self, agent_id)]
+        channels = [] if quiet else build(config, self, agent_id)
+        self.guards = [Guard(channel) for channel in channels]
 
     @property
     def channels(self) -> list[Channel]:
-        """Every forwarder that is configured."""
+        """Every forwarder that is configured; none of a quiet agent."""
         return [guard.channel for guard in self.guards]
 
     def channel(self, name: str) -> Channel | None:

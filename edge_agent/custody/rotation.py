@@ -16,6 +16,9 @@ log = logging.getLogger("vitalwire.custody")
 class Rotation:
     """Answers such errands. One that was carried out but not answered, because the agent ended in between, is
     carried out once more: a hand-over too many harms nothing.
+
+    A hand-over names the last batch that the old key signed, so it waits for what the collector knows: a store
+    that was restored does not.
     """
 
     def __init__(
@@ -38,8 +41,20 @@ class Rotation:
             if answer is not None:
                 self._say(errand, *answer)
             elif errand.id not in self._answers and (self._work is None or self._work.done()):
+                if self._custody.asking:
+                    self._wait(errand)
+                    continue
                 self._answers[errand.id] = None
                 self._work = asyncio.create_task(self._rotate(errand))
+
+    def _wait(self, errand: Errand) -> None:
+        if errand.until_ms < self._unix_ms():
+            self._say(
+                errand,
+                False,
+                "nothing has changed: the collector has not said yet which of this agent's batches it has;"
+                " ask again when it can be reached",
+            )
 
     def _say(self, errand: Errand, good: bool, text: str) -> None:
         try:

@@ -101,7 +101,7 @@ def test_orders_that_need_no_authority_and_those_that_do(kit: Kit, monkeypatch: 
 def test_an_agent_that_does_not_answer_leaves_no_doubt_of_what_holds(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def silent(*args: object) -> None:
+    async def silent(*args: object, **_: object) -> None:
         return None
 
     clinic = keys.create(kit.folder / "clinic.key", "authority")
