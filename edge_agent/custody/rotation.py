@@ -17,8 +17,8 @@ class Rotation:
     """Answers such errands. One that was carried out but not answered, because the agent ended in between, is
     carried out once more: a hand-over too many harms nothing.
 
-    A hand-over names the last batch that the old key signed, so it waits for what the collector knows: a store
-    that was restored does not.
+    A hand-over names the last batch that the old key signed, so it waits for what the collector knows: a
+    store that was restored does not.
     """
 
     def __init__(
