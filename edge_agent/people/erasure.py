@@ -147,7 +147,7 @@ class Erasure:
         """Destroy the next piece, durably; whether there is more. StoreUnwritable: as if not begun."""
         for piece in self._pieces:
             if piece:
-                self.erased += self._store.erase(self._person, piece)
+                self.erased += self._store.erase(piece)
             return True
         self._store.db.pragma("secure_delete", True)
         with self._store.transaction() as db:

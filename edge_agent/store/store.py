@@ -298,8 +298,8 @@ class Store:
         with self.transaction():
             self.sealer.begin(now_ms, node, person)
 
-    def erase(self, person: bytes, ids: Iterable[int]) -> int:
-        """Take the data of these journal rows, of that person; how many had some. Hashes stay."""
+    def erase(self, ids: Iterable[int]) -> int:
+        """Take the data of these journal rows; how many had some. Hashes stay."""
         return erasure.erase(self, ids)
 
     def erased(self, person: bytes) -> None:

@@ -142,7 +142,7 @@ def test_what_is_evicted_or_erased_is_stated_and_the_rest_goes(tmp_path, authori
         strip(made, 0, 20, RED, b"command2")
         which = "" if all_of_it else "AND seq BETWEEN 11 AND 14"
         rows = made.store.db.execute(f"SELECT id FROM journal WHERE seq > 0 {which}").fetchall()
-        made.store.erase(ANNA, [row for (row,) in rows])
+        made.store.erase([row for (row,) in rows])
         made.settle()
         assert sent(server) == ([] if all_of_it else [("1-9", 500), ("15-39", 1300)])
         gone = {"gone": 20 if all_of_it else 2}

@@ -161,11 +161,11 @@ def test_whoever_is_cut_off_begins_again(world, monkeypatch) -> None:
     real = world.store.erase
     calls = []
 
-    def failing(person, ids):
+    def failing(ids):
         calls.append(ids)
         if len(calls) == 2:
             raise StoreUnwritable(world.path, "the disk is full")
-        return real(person, ids)
+        return real(ids)
 
     with monkeypatch.context() as broken:
         broken.setattr(world.store, "erase", failing)

@@ -62,5 +62,5 @@ def test_what_is_at_hand_is_bounded_and_has_no_hole(store, monkeypatch):
 def test_what_was_erased_is_not_at_hand_any_more(store):
     store.commit([frame(n) for n in range(3)])
     last = store.last_journal
-    store.erase(b"p" * 16, [last])
+    store.erase([last])
     assert store.recent.between(last, last) is None

@@ -61,8 +61,8 @@ def test_nothing_of_a_person_or_the_keys_is_left_in_any_byte(store, path):
     keys = [key for (key,) in store.db.execute("SELECT key FROM data_keys WHERE person = ?", (ANNA,))]
     kept = [key for (key,) in store.db.execute("SELECT key FROM data_keys WHERE person IS NOT ?", (ANNA,))]
     sealed = [row for (row,) in store.db.execute("SELECT data FROM journal WHERE id IN (30, 81)")]
-    assert store.erase(ANNA, ANNAS[:9]) == 9
-    assert store.erase(ANNA, ANNAS) == len(ANNAS) - 9
+    assert store.erase(ANNAS[:9]) == 9
+    assert store.erase(ANNAS) == len(ANNAS) - 9
     store.erased(ANNA)
     assert path.with_name("agent.db-wal").stat().st_size == 0
     found = in_clear(path)
@@ -78,7 +78,7 @@ def test_nothing_of_a_person_or_the_keys_is_left_in_any_byte(store, path):
 
 
 def test_the_hashes_stay_and_what_comes_again_is_still_judged(store):
-    store.erase(ANNA, ANNAS)
+    store.erase(ANNAS)
     row = next(journal_rows(store.db, 31, 31))
     text = b"heart of anna 30"
     assert (row.gone, row.leaf) == (3, leaf_of(NODE, BOOT, 30, text, row.made_ms))
@@ -90,7 +90,7 @@ def test_the_hashes_stay_and_what_comes_again_is_still_judged(store):
 
 
 def test_what_was_not_delivered_is_in_the_ledger(store, path):
-    store.erase(ANNA, ANNAS)
+    store.erase(ANNAS)
     (row,) = store.ledger().rows
     assert (row.produced, row.pending, row.evicted_here, row.balanced) == (80, 45, 35, True)
     same_facts(store, path)
@@ -98,7 +98,7 @@ def test_what_was_not_delivered_is_in_the_ledger(store, path):
 
 def test_conflicts_of_what_is_erased_go_too(store, path):
     store.commit([frame(30, text=b"another of anna"), frame(70, text=b"another of bert")])
-    store.erase(ANNA, ANNAS)
+    store.erase(ANNAS)
     store.erased(ANNA)
     assert store.db.execute("SELECT seq FROM conflicts").fetchall() == [(70,)]
     assert b"another of anna" not in in_clear(path)
@@ -116,13 +116,13 @@ def test_whoever_is_cut_off_begins_again(store, path, monkeypatch, step):
     with monkeypatch.context() as m:
         m.setattr(erasure, step, cut)
         with pytest.raises(Cut):
-            store.erase(ANNA, ANNAS)
+            store.erase(ANNAS)
             store.erased(ANNA)
     store.uncharted.clear()
     store.close()
     again, opening = open_store(path, AGENT, 2)
     assert not opening.message and again.frames == 80
-    again.erase(ANNA, ANNAS)
+    again.erase(ANNAS)
     again.erased(ANNA)
     assert again.db.value("SELECT count(*) FROM journal WHERE data IS NULL") == len(ANNAS)
     assert again.db.value("SELECT count(*) FROM data_keys WHERE person = ? AND key NOTNULL", (ANNA,)) == 0
@@ -133,7 +133,7 @@ def test_whoever_is_cut_off_begins_again(store, path, monkeypatch, step):
 def test_a_new_frame_after_an_erasure_has_a_new_key(store):
     store.new_data_key(NODE, ANNA, 300)
     store.commit([frame(100)])
-    store.erase(ANNA, [82])
+    store.erase([82])
     store.erased(ANNA)
     store.commit([frame(101)])
     person, key = store.db.execute(

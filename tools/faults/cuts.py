@@ -85,7 +85,7 @@ class _Life:
 
     def is_erased(self, store: Store) -> None:
         self.erasing = min(self.erased + 10, store.last_journal)
-        store.erase(PERSON, range(self.erased + 1, self.erasing + 1))
+        store.erase(range(self.erased + 1, self.erasing + 1))
         self.erased = self.erasing
 
     def is_folded_in(self, store: Store) -> None:
