@@ -28,6 +28,7 @@ PUMP_EVERY_S = 0.5
 LAG_EVERY_S = 1.0
 # A collector that is restored from a backup need not break our connection to the broker.
 ASK_EVERY_S = 60.0
+DISK_S = 5.0
 
 
 class BatchChannel:
@@ -175,9 +176,10 @@ class Guard:
                     self.channel.start()
                     self._started = True
                 await self._serve()
+                pause_s = self._backoff.failed()
             except Exception as e:
-                self._failed(e)
-            await asyncio.sleep(self._backoff.failed())
+                pause_s = self._failed(e)
+            await asyncio.sleep(pause_s)
 
     async def stop(self) -> None:
         """Stop the channel if it was started; what that raises is logged."""
@@ -208,11 +210,21 @@ class Guard:
         self.problem = None
         await asyncio.Event().wait()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> float:
+        """Say so; seconds until the channel is begun anew."""
         causes = _causes(error)
         for cause in causes:
             if isinstance(cause, StoreCorrupt | database.Error):
                 raise cause
+        if all(isinstance(cause, StoreUnwritable) for cause in causes):
+            # The disk's trouble: the channel goes on soon after the disk does.
+            problem = str(causes[0])
+            if self.problem != problem:
+                about(log, forwarder=self.channel.name).warning(
+                    "forwarder %s waits: %s", self.channel.name, problem
+                )
+            self.problem = problem
+            return DISK_S
         self.failures += 1
         self.problem = "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
         about(log, forwarder=self.channel.name).error(
@@ -221,6 +233,7 @@ class Guard:
             self.problem,
             exc_info=causes[0],
         )
+        return self._backoff.failed()
 
 
 def _causes(error: Exception) -> list[Exception]:

@@ -1,14 +1,16 @@
 """Channels under their guards: what befalls one touches no other, nor the collecting."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from edge_agent.backoff import Backoff
 from edge_agent.custody.delivery import Delivery
+from edge_agent.forward import channels
 from edge_agent.forward.base import REFUSED_PAUSE_S
 from edge_agent.forward.channels import BatchChannel, Guard
-from edge_agent.store.errors import StoreCorrupt
+from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
 from tests.edge_agent.test_delivery import World as Base
 from tests.edge_agent.test_forward import World as Forward
 
@@ -56,6 +58,32 @@ async def until(fact) -> None:
     async with asyncio.timeout(30):
         while not fact():
             await asyncio.sleep(0.005)
+
+
+def test_a_disk_that_takes_no_writes_is_waited_for_in_one_line(monkeypatch, caplog):
+    monkeypatch.setattr(channels, "DISK_S", 0.001)
+    full = [True]
+
+    async def confirms():
+        if full[0]:
+            raise StoreUnwritable(Path("agent.db"), "the disk is full", "make room")
+        await asyncio.Event().wait()
+
+    async def main():
+        guard = guarded(Fake("fhir", confirms))
+        task = asyncio.create_task(guard.run())
+        await until(lambda: guard.channel.runs >= 5)
+        assert "the disk is full" in (guard.problem or "") and guard.failures == 0
+        full[0] = False
+        runs = guard.channel.runs
+        await until(lambda: guard.channel.runs > runs)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
+    (line,) = caplog.records
+    assert line.levelname == "WARNING" and line.exc_info is None
+    assert "fhir waits" in line.message and "the disk is full" in line.message
 
 
 def test_a_channel_that_raises_is_begun_anew_and_the_others_go_on():
