@@ -64,13 +64,19 @@ class Outbox:
         return low
 
     def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
-        """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed.
+        """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed, or
+        when memory has no single piece left for a longer list.
 
-        LocalError (`exhausted`) beyond the last number of a boot.
+        LocalError (`exhausted`) beyond the last number of a boot; MemoryError: nothing was added.
         """
         if seq > MAX_SEQ:
             raise LocalError("a boot has no number %d" % seq, None, "exhausted")
-        self._frames.append((seq, sealed, lane, keep))
+        frame = (seq, sealed, lane, keep)
+        try:
+            self._frames.append(frame)
+        except MemoryError:
+            self.shrink()
+            self._frames.append(frame)  # where one was that went
         self._lanes[lane] += 1
         self.bytes += len(sealed) + FRAME_COST
         self.next_seq = seq + 1
@@ -82,7 +88,11 @@ class Outbox:
         self._evict()
 
     def _evict(self) -> None:
-        while self.bytes > self.max_bytes and self._evict_one():
+        try:
+            while self.bytes > self.max_bytes and self._evict_one():
+                pass
+        except MemoryError:
+            # Nowhere to note what would go: it stays, and goes with a later frame.
             pass
 
     def _evict_one(self) -> bool:

@@ -1,3 +1,4 @@
+from protocol import outbox
 from protocol.errors import LocalError
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
 from protocol.outbox import FRAME_COST, MAX_EVICTED, MAX_SEQ, MIN_BYTES, Outbox, add_range
@@ -104,6 +105,61 @@ def test_a_shrunk_outbox_holds_less_from_then_on():
     for _ in range(20):
         box.shrink()
     assert box.max_bytes == MIN_BYTES and box.numbers() == [8, 9, 10, 11]
+
+
+class Tight(list):
+    """A list for which memory has no longer piece: it takes as many as it has had."""
+
+    def append(self, one):
+        if len(self) >= self.most:
+            raise MemoryError("allocating 4096 bytes")
+        super().append(one)
+
+
+def test_frames_give_way_to_one_that_no_longer_list_can_be_had_for():
+    box = filled([LANE_WAVE] * 16, 936, 1 << 20)
+    box._frames = Tight(box._frames)
+    box._frames.most = 16
+    box.add(16, b"x" * 936, LANE_VITALS)
+    assert box.evictions() == [[0, 5]] and box.numbers() == list(range(5, 17))
+    assert box.bytes == 12 * (936 + FRAME_COST) and box.next_seq == 17
+    for seq in range(17, 40):
+        box.add(seq, b"x" * 936, LANE_WAVE)
+    # Vitals and alarms outlive the waveforms.
+    assert box.holds(16) and box.holds(39) and box.evicted + len(box) == 40
+
+
+def test_a_frame_that_nothing_can_give_way_to_changes_nothing():
+    box = Outbox(1 << 20)
+    for seq in range(4):
+        box.add(seq, b"x" * 936, LANE_ALARM, True)
+    box._frames = Tight(box._frames)
+    box._frames.most = 4
+    held = box.bytes
+    try:
+        box.add(4, b"x", LANE_WAVE)
+        raise AssertionError("held")
+    except MemoryError:
+        pass
+    assert box.numbers() == [0, 1, 2, 3] and box.next_seq == 4 and box.bytes == held
+    assert box.evictions() == []
+
+
+def test_a_frame_is_held_though_no_memory_is_left_to_note_what_it_puts_out():
+    box = filled([LANE_WAVE] * 4, 936, 4 * (936 + FRAME_COST))
+    real = outbox.add_range
+
+    def failing(ranges, first, count):
+        raise MemoryError("no room for a range")
+
+    outbox.add_range = failing
+    try:
+        box.add(4, b"x" * 936, LANE_WAVE)
+    finally:
+        outbox.add_range = real
+    assert box.numbers() == [0, 1, 2, 3, 4] and box.evicted == 0 and box.next_seq == 5
+    box.add(5, b"x" * 936, LANE_WAVE)
+    assert box.numbers() == [2, 3, 4, 5] and box.evictions() == [[0, 2]]
 
 
 def test_a_small_outbox_does_not_grow_by_shrinking():
