@@ -55,6 +55,8 @@ class Peers:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._nodes: dict[bytes, _Node] = {}
+        # Of nodes that are no longer paired: they may come back, and a lost store forgets whose they were.
+        self._left: dict[bytes, Assigned] = {}
         self._seen: tuple[int, int, int] | None = None
         self._refresh()
 
@@ -91,7 +93,7 @@ class Peers:
                     f"node {keys.id.hex()} is paired with other keys",
                     "keys of a node never change; if this is a new node, remove the old entry first",
                 )
-            assigned = None if known is None else known.assigned
+            assigned = self._left.get(keys.id) if known is None else known.assigned
             self._write({**self._nodes, keys.id: _Node(keys, None, assigned)})
         return True
 
@@ -111,7 +113,9 @@ class Peers:
         return {node: one.parted or None for node, one in self._nodes.items() if one.parted is not None}
 
     def remove(self, node: bytes, wait_s: float = LOCK_S) -> bool:
-        """Durably forget a node that was parted from; False when that is not, or no longer, so."""
+        """Durably forget a node that was parted from, but for `assigned`; False when that is not, or no
+        longer, so.
+        """
         with self._alone(wait_s):
             known = self._nodes.get(node)
             if known is None or known.parted is None:
@@ -120,18 +124,19 @@ class Peers:
         return True
 
     def assigned(self) -> dict[bytes, Assigned]:
-        """What outlives the store of whose nodes are: that they were somebody's, and by which record."""
+        """What outlives the store of whose paired nodes are: that they were somebody's, by which record."""
         self._refresh()
         return {node: one.assigned for node, one in self._nodes.items() if one.assigned is not None}
 
     def assign(self, marks: Mapping[bytes, Assigned]) -> None:
-        """Durably note that of those nodes that are paired."""
+        """Durably note that of those nodes that are paired, or were and have been somebody's."""
         self._refresh()
-        if all(self._nodes[node].assigned == mark for node, mark in marks.items() if node in self._nodes):
+        noted = {**self._left, **{node: one.assigned for node, one in self._nodes.items()}}
+        if all(noted[node] == mark for node, mark in marks.items() if node in noted):
             return
         with self._alone(LOCK_S):
             changed = {n: one._replace(assigned=marks.get(n, one.assigned)) for n, one in self._nodes.items()}
-            self._write(changed)
+            self._write(changed, {node: marks.get(node, mark) for node, mark in self._left.items()})
 
     @contextmanager
     def _alone(self, wait_s: float) -> Generator[None]:
@@ -147,7 +152,9 @@ class Peers:
             self._refresh()
             yield
 
-    def _write(self, nodes: dict[bytes, _Node]) -> None:
+    def _write(self, nodes: dict[bytes, _Node], left: dict[bytes, Assigned] | None = None) -> None:
+        marks = {n: one.assigned for n, one in self._nodes.items() if one.assigned is not None}
+        marks |= self._left if left is None else left
         listed: list[dict[str, Any]] = []
         for node, (keys, parted, assigned) in sorted(nodes.items()):
             entry: dict[str, Any] = {
@@ -158,25 +165,27 @@ class Peers:
             if parted is not None:
                 entry["parted"] = parted.hex()
             if assigned is not None:
-                entry["assigned"] = assigned.record_id.hex()
-                if assigned.unknown_before_ms is not None:
-                    entry["unknown_before_ms"] = assigned.unknown_before_ms
+                entry |= _entry(assigned)
             listed.append(entry)
-        write_atomically(self.path, json.dumps({"version": 1, "nodes": listed}, indent=1).encode() + b"\n")
+        document: dict[str, Any] = {"version": 1, "nodes": listed}
+        gone = {node: mark for node, mark in sorted(marks.items()) if node not in nodes}
+        if gone:
+            document["left"] = [{"id": node.hex(), **_entry(mark)} for node, mark in gone.items()]
+        write_atomically(self.path, json.dumps(document, indent=1).encode() + b"\n")
         self._refresh()
 
     def _refresh(self) -> None:
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            self._nodes, self._seen = {}, None
+            self._nodes, self._left, self._seen = {}, {}, None
             return
         seen = (state.st_mtime_ns, state.st_ino, state.st_size)
         if seen != self._seen:
-            self._nodes = self._read()
+            self._nodes, self._left = self._read()
             self._seen = seen
 
-    def _read(self) -> dict[bytes, _Node]:
+    def _read(self) -> tuple[dict[bytes, _Node], dict[bytes, Assigned]]:
         try:
             document: Any = json.loads(self.path.read_bytes())
             listed = cast("list[dict[str, Any]]", document["nodes"])
@@ -189,11 +198,20 @@ class Peers:
                 nodes[keys.id] = _Node(
                     keys, None if parted is None else bytes.fromhex(parted), _assigned(entry)
                 )
-            return nodes
+            marks = {bytes.fromhex(entry["id"]): _assigned(entry) for entry in document.get("left", [])}
+            return nodes, {node: mark for node, mark in marks.items() if mark is not None}
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise PeersError(self.path, f"damaged: {e}", "restore it, or remove it and pair again") from None
         except OSError as e:
             raise PeersError(self.path, f"cannot be read: {e.strerror}") from None
+
+
+def _entry(mark: Assigned) -> dict[str, Any]:
+    """`mark` as it is written beside a node's id."""
+    entry: dict[str, Any] = {"assigned": mark.record_id.hex()}
+    if mark.unknown_before_ms is not None:
+        entry["unknown_before_ms"] = mark.unknown_before_ms
+    return entry
 
 
 def _assigned(entry: dict[str, Any]) -> Assigned | None:

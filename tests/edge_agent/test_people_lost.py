@@ -90,6 +90,25 @@ def test_a_node_that_was_paired_while_the_agent_runs_is_lost_with_the_store_too(
     assert home.opened() == dict.fromkeys([late.id, again.id, new.id], ALWAYS_MS)
 
 
+def test_a_node_that_comes_back_after_the_store_was_lost_is_still_somebodys(home) -> None:
+    keys = home.peers.lookup(home.node)
+
+    def parted() -> None:
+        home.peers.part(home.node, None)
+        assert home.peers.remove(home.node) and home.peers.ids() == [] and home.peers.assigned() == {}
+
+    home.opened(assigned(ADA, node=home.node), consented(ADA, granted=False))
+    parted()
+    home.lose()
+    assert home.opened() == {}, "nothing of it comes"
+    assert home.peers.add(keys)
+    assert home.opened() == {home.node: ALWAYS_MS}
+    parted()
+    assert home.opened(assigned(BOB, NOW - HOUR, node=home.node)) == {}
+    home.peers.add(keys)
+    assert home.opened() == {}, "somebody has said whose it is, before it came back"
+
+
 def test_a_store_that_was_set_aside_takes_them_along_too(home) -> None:
     home.opened(assigned(ADA, node=home.node))
     path = home.folder / "agent.db"
