@@ -42,8 +42,7 @@ class Aftermath:
         finally:
             forget("crash")
         if body is not None:
-            self._seq = self._sealer.box.next_seq
-            self._sealer.seal(frames.KIND_LOG, body, None, True)
+            self._seq = self._sealer.seal(frames.KIND_LOG, body, None, True)
 
     def settle(self):
         """What has arrived goes from flash. Raises FlashError."""

@@ -14,6 +14,8 @@ MAX_TEXT = 64
 # frame its successor's number is kept in 32 bits.
 SOON = 0xFFFFF000
 NEVER = 0xFFFFFFFF
+# So often a frame that is sealed is refused a place by memory before the boot ends for it.
+MAX_TRIES = 16
 
 
 class BootBroken(Exception):
@@ -36,17 +38,24 @@ class Sealer:
         self.broken = False
         self.spent = False
         self._stated = -1
+        # A frame whose number is spent and that is not held yet; None as plaintext: it is counted.
+        self._sealed = self._plaintext = None
+        self._lane = self._tries = 0
+        self._keep = False
 
     def seal(self, kind, body, t_us=None, keep=False):
-        """Make the frame (`t_us`: now) and hold it. `keep`: never evicted. Raises BootBroken when that went
-        wrong half way, or there is no number for it.
+        """Make the frame (`t_us`: now) and hold it; its number. `keep`: never evicted. MemoryError: it was
+        not made. Raises BootBroken when there is no number for it, or memory never did for the one before.
         """
         if self.broken:
             raise BootBroken()
+        if self._sealed is not None:
+            self._hold()
         if t_us is None:
             t_us = self._clock.now_us()
         seq = self.box.next_seq
         plaintext = frames.pack(kind, t_us, body)
+        lane = frames.lane(kind, body)
         if seq >= SOON:
             self.spent = True
         try:
@@ -56,15 +65,35 @@ class Sealer:
         except LocalError:
             self.broken = True
             raise BootBroken()
+        self._sealed = sealed
+        self._plaintext = plaintext
+        self._lane = lane
+        self._keep = keep
+        try:
+            self._hold()
+        except MemoryError:
+            # It is made, and has a place before the next one is.
+            pass
+        return seq
+
+    def _hold(self):
+        """Count and keep the frame that is sealed. MemoryError: another time, the outbox has given way."""
+        box = self.box
+        seq = box.next_seq
         self.broken = True
         try:
-            self._attester.add(seq, plaintext)
+            if self._plaintext is not None:
+                self._attester.add(seq, self._plaintext)
+                self._plaintext = None
+            box.add(seq, self._sealed, self._lane, self._keep)
         except MemoryError:
-            # The outbox gives way before the boot does; nothing has been added yet.
-            self.box.shrink()
+            box.shrink()
             gc.collect()
-            self._attester.add(seq, plaintext)
-        self.box.add(seq, sealed, frames.lane(kind, body), keep)
+            self._tries += 1
+            self.broken = self._tries == MAX_TRIES
+            raise
+        self._sealed = None
+        self._tries = 0
         self.broken = False
         try:
             self._record.retain(seq + 1)
@@ -94,9 +123,8 @@ class Sealer:
         box.evictions_sealed()
         try:
             while ranges:
-                self.state(ranges[:MAX_RANGES], frames.LOSS_OUTBOX_FULL)
+                self._stated = self.state(ranges[:MAX_RANGES], frames.LOSS_OUTBOX_FULL)
                 del ranges[:MAX_RANGES]
-                self._stated = box.next_seq - 1
                 if not last:
                     break
         finally:
@@ -107,13 +135,12 @@ class Sealer:
         """State to the agent that is streaming what others have, unless it was told or there is nothing."""
         ranges = session.acked_elsewhere()
         if ranges:
-            self.state(ranges, frames.LOSS_ELSEWHERE)
-            session.elsewhere.told(session.agent_id, self.box.next_seq - 1)
+            session.elsewhere.told(session.agent_id, self.state(ranges, frames.LOSS_ELSEWHERE))
 
     def state(self, ranges, reason):
-        """State in a loss frame why the agent will not get these ranges, MAX_RANGES at most."""
+        """State in a loss frame why the agent will not get these ranges, MAX_RANGES at most; its number."""
         body = [[first, count, reason] for first, count in ranges]
-        self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
+        return self.seal(frames.KIND_LOSS, {frames.LOSS_RANGES: body}, None, True)
 
 
 def cut_text(text):

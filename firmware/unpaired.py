@@ -26,14 +26,13 @@ def tell(start, sealer):
     for agent_id in _read(start.records):
         if agent_id in paired:
             continue
-        told.append((sealer.box.next_seq, agent_id))
         body = {
             frames.EVENT_CODE: frames.EVENT_UNPAIRED,
             frames.EVENT_PRIORITY: frames.PRIORITY_INFO,
             frames.EVENT_TEXT: agent_id.hex(),
             frames.EVENT_PAST: True,
         }
-        sealer.seal(frames.KIND_EVENT, body, None, True)
+        told.append((sealer.seal(frames.KIND_EVENT, body, None, True), agent_id))
     return told
 
 

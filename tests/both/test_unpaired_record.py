@@ -25,6 +25,7 @@ class Box:
         assert body[frames.EVENT_CODE] == frames.EVENT_UNPAIRED
         self.sealed.append(body[frames.EVENT_TEXT])
         self.next_seq += 1
+        return self.next_seq - 1
 
 
 def told(records, agents=()):
