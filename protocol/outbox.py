@@ -39,6 +39,7 @@ class Outbox:
         self._frames: "list[tuple[int, bytes, int, bool]]" = []
         self._lanes = [0, 0, 0]
         self._evicted_ranges: "list[list[int]]" = []
+        self._unsealed: "list[list[int]]" = []
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -126,7 +127,12 @@ class Outbox:
         self.flight.pop(seq, None)
 
     def evictions(self) -> "list[list[int]]":
-        """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame."""
+        """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame. MemoryError:
+        another time."""
+        unsealed = self._unsealed
+        while unsealed:
+            add_range(self._evicted_ranges, unsealed[-1][0], unsealed[-1][1])
+            unsealed.pop()
         return self._evicted_ranges
 
     def evictions_sealed(self) -> None:
@@ -134,11 +140,8 @@ class Outbox:
         self._evicted_ranges = []
 
     def evictions_unsealed(self, ranges: "list[list[int]]") -> None:
-        """These of evictions() are in no frame after all."""
-        since = self._evicted_ranges
-        self._evicted_ranges = ranges
-        for one in since:
-            add_range(ranges, one[0], one[1])
+        """These of evictions() are in no frame after all. Takes no memory: there may be none."""
+        self._unsealed = ranges
 
     def ranges(self, limit: int) -> "list[list[int]]":
         """Held numbers as at most `limit` ascending ranges (1 or more); the nearest neighbours are joined

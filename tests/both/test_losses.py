@@ -170,6 +170,42 @@ def test_a_statement_that_no_memory_was_for_is_made_later():
     assert stated(one)[0] == lost
 
 
+def test_what_went_while_a_statement_failed_is_stated_though_nothing_could_be_noted_then():
+    one, part = sealer(4096)
+    for _ in range(60):
+        vitals(one)
+    lost = copied(one.box.evictions())
+    real = outbox.add_range
+
+    def failing(ranges, first, count):
+        raise MemoryError("no room for a range")
+
+    def refusing(seq, plaintext):
+        one.box.shrink()
+        one.box.max_bytes = 0
+        one.box.shrink()
+        outbox.add_range = failing
+        raise MemoryError("no room for a frame")
+
+    sealing, part.seal = part.seal, refusing
+    try:
+        one.losses()
+        raise AssertionError("sealed")
+    except MemoryError:
+        pass
+    try:
+        one.losses()
+        raise AssertionError("noted")
+    except MemoryError:
+        pass
+    finally:
+        outbox.add_range = real
+        part.seal = sealing
+    assert not len(one.box) and lost[0][1] < 60
+    one.losses()
+    assert stated(one)[0] == [[0, 60]]
+
+
 def test_of_many_ranges_those_are_made_later_that_could_not_be_sealed():
     one, part = sealer(1 << 20)
     for seq in range(0, 4 * MAX_RANGES, 2):
