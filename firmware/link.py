@@ -39,7 +39,7 @@ class Link:
     async def receive(self):
         """Task: whatever the agent says, as soon as it is there."""
         while True:
-            await readable(self._port.stream)  # pyright: ignore[reportGeneralTypeIssues]
+            await readable(self._port.stream, self._session.box)  # pyright: ignore[reportGeneralTypeIssues]
             data = self._port.read()
             if data:
                 self.take(data)
@@ -132,9 +132,18 @@ class Link:
                 self.beat()
 
 
-def readable(stream):
-    """Awaitable: until `stream` has something to read."""
-    yield asyncio.core._io_queue.queue_read(stream)  # pyright: ignore[reportAttributeAccessIssue]
+def readable(stream, box):
+    """Awaitable: until `stream` has something to read. The outbox `box` gives way where that needs memory."""
+    queue = asyncio.core._io_queue  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        queue.queue_read(stream)
+    except MemoryError:
+        # Entered by half: the next poll would crash the interpreter, or nobody be woken by it ever again.
+        queue.map.pop(id(stream), None)
+        box.shrink()
+        gc.collect()
+        queue.queue_read(stream)
+    yield
 
 
 SLICE_US = 3000

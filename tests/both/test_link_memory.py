@@ -1,6 +1,7 @@
 """What a node is told when it has no memory for it: dropped and counted, and the link goes on."""
 
-from firmware.link import Link
+from firmware import link as link_module
+from firmware.link import Link, readable
 from protocol import session_events as ev
 
 
@@ -77,3 +78,40 @@ def test_an_event_whose_handler_fails_takes_no_other_along():
     session.told = [ev.PairAsked(b"e", b"x", b"third")]
     link.take(b"")
     assert owner.heard == [b"first", b"second", b"third"]
+
+
+class Poll:
+    """In the place of asyncio: its queue enters a stream in a map, then with a poll that has no memory for it
+    the next `fails` times.
+    """
+
+    def __init__(self, fails):
+        self.core = self._io_queue = self
+        self.fails = fails
+        self.map = {}
+        self.polled = []
+        self.shrunk = 0
+
+    def queue_read(self, stream):
+        # A stream that is in the map already is taken to be polled.
+        assert id(stream) not in self.map
+        self.map[id(stream)] = stream
+        if self.fails:
+            self.fails -= 1
+            raise MemoryError("allocating 16 bytes")
+        self.polled.append(stream)
+
+    def shrink(self):
+        self.shrunk += 1
+
+
+def test_a_stream_that_there_was_no_memory_to_poll_is_polled():
+    real = link_module.asyncio
+    try:
+        for fails in (0, 1):
+            stream = Session()
+            link_module.asyncio = poll = Poll(fails)
+            assert list(readable(stream, poll)) == [None]
+            assert poll.polled == [stream] and poll.shrunk == fails
+    finally:
+        link_module.asyncio = real
