@@ -8,8 +8,8 @@ import time
 
 REST_FIRST_MS = 500
 REST_MAX_MS = 30000
-# After living for so long, a task that dies is a new case.
-STEADY_MS = 60000
+# After living for so long, a task that dies is a new case: of rests that grow, the watchdog ends the boot.
+STEADY_MS = 10000
 
 
 async def keep_alive(name, task, died):

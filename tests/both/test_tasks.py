@@ -54,3 +54,8 @@ def test_one_that_dies_at_once_rests_ever_longer():
 def test_one_that_has_lived_a_while_rests_as_at_first():
     for long in (tasks.STEADY_MS, 3600000, TICKS // 2 + 5):
         assert rests([0, 0, 0, long, 0, 0]) == [500, 1000, 2000, 500, 1000, 2000], long
+
+
+def test_one_that_dies_now_and_then_does_not_rest_until_the_watchdog_bites():
+    """A moment without memory every quarter of a minute is no reason to end a boot."""
+    assert rests([15000] * 20) == [500] * 20
