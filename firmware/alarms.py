@@ -195,7 +195,6 @@ class Alarms:
 
     def _pressure(self, r):
         """A new measurement: out of bounds for the first time it is repeated, the second time it counts."""
-        self._bp_number = r.bp[2]
         found = -1
         for i in range(len(ar.RULES)):
             rule = ar.RULES[i]
@@ -205,10 +204,12 @@ class Alarms:
                 found = rule[ar.CAUSE]
                 break
         confirmed = found >= 0 and found in (self._suspect, self._confirmed)
+        if found >= 0 and not confirmed and self._repeat_bp is not None:
+            self._repeat_bp()
+        # Behind all that wants memory: without it, the next second looks again.
+        self._bp_number = r.bp[2]
         self._confirmed = found if confirmed else -1
         self._suspect = -1 if confirmed else found
-        if self._suspect >= 0 and self._repeat_bp is not None:
-            self._repeat_bp()
 
     def _value(self, i, r):
         """What rule `i` looks at; None: not known now."""

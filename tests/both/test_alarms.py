@@ -1,5 +1,6 @@
 """Alarms: when they come, under which number and priority, and that a bad signal never silences one."""
 
+from firmware import alarm_rules as ar
 from firmware.alarms import CLEAR_BLIND_S, CLEAR_S, HOLD_S, PAUSE_S
 from protocol import frames as f
 from tests.both.alarm_rig import World, told
@@ -325,3 +326,44 @@ def test_time_in_which_nothing_was_read_is_no_time_that_a_limit_was_passed_for()
     world.run(1, hr_x10=1600)
     world.clock.seconds += 60
     assert world.run(1) == []
+
+
+def test_a_pressure_that_there_was_no_memory_to_judge_is_judged_the_second_after():
+    world = World()
+    broken = world.alarms._broken
+    refused = []
+
+    def short(i, value):
+        if i in refused:
+            refused.remove(i)
+            raise MemoryError("allocating 16 bytes")
+        return broken(i, value)
+
+    world.alarms._broken = short
+    rule = [rule[ar.CAUSE] for rule in ar.RULES].index(ar.BP_HIGH)
+    for number, pressed in ((1, 1800), (2, 1850)):
+        refused.append(rule)
+        try:
+            world.run(1, **pressure(number, pressed, 900))
+            raise AssertionError("judged")
+        except MemoryError:
+            pass
+        told = world.run(2)
+    assert [one[1:] for one in told] == [(f.EVENT_BP_HIGH, BEGAN, MEDIUM)] and world.repeats == 1
+
+
+def test_a_repeat_that_there_was_no_memory_to_ask_for_is_asked_for_again():
+    world = World()
+    repeat = world.repeat
+
+    def short():
+        world.alarms._repeat_bp = repeat
+        raise MemoryError("allocating 28 bytes")
+
+    world.alarms._repeat_bp = short
+    try:
+        world.run(1, **pressure(1, 1800, 900))
+        raise AssertionError("asked")
+    except MemoryError:
+        pass
+    assert world.run(5) == [] and world.repeats == 1
