@@ -71,8 +71,13 @@ _TO_ROOT = b"\x02\x0b\x0b\x32\x01\x0b\x0b\x0d\x02\x0b\x0b\x02\x01\x0b\x0b\x09\x0
 
 
 def new_registers(n: int) -> "array[int]":
-    """Registers 0 to n - 1, all 0."""
-    return array("i", bytes(4 * LIMBS * n))
+    """Registers 0 to n - 1, all 0. MemoryError where no single piece is left for them."""
+    one = array("i", bytes(4 * LIMBS))
+    registers = array("i")
+    # Bytes of all of them to copy from would be a second piece as large.
+    for _ in range(n):
+        registers.extend(one)
+    return registers
 
 
 def register_bytes(registers: "array[int]", register: int) -> bytearray:
