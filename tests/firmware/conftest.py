@@ -307,8 +307,8 @@ def make_agent() -> Iterator[Callable[..., Agent]]:
 
 @pytest.fixture
 def bare_esp32(vm: str, bridge_tree: Path, tmp_path: Path) -> Iterator[BareEsp32]:
-    """$MICROPYTHON32, a 32-bit VM with 4 KB less heap than an ESP32 (so that nothing fits there by chance), where
-    there is one; else the usual VM.
+    """$MICROPYTHON32, a 32-bit VM with 4 KB less heap than an ESP32 (so that nothing fits there by chance),
+    where there is one; else the usual VM.
     """
     small = os.environ.get("MICROPYTHON32")
     board = BareEsp32(bridge_tree, tmp_path, small or vm, "160K" if small else HEAP)
