@@ -8,7 +8,7 @@ import time
 
 REST_FIRST_MS = 500
 REST_MAX_MS = 30000
-# After living for so long, a task that dies is a new case: of rests that grow, the watchdog ends the boot.
+# After living for so long, a task that dies is a new case: rests that grow beyond the watchdog end the boot.
 STEADY_MS = 10000
 
 

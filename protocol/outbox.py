@@ -128,7 +128,8 @@ class Outbox:
 
     def evictions(self) -> "list[list[int]]":
         """Merged ranges [[first, count], …] evicted and not yet stated in a sealed loss frame. MemoryError:
-        another time."""
+        ask again later, none is forgotten.
+        """
         unsealed = self._unsealed
         while unsealed:
             add_range(self._evicted_ranges, unsealed[-1][0], unsealed[-1][1])
