@@ -22,7 +22,11 @@ def give_console_back():
 
 
 class StdioLink:
-    """`stream` for asyncio to wait on. `chunk`: most bytes given to stdout at once."""
+    """`stream` for asyncio to wait on. `chunk`: most bytes given to stdout at once. `rank`: of all ports
+    it is the best (firmware/links.py).
+    """
+
+    rank = 0
 
     def __init__(self, chunk):
         self.stream = sys.stdin

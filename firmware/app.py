@@ -76,6 +76,7 @@ class Node:
         self.readings = Readings()
         self.alarms = Alarms(self.sealer, clock, settings, self.repeat_bp)
         self._annunciator = Annunciator(board)
+        self.indications = {}
         self.sensors = []
         self.ecg = self.ppg = None
         if "ecg" in sensors:
@@ -85,24 +86,21 @@ class Node:
         if "ppg" in sensors:
             chain = PpgChain(table=board.config.get("ppg", {}).get("calibration"))
             self.ppg = self._sensor(PpgSensor, "ppg", sensors["ppg"], chain, PPG_FRAME)
-        self.features = {role: features[role](self, sensors[role]) for role in features}
-        self.link = Link(board.link(), start.session, clock, Requests(self))
+        self.link = features.pop("link", Link)(board.link(), start.session, clock, Requests(self))
+        self.features = {name: features[name](self, sensors.get(name)) for name in features}
         self.label = None
         self._lead = Contact(frames.EVENT_LEAD_OFF, frames.EVENT_LEAD_ON)
         self._finger = Contact(frames.EVENT_FINGER_OFF, frames.EVENT_FINGER_ON)
-        # The button, and whether an agent was connected, as last seen.
-        self._held = self._streamed = False
+        self._held = self._streamed = False  # the button, and whether an agent was connected, as last seen
         self._work = asyncio.Event()
         self._sign = asyncio.Event()
         self._second = 0
-        # The next sequence number as of ten to twenty seconds ago, and at the last status.
-        self._evidence = [0, 0]
+        self._evidence = [0, 0]  # the next number as of ten to twenty seconds ago, and at the last status
         self._processed = 0
         self._heap = None
-        # Whether a signature is being made; a signed range that is no frame yet; whether sensors are drained.
         self.signing = False
-        self.signed = None
-        self.sampling = True
+        self.signed = None  # a signed range that is no frame yet
+        self.sampling = True  # whether sensors are drained
         self._ended = asyncio.Event()
         self.exit_code = EXIT_STOPPED
         self.fault = None
@@ -144,6 +142,10 @@ class Node:
         """An alarm's limit was passed: measure the blood pressure again, where there is a cuff."""
         if "cuff" in self.features:
             self.features["cuff"].request(frames.REASON_REPEAT)
+
+    def indicate(self, source, state):
+        """What `source` has to say by the light (firmware/indications.py); 0: nothing."""
+        self.indications[source] = state
 
     def restart(self):
         """An orderly end, and another boot after it."""

@@ -19,8 +19,10 @@ NOTHING_MS = 100
 class Link:
     """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce, authority),
     ordered(kind, body) and agent_left_out(agent_id, detail).
-    `alive_ms`: when the sending task last ran.
+    `alive_ms`: when the sending task last ran. `cable`: whether the port in use is the cable.
     """
+
+    cable = True
 
     def __init__(self, port, session, clock, owner):
         self._port = port

@@ -114,6 +114,12 @@ class NodeSession(NodeParty):
             if silent or (self._left_out and not all(boot.box.waiting() for boot in self._listed)):
                 self._begin(now_ms)
 
+    def silent_ms(self, now_ms: int) -> int:
+        """How long frames have been waiting without a word from the agent."""
+        if self.state != st.STREAMING or not self.window.waiting():
+            return 0
+        return now_ms - self._heard_ms
+
     def _at_work(self) -> bool:
         return self._pairing or self.state == st.OPENING or len(self.headers) != len(self._agents)
 
@@ -132,6 +138,12 @@ class NodeSession(NodeParty):
         self._loaded = True
         self._hello = node_clear.new_hello(self)
         self._say_hello(now_ms)
+
+    def begin_anew(self, now_ms: int) -> None:
+        """Another pipe carries the session from here on: what the last one had begun to say is void."""
+        self._cobs = cobs.Decoder(MAX_DOWNLINK)
+        if self.state != st.IDLE:
+            self._begin(now_ms)
 
     def _stream(self) -> None:
         """Frames of every boot of the hello that this agent has a key of."""

@@ -2,12 +2,13 @@
 features that they bring, so that the firmware need not know which chip is on a board.
 
 A part is one line in board.toml, `role = "driver"`: the module drivers/DRIVER.py, whose class has the
-module's name with a capital letter. What a role brings beyond its driver stands in firmware/modules.toml.
+module's name with a capital letter. What a role brings beyond its driver stands in firmware/modules.toml; so
+does what a table of board.toml brings that belongs to no part (a radio, the spool, updates).
 """
 
 import ast
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,10 +102,12 @@ def check_cuff(settings: Mapping[str, Any], board: Path) -> None:
         raise BadPart(f"a cuff needs a board that drives it: its class Board has no {', '.join(lacking)}")
 
 
-def read(root: Path, parts: Mapping[str, str]) -> Assembly:
-    """What a board with these parts, which have passed `check`, is built of."""
+def read(root: Path, parts: Mapping[str, str], tables: Collection[str] = ()) -> Assembly:
+    """What a board with these parts, which have passed `check`, and these tables in its board.toml is built
+    of.
+    """
     listed = tomllib.loads((root / "firmware" / "modules.toml").read_text()).get("features", {})
-    features = {role: about for role, about in listed.items() if role in parts}
+    features = {name: about for name, about in listed.items() if _is_brought(name, about, parts, tables)}
     drivers = {role: (f"drivers.{driver}", _class(driver)) for role, driver in parts.items()}
     brought = {role: tuple(about["class"].rsplit(".", 1)) for role, about in features.items()}
     classes = sorted({*drivers.values(), *brought.values()})
@@ -117,6 +120,13 @@ def read(root: Path, parts: Mapping[str, str]) -> Assembly:
     rare = [module for about in features.values() for module in about.get("rare", [])]
     more = [module for about in features.values() for module in about["modules"]]
     return Assembly(text, imported, [*imported, *more, *rare], rare)
+
+
+def _is_brought(
+    name: str, about: Mapping[str, Any], parts: Mapping[str, str], tables: Collection[str]
+) -> bool:
+    """`tables` of a feature: those that bring it; without, it comes with the part of its name."""
+    return not set(tables).isdisjoint(about["tables"]) if "tables" in about else name in parts
 
 
 def _class(driver: str) -> str:
@@ -143,7 +153,7 @@ def _period_ns(path: Path, name: str) -> object:
 
 def _members(path: Path, name: str) -> set[str] | None:
     """What a class of a file has: methods, attributes of its own and of its objects, and what it inherits
-    from another driver; None: there is no such class.
+    from a class of another file; None: there is no such class.
     """
     tree = ast.parse(path.read_text("utf-8"), str(path))
     found = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), None)
@@ -158,10 +168,18 @@ def _members(path: Path, name: str) -> set[str] | None:
         members.update(target.id for target in targets if isinstance(target, ast.Name))
     for base in (ast.unparse(base) for base in found.bases):
         for node in tree.body:
-            if isinstance(node, ast.ImportFrom) and any(alias.name == base for alias in node.names):
-                other = path.with_name(f"{(node.module or '').rpartition('.')[2]}.py")
-                members |= (_members(other, base) if other.is_file() else None) or set()
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            for alias in node.names:
+                other = _imported(path, node.module or "") if base == (alias.asname or alias.name) else None
+                members |= (_members(other, alias.name) if other is not None else None) or set()
     return members
+
+
+def _imported(path: Path, module: str) -> Path | None:
+    """The file of a module that the file `path` imports, if it is one of the project's."""
+    places = (parent / f"{module.replace('.', '/')}.py" for parent in path.parents)
+    return next((place for place in places if place.is_file()), None)
 
 
 def _by_role(classes: Mapping[str, tuple[str, ...]]) -> str:

@@ -12,6 +12,8 @@ from tools.assembly import ROLES
 
 # Read by people, or by the build itself (tools/assembly.py).
 ALWAYS = ("name", "title", "second_release", "pressure_switch", "monostable_ms")
+# Tables that bring a feature (firmware/modules.toml), whether or not it reads them.
+FEATURES = ("wifi", "ble", "spool", "update")
 MAINS_HZ = (50, 60)
 # Less than this holds no two frames of waveform.
 LEAST_OUTBOX = 4096
@@ -37,7 +39,7 @@ def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[
     _check_values((), settings)
     _check_known(settings)
     trees = {file: ast.parse(text) for file, text in sources.items()}
-    read = {*ALWAYS, *ROLES, *(name for tree in trees.values() for name in _named(tree))}
+    read = {*ALWAYS, *FEATURES, *ROLES, *(name for tree in trees.values() for name in _named(tree))}
     _check_read((), settings, read)
     for file, tree in trees.items():
         for line, table, key in _needed(tree):

@@ -32,6 +32,7 @@ MANIFEST = "manifest.json"
 BUNDLE = "node"
 FORMATS = ("mpy", "source")
 BUILD_KEYS = ("format", "board_modules", "first")
+HOST_TABLES = ("chip", "image", "wiring")
 ASSEMBLY = "assembly"
 LOAD_THRESHOLD = 4096
 
@@ -63,7 +64,8 @@ class BuildError(Exception):
 @dataclass
 class Board:
     """A board's folder, read. `settings` is what the firmware gets; `modules` what the board adds to a
-    node, `parts` the drivers of its parts by role, `first` what main.py imports before everything else."""
+    node, `parts` the drivers of its parts by role, `first` what main.py imports before everything else;
+    `chip`, `image`, `wiring`: the tables of those names, which only the host reads."""
 
     name: str
     format: str
@@ -71,6 +73,9 @@ class Board:
     parts: dict[str, str]
     first: list[str]
     settings: dict[str, Any]
+    chip: dict[str, Any] = field(default_factory=lambda: {})
+    image: dict[str, Any] = field(default_factory=lambda: {})
+    wiring: dict[str, Any] = field(default_factory=lambda: {})
 
 
 @dataclass
@@ -109,7 +114,8 @@ def read_board(name: str) -> Board:
     except UnicodeDecodeError as e:
         raise BuildError(f"{_shown(path)} is no text in UTF-8: {e.reason} at byte {e.start}") from e
     build, parts = settings.pop("build", {}), settings.pop("parts", {})
-    for table, value in (("build", build), ("parts", parts)):
+    host = {table: settings.pop(table, {}) for table in HOST_TABLES}
+    for table, value in (("build", build), ("parts", parts), *host.items()):
         if not isinstance(value, dict):
             raise BuildError(f"{_shown(path)}: {table} has to be a table: [{table}]")
     for key in build:
@@ -129,7 +135,7 @@ def read_board(name: str) -> Board:
             assembly.check_cuff(settings, path.with_name("board.py"))
     except assembly.BadPart as e:
         raise BuildError(f"{_shown(path)}: {e}") from e
-    return Board(name, build["format"], modules, parts, build.get("first", []), settings)
+    return Board(name, build["format"], modules, parts, build.get("first", []), settings, **host)
 
 
 def _are_modules(found: object) -> bool:
@@ -200,7 +206,9 @@ def make(
     board = read_board(name)
     modules, left_out = node_modules()
     parts = assembly.read(
-        ROOT, {role: part for role, part in board.parts.items() if not only or role in only}
+        ROOT,
+        {role: part for role, part in board.parts.items() if not only or role in only},
+        board.settings,
     )
     modules = sorted({*modules, *board.modules, *parts.modules})
     try:

@@ -1,0 +1,120 @@
+"""The session over the best of several pipes: the serial cable, and what a radio has opened.
+
+A pipe is a *port*: `rank` (0 the cable, 1 TCP, 2 BLE; the least is the best), `cable`, `stream` (what asyncio
+can wait on for something to read), `read() -> bytes` (b"": nothing now; None: closed for good),
+`write(buf) -> n` (how many bytes it took, maybe 0; it neither waits nor raises) and `close()`.
+
+One port carries the session at a time. It gives way to one that is better, as soon as somebody there asks for
+a hello or a pairing; to any other, in turn, when nobody answers on it any more. Each change begins a
+connection anew: what was not acknowledged is sent again, and what was is not.
+"""
+
+import asyncio
+
+from firmware.link import NOTHING_MS, Link, readable
+from protocol import cobs, messages
+from protocol.session_states import GREETING, STREAMING
+
+CABLE = 0
+TCP = 1
+BLE = 2
+# So long may frames wait on the port in use without a word from the agent, while there is another one. An
+# agent that cannot acknowledge asks for the time every 10 s.
+SILENT_MS = 12000
+# A clear message of an agent that begins is no longer than that.
+MAX_CLEAR = 256
+
+
+class Links(Link):
+    """A Link with more ports than one. `ports`: those that are open, the best first."""
+
+    def __init__(self, port, session, clock, owner):
+        Link.__init__(self, port, session, clock, owner)
+        self.ports = [port]
+        self._cable = port
+        self._decoder = None
+        self._decoded = None
+        self._conn = 0
+
+    @property
+    def cable(self):
+        """Whether the port in use is the cable."""
+        return self._port is self._cable
+
+    def wanted(self, rank):
+        """Whether a pipe of that rank would be of use: none that is as good carries the session."""
+        return self._session.state != STREAMING or self._port.rank > rank
+
+    async def serve(self, port):
+        """Receive on `port` until it is closed or fails; while it is open it may carry the session."""
+        ports = self.ports
+        at = 0
+        while at < len(ports) and ports[at].rank <= port.rank:
+            at += 1
+        ports.insert(at, port)
+        try:
+            if self.wanted(port.rank):
+                self._use(port)
+            await self._hear(port)
+        finally:
+            ports.remove(port)
+            if port is self._decoded:
+                self._decoder = self._decoded = None
+            if port is self._port:
+                self._use(ports[0])
+            port.close()
+
+    async def receive(self):
+        """Task: whatever comes over the cable."""
+        await self._hear(self._cable)
+
+    async def _hear(self, port):
+        while True:
+            await readable(port.stream, self._session.box)  # pyright: ignore[reportGeneralTypeIssues]
+            data = port.read()
+            if data is None:
+                return
+            if not data:
+                await asyncio.sleep_ms(NOTHING_MS)
+            elif port is self._port or self._asked(port, data):
+                self.take(data)
+
+    def _asked(self, port, data):
+        """Whether the port may have the session now: somebody on it begins one, or pairs."""
+        if not self.wanted(port.rank):
+            return False
+        if port is not self._decoded:
+            self._decoded = port
+            self._decoder = cobs.Decoder(MAX_CLEAR)
+        found = self._decoder.feed(data)
+        if not any(messages.sort(message) == messages.SORT_CLEAR for message in found):
+            return False
+        self._use(port)
+        return True
+
+    def _use(self, port):
+        if port is self._port:
+            return
+        self._port = port
+        self._pending = self._decoder = self._decoded = None
+        self._session.begin_anew(self._clock.now_ms())
+        self._conn = self._session.conn
+        self.beat()
+
+    def push(self, now_ms):
+        """As Link.push; first the next port's turn, where nobody answers on this one."""
+        session = self._session
+        if len(self.ports) > 1:
+            if session.state == GREETING:
+                # A connection that the session itself began: the hellos of the one before had no answer.
+                if self._conn and session.conn != self._conn:
+                    self._turn()
+                self._conn = session.conn
+            elif session.silent_ms(now_ms) >= SILENT_MS:
+                self._turn()
+        return Link.push(self, now_ms)
+
+    def _turn(self):
+        """The next port, in the order of their ranks."""
+        ports = self.ports
+        self._use(ports[(ports.index(self._port) + 1) % len(ports)])
