@@ -93,6 +93,8 @@ EVENT_NAMES = {
     f.EVENT_IDENTIFY: "identify",
     f.EVENT_MARK: "mark",
     f.EVENT_AUTHORITIES: "authorities changed at the kit",
+    f.EVENT_UPDATED: "update confirmed",
+    f.EVENT_ROLLED_BACK: "update rolled back",
     f.EVENT_ASYSTOLE: "asystole",
     f.EVENT_HR_HIGH: "heart rate high",
     f.EVENT_HR_LOW: "heart rate low",

@@ -11,7 +11,7 @@ UNPAIR_ID = secret("unpair id", 8)
 ORDERED_MS = 1_700_000_000_000
 EXPIRES_US = 700_000_000
 
-FILES = [["firmware/app.mpy", 9120, secret("app.mpy")], ["main.py", 310, secret("main.py")]]
+FILES = [["firmware/app.mpy", 9120, secret("app.mpy")], ["start.py", 310, secret("main.py")]]
 MANIFEST = cose.sign1(MAKER, cbor.dumps({1: 1, 2: "update", 3: "0.2.0", 4: "esp32_devkit", 5: FILES}))
 UPDATE_ID = crypto.sha256(MANIFEST)[:8]
 
