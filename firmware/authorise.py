@@ -1,8 +1,8 @@
-"""Whose orders a node believes: given to it at its kit, with a pair request over its cable, while somebody
-holds the button. Loaded for one and forgotten after it.
+"""What a node does for whoever asks while somebody holds its button: pair, over a radio or where the agent
+wants to know; believe an authority's orders. Loaded for one request and forgotten after it.
 
 A press for something else (a measurement, an alarm) is short; so an agent that asks at that moment gets
-nothing. The record is written before the answer is signed, and holds from then on.
+nothing. An authority's record is written before the answer is signed, and holds from then on.
 """
 
 from firmware import interlocks
@@ -18,14 +18,22 @@ LOOK_MS = 50
 MAX_AUTHORITIES = 4
 
 
-def answer_steps(node, requests, asked):
-    """Slow work: pair with `asked` (ed25519 public, x25519 public, nonce, authority) if the node takes its
-    authority; else refuse.
+def answer_steps(node, requests, asked, cable):
+    """Slow work: pair with `asked` (ed25519 public, x25519 public, nonce, authority, button) if the button is
+    held and the node takes its authority; else refuse. `cable`: it came over that.
     """
-    if not _is_agents(node, asked) and (yield from _taken_steps(node, asked[3])):
-        requests.pair(*asked)
+    code = messages.REFUSE_CONSENT
+    if asked[3] is None:
+        good = yield from _held_steps(node)
     else:
-        node.session.refuse_pairing(messages.REFUSE_CONSENT)
+        good = not _is_agents(node, asked) and (yield from _taken_steps(node, asked[3]))
+    if not cable and node.clock.now_ms() < requests.contested_ms:
+        good = False
+        code = messages.REFUSE_CONTESTED
+    if good:
+        requests.pair(*(asked + (True,)))
+    else:
+        node.session.refuse_pairing(code)
 
 
 def _is_agents(node, asked):
@@ -38,11 +46,22 @@ def _taken_steps(node, authority):
     """Slow work: whether the button was held for HOLD_MS and the node believes `authority` ([ed25519 public,
     x25519 public]) now; []: whether it believes nobody any more.
     """
-    clock, board = node.clock, node.board
-    begun_ms = looked_ms = clock.now_ms()
-    if not board.consent() or interlocks.refused(node, interlocks.CONFIG):
+    if interlocks.refused(node, interlocks.CONFIG) or not (yield from _held_steps(node)):
         return False
-    now_ms = begun_ms
+    node.drain()
+    try:
+        return _keep(node, authority)
+    except FlashError as error:
+        node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
+        return False
+
+
+def _held_steps(node):
+    """Slow work: whether the button is held, and for HOLD_MS on end."""
+    clock, board = node.clock, node.board
+    begun_ms = looked_ms = now_ms = clock.now_ms()
+    if not board.consent():
+        return False
     while now_ms - begun_ms < HOLD_MS:
         yield
         now_ms = clock.now_ms()
@@ -50,12 +69,7 @@ def _taken_steps(node, authority):
             looked_ms = now_ms
             if not board.consent():
                 return False
-    node.drain()
-    try:
-        return _keep(node, authority)
-    except FlashError as error:
-        node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
-        return False
+    return True
 
 
 def _keep(node, authority):

@@ -17,7 +17,7 @@ NOTHING_MS = 100
 
 
 class Link:
-    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce, authority),
+    """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce, authority, button),
     ordered(kind, body) and agent_left_out(agent_id, detail).
     `alive_ms`: when the sending task last ran. `cable`: whether the port in use is the cable.
     """
@@ -72,7 +72,8 @@ class Link:
             if isinstance(event, ev.TimeAsked):
                 self._owner.time_asked(event.token, event.stamp)
             elif isinstance(event, ev.PairAsked):
-                self._owner.pair_asked(event.ed_pub, event.x_pub, event.nonce, event.authority)
+                asked = event.ed_pub, event.x_pub, event.nonce, event.authority, event.button
+                self._owner.pair_asked(*asked)
             elif isinstance(event, ev.DownlinkIn):
                 self._owner.ordered(event.kind, event.body)
             elif isinstance(event, ev.AgentLeftOut):

@@ -7,6 +7,8 @@ from protocol.identity import node_id as party_id
 
 # Orders that wait for their turn; an agent repeats what is not answered.
 MAX_WAITING = 4
+# Over a radio anybody may ask: while two do within so long, whose button is held is for nobody to know.
+CONTEST_MS = 10000
 
 
 class Requests:
@@ -17,41 +19,56 @@ class Requests:
         self._answers = []
         self._waiting = 0
         self._holding = False
+        # Who asked last over a radio, and when; until when another one did.
+        self._asker = None
+        self._asker_ms = 0
+        self.contested_ms = 0
 
     def time_asked(self, token, rx_us):
         """The agent's ping: say when it came and when this was written."""
         body = {frames.TIME_TOKEN: token, frames.TIME_RECEIVED_US: rx_us}
         self._node.sealer.seal(frames.KIND_TIME, body)
 
-    def pair_asked(self, ed_pub, x_pub, nonce, authority=None):
-        """Pair with whoever asks first over the cable; with another only while the button is held, and for
-        good measure where an authority is to be believed.
+    def pair_asked(self, ed_pub, x_pub, nonce, authority=None, button=False):
+        """Pair with whoever asks first over the cable, and with another while the button is held. Over a
+        radio, or where the agent wants the `button` or is to have an authority believed: only once it has
+        been held for a while.
         """
-        asked = ed_pub, x_pub, nonce, authority
-        if authority is None:
+        node = self._node
+        asked = ed_pub, x_pub, nonce, authority, button
+        cable = node.link.cable
+        if authority is None and not button and (cable or (ed_pub, x_pub) in node.start.agents):
             self.pair(*asked)
-        elif not self._holding:
+            return
+        if not cable:
+            now_ms = node.clock.now_ms()
+            if self._asker not in (None, ed_pub) and now_ms - self._asker_ms < CONTEST_MS:
+                self.contested_ms = now_ms + CONTEST_MS
+            self._asker = ed_pub
+            self._asker_ms = now_ms
+        if not self._holding:
             self._holding = True
-            self._node.link.add_work(self._authorise_steps(asked))
+            node.link.add_work(self._authorise_steps(asked, cable))
 
-    def _authorise_steps(self, asked):
+    def _authorise_steps(self, asked, cable):
         try:
             from firmware import authorise
 
-            yield from authorise.answer_steps(self._node, self, asked)
+            yield from authorise.answer_steps(self._node, self, asked, cable)
         finally:
             self._holding = False
             forget("authorise")
 
-    def pair(self, ed_pub, x_pub, nonce, authority):
-        """As `pair_asked`, whose `authority` the node has taken already."""
+    def pair(self, ed_pub, x_pub, nonce, authority, button, held=False):
+        """As `pair_asked`, whose `authority` the node has taken already; `held`: the button was."""
         node = self._node
         start = node.start
         known = (ed_pub, x_pub) in start.agents
-        if not known and start.agents and not node.board.consent():
+        if not (known or held) and start.agents and not node.board.consent():
             node.session.refuse_pairing()
         else:
-            node.session.accept_pairing(ed_pub, x_pub, nonce, None if known else self._keep, authority)
+            keep = None if known else self._keep
+            node.session.accept_pairing(ed_pub, x_pub, nonce, keep, authority, button)
 
     def _keep(self, ed_pub, x_pub):
         try:

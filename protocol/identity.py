@@ -78,9 +78,20 @@ def fingerprint_text(fp: bytes) -> str:
 
 
 def pair_message(
-    agent_ed: bytes, agent_x: bytes, node_ed: bytes, node_x: bytes, nonce: bytes, authority: "Any" = None
+    agent_ed: bytes,
+    agent_x: bytes,
+    node_ed: bytes,
+    node_x: bytes,
+    nonce: bytes,
+    authority: "Any" = None,
+    button: bool = False,
 ) -> bytes:
-    """What a node signs when it pairs: both parties' public keys, the request's nonce (16 bytes), and the
-    authority that it took with it ([] or two public keys), if the request had one."""
+    """What a node signs when it pairs: both parties' public keys, the request's nonce (16 bytes), the
+    authority that it took with it ([] or two public keys), if the request had one, and that its button was
+    held, if the request wanted that."""
     what = ["vitalwire/1 pair", agent_ed, agent_x, node_ed, node_x, nonce]
-    return cbor.dumps(what if authority is None else what + [authority])
+    if authority is not None:
+        what.append(authority)
+    if button:
+        what.append(True)
+    return cbor.dumps(what)

@@ -42,6 +42,7 @@ REFUSE_PAIRED = 5
 REFUSE_MALFORMED = 6
 REFUSE_NO_RECORDS = 7
 REFUSE_CONSENT = 8
+REFUSE_CONTESTED = 9
 
 REFUSE_NAMES = {
     REFUSE_VERSION: "unknown version",
@@ -52,6 +53,7 @@ REFUSE_NAMES = {
     REFUSE_MALFORMED: "malformed",
     REFUSE_NO_RECORDS: "its flash keeps no records: full or worn",
     REFUSE_CONSENT: "nobody holds its button",
+    REFUSE_CONTESTED: "another agent asks at the same time",
 }
 
 MAX_BOOTS = 16
@@ -131,12 +133,17 @@ def welcome(version: int, agent_id: bytes, enc: bytes, nonce: bytes) -> bytes:
     return cbor.dumps({0: MSG_WELCOME, 1: version, 2: agent_id, 3: enc, 4: nonce})
 
 
-def pair_request(version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None) -> bytes:
+def pair_request(
+    version: int, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None, button: bool = False
+) -> bytes:
     """An agent's wish to pair: its public keys and 16 fresh bytes for the node to sign. `authority`: whose
-    orders the node is to believe from now on, too (two public keys); empty: nobody's any more."""
+    orders the node is to believe from now on, too (two public keys); empty: nobody's any more. `button`: only
+    with the node's button, whatever link this comes over."""
     fields: "dict[int, Any]" = {0: MSG_PAIR_REQUEST, 1: version, 2: ed_pub, 3: x_pub, 4: nonce}
     if authority is not None:
         fields[5] = authority
+    if button:
+        fields[6] = True
     return cbor.dumps(fields)
 
 
@@ -180,8 +187,8 @@ def parse_clear(message: bytes) -> "tuple[int, dict[str, Any]]":
     """(MSG_…, fields by name) of a clear message; HelloError says which field is wrong, and where it is.
 
     hello: body (the bytes under the tag), tag, and those of `parse_hello_body`. welcome: version, agent_id,
-    enc, nonce. pair request: version, ed_pub, x_pub, nonce, authority (a list or None). pair reply: the first
-    four and signature. refusal: version, code, versions (a list or None). solicit: version.
+    enc, nonce. pair request: version, ed_pub, x_pub, nonce, authority (a list or None), button. pair reply:
+    the first four and signature. refusal: version, code, versions (a list or None). solicit: version.
     """
     from protocol import places
 
@@ -264,6 +271,9 @@ def _fields_of(kind: int, fields: "dict[Any, Any]") -> "dict[str, Any]":
         named["authority"] = fields.get(5)
         if 5 in fields and fields[5] != [] and not is_bytes_list(fields[5], (32, 32)):
             raise HelloError("pair request: key 5 (authority) is not two public keys", path=(5,))
+        named["button"] = 6 in fields
+        if 6 in fields and fields[6] is not True:
+            raise HelloError("pair request: key 6 (with the button) is not true", path=(6,))
     if kind == MSG_REFUSAL:
         named["versions"] = fields.get(3)
         if 3 in fields and not _are_versions(fields[3]):

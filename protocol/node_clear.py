@@ -78,6 +78,8 @@ def _pair_request(session: "NodeSession", fields: "dict[str, Any]", now_ms: int)
         return session._reject("pairing_busy", "session: pair request before the last is answered")
     session._asked_ms = now_ms
     session._events.append(
-        ev.PairAsked(fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"])
+        ev.PairAsked(
+            fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"], fields["button"]
+        )
     )
     return None

@@ -52,6 +52,7 @@ def pair_steps(
     nonce: bytes,
     keep: "Any",
     authority: "Any",
+    button: bool,
 ) -> "Steps":
     """The answer to a pair request; see NodeParty.accept_pairing."""
     mine = party.identity
@@ -64,7 +65,7 @@ def pair_steps(
             party._agents[agent_id] = x_pub
             party.elsewhere.paired(agent_id)
             party.headers.append(header)
-        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce, authority)
+        message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce, authority, button)
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
         party._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
         if new:

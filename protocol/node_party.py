@@ -103,9 +103,10 @@ class NodeParty:
         nonce: bytes,
         keep: "Callable[[bytes, bytes], bool] | None" = None,
         authority: "Any" = None,
+        button: bool = False,
     ) -> None:
-        """Answer a PairAsked with our keys and a signature over both parties', and over the `authority` that
-        the owner has taken with it (slow work).
+        """Answer a PairAsked with our keys and a signature over both parties', over the `authority` that the
+        owner has taken with it, and over the `button` if one was wanted and was held (slow work).
 
         A new agent's header comes first: keys that admit none are refused as malformed. Then
         `keep(ed_pub, x_pub)` stores the agent's keys; where it gives False, the agent is refused."""
@@ -114,7 +115,7 @@ class NodeParty:
             return self._reject("pairing_busy", "session: pair request before the last is answered")
         self._pairing = True
         self._paired_ms = self._asked_ms
-        self._jobs.append(self._pair_steps(agent_id, ed_pub, x_pub, nonce, keep, authority))
+        self._jobs.append(self._pair_steps(agent_id, ed_pub, x_pub, nonce, keep, authority, button))
         return None
 
     def _pair_waits(self, agent_id: bytes, now_ms: int) -> bool:

@@ -84,7 +84,7 @@ class AgentSession:
         self._tokens: "list[int]" = []
         self._flow: "dict[int, Any] | None" = None
         self._pairing: "bytes | None" = None
-        self._authority: "Any" = None
+        self._wanted: "tuple[Any, bool]" = (None, False)
         self._started_ms = 0
         self._now_ms = 0
         self._burst = 0
@@ -103,13 +103,15 @@ class AgentSession:
         if self._now_ms - self._solicited_ms >= SOLICIT_EVERY_MS:
             self.solicit()
 
-    def request_pairing(self, nonce: bytes, authority: "Any" = None) -> None:
-        """Ask the node to exchange public keys; a PairReply with the same nonce answers. `authority`: as in
-        messages.pair_request; the reply's signature covers it."""
+    def request_pairing(self, nonce: bytes, authority: "Any" = None, button: bool = False) -> None:
+        """Ask the node to exchange public keys; a PairReply with the same nonce answers. `authority`,
+        `button`: as in messages.pair_request; the reply's signature covers both."""
         self._pairing = nonce
-        self._authority = authority
+        self._wanted = authority, button
         me = self.identity
-        self._control.append(messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce, authority))
+        self._say_once(
+            messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce, authority, button)
+        )
 
     def ping(self) -> int:
         """Ask for a time echo; gives the token that the TimeEcho will carry."""
@@ -312,7 +314,8 @@ class AgentSession:
             ed_pub, x_pub = hello["keys"] or (None, None)
             if ed_pub is not None and x_pub is not None and party_id(ed_pub, x_pub) != node_id:
                 raise HelloError("the node id is not that of its keys")
-            self._events.append(ev.Announced(node_id, ed_pub, x_pub))
+            ours = self.identity.id in [header[0] for header in hello["boots"][0][1]]
+            self._events.append(ev.Announced(node_id, ed_pub, x_pub, ours))
             raise HelloError(
                 "node %s is not paired with this agent" % node_id.hex(),
                 None,
@@ -357,7 +360,10 @@ class AgentSession:
         self._control = [self._welcome]
         self._events.append(
             ev.HelloAccepted(
-                node_id, hello["conn"], [(b[0], b[2], [tuple(r) for r in b[3]]) for b in hello["boots"]]
+                node_id,
+                hello["conn"],
+                [(b[0], b[2], [tuple(r) for r in b[3]]) for b in hello["boots"]],
+                [header[0] for header in hello["boots"][0][1]],
             )
         )
         return None
@@ -394,6 +400,6 @@ class AgentSession:
             return self._reject("out_of_turn", "session: pair reply that nobody asked for")
         self._pairing = None
         keys = fields["ed_pub"], fields["x_pub"]
-        message = pair_message(*self.identity.public(), *keys, nonce, self._authority)
+        message = pair_message(*self.identity.public(), *keys, nonce, *self._wanted)
         ok = crypto.run(crypto.ed25519_verify_steps(keys[0], message, fields["signature"]))
         return self._events.append(ev.PairReply(*keys, nonce, ok))

@@ -8,25 +8,34 @@ if TYPE_CHECKING:
 class HelloAccepted:
     """A paired node's hello checked out.
 
-    boots: [(boot_id, next_seq, [(first, count), …]), …], newest first.
+    boots: [(boot_id, next_seq, [(first, count), …]), …], newest first; agents: the ids of all that the newest
+    boot is open to.
     """
 
-    def __init__(self, node_id: bytes, conn: int, boots: "list[tuple[bytes, int, list[tuple[int, int]]]]"):
+    def __init__(
+        self,
+        node_id: bytes,
+        conn: int,
+        boots: "list[tuple[bytes, int, list[tuple[int, int]]]]",
+        agents: "list[bytes]",
+    ):
         self.node_id = node_id
         self.conn = conn
         self.boots = boots
+        self.agents = agents
 
 
 class Announced:
     """A node that is not paired with this agent said hello; nothing of it is verified.
 
-    Keys are None when it showed none.
+    Keys are None when it showed none: it has an agent. `ours`: this one is among them, it says.
     """
 
-    def __init__(self, node_id: bytes, ed_pub: "bytes | None", x_pub: "bytes | None"):
+    def __init__(self, node_id: bytes, ed_pub: "bytes | None", x_pub: "bytes | None", ours: bool = False):
         self.node_id = node_id
         self.ed_pub = ed_pub
         self.x_pub = x_pub
+        self.ours = ours
 
 
 class FrameIn:
@@ -124,13 +133,16 @@ class PairAsked:
     """Node: an agent asks to pair; the owner decides and calls accept_pairing() or refuse_pairing().
 
     `authority`: whose orders the node is to believe, too ([ed25519 public, x25519 public]); []: nobody's any
-    more; None: this is not what is asked."""
+    more; None: this is not what is asked. `button`: only with the node's button."""
 
-    def __init__(self, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None):
+    def __init__(
+        self, ed_pub: bytes, x_pub: bytes, nonce: bytes, authority: "Any" = None, button: bool = False
+    ):
         self.ed_pub = ed_pub
         self.x_pub = x_pub
         self.nonce = nonce
         self.authority = authority
+        self.button = button
 
 
 class AgentLeftOut:

@@ -45,7 +45,7 @@ class Owner:
     def time_asked(self, token, rx_us):
         raise MemoryError("token %d" % token)
 
-    def pair_asked(self, ed_pub, x_pub, nonce, authority=None):
+    def pair_asked(self, ed_pub, x_pub, nonce, authority=None, button=False):
         self.heard.append(nonce)
 
     def agent_left_out(self, agent_id, detail):

@@ -108,7 +108,7 @@ def rebuilt(kind, fields):
     if kind == messages.MSG_WELCOME:
         return messages.welcome(version, fields["agent_id"], fields["enc"], fields["nonce"])
     if kind == messages.MSG_PAIR_REQUEST:
-        keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"])
+        keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["authority"], fields["button"])
         return messages.pair_request(version, *keys)
     if kind == messages.MSG_PAIR_REPLY:
         keys = (fields["ed_pub"], fields["x_pub"], fields["nonce"], fields["signature"])
@@ -148,6 +148,10 @@ def test_pair_signature():
     assert signed == raw(pair["signed"])
     assert crypto.run(crypto.ed25519_sign_steps(node.ed_seed, node.ed_pub, signed)) == raw(pair["signature"])
     assert crypto.run(crypto.ed25519_verify_steps(node.ed_pub, signed, raw(pair["signature"])))
+    held = load("messages.json")["pair_with_button"]
+    keys = agent.ed_pub, agent.x_pub, node.ed_pub, node.x_pub, raw(pair["nonce"])
+    assert identity.pair_message(*keys, None, True) == raw(held["signed"])
+    assert crypto.run(crypto.ed25519_verify_steps(node.ed_pub, raw(held["signed"]), raw(held["signature"])))
 
 
 def test_boot_keys_and_header():

@@ -37,6 +37,8 @@ def examples() -> "list[tuple[str, str, str]]":
     found.append(("pair-signed", "pair signature", load("messages.json")["pair"]["signed"]))
     with_it = load("messages.json")["pair_with_authority"]["signed"]
     found.append(("pair-signed-with-it", "with an authority", with_it))
+    held = load("messages.json")["pair_with_button"]["signed"]
+    found.append(("pair-signed-held", "with the button", held))
     batches = load("batch.json")
     for entry in batches["entries"]:
         found.append((entry_rule(bytes.fromhex(entry)), "entry", entry))

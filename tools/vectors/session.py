@@ -46,6 +46,8 @@ def message_vectors() -> Any:
     believed = list(AUTHORITY.public())
     with_it = identity.pair_message(*AGENT.public(), *NODE.public(), nonce, believed)
     with_signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, with_it))
+    held = identity.pair_message(*AGENT.public(), *NODE.public(), nonce, None, True)
+    held_signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, held))
     enc, _ = _downlink()
     good = [
         ("hello", "hello", messages.hello(body, KEYS.hello_tag(body))),
@@ -67,6 +69,16 @@ def message_vectors() -> Any:
             "pair request, no authority any more",
             "pair-request",
             messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, []),
+        ),
+        (
+            "pair request, only with the button",
+            "pair-request",
+            messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, None, True),
+        ),
+        (
+            "pair reply, the button held",
+            "pair-reply",
+            messages.pair_reply(1, NODE.ed_pub, NODE.x_pub, nonce, held_signature),
         ),
         ("hello of a node that speaks two versions", "hello", messages.hello(both, KEYS.hello_tag(both))),
         ("refusal", "refusal", messages.refusal(1, messages.REFUSE_PAIRED)),
@@ -118,6 +130,12 @@ def message_vectors() -> Any:
             6,
             messages.pair_request(1, AGENT.ed_pub, AGENT.x_pub, nonce, believed[:1]),
         ),
+        (
+            "pair request, without the button",
+            "malformed_message",
+            6,
+            cbor.dumps({0: 3, 1: 1, 2: AGENT.ed_pub, 3: AGENT.x_pub, 4: nonce, 6: False}),
+        ),
     ]
     return {
         "clear": [{"name": name, "rule": rule, "message": data.hex()} for name, rule, data in good],
@@ -127,6 +145,7 @@ def message_vectors() -> Any:
         ],
         "pair": {"nonce": nonce.hex(), "signed": pair.hex(), "signature": signature.hex()},
         "pair_with_authority": {"signed": with_it.hex(), "signature": with_signature.hex()},
+        "pair_with_button": {"signed": held.hex(), "signature": held_signature.hex()},
     }
 
 
