@@ -1,4 +1,4 @@
-"""Improv Wi-Fi on the node (protocol/improv.py), for the serial cable and for BLE. Loaded when a client comes.
+"""Improv Wi-Fi on the node (protocol/improv.py), over the serial cable and BLE. Loaded when a client comes.
 
 Whoever has the kit in hand gives it a network: a press of its button lets a client do so for two minutes, and
 so does the cable of a node that is nobody's yet. Everything else may be asked at any time.
@@ -15,8 +15,8 @@ class Improv:
     """One client. `wifi`: the node's Wifi feature; `cable`: whether it comes over the serial cable, where
     commands and results have no checksums.
 
-    `say(kind, data)` of command() is given improv.TYPE_STATE, TYPE_ERROR (a byte each) or TYPE_RESULT, at once
-    and once more when there is a network, or none.
+    `say(kind, data)` of command() is given improv.TYPE_STATE, TYPE_ERROR (a byte each) or TYPE_RESULT, at
+    once and once more when there is a network, or none.
     """
 
     CAPABILITIES = improv.CAPABLE_IDENTIFY | improv.CAPABLE_DEVICE | improv.CAPABLE_SCAN

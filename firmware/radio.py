@@ -26,7 +26,7 @@ def mode(config, records):
         kept = records.read(RADIO_RECORD)
     except FlashError:
         kept = None
-    if kept == b"wifi" or not kept and records.holds(WIFI_RECORD):
+    if kept == b"wifi" or (not kept and records.holds(WIFI_RECORD)):
         return WIFI
     return BLE
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from boards.virtual.air import Air
 from boards.virtual.bench import Bench, FifoLog
 from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
@@ -39,8 +40,8 @@ class VirtualNode:
     file for what the VM writes to stderr.
 
     Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the
-    rig's life. `fifo_log`, `label`, `source_ecg`, `source_ppg`, `patient`, `bench`; `resets` counts restarts,
-    `exit_code` is the last VM's.
+    rig's life. `fifo_log`, `label`, `source_ecg`, `source_ppg`, `patient`, `bench`, `air`; `resets` counts
+    restarts, `exit_code` is the last VM's.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class VirtualNode:
         self._temp = tempfile.TemporaryDirectory(prefix="vitalwire-")
         self._socket_path = str(Path(self._temp.name) / "bridge")
         self._rtc_path = str(Path(self._temp.name) / "rtc")
+        self.air = Air(Path(self._temp.name) / "air")
         self._log_path = Path(log) if log else None
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -298,6 +300,7 @@ class VirtualNode:
                 VITALWIRE_SPEED=repr(float(self.bench.clock.speed)),
                 VITALWIRE_FLASH=str(self.flash_dir),
                 VITALWIRE_RTC=self._rtc_path,
+                VITALWIRE_AIR=str(self.air.path),
                 VITALWIRE_RESET_CAUSE=str(cause),
             )
             heap = HEAP if (self.build_dir / "node.mpy").is_file() else SOURCE_HEAP
