@@ -6,9 +6,10 @@ It stands in docs/config.md between two marks; tests/docs/test_config.py fails w
 from pathlib import Path
 
 from edge_agent.cli.config import toml
-from edge_agent.config.table import TABLES, Key
+from edge_agent.config.described import Key
+from edge_agent.config.table import TABLES
 
-BEGIN = "<!-- made by python -m tools.config_reference; change edge_agent/config/table.py -->"
+BEGIN = "<!-- made by python -m tools.config_reference; change edge_agent/config/table.py and table_nodes.py -->"
 END = "<!-- end -->"
 PATH = Path(__file__).resolve().parents[1] / "docs" / "config.md"
 

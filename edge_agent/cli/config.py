@@ -9,7 +9,8 @@ import click
 
 from edge_agent import config as configuration
 from edge_agent.cli.commanding import config_option, told
-from edge_agent.config.table import TABLES, Key
+from edge_agent.config.described import Key
+from edge_agent.config.table import TABLES
 from edge_agent.readable import printable
 
 WIDTH = 76

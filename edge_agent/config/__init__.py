@@ -28,6 +28,7 @@ from edge_agent.config.values import (
     PeopleConfig,
     StoreConfig,
     TcpConfig,
+    UpdatesConfig,
     default_path,
     default_state_dir,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Settings",
     "StoreConfig",
     "TcpConfig",
+    "UpdatesConfig",
     "default_path",
     "default_state_dir",
     "host_port",
@@ -215,6 +217,7 @@ def parse(text: str, path: Path) -> Config:
         fhir=None if fhir is None else FhirConfig(**fhir),
         people=PeopleConfig(value("people", "operators"), value("people", "consent")),
         remote=value("remote", "authorities"),
+        updates=UpdatesConfig(**{key.name: value("updates", key.name) for key in TABLES["updates"].keys}),
         ops=OpsConfig(None if metrics is None else host_port(metrics), value("ops", "log")),
         warnings=tuple(warnings(found.source, found.given)),
     )

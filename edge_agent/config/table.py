@@ -4,7 +4,6 @@ The parser, `vitalwire config example` and docs/config.md are made from it.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from edge_agent.config.checks import (
     BROKER,
@@ -15,36 +14,12 @@ from edge_agent.config.checks import (
     SERVER,
     TEXT,
     TRUTH,
-    Check,
     number,
     one_of,
     whole,
 )
-
-
-class Key(NamedTuple):
-    """`default` None: none, or what `shown` says; `example`: a value for a key that has no default."""
-
-    name: str
-    check: Check
-    default: Any
-    meaning: str
-    unit: str = ""
-    shown: str = ""
-    example: Any = None
-
-
-class Table(NamedTuple):
-    """`needs`: the key without which the table is a mistake; `many`: `[[name]]`, any number of times."""
-
-    about: str
-    keys: tuple[Key, ...]
-    needs: str = ""
-    many: bool = False
-
-    def key(self, name: str) -> Key | None:
-        """The key of that name."""
-        return next((key for key in self.keys if key.name == name), None)
+from edge_agent.config.described import Key, Table
+from edge_agent.config.table_nodes import NODES
 
 
 def _certificates(whose: str) -> tuple[Key, ...]:
@@ -397,4 +372,5 @@ TABLES: Mapping[str, Table] = {
             ),
         ),
     ),
+    **NODES,
 }

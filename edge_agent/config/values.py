@@ -109,6 +109,22 @@ class PeopleConfig:
 
 
 @dataclass(frozen=True)
+class UpdatesConfig:
+    """Updates of nodes; None: in `state_dir`. Shares in percent, as docs/config.md has them."""
+
+    makers: Path | None = None
+    groups: Path | None = None
+    share_percent: float = 10
+    radio_bytes_s: int = 10_000
+    at_once: int = 20
+    battery_percent: int = 30
+    confirm_percent: float = 90
+    soak_min: float = 60
+    trial_min: float = 30
+    absent_min: float = 60
+
+
+@dataclass(frozen=True)
 class OpsConfig:
     """Where metrics are served (None: nowhere), and how the log is written."""
 
@@ -135,6 +151,7 @@ class Config:
     fhir: FhirConfig | None = None
     people: PeopleConfig = PeopleConfig()
     remote: Path | None = None
+    updates: UpdatesConfig = UpdatesConfig()
     ops: OpsConfig = OpsConfig()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -167,6 +184,21 @@ class Config:
     def authorities(self) -> Path:
         """The folder of the public keys whose commands from afar are carried out, with authorities.toml."""
         return self.remote or self.state_dir / "authorities"
+
+    @property
+    def makers(self) -> Path:
+        """Whose bundles are taken: a folder of public keys, or one file."""
+        return self.updates.makers or self.state_dir / "makers"
+
+    @property
+    def groups(self) -> Path:
+        """The file of groups of nodes."""
+        return self.updates.groups or self.state_dir / "groups.toml"
+
+    @property
+    def bundles(self) -> Path:
+        """The folder of bundles that nodes are updated with, and of rollouts.json."""
+        return self.state_dir / "updates"
 
 
 def default_state_dir() -> Path:
