@@ -29,9 +29,50 @@ BLUE = 5
 VIOLET = 6
 WHITE = 7
 
-PATTERNS = b"\x41\x42\x51\x71\x43\x62\x61\x52\x53\x54\x56\x57\x63\x72\x73\x75\x55\x74"
-"""A byte a state: its colour, and the number of short flashes. OK is constant where there are colours."""
-URGENCY = b"\x0f\x11\x0d\x0e\x06\x05\x07\x0b\x0a\x09\x10\x08\x03\x0c\x04\x02\x01\x00"
+PATTERNS = bytes(
+    (
+        GREEN << 4 | 1,  # OK, constant where there are colours
+        GREEN << 4 | 2,  # MEASURING
+        BLUE << 4 | 1,  # SEARCHING
+        WHITE << 4 | 1,  # UNPAIRED
+        GREEN << 4 | 3,  # STORING
+        VIOLET << 4 | 2,  # CHARGE
+        VIOLET << 4 | 1,  # HELP
+        BLUE << 4 | 2,  # WIFI_PASSWORD
+        BLUE << 4 | 3,  # WIFI_NOT_FOUND
+        BLUE << 4 | 4,  # WIFI_5GHZ
+        BLUE << 4 | 6,  # WIFI_PORTAL
+        BLUE << 4 | 7,  # WIFI_DHCP
+        VIOLET << 4 | 3,  # NO_AGENT
+        WHITE << 4 | 2,  # PROVISIONING
+        WHITE << 4 | 3,  # UPDATING
+        WHITE << 4 | 5,  # IDENTIFY
+        BLUE << 4 | 5,  # WIFI_HIDDEN
+        WHITE << 4 | 4,  # PAIRED
+    )
+)
+"""A byte a state: its colour, and the number of short flashes."""
+
+URGENCY = (
+    IDENTIFY,
+    PAIRED,
+    PROVISIONING,
+    UPDATING,
+    HELP,
+    CHARGE,
+    WIFI_PASSWORD,
+    WIFI_DHCP,
+    WIFI_PORTAL,
+    WIFI_5GHZ,
+    WIFI_HIDDEN,
+    WIFI_NOT_FOUND,
+    UNPAIRED,
+    NO_AGENT,
+    STORING,
+    SEARCHING,
+    MEASURING,
+    OK,
+)
 """The states, the most urgent first."""
 
 

@@ -19,7 +19,16 @@ TRY_MS = 300
 WATCHDOG_MS = 5000
 SILENCE_MS = 5000
 # By the number of the light, as boards.md has it.
-LIGHTS = ("", "LED_RED", "LED_YELLOW", "LED_CYAN", "LED_GREEN")
+LIGHTS = (
+    "",
+    "LED_RED",
+    "LED_YELLOW",
+    "LED_CYAN",
+    "LED_GREEN",
+    "LED_BLUE",
+    "LED_VIOLET",
+    "LED_WHITE",
+)
 
 
 class Board:

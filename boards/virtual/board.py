@@ -19,7 +19,16 @@ from boards.virtual.remote_pins import Crossing, RemotePin, RemotePwm
 ENTROPY_BYTES = 64
 LINK_CHUNK = 512
 WATCHDOG_MS = 5000
-SIGNAL = ("LED_RED", "LED_YELLOW", "LED_CYAN", "LED_GREEN", "SOUND")
+SIGNAL = (
+    "LED_RED",
+    "LED_YELLOW",
+    "LED_CYAN",
+    "LED_GREEN",
+    "LED_BLUE",
+    "LED_VIOLET",
+    "LED_WHITE",
+    "SOUND",
+)
 EXIT_RESET = 64  # the rig starts a VM that ends so again
 
 
@@ -69,7 +78,9 @@ class Board:
         return self._crossing
 
     def signal(self, light, sound):
-        """The kit's light (0 off, 1 red, 2 yellow, 3 cyan, 4 green) and its buzzer (0, 1)."""
+        """The kit's light (0 off, 1 red, 2 yellow, 3 cyan, 4 green, 5 blue, 6 violet, 7 white) and its buzzer
+        (0, 1).
+        """
         for i in range(len(SIGNAL)):
             level = sound if i == len(SIGNAL) - 1 else int(i + 1 == light)
             if level != self._shown[i]:

@@ -29,7 +29,9 @@ interrupts goes over one of its own. GET is 1 for any duty but 0. Names:
 
   STOP BUTTON CHARGING SWITCH BUZZER  inputs: stop in order; button held; on the charger; pressure
                                       switch; what the cuff's circuit sounds by itself
-  LED_RED LED_YELLOW LED_GREEN LED_CYAN SOUND      the light, and the tone of the node's own alarms
+  LED_RED LED_YELLOW LED_CYAN         the light: an alarm's
+  LED_GREEN LED_BLUE LED_VIOLET LED_WHITE      and what the kit says of itself
+  SOUND                               the tone of the node's own alarms
   PUMP VALVE                          PWM: off at 0; a normally open valve, closed at 65535
   RELEASE FEED ARM                    second way out, closed at 1; each edge another monostable time of supply
                                       for the three; a measurement runs (and sounds BUZZER without supply)

@@ -49,20 +49,46 @@ def test_flash_that_keeps_no_seed_does_not_end_in_resets_without_end(vm, tmp_pat
     assert done.returncode == 0 and done.stdout.splitlines() == ["radio True", "radio False", "strong"]
 
 
-def test_the_board_shows_which_one_it_is_with_its_light_if_it_has_one(vm):
-    def shown(*pin: str) -> list[str]:
-        done = subprocess.run(
-            [vm, str(SHIMS / "blink.py"), *pin],
-            env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return done.stdout.splitlines()
+def said(vm: str, shim: str, *arguments: str) -> list[str]:
+    """What a script of the shims prints."""
+    done = subprocess.run(
+        [vm, str(SHIMS / shim), *arguments],
+        env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
 
-    assert shown() == ["shown"]
-    assert shown("2") == ["light 1", "light 0"] * 20 + ["shown"]
+
+# By the number of the light: red, green, blue.
+COLOURS = ("000", "100", "110", "011", "010", "001", "101", "111")
+
+
+def test_without_a_light_nothing_is_shown(vm):
+    assert said(vm, "lights.py") == ["0", *(f"{light} []" for light in range(8))]
+
+
+def test_one_light_is_on_in_every_colour_and_the_buzzer_by_itself(vm):
+    for low in (False, True):
+        lines = said(vm, "lights.py", f'{{"pin": 2, "active_low": {str(low).lower()}}}')
+        assert lines[0] == "1"
+        for light, line in enumerate(lines[1:]):
+            assert line == f"{light} [(2, {int((light > 0) != low)}), (7, {light & 1})]"
+
+
+def test_three_lights_mix_the_colours(vm):
+    for low in ("", ', "active_low": true'):
+        lines = said(vm, "lights.py", f'{{"red": 4, "green": 5, "blue": 6{low}}}')
+        assert lines[0] == "3"
+        for light, line in enumerate(lines[1:]):
+            lit = [int(bit) ^ bool(low) for bit in COLOURS[light]]
+            assert line == f"{light} {[(4, lit[0]), (5, lit[1]), (6, lit[2]), (7, light & 1)]}"
+
+
+def test_parts_on_one_bus_share_it_and_button_and_charger_are_read_by_their_level(vm):
+    assert said(vm, "kit.py") == ["True", "[15, 16, 17, 18, 21, 1]", "False False", "True True"]
 
 
 def test_a_fault_is_told_in_a_file_and_never_on_the_console_which_is_the_link(vm, tmp_path):
@@ -89,12 +115,4 @@ def test_a_fault_is_told_in_a_file_and_never_on_the_console_which_is_the_link(vm
 
 
 def test_a_bus_is_made_once_of_the_pins_that_a_part_s_table_names(vm):
-    done = subprocess.run(
-        [vm, str(SHIMS / "buses.py")],
-        env=dict(os.environ, MICROPYPATH=f"{SHIMS}:{ROOT}:.frozen"),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout.splitlines() == ["2 True", "3 True", "6 True", "1", "timers"]
+    assert said(vm, "buses.py") == ["2 True", "3 True", "6 True", "1", "timers"]
