@@ -68,6 +68,7 @@ REASON_NAMES = {
     f.REASON_SCHEDULE: "schedule agreed at the kit",
     f.REASON_COMMAND: "command",
     f.REASON_REPEAT: "repeat to confirm",
+    f.REASON_DEVICE: "begun at a device of its own",
 }
 
 PRIORITY_NAMES = {
@@ -121,7 +122,11 @@ RESULT_NAMES = {
     f.RESULT_FAILED: "failed",
 }
 
-SOURCE_NAMES = {f.SRC_REPLAY: "replay of a recording", f.SRC_SYNTHETIC: "synthetic"}
+SOURCE_NAMES = {
+    f.SRC_REPLAY: "replay of a recording",
+    f.SRC_SYNTHETIC: "synthetic",
+    f.SRC_DEVICE: "standard device, read by an agent",
+}
 
 LOSS_NAMES = {
     f.LOSS_OUTBOX_FULL: "outbox full",
@@ -182,6 +187,7 @@ BP_FLAG_NAMES = {
     f.BP_PULSE_IRREGULAR: "irregular pulse",
     f.BP_RETRIED: "retried once",
     f.BP_MOTION_LEFT_OUT: "motion was left out",
+    f.BP_MEAN_RECKONED: "mean reckoned from systolic and diastolic",
 }
 
 UNBOUNDED = 0xFFFFFFFF

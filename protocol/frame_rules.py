@@ -70,6 +70,7 @@ BODIES: "dict[int, dict[int, Rule]]" = {
         f.BOOT_CHANNELS: ("channels", True, "channels", 0, MAX_CHANNELS),
         f.BOOT_ENTROPY: ("entropy", True, "int", 0, 1),
         f.BOOT_EARLIER: ("earlier boots", False, "earlier", 1, MAX_EARLIER),
+        f.BOOT_READ_BY: ("read by", False, "bytes", 8, 8),
     },
     f.KIND_WAVE: {
         f.WAVE_CHANNEL: ("channel", True, "int", 0, U8),

@@ -6,7 +6,7 @@ from protocol import attest, cbor, crypto, frames, waveform
 from protocol.errors import FrameError
 from tools.vectors import bodies
 from tools.vectors.codecs import ecg
-from tools.vectors.keys import BOOT_ID, NODE, OLD_BOOT_ID, secret, tagged
+from tools.vectors.keys import AGENT, BOOT_ID, NODE, OLD_BOOT_ID, secret, tagged
 
 BOOT_BODY = {
     frames.BOOT_FIRMWARE: "0.1.0",
@@ -120,6 +120,21 @@ FRAMES: list[tuple[str, str, int, int, Any]] = [
         frames.KIND_BOOT,
         0,
         {**BOOT_BODY, frames.BOOT_EARLIER: EARLIER},
+    ),
+    (
+        "boot, of a device that seals nothing itself",
+        "boot-frame",
+        frames.KIND_BOOT,
+        1_760_000_000_000_000,
+        {
+            frames.BOOT_FIRMWARE: "1.2.0",
+            frames.BOOT_BOARD: "Blood pressure monitor",
+            frames.BOOT_RESET_CAUSE: 0,
+            frames.BOOT_KEYS: BOOT_BODY[frames.BOOT_KEYS],
+            frames.BOOT_CHANNELS: [],
+            frames.BOOT_ENTROPY: 1,
+            frames.BOOT_READ_BY: AGENT.id,
+        },
     ),
     *bodies.UP,
     *bodies.DOWN,
