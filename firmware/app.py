@@ -29,6 +29,7 @@ from firmware.requests import Requests, forget
 from firmware.sampling import EcgSensor, PpgSensor
 from firmware.sealer import Sealer
 from firmware.settings import Settings
+from firmware.signals import Signals
 from firmware.start import Start, give_back
 from firmware.tasks import describe, keep_alive
 from firmware.vitals import Contact, vitals_body
@@ -76,7 +77,8 @@ class Node:
         self.readings = Readings()
         self.alarms = Alarms(self.sealer, clock, settings, self.repeat_bp)
         self._annunciator = Annunciator(board)
-        self.indications = {}
+        self.signals = Signals(self)
+        self.indicate = self.signals.indicate
         self.sensors = []
         self.ecg = self.ppg = None
         if "ecg" in sensors:
@@ -142,10 +144,6 @@ class Node:
         """An alarm's limit was passed: measure the blood pressure again, where there is a cuff."""
         if "cuff" in self.features:
             self.features["cuff"].request(frames.REASON_REPEAT)
-
-    def indicate(self, source, state):
-        """What `source` has to say by the light (firmware/indications.py); 0: nothing."""
-        self.indications[source] = state
 
     def restart(self):
         """An orderly end, and another boot after it."""
@@ -285,6 +283,7 @@ class Node:
             finally:
                 self._annunciator.show(self.alarms.active, self.alarms.sounding)
                 self.careful(self.alarms.keep, self.drain)
+        self._annunciator.indicate(self.signals.second(readings))
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
             if sensor is None:
                 continue
@@ -318,6 +317,7 @@ class Node:
         try:
             action(*args)
         except (CommitError, FlashError) as error:
+            self.signals.trouble()
             self.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, str(error))
 
     async def attest(self):

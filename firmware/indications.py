@@ -1,8 +1,8 @@
 """What a kit says of itself with its light while there is no alarm: the states, and the pattern of each.
 
-A pattern is some flashes of a colour, then a pause. Where there is one light of one colour, long flashes stand
-for the colour: none green, one blue, two violet, three white; then come the short ones. Red, yellow and cyan
-are an alarm's alone (firmware/annunciator.py). docs/signals.md is made from this.
+A pattern is some flashes of a colour, then a pause. Where there is one light of one colour, long flashes
+stand for the colour: none green, one blue, two violet, three white; then come the short ones. Red, yellow and
+cyan are an alarm's alone (firmware/annunciator.py). docs/signals.md is made from this.
 """
 
 OK = 0

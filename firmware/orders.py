@@ -90,8 +90,7 @@ def _carry_out(node, kind, body, agent_id):
     what = body[frames.ORDER_WHAT] if kind == frames.KIND_COMMAND else None
     arguments = body.get(frames.ORDER_ARGS) or {}
     if what == frames.OP_IDENTIFY:
-        if hasattr(node.board, "identify"):
-            node.board.identify()
+        node.signals.identify()
         node.report(frames.EVENT_IDENTIFY, frames.PRIORITY_INFO)
         return frames.RESULT_DONE, None
     if what == frames.OP_MARK:
