@@ -55,7 +55,7 @@ class Improv:
             if wifi.online:
                 self._result(number, (), say)
         elif number == improv.COMMAND_IDENTIFY and not self._cable:
-            wifi.identify()
+            wifi.node.signals.identify()
         elif number == improv.COMMAND_DEVICE:
             name = wifi.node.board.name.encode()
             serial = wifi.node.start.identity.id.hex()[:8].encode()

@@ -35,6 +35,10 @@ class Links(Link):
         self._decoder = None
         self._decoded = None
         self._conn = 0
+        # Who hears what comes over the cable before the session, and gives what is the session's; what it
+        # says between messages.
+        self.heard = None
+        self._said = b""
 
     @property
     def cable(self):
@@ -74,10 +78,19 @@ class Links(Link):
             data = port.read()
             if data is None:
                 return
+            if data and self.heard is not None and port is self._cable:
+                data = self.heard(data)
+                if not data:
+                    continue
             if not data:
                 await asyncio.sleep_ms(NOTHING_MS)
             elif port is self._port or self._asked(port, data):
                 self.take(data)
+
+    def say(self, data):
+        """Bytes for the cable that are no message of the session, between two of those."""
+        self._said += data
+        self.beat()
 
     def _asked(self, port, data):
         """Whether the port may have the session now: somebody on it begins one, or pairs."""
@@ -112,7 +125,11 @@ class Links(Link):
                 self._conn = session.conn
             elif session.silent_ms(now_ms) >= SILENT_MS:
                 self._turn()
-        return Link.push(self, now_ms)
+        if self._said and (self._pending is None or not self.cable):
+            self._said = self._said[self._cable.write(self._said) :]
+            if self._said and self.cable:
+                return True
+        return Link.push(self, now_ms) or bool(self._said)
 
     def _turn(self):
         """The next port, in the order of their ranks."""

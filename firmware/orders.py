@@ -16,6 +16,11 @@ from protocol.orders import check_steps, order_digest
 
 MARK_TEXT = 1
 MEASURE_CUFF = 1
+JOIN_SSID = 1
+JOIN_PASSWORD = 2
+# IEEE 802.11; a password, or its 64 hexadecimal digits.
+MAX_SSID = 32
+MAX_WIFI_PASSWORD = 64
 MAX_ANSWERS = 16
 MAX_SHOWN_MMHG = 260
 # By the priority of the rule.
@@ -106,6 +111,8 @@ def _carry_out(node, kind, body, agent_id):
     if what == frames.OP_ACKNOWLEDGE:
         node.alarms.silence()
         return frames.RESULT_DONE, None
+    if what in (frames.OP_JOIN, frames.OP_LEAVE):
+        return _network(node, what, arguments), None
     if what in (frames.OP_MEASURE_BP, frames.OP_CUFF_LEAK, frames.OP_CUFF_STATIC):
         return _measure(node, what, arguments.get(MEASURE_CUFF), body[frames.ORDER_ID]), None
     return frames.RESULT_UNSUPPORTED, None
@@ -126,6 +133,26 @@ def _measure(node, what, argument, order_id):
     if what == frames.OP_MEASURE_BP:
         return cuff.request(frames.REASON_COMMAND, order_id, argument)
     return cuff.request(frames.REASON_COMMAND, order_id, None, what, argument or 0)
+
+
+def _network(node, what, arguments):
+    """Another Wi-Fi network, or none. How joining went is in an event."""
+    wifi = node.features.get("wifi")
+    if wifi is None:
+        return frames.RESULT_UNSUPPORTED
+    if what == frames.OP_LEAVE:
+        try:
+            node.drain()
+            wifi.leave()
+        except FlashError:
+            return frames.RESULT_FAILED
+        return frames.RESULT_DONE
+    ssid, password = arguments.get(JOIN_SSID), arguments.get(JOIN_PASSWORD, "")
+    if not isinstance(ssid, str) or not isinstance(password, str):
+        return frames.RESULT_MALFORMED
+    if not 0 < len(ssid.encode()) <= MAX_SSID or len(password.encode()) > MAX_WIFI_PASSWORD:
+        return frames.RESULT_MALFORMED
+    return frames.RESULT_BEGUN if wifi.join(ssid, password) else frames.RESULT_FAILED
 
 
 def _configure(node, wanted):

@@ -31,9 +31,18 @@ def mode(config, records):
     return BLE
 
 
-def switch(node, to):
-    """End this boot in order; the next one uses `to`. Raises FlashError."""
-    node.start.records.write(RADIO_RECORD, to.encode())
+def cause(records):
+    """Why the last boot with Wi-Fi gave its turn away at once, an indication; 0: it did not."""
+    try:
+        kept = records.read(RADIO_RECORD) or b""
+    except FlashError:
+        kept = b""
+    return kept[3] if len(kept) == 4 and kept[:3] == b"ble" else 0
+
+
+def switch(node, to, why=0):
+    """End this boot in order; the next one uses `to`, and shows `why`. Raises FlashError."""
+    node.start.records.write(RADIO_RECORD, to.encode() + (bytes((why,)) if why else b""))
     node.restart()
 
 

@@ -94,6 +94,7 @@ EVENT_NAMES = {
     f.EVENT_IDENTIFY: "identify",
     f.EVENT_MARK: "mark",
     f.EVENT_AUTHORITIES: "authorities changed at the kit",
+    f.EVENT_NETWORK: "network",
     f.EVENT_UPDATED: "update confirmed",
     f.EVENT_ROLLED_BACK: "update rolled back",
     f.EVENT_ASYSTOLE: "asystole",
@@ -157,6 +158,8 @@ OPERATION_NAMES = {
     f.OP_CUFF_LEAK: "test the cuff for leaks",
     f.OP_CUFF_STATIC: "show the cuff pressure",
     f.OP_ACKNOWLEDGE: "acknowledge alarms",
+    f.OP_JOIN: "join a network",
+    f.OP_LEAVE: "leave the network",
 }
 
 MODE_NAMES = {f.MODE_SPOT_CHECK: "spot check", f.MODE_WATCH: "watch"}

@@ -1,0 +1,323 @@
+"""Wi-Fi as a feature of the node: one network, the agent in it, and who may give the node another.
+
+The network and its password lie in a flash record that no link can read. What is seldom done is elsewhere
+and loaded for it: joining and telling failures apart (wifi_join), finding the agent (wifi_find), Improv over
+the cable (improv_cable).
+"""
+
+import asyncio
+
+from firmware import indications, radio
+from firmware.requests import forget
+from protocol import frames
+from protocol.on_demand import forget_module
+
+LOOK_MS = 250
+BUTTON_MS = 150
+# After a press of the button, so long may somebody give the node a network.
+AUTHORISED_MS = 120000
+# A station that has lost its access point finds it again by itself, or does not.
+GRACE_MS = 8000
+# Without a word from the agent for so long, while the session is on this connection, it is dead: an agent
+# asks for the time every 10 s at the latest, and answers a hello at once.
+SILENT_MS = 25000
+FIRST_MS = 1000
+MOST_MS = 60000
+# How often a weak signal is looked at, and what is weak.
+ROAM_MS = 60000
+WEAK_DBM = -75
+# For an answer to leave, before the network or the boot does.
+LEAVE_MS = 1500
+
+
+class Wifi:
+    """`online`: whether the network has given the node an address; `joining`: whether one is being tried for
+    the first time; `cause`: indications.WIFI_… or NO_AGENT, why it leads nowhere; 0: it does, or there is
+    none. `last`: (address, port) of the agent that was reached last.
+    """
+
+    def __init__(self, node, _):
+        self.node = node
+        self.mode = radio.mode(node.board.config, node.start.records)
+        self.wlan = None
+        self.online = self.joining = False
+        self.cause = 0
+        self.last = None
+        self.known = node.start.records.holds(radio.WIFI_RECORD)
+        self._turn = None if self.mode == radio.BOTH else radio.Turn(node, self.mode)
+        self._asked = self._scan = self._improv = None
+        self._address = self._serving = self._port = None
+        self._pressed_ms = -AUTHORISED_MS
+        self._fails = 0
+        self._next_ms = self._heard = self._heard_ms = self._lost_ms = self._roam_ms = 0
+        if self.mode == radio.BLE:
+            self.cause = radio.cause(node.start.records)
+            node.indicate("wifi", self.cause)
+        elif self.known:
+            # Here no sensor has to wait for it.
+            self.on()
+
+    def begin(self):
+        """From here on there is a cable to listen to."""
+        self.node.link.heard = self.heard
+
+    def channels(self):
+        """No waveform."""
+        return ()
+
+    def tasks(self):
+        """Whatever there is to do with the network, and the button."""
+        return (("wifi", self.run), ("button", self._watch))
+
+    def second(self, readings):
+        """What passes by itself."""
+        if self._turn is not None and self.mode == radio.WIFI and not self.joining:
+            self._turn.second()
+
+    def stop(self):
+        """The connection stays for what is still to be sent."""
+
+    def on(self):
+        """The station, switched on."""
+        if self.wlan is None:
+            import network
+
+            network.hostname(self.node.board.config["wifi"].get("hostname", "vitalwire"))
+            self.wlan = network.WLAN(network.STA_IF)
+        self.wlan.active(True)
+        return self.wlan
+
+    # What others ask
+
+    def authorised(self, cable):
+        """Whether somebody may give the node a network: the button was pressed, or it is on the `cable` and
+        nobody's.
+        """
+        now_ms = self.node.clock.now_ms()
+        return now_ms - self._pressed_ms < AUTHORISED_MS or (cable and not self.node.start.agents)
+
+    def join(self, ssid, password, done=None):
+        """Try this network; `done(cause)` hears how that went, 0: the node is in it, and stays. After a
+        failure it is back in the one before. False: another one is being tried.
+        """
+        if self._asked is not None:
+            return False
+        self._asked = ssid, password, done
+        self.joining = True
+        self.node.indicate("wifi", indications.PROVISIONING)
+        return True
+
+    def leave(self):
+        """Forget the network, and leave it when an answer has had time to go. Raises FlashError."""
+        self.node.start.records.remove(radio.WIFI_RECORD)
+        self.known = False
+        self._next_ms = self.node.clock.now_ms() + LEAVE_MS
+
+    def scan(self, done):
+        """`done(networks)` with what network.WLAN.scan() gives; None: not now."""
+        if self._scan is not None or self.joining or self.mode == radio.BLE:
+            done(None)
+        else:
+            self._scan = done
+
+    def heard(self, data):
+        """What came over the cable, without the packets of an Improv client, which are answered."""
+        if self._improv is None:
+            if b"I" not in data:
+                return data
+            from firmware import improv_cable
+
+            self._improv = improv_cable.Client(self)
+        return self._improv.take(data)
+
+    def forget_client(self):
+        """The Improv client of the cable is gone."""
+        self._improv = None
+        forget("improv_cable")
+        forget("improv")
+        forget_module("protocol", "improv")
+
+    def told(self, cause, text=None):
+        """Why the network leads nowhere, or 0: an event when that changes, and the light."""
+        node = self.node
+        if cause != self.cause and text:
+            priority = frames.PRIORITY_LOW if cause else frames.PRIORITY_INFO
+            node.report(frames.EVENT_NETWORK, priority, cause, text)
+        self.cause = cause
+        node.indicate("wifi", cause)
+
+    # Tasks
+
+    async def _watch(self):
+        """The button; and an Improv client that says no more."""
+        while True:
+            if self.node.board.consent():
+                self._pressed_ms = self.node.clock.now_ms()
+            if self._improv is not None:
+                self._improv.look()
+            await asyncio.sleep_ms(BUTTON_MS)
+
+    async def run(self):
+        """The network, and the connection to the agent in it."""
+        while True:
+            await asyncio.sleep_ms(LOOK_MS)
+            now_ms = self.node.clock.now_ms()
+            if self._asked is not None:
+                await self._change()
+            elif self._scan is not None:
+                await self._look_around()
+            elif self.known and self.mode != radio.BLE:
+                if self.wlan is None or not self.wlan.isconnected():
+                    await self._connect(now_ms)
+                else:
+                    await self._connected(now_ms)
+            elif self.online and now_ms >= self._next_ms:
+                self._drop()
+                self.online = False
+                self.told(0)
+                self.wlan.active(False)
+
+    async def _change(self):
+        """Try the network that was asked for."""
+        ssid, password, done = self._asked
+        cause = indications.HELP
+        try:
+            from firmware import wifi_join
+
+            self._drop()
+            self.online = False
+            cause = await wifi_join.change(self, ssid, password)
+        finally:
+            forget("wifi_join")
+            self._asked = None
+            self.joining = False
+            self._fails = self._next_ms = 0
+            if done is not None:
+                done(cause)
+        if not cause and self.mode == radio.BLE:
+            await asyncio.sleep_ms(LEAVE_MS)
+            radio.switch(self.node, radio.WIFI)
+
+    async def _look_around(self):
+        done = self._scan
+        networks = None
+        try:
+            from firmware import wifi_join
+
+            networks = await wifi_join.scanned(self.on())
+        finally:
+            forget("wifi_join")
+            self._scan = None
+            done(networks)
+            if not self.known:
+                self.wlan.active(False)
+
+    async def _connect(self, now_ms):
+        """Without a network: wait a little for the station itself, then join again, more and more seldom."""
+        if self.online:
+            if not self._lost_ms:
+                self._lost_ms = now_ms
+            if now_ms - self._lost_ms < GRACE_MS:
+                return
+            self.online = False
+            self._next_ms = 0
+        self._lost_ms = 0
+        if now_ms < self._next_ms:
+            return
+        try:
+            from firmware import wifi_join
+
+            self.on()
+            cause = await wifi_join.again(self)
+        finally:
+            forget("wifi_join")
+        if cause:
+            self._put_off()
+
+    async def _connected(self, now_ms):
+        """In the network: see that the connection is alive, or make one."""
+        self._lost_ms = 0
+        address = self.wlan.ifconfig()[0]
+        if not self.online or address != self._address:
+            # Another address: no connection outlives that.
+            self._drop()
+            self.online = True
+            self._address = address
+            self._fails = self._next_ms = 0
+            self._roam_ms = now_ms + ROAM_MS
+        link = self.node.link
+        if self._port is not None:
+            if self._port.heard != self._heard or link.cable:
+                self._heard = self._port.heard
+                self._heard_ms = now_ms
+            unused = link.cable and not link.wanted(self._port.rank)
+            if unused or now_ms - self._heard_ms > SILENT_MS:
+                self._drop()
+        elif now_ms >= self._next_ms and link.wanted(1):
+            await self._reach()
+        elif not link.wanted(1):
+            self.told(0)
+        if now_ms >= self._roam_ms:
+            await self._roam(now_ms)
+
+    async def _reach(self):
+        try:
+            from firmware import wifi_find
+
+            port = await wifi_find.reach(self)
+        finally:
+            forget("wifi_find")
+        if port is None:
+            self._put_off()
+            return
+        self._port = port
+        self._heard = 0
+        self._heard_ms = self.node.clock.now_ms()
+        # No task of the node's: at the orderly end it goes on.
+        self._serving = asyncio.create_task(self._serve(port))
+
+    async def _serve(self, port):
+        began_ms = self.node.clock.now_ms()
+        try:
+            await self.node.link.serve(port)
+        except Exception as error:
+            self.node.died("tcp", error)
+        finally:
+            if port is self._port:
+                self._port = self._serving = None
+                # Hung up on at once again and again is as good as not answered.
+                if self.node.clock.now_ms() - began_ms < SILENT_MS:
+                    self._put_off()
+                else:
+                    self._fails = self._next_ms = 0
+
+    async def _roam(self, now_ms):
+        """To another access point of the network where this one has become weak."""
+        self._roam_ms = now_ms + ROAM_MS
+        try:
+            if self.wlan.status("rssi") >= WEAK_DBM:
+                return
+        except OSError:
+            return
+        try:
+            from firmware import wifi_join
+
+            self._roam_ms += 4 * ROAM_MS
+            await wifi_join.roam(self)
+        finally:
+            forget("wifi_join")
+
+    def _drop(self):
+        """Hang up on the agent."""
+        self._port = None
+        serving = self._serving
+        if serving is not None:
+            self._serving = None
+            serving.cancel()
+
+    def _put_off(self):
+        """The next attempt: after 1 s, 2 s, … and a random part of that again."""
+        wait_ms = min(FIRST_MS << self._fails, MOST_MS)
+        self._fails = min(self._fails + 1, 6)
+        jitter = self.node.start.pool.random(1)[0]
+        self._next_ms = self.node.clock.now_ms() + wait_ms + wait_ms * jitter // 256

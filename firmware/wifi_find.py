@@ -1,0 +1,141 @@
+"""Finding the agent in the network, and connecting to it. Loaded for that and forgotten after it.
+
+First where it was last; then whoever answers to multicast DNS and is one of the node's agents (of a node that
+is nobody's: whoever answers). Nothing here waits for the network other than asynchronously.
+"""
+
+import asyncio
+import socket
+from errno import EINPROGRESS
+
+from firmware import indications, mdns
+from firmware.requests import forget
+from firmware.tcp_port import TcpPort
+from protocol.identity import node_id as party_id
+
+POLL_MS = 50
+ANSWERS_MS = 1500
+CONNECT_MS = 4000
+MAX_MESSAGE = 1024
+# RFC 6761 §6.4: nobody has this name. Who answers for it answers for everybody.
+NOBODY = "vitalwire.invalid"
+# lwIP's number for it.
+_IN_PROGRESS = (EINPROGRESS, 119, 115)
+
+
+async def reach(wifi):
+    """A connected TcpPort, or None; then wifi.told() has heard why."""
+    try:
+        tried = []
+        if wifi.last is not None:
+            tried.append(wifi.last)
+            port = await _connected(wifi.last)
+            if port is not None:
+                wifi.told(0)
+                return port
+        for place in await _found(wifi):
+            if place in tried:
+                continue
+            tried.append(place)
+            port = await _connected(place)
+            if port is not None:
+                wifi.last = place
+                wifi.told(0)
+                return port
+        if wifi.cause not in (indications.NO_AGENT, indications.WIFI_PORTAL):
+            await _explain(wifi)
+        return None
+    finally:
+        forget("mdns")
+
+
+async def _explain(wifi):
+    if await _answers_for_everybody():
+        wifi.told(indications.WIFI_PORTAL, "a login page is in the way (captive portal)")
+    else:
+        wifi.told(indications.NO_AGENT, "no agent answers in this network")
+
+
+async def _found(wifi):
+    """[(address, port), …] of agents: the node's own."""
+    node = wifi.node
+    mine = [party_id(pair[0], pair[1]).hex() for pair in node.start.agents]
+    number = int.from_bytes(node.start.pool.random(2), "big")
+    places = []
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        # From this address, so that the question leaves by this interface.
+        asker.bind(socket.getaddrinfo(wifi.wlan.ifconfig()[0], 0)[0][-1])
+        asker.setblocking(False)
+        asker.sendto(mdns.question(number), socket.getaddrinfo(mdns.GROUP, mdns.PORT)[0][-1])
+        for _ in range(ANSWERS_MS // POLL_MS):
+            await asyncio.sleep_ms(POLL_MS)
+            try:
+                packet = asker.recv(MAX_MESSAGE)
+            except OSError:
+                if places:
+                    break
+                continue
+            for agent, port, addresses in mdns.agents(packet, number):
+                if not mine or agent in mine:
+                    places += [(address, port) for address in addresses]
+    except OSError:
+        pass
+    finally:
+        asker.close()
+    return places
+
+
+async def _connected(place):
+    """A TcpPort at (address, port), or None."""
+    stream = None
+    try:
+        found = socket.getaddrinfo(place[0], place[1])[0]
+        stream = socket.socket(found[0], socket.SOCK_STREAM)
+        stream.setblocking(False)
+        try:
+            stream.connect(found[-1])
+        except OSError as error:
+            if error.errno not in _IN_PROGRESS:
+                raise
+        if await _is_open(stream):
+            return TcpPort(stream)
+    except OSError:
+        pass
+    if stream is not None:
+        stream.close()
+    return None
+
+
+async def _is_open(stream):
+    """Whether it can be written to within CONNECT_MS; one that failed says so as well as one that is open."""
+    import select
+
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    for _ in range(CONNECT_MS // POLL_MS):
+        for _, event in poll.ipoll(0):
+            return not event & (select.POLLERR | select.POLLHUP)
+        await asyncio.sleep_ms(POLL_MS)
+    return False
+
+
+async def _answers_for_everybody():
+    """Whether the network has an address for a name that nobody has: a login page answers in its place."""
+    found = []
+
+    def look():
+        try:
+            found.append(socket.getaddrinfo(NOBODY, 80))
+        except Exception:
+            found.append(None)
+
+    try:
+        import _thread
+
+        _thread.start_new_thread(look, ())
+    except ImportError:
+        look()
+    while not found:
+        await asyncio.sleep_ms(POLL_MS)
+    return bool(found[0])

@@ -1,0 +1,166 @@
+"""Joining a Wi-Fi network, and telling failures apart. Loaded for an attempt and forgotten after it.
+
+Status and reason codes: MicroPython ports/esp32/network_wlan.c; ESP-IDF, wifi_err_reason_t. What network.WLAN
+says of the last failure is said again at the next attempt until that has an end of its own, so an error
+counts only after SETTLE_MS. All the chips have a receiver for 2.4 GHz only: a network on 5 GHz is not heard,
+and nothing but its name can tell.
+"""
+
+import asyncio
+
+from firmware import indications, radio
+from firmware.flash import FlashError
+from protocol import cbor
+
+POLL_MS = 200
+SETTLE_MS = 6000
+DEADLINE_MS = 20000
+CONNECTING = 1001
+# The station's own attempts before it gives up and says why.
+RECONNECTS = 2
+BETTER_DB = 10
+# 4-way handshake and its time-outs, MIC failure, authentication failed or expired: with a password that
+# another network has.
+PASSWORD_REASONS = (2, 14, 15, 23, 202, 204, 205)
+
+TEXTS = {
+    0: "connected",
+    indications.HELP: "the network cannot be kept on flash",
+    indications.WIFI_PASSWORD: "wrong password",
+    indications.WIFI_NOT_FOUND: "network not found: out of reach, misspelt, or 5 GHz only",
+    indications.WIFI_5GHZ: "network not found: by its name it is 5 GHz only",
+    indications.WIFI_HIDDEN: "network not found; a hidden one is near: is it spelt so?",
+    indications.WIFI_DHCP: "the network gives no address (DHCP)",
+}
+MAX_EVENT_TEXT = 64
+
+
+async def change(wifi, ssid, password):
+    """Try another network and keep it; the cause, 0: it is kept. On a board with one radio at a time it is
+    only kept, and tried in the next boot.
+    """
+    tried = wifi.mode != radio.BLE
+    cause, text = await attempt(wifi, ssid, password) if tried else (0, None)
+    if not cause:
+        try:
+            wifi.node.drain()
+            wifi.node.start.records.write(radio.WIFI_RECORD, cbor.dumps([ssid, password, tried]))
+            wifi.known = True
+        except FlashError:
+            cause, text = indications.HELP, TEXTS[indications.HELP]
+    # It is news also where the network before had the same trouble.
+    wifi.cause = -1
+    wifi.told(cause, text)
+    return cause
+
+
+async def again(wifi):
+    """Join the network that the node knows; the cause, 0: it is in it."""
+    node = wifi.node
+    records = node.start.records
+    try:
+        ssid, password, proven = cbor.loads(records.read(radio.WIFI_RECORD))
+    except Exception:
+        # Not whole, or gone: it has no network.
+        node.careful(records.set_aside, radio.WIFI_RECORD)
+        wifi.known = False
+        return indications.HELP
+    cause, text = await attempt(wifi, ssid, password)
+    wifi.told(cause, text)
+    if proven:
+        return cause
+    if not cause:
+        node.careful(records.write, radio.WIFI_RECORD, cbor.dumps([ssid, password, True]))
+    elif wifi.mode == radio.WIFI:
+        # Given over BLE, and wrong: whoever gave it hears so there.
+        node.careful(records.remove, radio.WIFI_RECORD)
+        node.careful(radio.switch, node, radio.BLE, cause)
+    return cause
+
+
+async def roam(wifi):
+    """Where another access point of this network is much stronger, go there."""
+    now_dbm = wifi.wlan.status("rssi")
+    ssid, password, _ = cbor.loads(wifi.node.start.records.read(radio.WIFI_RECORD))
+    for network in await scanned(wifi.wlan) or ():
+        if network[0] == ssid.encode() and network[3] >= now_dbm + BETTER_DB:
+            await attempt(wifi, ssid, password)
+            return
+
+
+async def scanned(wlan):
+    """What wlan.scan() gives, None where it fails. It takes seconds: in a thread, for sensors do not wait."""
+    found = []
+
+    def look():
+        try:
+            found.append(wlan.scan())
+        except Exception:
+            found.append(None)
+
+    try:
+        import _thread
+
+        _thread.start_new_thread(look, ())
+    except ImportError:
+        look()
+    while not found:
+        await asyncio.sleep_ms(POLL_MS)
+    return found[0]
+
+
+async def attempt(wifi, ssid, password):
+    """(cause, text): 0 when the node is in that network and has an address."""
+    wlan = wifi.on()
+    try:
+        wlan.disconnect()
+    except OSError:
+        pass
+    networks = await scanned(wlan) or ()
+    mine = [network for network in networks if network[0] == ssid.encode()]
+    # The station takes the first access point that it hears, not the best.
+    mine.sort(key=_weakness)
+    clock = wifi.node.clock
+    began_ms = clock.now_ms()
+    status = CONNECTING
+    try:
+        wlan.config(reconnects=RECONNECTS)
+        wlan.connect(ssid, password or None, bssid=mine[0][1] if len(mine) > 1 else None)
+        while True:
+            await asyncio.sleep_ms(POLL_MS)
+            if wlan.isconnected():
+                return 0, TEXTS[0]
+            status = wlan.status()
+            past_ms = clock.now_ms() - began_ms
+            if past_ms >= (SETTLE_MS if status != CONNECTING else DEADLINE_MS):
+                break
+        cause, text = _why(wlan, ssid, status, mine, networks)
+        wlan.disconnect()
+    except (OSError, ValueError) as error:
+        cause, text = indications.WIFI_NOT_FOUND, "the radio says: %s" % error
+    return cause, text[:MAX_EVENT_TEXT]
+
+
+def _why(wlan, ssid, status, mine, networks):
+    if status == CONNECTING:
+        try:
+            wlan.status("rssi")
+            # Associated, and no address.
+            return indications.WIFI_DHCP, TEXTS[indications.WIFI_DHCP]
+        except OSError:
+            pass
+    if status in PASSWORD_REASONS:
+        cause = indications.WIFI_PASSWORD
+    elif mine:
+        return indications.WIFI_NOT_FOUND, "the access point turns the kit away (reason %d)" % status
+    elif "5G" in ssid.upper():
+        cause = indications.WIFI_5GHZ
+    elif any(not network[0] for network in networks):
+        cause = indications.WIFI_HIDDEN
+    else:
+        cause = indications.WIFI_NOT_FOUND
+    return cause, TEXTS[cause]
+
+
+def _weakness(network):
+    return -network[3]
