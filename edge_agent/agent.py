@@ -14,13 +14,16 @@ from edge_agent.custody.rotation import Rotation
 from edge_agent.files import make_folder
 from edge_agent.forward.channels import BatchChannel
 from edge_agent.links.listener import TcpListener
-from edge_agent.links.ports import plugged_in
+from edge_agent.links.ports import is_url, plugged_in
 from edge_agent.links.serial import SerialLink
 from edge_agent.lock import hold
+from edge_agent.nodes.claims import Claims
+from edge_agent.nodes.claims_ends import Ends
 from edge_agent.nodes.errand_runner import Runner
 from edge_agent.nodes.errands import REOPEN, Errand, Errands
 from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.ingest import Ingest, Worker
+from edge_agent.nodes.kit import Expected
 from edge_agent.nodes.peers import Peers
 from edge_agent.nodes.sessions import LinkSession
 from edge_agent.ops.compaction import Compaction
@@ -40,6 +43,8 @@ from edge_agent.store.opening import open_store
 from edge_agent.store.patrol import Patrol
 from edge_agent.store.retention import Keeper, Limits
 from edge_agent.store.rows import JournalRow
+from edge_agent.updates.desk import UpdateDesk
+from edge_agent.updates.service import Updates
 
 log = logging.getLogger("vitalwire.agent")
 
@@ -138,6 +143,10 @@ class Agent:
         self.hub = Hub(self.identity, self.peers, self.ingest, self.store.hellos, self.store.counters)
         errands = self.errands = Errands(config.errands)
         self.runner = Runner(errands, self.hub.orders, self.peers, self._drop, unix_ms)
+        by_button = config.claim == "button"
+        self.claims = Claims(self.hub, errands, Expected(config.expected), by_button, unix_ms)
+        self.ends = Ends(self.hub, errands, unix_ms)
+        self.hub.claims, self.hub.ends = self.claims, self.ends
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         kept = config.storage
         limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
@@ -165,6 +174,9 @@ class Agent:
             (kept.alarm_strip_before_s, kept.alarm_strip_after_s),
         )
         self.remote.person_at = self.people.person_at
+        self.updates = Updates(config, self.hub, unix_ms)
+        self.update_desk = UpdateDesk(errands, self.updates)
+        await self.updates.load(self.worker, self.store)
         mqtt = self.delivery.channel("mqtt")
         if isinstance(mqtt, BatchChannel):
             self.remote.by_broker(mqtt.outlet)
@@ -178,6 +190,7 @@ class Agent:
             self._keep_room(),
             self._look_for_damage(),
             self.desk.run(),
+            self.updates.run(),
             self._report(),
         ]
         for link in () if self.quiet else self.config.links:
@@ -251,7 +264,7 @@ class Agent:
         return [*self.sessions.values(), *tcp]
 
     def _add_link(self, config: LinkConfig) -> None:
-        session = LinkSession(self.hub, config.port)
+        session = LinkSession(self.hub, config.port, not is_url(config.port))
         link = SerialLink(config, session)
         self.sessions[config.port] = session
         self.links[config.port] = link
@@ -270,6 +283,7 @@ class Agent:
         while True:
             self.hub.tick()
             self.delivery.tick()
+            self.updates.courses.tick()
             await asyncio.sleep(TICK_S)
 
     async def _keep_room(self) -> None:
@@ -304,10 +318,13 @@ class Agent:
         while True:
             self.hub.orders.tick()
             self.runner.step()
+            self.claims.step(self.runner.others)
+            self.ends.step(self.all_sessions)
             self.desk.step(self.runner.others)
             self.rotation.step(self.runner.others)
             self.compaction.step(self.runner.others)
             self.remote.step(self.errands, self.runner.others)
+            self.update_desk.step(self.runner.others)
             self._reopen(self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level

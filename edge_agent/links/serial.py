@@ -32,6 +32,8 @@ class SerialLink:
         self.ready = False
         self.bytes_in = 0
         self.bytes_out = 0
+        # A start bit, eight of data, a stop bit.
+        self.bytes_s = config.baud // 10
         self._owner = owner
         self._told: str | None = None
         self._backoff = backoff or Backoff(first_s=0.25, max_s=10.0, stable_s=3.0)

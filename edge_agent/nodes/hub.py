@@ -12,8 +12,9 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from edge_agent.keys import PublicKeys
 from edge_agent.nodes.flow import FlowPolicy
 from edge_agent.nodes.ingest import Ingest
 from edge_agent.nodes.orders import Orders
@@ -21,6 +22,7 @@ from edge_agent.nodes.peers import Peers, PeersError
 from edge_agent.nodes.views import NodeView
 from edge_agent.ops.logs import about
 from edge_agent.store.items import Count, Hello, Write
+from protocol import session_events as ev
 from protocol.identity import Identity
 
 log = logging.getLogger("vitalwire.link")
@@ -30,6 +32,18 @@ LOG_EVERY_S = 10.0
 MAX_UNPAIRED = 32
 # So long at a time the event loop belongs to sessions that write or whose time has come.
 TURN_S = 0.003
+
+
+class Stranger(NamedTuple):
+    """A node that is not paired and said hello; nothing of it is verified. `keys`: those that it shows, None
+    where it has an agent; `ours`: it says that this is one. Unix ms, the first and the last of a row.
+    """
+
+    port: str
+    since_ms: int
+    heard_ms: int
+    keys: PublicKeys | None
+    ours: bool
 
 
 class Called(Protocol):
@@ -47,6 +61,54 @@ class Called(Protocol):
 
     def superseded(self) -> None:
         """Its node lives on another connection."""
+        ...
+
+
+class Spare(Protocol):
+    """What goes to nodes when nothing else waits (edge_agent/updates/courses.py)."""
+
+    def next(
+        self, node: bytes, connection: tuple[int, int], known_bytes_s: int | None, passed_bytes: int
+    ) -> dict[int, Any] | None:
+        """The body of an update message, or None."""
+        ...
+
+    def sent(self, node: bytes, size: int) -> None:
+        """It left, in so many bytes."""
+        ...
+
+    def frame(
+        self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any], past: bool
+    ) -> Write | None:
+        """A sound frame has come; what is to be stored along with it."""
+        ...
+
+
+class Claimed(Protocol):
+    """What sessions need of nodes/claims.py."""
+
+    def heard(self, claimant: Any, node: bytes, stranger: Stranger) -> None:
+        """A node that is not paired said hello there."""
+        ...
+
+    def left(self, claimant: Any) -> None:
+        """Whoever was there is not any more."""
+        ...
+
+    def replied(self, claimant: Any, reply: ev.PairReply) -> None:
+        """The node there says that it has paired."""
+        ...
+
+    def refused(self, claimant: Any, code: int) -> bool:
+        """The node there refuses; whether that was to be expected."""
+        ...
+
+
+class Ended(Protocol):
+    """What sessions need of nodes/claims_ends.py."""
+
+    def came_back(self, node: bytes, port: str) -> None:
+        """A lost node says hello."""
         ...
 
 
@@ -78,12 +140,16 @@ class Hub:
         self.live: dict[bytes, Called] = {}
         self.rejected = dict(counters)
         self.refused: dict[str, int] = {}
-        self.unpaired: dict[bytes, tuple[str, int]] = {}
+        self.unpaired: dict[bytes, Stranger] = {}
         self.carried: dict[str, int] = {}
         self.flow = FlowPolicy()
         self.orders = Orders(ingest.add, self.now_ms, lambda: self.unix_us() // 1000)
         # Told of (node, boot, number, t_us, body) of each event; what is to be stored along with its frame.
         self.on_event: Callable[[bytes, bytes, int, int, dict[int, Any]], tuple[Write, ...]] | None = None
+        self.updates: Spare | None = None
+        # Who is told of nodes that are not paired, and of lost ones that come back.
+        self.claims: Claimed | None = None
+        self.ends: Ended | None = None
         self.frames = 0
         self.wire_bytes = 0
         self._hellos = dict(hellos)
@@ -137,9 +203,9 @@ class Hub:
     # Nodes
 
     def lookup(self, node: bytes) -> tuple[bytes, bytes] | None:
-        """The public keys of a paired node, for sessions."""
+        """The public keys of a paired node, for sessions; and of one that was wiped, to tell it so."""
         try:
-            return self.peers.lookup(node)
+            return self.peers.lookup(node) or self.peers.wiped(node)
         except PeersError as e:
             self.reject("peers_unreadable", str(e), "the file of paired nodes")
             return None
@@ -174,12 +240,24 @@ class Hub:
         if self.live.get(node) is session:
             del self.live[node]
 
-    def announced(self, node: bytes, port: str, at_ms: int) -> None:
+    def lost(self, node: bytes) -> bool:
+        """Whether the node was wiped."""
+        try:
+            return self.peers.lookup(node) is None and self.peers.wiped(node) is not None
+        except PeersError:
+            return False
+
+    def announced(self, event: ev.Announced, port: str, at_ms: int) -> Stranger:
         """Somebody said hello who is not paired; anybody can, under any name."""
-        self.unpaired.pop(node, None)
-        self.unpaired[node] = (port, at_ms)
+        node = event.node_id
+        before = self.unpaired.pop(node, None)
+        since_ms = at_ms if before is None or before.port != port else before.since_ms
+        shown = event.ed_pub is not None and event.x_pub is not None
+        keys = PublicKeys(event.ed_pub, event.x_pub) if shown else None  # pyright: ignore[reportArgumentType]
+        found = self.unpaired[node] = Stranger(port, since_ms, at_ms, keys, event.ours)
         while len(self.unpaired) > MAX_UNPAIRED:
             del self.unpaired[next(iter(self.unpaired))]
+        return found
 
     # Counts
 

@@ -10,7 +10,7 @@ from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
 from edge_agent.nodes.flow import NORMAL
 from edge_agent.nodes.glance import glance
-from edge_agent.nodes.hub import Hub
+from edge_agent.nodes.hub import Hub, Spare
 from edge_agent.nodes.views import item_of
 from edge_agent.ops.logs import about
 from edge_agent.store.items import Frame, Held, Outcome
@@ -38,8 +38,11 @@ SEVERAL = 5
 class LinkSession:
     """One link and the session on it; the owner of the link. All of it in the event loop's thread."""
 
-    def __init__(self, hub: Hub, port: str) -> None:
+    def __init__(self, hub: Hub, port: str, cable: bool = False) -> None:
         self.port = port
+        self.cable = cable
+        # When a frame of before the connection came last.
+        self.past_ms = 0
         self.state = "opening"
         self.problem: PortError | None = None
         self.retry_s = 0.0
@@ -51,12 +54,14 @@ class LinkSession:
         self._compared: tuple[bytes, int] | None = None
         self._session = self._new_session()
         self._hello: ev.HelloAccepted | None = None
+        self._lost: bytes | None = None
         self._pings: dict[int, int] = {}
         self._ping_at = 0
         self._echoes = 0
         self._solicited_at = 0
         self._asked = NORMAL
         self._uncommitted = 0
+        self._burst_ms: int | None = None
         self.due_ms: int | None = None
 
     def _new_session(self) -> AgentSession:
@@ -91,6 +96,9 @@ class LinkSession:
         self.pump()
 
     def _begin_anew(self) -> None:
+        self._lost = None
+        if self._hub.claims is not None:
+            self._hub.claims.left(self)
         self._hub.carry(self._session.unknown)
         self._session = self._new_session()
         self._pings.clear()
@@ -135,6 +143,7 @@ class LinkSession:
         session = self._session
         now = self._hub.now_ms()
         events = session.feed(data, now)
+        self._burst_ms = None if events else self._burst_ms
         taken = wire_bytes = 0
         for event in events:
             # A session that one of its own events has ended says nothing to the next; it is counted still.
@@ -168,6 +177,9 @@ class LinkSession:
         else:
             if now >= self._ping_at:
                 self._ping(now)
+                if self._lost is not None:
+                    # Where it would not, because of an alarm.
+                    self._session.unpair(os.urandom(8))
             self._instruct()
         self.pump()
 
@@ -191,6 +203,18 @@ class LinkSession:
             else:
                 self._session.order(order.kind, order.body)
 
+    def ask_pairing(self, nonce: bytes, button: bool) -> None:
+        """Ask whoever is there to pair."""
+        if self._link is not None:
+            self._session.request_pairing(nonce, None, button)
+            self.pump()
+
+    def invite(self) -> None:
+        """Ask whoever is there for a hello."""
+        if self._link is not None:
+            self._session.solicit()
+            self.pump()
+
     # Within
 
     @property
@@ -202,6 +226,11 @@ class LinkSession:
     def node(self) -> bytes | None:
         """The node on this link, once its hello was accepted."""
         return self._hello.node_id if self._hello else None
+
+    @property
+    def agents(self) -> tuple[bytes, ...]:
+        """The agents that the newest boot of the node on this link is open to."""
+        return tuple(self._hello.agents) if self._hello else ()
 
     @property
     def session_state(self) -> str:
@@ -228,12 +257,33 @@ class LinkSession:
             data = session.pull(now)
             if data:
                 link.write(data)
+                self._burst_ms = now
             waits = session.waits
+        if link.ready and not waits and session.state == st.LIVE and self._hub.updates is not None:
+            self._spare(link, self._hub.updates, now)
         due = self._solicited_at + SOLICIT_AGAIN_MS if session.state == st.WAITING else self._ping_at
         if waits and link.ready:
             due = min(due, now + BURST_PAUSE_MS)
         if self.due_ms is None or due < self.due_ms:
             self._hub.wake_at(self, due)
+
+    def _spare(self, link: Link, updates: Spare, now: int) -> None:
+        """Nothing else waits: a message of an update, where one is due and would leave at once, so that what
+        comes up next waits for none.
+        """
+        hello = self._hello
+        if hello is None or (self._burst_ms is not None and now - self._burst_ms < BURST_PAUSE_MS):
+            return
+        connection = (int.from_bytes(hello.boots[0][0][:4], "big"), hello.conn)
+        known = getattr(link, "bytes_s", None)
+        body = updates.next(hello.node_id, connection, known, link.bytes_in + link.bytes_out)
+        if body is not None:
+            self._session.order(frames.KIND_UPDATE, body)
+            data = self._session.pull(now)
+            if data:
+                link.write(data)
+                self._burst_ms = now
+                updates.sent(hello.node_id, len(data))
 
     def _ping(self, now: int) -> None:
         if self._session.state == st.PROVING:
@@ -260,10 +310,17 @@ class LinkSession:
         elif isinstance(event, ev.Live):
             self._lives(unix_us)
         elif isinstance(event, ev.Announced):
-            self._hub.announced(event.node_id, self.port, unix_us // 1000)
+            stranger = self._hub.announced(event, self.port, unix_us // 1000)
             if self._hub.lookup(event.node_id) is None:
                 self.drop(event.node_id)
+            if self._hub.claims is not None:
+                self._hub.claims.heard(self, event.node_id, stranger)
+        elif isinstance(event, ev.PairReply):
+            if self._hub.claims is not None:
+                self._hub.claims.replied(self, event)
         elif isinstance(event, ev.Refused):
+            if self._hub.claims is not None and self._hub.claims.refused(self, event.code):
+                return
             name = messages.REFUSE_NAMES.get(event.code, "for a reason we do not know")
             self.last_refused = name
             self._hub.refused[name] = self._hub.refused.get(name, 0) + 1
@@ -273,7 +330,17 @@ class LinkSession:
         newest = event.boots[0][0]
         self._hub.hello(event.node_id, int.from_bytes(newest[:4], "big"), event.conn)
         self._hub.unpaired.pop(event.node_id, None)
+        if self._hub.claims is not None:
+            self._hub.claims.left(self)
+        self._lost = event.node_id if self._hub.lost(event.node_id) else None
+        if self._lost is not None:
+            # Nothing that it says is kept: who knows whom it measures.
+            self._session.unpair(os.urandom(8))
+            if self._hub.ends is not None:
+                self._hub.ends.came_back(event.node_id, self.port)
+            return
         self._hello = event
+        self.past_ms = self._hub.now_ms()
         self._asked = NORMAL
         self._pings.clear()
         self._echoes = 0
@@ -296,7 +363,12 @@ class LinkSession:
 
     def _frame(self, event: ev.FrameIn, unix_us: int) -> None:
         hub = self._hub
+        if self._lost is not None:
+            return
+        if event.past:
+            self.past_ms = hub.now_ms()
         item, frame = item_of(event, unix_us // 1000)
+        key = event.node_id, event.boot_id, event.seq
         hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext)
         if frame is not None and frame[2] is not None:
             if frame[0] == frames.KIND_ANSWER:
@@ -306,6 +378,9 @@ class LinkSession:
             elif frame[0] == frames.KIND_EVENT and hub.on_event is not None:
                 along = hub.on_event(event.node_id, event.boot_id, event.seq, frame[1], frame[2])
                 item = item._replace(along=along)
+            if hub.updates is not None:
+                word = hub.updates.frame(*key, frame[0], frame[2], event.past)
+                item = item if word is None else item._replace(along=(*item.along, word))
         hub.ingest.frame(item, self, self._session)
 
     def committed(self, item: Frame, outcome: Outcome, session: AgentSession) -> None:

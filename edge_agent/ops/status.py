@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from edge_agent.custody import clones
 from edge_agent.files import write_atomically
 from edge_agent.ledger.ledger import COUNTS, Ledger, Row
+from edge_agent.nodes.hub import Stranger
 from edge_agent.ops.machine import free_bytes
 from edge_agent.store.schema import GONE_ERASED, GONE_EVICTED, GONE_RETENTION
+from edge_agent.updates import telling
 
 if TYPE_CHECKING:
     from edge_agent.agent import Agent
@@ -127,8 +129,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
         "orders_open": hub.orders.open,
         "commands": agent.remote.status(),
         "unpaired": [
-            {"node": node.hex(), "link": port, "heard_ms": heard_ms}
-            for node, (port, heard_ms) in sorted(hub.unpaired.items())
+            _stranger(agent, node, stranger) for node, stranger in sorted(hub.unpaired.items())
         ],
         "store": {
             "path": str(agent.store.path),
@@ -147,11 +148,25 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
         },
         "custody": facts.custody,
         "forward": _forward(agent, facts.waiting),
+        "updates": telling.told(agent.updates),
         "nodes": nodes,
         "totals": ledger.totals,
         "balanced": ledger.balanced,
         "unheard_boots": ledger.unheard_boots,
         "contradictions": ledger.contradictions,
+    }
+
+
+def _stranger(agent: "Agent", node: bytes, stranger: Stranger) -> dict[str, Any]:
+    keys = stranger.keys
+    return {
+        "node": node.hex(),
+        "link": stranger.port,
+        "since_ms": stranger.since_ms,
+        "heard_ms": stranger.heard_ms,
+        "fingerprint": None if keys is None else keys.fingerprint.hex(),
+        "has_agent": keys is None,
+        **agent.claims.told(node),
     }
 
 
@@ -193,6 +208,7 @@ def node(agent: "Agent", node: bytes, counts: Mapping[str, int] | None, unix_us:
     view = agent.hub.views.get(node)
     paired = node in agent.paired
     out: dict[str, Any] = {"node": node.hex(), "paired": paired, "live": False, **counts}
+    out["update"] = telling.of_node(agent.updates, node)
     if view is not None:
         quiet_s = max(0, unix_us // 1000 - max(view.heard_ms, view.live_ms)) // 1000
         # One that has just been forgotten ends its session in its own time.

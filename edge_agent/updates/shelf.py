@@ -1,0 +1,79 @@
+"""The bundles that this agent has, and whose it takes: `state_dir/updates/ID.bundle`, a file each."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_agent.files import fsync_folder, write_atomically
+from edge_agent.updates import makers
+from edge_agent.updates.bundle import MAX_BUNDLE, Bundle, BundleError, read
+from protocol.errors import ProtocolError
+from protocol.update import version_key
+
+log = logging.getLogger("vitalwire.updates")
+
+SUFFIX = ".bundle"
+
+
+class Shelf:
+    """The folder of bundles. OSError as it comes. What is in it is read and checked whenever it is used: a
+    file that is damaged, or whose maker is no longer believed, is not offered, and `problems` names it.
+    """
+
+    def __init__(self, folder: Path, makers_path: Path) -> None:
+        self.folder = folder
+        self.makers_path = makers_path
+        self.problems: list[str] = []
+
+    def add(self, path: Path) -> tuple[Bundle, bool]:
+        """Take a copy; the bundle, and whether it is new here. BundleError, MakersError."""
+        believed = makers.load(self.makers_path)
+        if not believed:
+            hint = f"put its .pub file into {self.makers_path}"
+            raise BundleError(path, "no maker's public key is here, so nobody's bundle is taken", hint)
+        bundle = read(path, believed)
+        for other in self.all():
+            if other.id != bundle.id and (other.version, other.board) == (bundle.version, bundle.board):
+                what = f"another bundle is {bundle.version} for {bundle.board} already"
+                raise BundleError(path, what, "a version is made once: give this one a higher number")
+        place = self._place(bundle.id)
+        if place.exists():
+            return bundle, False
+        with path.open("rb") as file:
+            write_atomically(place, file.read(MAX_BUNDLE))
+        return bundle, True
+
+    def all(self) -> list[Bundle]:
+        """All that may be offered, by version and board."""
+        self.problems.clear()
+        found = list(self._read())
+        return sorted(found, key=lambda one: (version_key(one.version), one.board))
+
+    def get(self, update_id: bytes) -> Bundle:
+        """BundleError: it is not here, or may not be offered."""
+        found = read(self._place(update_id), makers.load(self.makers_path))
+        if found.id != update_id:
+            raise BundleError(self._place(update_id), "not what its name says")
+        return found
+
+    def remove(self, update_id: bytes) -> None:
+        """Forget it."""
+        self._place(update_id).unlink(missing_ok=True)
+        fsync_folder(self.folder)
+
+    def _place(self, update_id: bytes) -> Path:
+        return self.folder / f"{update_id.hex()}{SUFFIX}"
+
+    def _read(self) -> Iterator[Bundle]:
+        if not self.folder.is_dir():
+            return
+        try:
+            believed = makers.load(self.makers_path)
+        except makers.MakersError as e:
+            self.problems.append(str(e))
+            return
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            try:
+                yield read(path, believed)
+            except (BundleError, OSError, ProtocolError) as e:
+                self.problems.append(str(e))
