@@ -13,6 +13,7 @@ from edge_agent.custody.delivery import Delivery, open_custody
 from edge_agent.custody.rotation import Rotation
 from edge_agent.files import make_folder
 from edge_agent.forward.channels import BatchChannel
+from edge_agent.links import mdns
 from edge_agent.links.listener import TcpListener
 from edge_agent.links.ports import is_url, plugged_in
 from edge_agent.links.serial import SerialLink
@@ -203,6 +204,9 @@ class Agent:
                 self.config.tcp, self._connected, self.hub.reject, lambda: self.ingest.standing
             )
             forever.append(self.tcp.run())
+            advert = mdns.advert(self.identity.id, self.tcp)
+            if advert is not None:
+                forever.append(advert.run())
         tasks = [asyncio.create_task(work) for work in forever]
         stopped = asyncio.create_task(stop.wait())
         self.working = True

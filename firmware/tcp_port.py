@@ -25,7 +25,7 @@ class TcpPort:
         return data or None
 
     def write(self, data):
-        """Give the connection what it takes; the number of bytes. One that is broken shows when it is read."""
+        """Give the connection what it takes; the number of bytes. That it is broken shows when it is read."""
         try:
             return self.stream.send(data[:WRITE_MAX]) or 0
         except OSError:

@@ -186,6 +186,7 @@ def _tcp(values: Values) -> TcpConfig:
         values["per_node_frames_s"],
         float(values["idle_s"]),
         float(values["hello_s"]),
+        values["mdns"],
     )
 
 

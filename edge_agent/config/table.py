@@ -106,7 +106,7 @@ TABLES: Mapping[str, Table] = {
                 "listen",
                 LISTEN,
                 None,
-                "where; anything but loopback is open to that network",
+                "where; anything but loopback is open to that network. `*:7117`: every address, IPv4 and IPv6",
                 example="127.0.0.1:7117",
             ),
             Key("max_connections", whole(1, 65000), 1100, "further ones are closed at once"),
@@ -126,6 +126,13 @@ TABLES: Mapping[str, Table] = {
             ),
             Key(
                 "hello_s", number(0.1, 600), 10, "… and one that has not proved whose it is by then", unit="s"
+            ),
+            Key(
+                "mdns",
+                one_of("network", "always", "never"),
+                "network",
+                "whether nodes are told by multicast DNS where it is (docs/wifi.md). `network`: unless it is "
+                "on loopback",
             ),
         ),
         needs="listen",

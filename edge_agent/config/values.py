@@ -28,6 +28,7 @@ class TcpConfig:
     per_node_frames_s: int = 50
     idle_s: float = 90.0
     hello_s: float = 10.0
+    mdns: str = "network"
 
 
 @dataclass(frozen=True)

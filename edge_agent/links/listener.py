@@ -22,6 +22,8 @@ log = logging.getLogger("vitalwire.link")
 
 LOOK_S = 1.0
 BACKLOG = 256
+# Every address of the machine, of both families.
+EVERYWHERE = "*"
 # Store, broker, serial ports, logs.
 OTHER_FILES = 100
 # Ids of nodes come from peers.json, so there are no more quotas than paired nodes; old ones go all the same.
@@ -51,6 +53,8 @@ class TcpListener(Generic[Owner]):
         self.buffer = memoryview(bytearray(READ_BYTES))
         self.owners: dict[TcpLink, Owner] = {}
         self.problem: str | None = None
+        # How nodes find it (links/mdns.py): "name" and "problem", or None.
+        self.found_as: Callable[[], dict[str, str | None]] | None = None
         self.accepted = 0
         self._make_owner = make_owner
         self._reject = reject
@@ -82,7 +86,10 @@ class TcpListener(Generic[Owner]):
             if self._server is None and not self._stopping:
                 try:
                     self._server = await loop.create_server(
-                        lambda: TcpLink(self), self.config.host, self.config.port, backlog=BACKLOG
+                        lambda: TcpLink(self),
+                        None if self.config.host == EVERYWHERE else self.config.host,
+                        self.config.port,
+                        backlog=BACKLOG,
                     )
                 except OSError as e:
                     why = f"cannot listen on {self.listen}: {e.strerror or e}"
@@ -143,6 +150,7 @@ class TcpListener(Generic[Owner]):
             "listen": self.listen,
             "listening": self.listening is not None,
             "problem": self.problem,
+            "mdns": None if self.found_as is None else self.found_as(),
             "connections": len(self.owners),
             "accepted": self.accepted,
             **states,

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 from edge_agent.config import AUTO
+from edge_agent.links.listener import EVERYWHERE
+from edge_agent.links.mdns import addresses, wanted
 from edge_agent.links.ports import is_url, plugged_in
 from edge_agent.ops import machine, status
 from edge_agent.ops.doctor import Check, Found, Patient, bad, good, warn
@@ -181,13 +183,47 @@ def listeners(patient: Patient) -> Found:
 
 def _bindable(host: str, port: int) -> str | None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            None if host == EVERYWHERE else host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             probe.listen(1)
     except OSError as e:
         return e.strerror or str(e)
+    return None
+
+
+def announced(patient: Patient) -> Found:
+    """How nodes on Wi-Fi find the listener."""
+    config = patient.config.tcp
+    if config is None:
+        return
+    if not wanted(config):
+        yield good("mDNS is off: nodes have to be on the cable, or know the address")
+        return
+    found = addresses(config.host)
+    if not found:
+        yield bad("this machine is in no network, so no node on Wi-Fi reaches it", "connect it; see ip address")
+        return
+    problem = _cannot_announce([address for address in found if ":" not in address] or found)
+    if problem:
+        yield bad(
+            f"mDNS cannot be used: {problem}",
+            "another program may hold UDP port 5353 alone: ss -lunp; let the firewall admit it",
+        )
+    else:
+        yield good(f"nodes on Wi-Fi find the agent at {', '.join(found)}")
+
+
+def _cannot_announce(interfaces: list[str]) -> str | None:
+    from zeroconf import Error, Zeroconf
+
+    try:
+        Zeroconf(interfaces=interfaces).close()
+    except (OSError, Error) as e:
+        return str(e) or type(e).__name__
     return None
 
 
@@ -236,5 +272,6 @@ CHECKS: dict[str, Check] = {
     "agent": agent,
     "ports": ports,
     "listeners": listeners,
+    "mdns": announced,
     "service": service,
 }
