@@ -60,11 +60,13 @@ def slim(
     roots: set[str],
     rare: Collection[str] = (),
     name: str = "node",
+    prompt: Collection[str] = (),
 ) -> Slim:
     """`sources`: module name to source. `opaque` modules stay files of their own, so they may import none of
     the others; `entries` are the modules that are imported from outside, `roots` the names that are used
     there and keep their spelling. `rare` modules are imported inside functions only, as `from pack import
-    module`; they become files that import what they need from the bundle, whose module is `name`. Raises
+    module`; they become files that import what they need from the bundle, whose module is `name`. Those
+    of `prompt` are imported by nobody while the node runs, which makes no provision for them. Raises
     Unbundled.
     """
     trees = {name: ast.parse(source, name) for name, source in sources.items()}
@@ -86,7 +88,8 @@ def slim(
     whole = {module: worked[module] for module in worked if module in needed}
     parts, long = bundle(whole, [*entries, *apart], roots)
     main, others = split(parts, apart, roots, name)
-    dead = dead_after_start(main, [part for parts in others.values() for part in parts], roots)
+    loaded = [part for module, parts in others.items() if module not in prompt for part in parts]
+    dead = dead_after_start(main, loaded, roots)
     together = _by_module([main, *others.values()])
     shorten_private(together, {*roots, *long}, attributes)
     shorten_globals(together.values(), long, roots)
@@ -96,7 +99,7 @@ def slim(
                 if isinstance(node, ast.FunctionDef) and node.name == HOOK:
                     node.body += forgotten(dead, name)
     kept = compact({module: sources[module] for module in sorted(needed & set(opaque))})
-    apart_names = texts_kept([node for own in others.values() for _, body in own for node in body])
+    apart_names = texts_kept([node for _, body in loaded for node in body])
     source = Source()
     if apart_names:
         source.lines.append(f"if not __name__: ({', '.join(apart_names)},)")
