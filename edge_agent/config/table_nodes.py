@@ -2,10 +2,22 @@
 
 from collections.abc import Mapping
 
-from edge_agent.config.checks import PATH, number, whole
+from edge_agent.config.checks import PATH, number, one_of, whole
 from edge_agent.config.described import Key, Table
 
 NODES: Mapping[str, Table] = {
+    "pairing": Table(
+        "How a node that has no agent comes to this one (docs/pairing.md).",
+        (
+            Key(
+                "claim",
+                one_of("button", "command"),
+                "button",
+                "`button`: a node on a serial cable of this machine is paired when somebody holds its button; "
+                "`command`: by `vitalwire pair` alone",
+            ),
+        ),
+    ),
     "updates": Table(
         "Updates of nodes: whose are taken, how fast they go, and when a roll-out must not go on.",
         (
@@ -39,7 +51,7 @@ NODES: Mapping[str, Table] = {
                 "what a link without a baud rate (TCP, BLE) is taken to carry, until it has carried more",
                 unit="bytes/s",
             ),
-            Key("at_once", whole(1, 1000), 20, "updates are sent to so many nodes at a time"),
+            Key("at_once", whole(1, 1000), 20, "so many nodes at a time are sent an update, or try it"),
             Key(
                 "battery_percent",
                 whole(0, 100),

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,7 +16,7 @@ from edge_agent.updates.service import Updates
 log = logging.getLogger("vitalwire.updates")
 
 START, PAUSE, RESUME, HALT = "start", "pause", "resume", "halt"
-WHAT = (START, PAUSE, RESUME, HALT)
+TURNS = {PAUSE: rollout.PAUSED, RESUME: rollout.RUNNING, HALT: rollout.HALTED}
 MAX_WAVES = 16
 
 
@@ -64,15 +63,18 @@ class UpdateDesk:
                 raise Refused(f"roll-outs cannot be kept: {self._updates.problem}")
             what, by = asked["do"], str(asked["by"])
             if what == START:
-                return True, self._start(asked, by)
-            return True, self._turn(what, str(asked.get("why", "")), by)
+                return True, self._start(errand.id, asked, by)
+            return True, self._turn(TURNS[what], str(asked.get("why", "")), by)
         except Refused as e:
             return False, str(e)
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             return False, f"not what this agent knows of roll-outs ({type(e).__name__}: {e})"
 
-    def _start(self, asked: dict[str, Any], by: str) -> str:
+    def _start(self, errand: str, asked: dict[str, Any], by: str) -> str:
         updates = self._updates
+        if any(one.id == errand for one in updates.rollouts):
+            # By the agent before this one, which ended before it could say so.
+            return f"roll-out {errand} has begun: vitalwire update status"
         version, group = str(asked["version"]), str(asked["group"])
         percents = [float(percent) for percent in asked["percents"]]
         if not 0 < len(percents) <= MAX_WAVES or not all(0 < percent <= 100 for percent in percents):
@@ -101,7 +103,7 @@ class UpdateDesk:
             int(known.trial_min * minute),
             int(known.absent_min * minute),
         )
-        one = Rollout(os.urandom(4).hex(), version, bundles, group, percents, by, updates.unix_ms(), rules)
+        one = Rollout(errand, version, bundles, group, percents, by, updates.unix_ms(), rules)
         updates.begin(one)
         first = rollout.chosen(nodes, version, percents[0])
         boards = ", ".join(sorted(bundles))
@@ -110,19 +112,15 @@ class UpdateDesk:
             f" {counted(len(nodes), 'node')}: vitalwire update status"
         )
 
-    def _turn(self, what: str, why: str, by: str) -> str:
+    def _turn(self, to: str, why: str, by: str) -> str:
         one = self._updates.current
         if one is None:
             raise Refused("no roll-out is under way: vitalwire update status lists those that were")
-        allowed = {
-            PAUSE: (rollout.RUNNING,),
-            RESUME: (rollout.PAUSED, rollout.HALTED),
-            HALT: (rollout.RUNNING, rollout.PAUSED),
-        }[what]
-        if one.state not in allowed:
-            raise Refused(f"the roll-out of {one.version} is {one.state}")
         before, was = one.state, one.why
-        to = {PAUSE: rollout.PAUSED, RESUME: rollout.RUNNING, HALT: rollout.HALTED}[what]
+        if before == to:
+            return f"the roll-out of {one.version} is {to} already"
+        if before == rollout.HALTED and to == rollout.PAUSED:
+            raise Refused(f"the roll-out of {one.version} has halted: {was}")
         self._updates.turn(one, to, why, by)
         seen = f"; it had halted: {was}" if before == rollout.HALTED and was else ""
         return f"the roll-out of {one.version} is {one.state} now{seen}"

@@ -243,6 +243,8 @@ class Updates:
     def _admit(self, one: Rollout, now_ms: int) -> None:
         """Begin with those that wait and are there, as many as there is room for."""
         paired = set(self._hub.peers.ids())
+        counts = one.counts()
+        room = self.config.updates.at_once - sum(counts.get(state, 0) for state in rollout.ON_THE_WAY)
         for name, state in one.nodes.items():
             node = bytes.fromhex(name)
             if state.state in rollout.ENDS or node in self.courses.open or state.state == rollout.TRIAL:
@@ -253,10 +255,11 @@ class Updates:
             needless = self._needless(one, node)
             if needless is not None:
                 self._note(one, name, *needless)
-            elif len(self.courses.open) < self.config.updates.at_once and node in self._hub.live:
+            elif node in self._hub.live and (room > 0 or state.state != rollout.WAITING):
                 retry_ms = RETRY_MS << (state.tries - 1) if state.tries else 0
                 if now_ms - state.since_ms >= retry_ms or now_ms < state.since_ms:
                     self._send(one, node)
+                    room -= state.state != rollout.WAITING
 
     def _needless(self, one: Rollout, node: bytes) -> tuple[str, str] | None:
         """What becomes of a node that need not be asked: state, why."""
