@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PART = "MAX17048"
 ADDRESS = const(0x36)
+MAX_HZ = const(400_000)
 
 # "Register Summary"
 VCELL = const(0x02)  # 78.125 uV a unit; SOC follows at 0x04, 1/256 % a unit

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 PART = "MAX30003"
+MAX_HZ = const(12_000_000)
 FIFO_WORDS = const(32)
 PERIOD_NS = const(4_000_000)
 LSB_NV = const(3052)

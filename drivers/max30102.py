@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 PART = "MAX30102"
 ADDRESS = const(0x57)
+MAX_HZ = const(400_000)
 FIFO_PAIRS = const(32)
 PERIOD_NS = const(10_000_000)
 LSB_PA = const(62)

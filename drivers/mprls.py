@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PART = "MPRLS"
 ADDRESS = const(0x18)
+MAX_HZ = const(400_000)
 PERIOD_NS = const(10_000_000)
 LSB_PA = const(1)
 CONVERSION_US = const(5000)

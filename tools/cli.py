@@ -21,6 +21,7 @@ class Place(NamedTuple):
 
 PLACES = {
     "bench": Place("tools.bench.command"),
+    "boards": Place("tools.boards.command"),
     "bridge": Place("boards.virtual.bridge_cli", "bridge"),
     "broker": Place("tools.demo.broker"),
     "build": Place("tools.build", "build"),

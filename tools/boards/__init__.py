@@ -1,0 +1,1 @@
+"""Boards as their board.toml describes them: checked, listed, and drawn."""
