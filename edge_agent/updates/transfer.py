@@ -19,17 +19,18 @@ OFFERING, SENDING, APPLYING = "offering", "sending", "applying"
 APPLIED, HAS, REFUSED, FAILED = "applied", "has it already", "refused", "failed"
 ENDED = (APPLIED, HAS, REFUSED, FAILED)
 
-# A question without an answer is asked again after this, then twice as long; data without one is asked after.
+# A question without an answer is asked again after this, then twice as long.
 FIRST_WAIT_MS = 5_000
 MAX_WAIT_MS = 60_000
-# What a node is asked at the end of an object: whether it has the next ones already.
+# So long after a full window, and after the end of an object, the node is asked where to go on.
+FULL_MS = 3_000
 SETTLE_MS = 1_000
 # The cuff runs, or an alarm is on: asked again after a while.
 INTERLOCK_MS = 30_000
 # A resume point beyond what there is, or an answer that is none, so often: nothing comes of it.
 MAX_ABSURD = 8
 # What is asked for again and again costs the link its share for ever.
-MOST_TIMES = 4
+MOST_TIMES = 8
 
 Point = tuple[int, int]
 """Object and offset of the next byte."""
@@ -55,11 +56,11 @@ class Transfer:
         self._held: Point = (0, 0)
         self._at: Point = (0, 0)
         self._flight: deque[Point] = deque()
-        self._repeats = 0
         self._wait_ms = FIRST_WAIT_MS
         self._not_before_ms = 0
         self._asked_ms: int | None = None
         self._heard_ms = 0
+        self._offered = 0
         self._newest: tuple[bytes, int] = (b"", -1)
 
     @property
@@ -115,6 +116,10 @@ class Transfer:
             self._begun(body.get(frames.ANSWER_VALUE), now_ms)
         elif result == frames.RESULT_DONE:
             self._end(APPLIED if self.applied_once else HAS, "")
+        elif result == frames.RESULT_EXPIRED and self._offered < MAX_ABSURD:
+            # It has forgotten the offer: it was idle for long, or began another boot.
+            self._offered += 1
+            self._ask(OFFERING)
         elif result == frames.RESULT_INTERLOCK:
             self._ask(APPLYING if self.phase == APPLYING else OFFERING)
             self._not_before_ms = now_ms + INTERLOCK_MS
@@ -139,7 +144,7 @@ class Transfer:
                 self._end(FAILED, f"it answers with places that there are not ({value})")
             return
         self._heard_ms = now_ms
-        self._wait_ms, self._asked_ms = FIRST_WAIT_MS, None
+        self._wait_ms, self._asked_ms, self._offered = FIRST_WAIT_MS, None, 0
         before, self._held = self._held, point
         if point[0] == len(self.objects):
             if self.phase != APPLYING:
@@ -150,17 +155,13 @@ class Transfer:
             return
         asked = self.phase != SENDING
         self.phase = SENDING
-        self._repeats = self._repeats + 1 if point == before and self._flight else 0
-        if asked or self._repeats > 1 or point not in (*self._flight, self._at, before):
+        if asked or point == before or point not in self._flight:
             # It says where to go on: after a question, when it waits for what was lost, or when it has what
             # comes next already.
             self._at = point
             self._flight.clear()
-            self._repeats = 0
-        while self._flight and point in self._flight:
+        while point in self._flight:
             self._flight.popleft()
-        if point == self._at:
-            self._flight.clear()
 
     def _point(self, value: Any) -> Point | None:
         if type(value) is not int or value < 0:
@@ -181,7 +182,7 @@ class Transfer:
     def _limit_ms(self) -> int | None:
         """How long after it was last heard the node is asked; None: data may go."""
         if len(self._flight) >= WINDOW or self._at[0] == len(self.objects):
-            return FIRST_WAIT_MS if len(self._flight) >= WINDOW else SETTLE_MS
+            return FULL_MS if len(self._flight) >= WINDOW else SETTLE_MS
         return SETTLE_MS if self._flight and self._at[1] == 0 else None
 
     def _ask(self, phase: str) -> None:

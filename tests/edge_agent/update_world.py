@@ -64,6 +64,7 @@ class ModelNode:
     def forget(self) -> None:
         """As a reset forgets: what is whole stays, and so does the beginning of what is not."""
         self.unanswered = 0
+        self.astray = False
 
     def take(self, body: dict[int, Any]) -> dict[int, Any] | None:
         """The answer to an update message; None: none yet."""
@@ -93,12 +94,14 @@ class ModelNode:
     def _data(self, body: dict[int, Any]) -> dict[int, Any] | None:
         number, offset, data = (body[key] for key in (4, 5, 6))
         self.took.append((number, len(data)))
+        if (number, offset) != self.next:
+            # It says so once.
+            astray, self.astray = self.astray, True
+            return None if astray else self.begun(True)
         self.unanswered += 1
-        done = False
-        if (number, offset) == self.next:
-            self.objects[number] += data
-            done = self.next[0] != number
-        return self.begun() if done or self.unanswered >= WINDOW else None
+        self.astray = False
+        self.objects[number] += data
+        return self.begun() if self.next[0] != number or self.unanswered >= WINDOW else None
 
     @property
     def next(self) -> tuple[int, int]:
@@ -125,8 +128,9 @@ class ModelNode:
     def complete(self) -> bool:
         return self.next[0] == len(self.wanted) + 1 and bool(self.wanted)
 
-    def begun(self) -> dict[int, Any]:
+    def begun(self, astray: bool = False) -> dict[int, Any]:
         self.unanswered = 0
+        self.astray = astray
         return self.said(frames.RESULT_BEGUN) | {frames.ANSWER_VALUE: place(*self.next)}
 
     def said(self, result: int, of: bytes | None = None) -> dict[int, Any]:
