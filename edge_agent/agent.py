@@ -37,6 +37,8 @@ from edge_agent.people.records import People
 from edge_agent.remote import commands_kept
 from edge_agent.remote.authorities import Authorities
 from edge_agent.remote.reach import Remote
+from edge_agent.standard.devices import Devices
+from edge_agent.standard.readers import Readers
 from edge_agent.store import database
 from edge_agent.store.errors import StoreCorrupt, StoreError, StoreUnwritable
 from edge_agent.store.keys import source_of
@@ -148,6 +150,7 @@ class Agent:
         self.claims = Claims(self.hub, errands, Expected(config.expected), by_button, unix_ms)
         self.ends = Ends(self.hub, errands, unix_ms)
         self.hub.claims, self.hub.ends = self.claims, self.ends
+        self.readers = Readers(self.hub, Devices(config.state_dir))
         self.rotation = Rotation(errands, self.worker, custody, unix_ms)
         kept = config.storage
         limits = Limits(kept.quota_mib, kept.retention_days, kept.wave_days, kept.min_free_mib)
@@ -194,6 +197,8 @@ class Agent:
             self.updates.run(),
             self._report(),
         ]
+        if not self.quiet:
+            forever.append(self.readers.run())
         for link in () if self.quiet else self.config.links:
             if link.port == AUTO:
                 forever.append(self._look_for_ports(link))

@@ -34,10 +34,12 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         from edge_agent.keys import KeyFileError
         from edge_agent.links.ports import PortError
         from edge_agent.lock import Locked
+        from edge_agent.nodes.kit import KitError
         from edge_agent.nodes.pairing import PairingError
         from edge_agent.nodes.peers import PeersError
         from edge_agent.people.state import PeopleError
         from edge_agent.remote.authorities import AuthoritiesError
+        from edge_agent.standard.devices import DevicesError
         from edge_agent.store.errors import StoreError
 
         try:
@@ -45,7 +47,9 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         except (
             AuthoritiesError,
             ConfigError,
+            DevicesError,
             KeyFileError,
+            KitError,
             Locked,
             PairingError,
             PeersError,

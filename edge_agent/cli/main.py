@@ -14,10 +14,13 @@ import click
 from edge_agent import config as configuration
 from edge_agent.cli.commanding import NEVER_RAN, config_option, fail, show, told
 from edge_agent.cli.config import config_group
+from edge_agent.cli.devices import devices_group
 from edge_agent.cli.doctor import doctor_command
 from edge_agent.cli.forward import dead_letters_group
-from edge_agent.cli.nodes import identify_command, pair_command, unpair_command
+from edge_agent.cli.kit import kit_group
+from edge_agent.cli.nodes import identify_command, unpair_command
 from edge_agent.cli.orders import order_commands
+from edge_agent.cli.pair import move_command, pair_group, wipe_command
 from edge_agent.cli.people import commands as people_commands
 from edge_agent.cli.proof import prove_command, verify_command
 from edge_agent.cli.service import service_group
@@ -70,8 +73,10 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     Example:
       vitalwire status --json
     """
+    from edge_agent.keys import KeyFileError
     from edge_agent.nodes.peers import Peers, PeersError
     from edge_agent.ops import status
+    from edge_agent.standard.devices import Devices, DevicesError
 
     config = configuration.load(config_path)
     found = status.read(config.status)
@@ -82,8 +87,8 @@ def status_command(config_path: Path | None, as_json: bool) -> None:
     now_ms = time.time_ns() // 1_000_000
     try:
         # A file that cannot be read now is the agent's to name.
-        with suppress(PeersError, OSError):
-            status.forget(found, Peers(config.peers).ids())
+        with suppress(PeersError, DevicesError, KeyFileError, OSError):
+            status.forget(found, {*Peers(config.peers).ids(), *Devices(config.state_dir).ids()})
         if as_json:
             lines = [json.dumps(found, indent=1)]
         else:
@@ -301,9 +306,13 @@ commands: list[click.Command] = [
     service_group,
     store_group,
     doctor_command,
-    pair_command,
+    pair_group,
     unpair_command,
+    move_command,
+    wipe_command,
+    kit_group,
     identify_command,
+    devices_group,
     *order_commands,
     *people_commands,
     dead_letters_group,

@@ -162,11 +162,13 @@ class Book:
     def node(self, given: str) -> bytes:
         """The node whose id begins so: a paired one, or one that was somebody's. PeopleError."""
         from edge_agent.nodes.peers import Peers
+        from edge_agent.standard.devices import Devices
 
         digits = given.lower()
         if not MIN_DIGITS <= len(digits) <= 16 or set(digits) - set(hexdigits):
             raise PeopleError(f"{given} is no node id", "16 hex digits, or the first of them (4 at least)")
-        nodes = {*Peers(self.config.peers).ids(), *(span.node for span in self.state.spans())}
+        devices = Devices(self.config.state_dir).ids()
+        nodes = {*Peers(self.config.peers).ids(), *devices, *(span.node for span in self.state.spans())}
         found = [node for node in nodes if node.hex().startswith(digits)]
         if len(found) != 1:
             hint = (

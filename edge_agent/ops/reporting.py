@@ -59,7 +59,7 @@ class Reporter:
         facts = await run(self._timed, status.store_facts, agent, tuple(rows), aside, held_back)
         began = time.thread_time()
         with suppress(PeersError):
-            agent.paired = set(agent.peers.ids())
+            agent.paired = {*agent.peers.ids(), *agent.readers.ids}
         counts = status.counts_of(rows)
         ids = sorted({*agent.hub.views, *(bytes.fromhex(node) for node in counts), *agent.paired})
         nodes: list[dict[str, Any]] = []

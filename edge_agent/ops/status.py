@@ -115,6 +115,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
         "agent": agent.identity.id.hex(),
         "links": [_link(agent, port) for port in sorted(agent.sessions)],
         "tcp": None if agent.tcp is None else agent.tcp.summary(),
+        "devices": agent.readers.summary(),
         "frames_per_s": hub.frames_per_s(),
         "wire_bytes": hub.wire_bytes,
         "rejected": dict(sorted(hub.rejected.items())),
@@ -128,9 +129,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
         },
         "orders_open": hub.orders.open,
         "commands": agent.remote.status(),
-        "unpaired": [
-            _stranger(agent, node, stranger) for node, stranger in sorted(hub.unpaired.items())
-        ],
+        "unpaired": [_stranger(agent, node, stranger) for node, stranger in sorted(hub.unpaired.items())],
         "store": {
             "path": str(agent.store.path),
             "bytes": facts.size,

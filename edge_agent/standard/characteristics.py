@@ -32,9 +32,7 @@ class Malformed(ValueError):
 
 
 class HeartRate(NamedTuple):
-    """`rate_d`: tenths of 1/min; `contact`: of the sensor with the skin, None: it cannot tell; `rr_ms`: oldest
-    first.
-    """
+    """`rate_d`: tenths of 1/min; `contact`: with the skin, None: it cannot tell; `rr_ms`: oldest first."""
 
     rate_d: int
     contact: bool | None
@@ -162,6 +160,11 @@ def _from_kpa(raw: int) -> int | None:
         return None
     whole = (abs(pascal) * 10 * 10**9 * 2 + PA_PER_MMHG_E9) // (2 * PA_PER_MMHG_E9)
     return -whole if pascal < 0 else whole
+
+
+def clock(data: bytes) -> datetime | None:
+    """Date Time; None where it is not set, or none."""
+    return _Reader(data, "date time").date_time()
 
 
 def date_time(at: datetime) -> bytes:

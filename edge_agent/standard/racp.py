@@ -26,16 +26,16 @@ DELETE_ALL = bytes((DELETE, ALL))
 
 
 class Answer(NamedTuple):
-    """`count`: of stored records, None in any other answer; `to`: the request's op code; `code`: its end."""
+    """`records`: how many are stored, None in any other answer; `to`: which op code; `code`: its end."""
 
-    count: int | None
+    records: int | None
     to: int
     code: int
 
     @property
     def done(self) -> bool:
         """Whether the request was carried out, be it for want of records."""
-        return self.count is not None or self.code in (SUCCESS, NO_RECORDS)
+        return self.records is not None or self.code in (SUCCESS, NO_RECORDS)
 
     @property
     def meaning(self) -> str:
