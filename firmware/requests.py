@@ -2,7 +2,7 @@
 
 import sys
 
-from protocol import frames
+from protocol import frames, messages
 from protocol.identity import node_id as party_id
 
 # Orders that wait for their turn; an agent repeats what is not answered.
@@ -46,7 +46,9 @@ class Requests:
                 self.contested_ms = now_ms + CONTEST_MS
             self._asker = ed_pub
             self._asker_ms = now_ms
-        if not self._holding:
+        if not node.board.consent():
+            node.session.refuse_pairing(messages.REFUSE_CONSENT)
+        elif not self._holding:
             self._holding = True
             node.link.add_work(self._authorise_steps(asked, cable))
 
@@ -91,6 +93,10 @@ class Requests:
         """
         node = self._node
         if not frames.KIND_COMMAND <= kind <= frames.KIND_UNPAIR:
+            return
+        if kind == frames.KIND_UPDATE and "update" in node.features:
+            if not node.features["update"].take(body):
+                self._reject("malformed")
             return
         if self._waiting >= MAX_WAITING:
             self._reject("too_many_orders")

@@ -1,6 +1,6 @@
-"""The agent's commands about one node: `pair`, `unpair`, `identify`.
+"""The agent's commands about one node that is paired: `unpair`, `identify`.
 
-While an agent runs, its links are its own: the last two ask it to do it (errands). Otherwise they run one for
+While an agent runs, its links are its own: both ask it to do it (errands). Otherwise they run one for
 as long as it takes, so that what the node says meanwhile is stored and acknowledged like any other day.
 """
 
@@ -26,78 +26,6 @@ POLL_S = 0.2
 MIN_DIGITS = 4
 # What the agent needs to answer after the errand's own time is over.
 LATE_S = 10.0
-
-
-@click.command("pair", short_help="Pair with the node on a serial port.")
-@config_option
-@click.option("--port", metavar="PORT", required=True, help="The node's serial port, or a pyserial URL.")
-@click.option("--baud", type=click.IntRange(min=1), default=115200, show_default=True, help="Its baud rate.")
-@click.option("--yes", is_flag=True, help="Do not ask: the right node is on that cable.")
-@click.option(
-    "--authority",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Have the node believe the orders of this authority (its .pub file), too: hold the node's button.",
-)
-@click.option(
-    "--no-authorities", is_flag=True, help="Have it believe nobody's orders any more: hold its button."
-)
-@told
-def pair_command(
-    config_path: Path | None, port: str, baud: int, yes: bool, authority: Path | None, no_authorities: bool
-) -> None:
-    """Pair with the node on a serial port: exchange public keys over the cable.
-
-    With --authority the node also learns who may order what moves its cuff or changes its alarms: only here,
-    at the kit, while somebody holds its button for 5 s. It may be paired already. The agent must not run on
-    that port meanwhile.
-
-    \b
-    Example:
-      vitalwire pair --port /dev/ttyUSB0 --authority clinic.pub
-    """
-    from edge_agent import keys
-    from edge_agent.cli.people_asking import record_action
-    from edge_agent.nodes.pairing import HOLD_TIMEOUT_S, exchange
-    from edge_agent.nodes.peers import Peers
-    from edge_agent.remote.authorities import load_authority
-
-    if authority is not None and no_authorities:
-        fail("--authority and --no-authorities contradict each other: give one of them")
-    believed: list[bytes] | None = [] if no_authorities else None
-    config = configuration.load(config_path)
-    fresh = not config.key.exists()
-    identity = keys.load_or_create(config.key, "agent")
-    # A node has eight places: an agent that was made by a forgotten --config would take one unseen.
-    show("agent", identity.fingerprint)
-    if fresh:
-        click.echo(
-            f"made now, in {config.key.parent}: to pair another agent, stop here and name its --config"
-        )
-    peers = Peers(config.peers)
-    # What the log says beside: an id goes to every forwarder, as the node's own event of it does.
-    more: dict[str, bytes | int] = {"authorities": 0} if no_authorities else {}
-    if authority is not None:
-        found = load_authority(authority, keys.PublicKeys(*identity.public()))
-        believed = [found.ed_pub, found.x_pub]
-        more = {"authority": found.id}
-        show("authority", found.fingerprint)
-    if believed is not None:
-        click.echo("Hold the node's button until this command ends (5 s at least).")
-    link = LinkConfig(port, baud)
-    if believed is None:
-        node = exchange(link, identity)
-    else:
-        node = exchange(link, identity, HOLD_TIMEOUT_S, authority=believed)
-    show("node", node.fingerprint)
-    if not yes and peers.lookup(node.id) is None:
-        question = "Is that the fingerprint of your node?"
-        answered(lambda: click.confirm(question, abort=True), "--yes, if the right node is on that cable")
-    record_action(config, "pair", node.id, **more)
-    new = peers.add(node)
-    click.echo(f"{'paired with' if new else 'was paired already with'} node {node.id.hex()}")
-    click.echo(f"its public keys, for whoever checks proofs: vitalwire keys node {node.id.hex()} node.pub")
-    if believed is not None:
-        click.echo("it believes this authority now" if believed else "it believes no authority any more")
 
 
 _node_argument = click.argument("node")

@@ -39,7 +39,15 @@ def _order_ended(detail: "dict[Any, Any]") -> str:
 def _node_unpaired(detail: "dict[Any, Any]") -> str:
     word = "it agreed" if detail["node_agreed"] else "without its word: it may still take us for its agent"
     order = f" (order {detail['order'].hex()})" if "order" in detail else ""
+    if detail.get("wiped"):
+        word = "it was wiped as lost, and is told to forget us if it comes back"
+    if "moved_to" in detail:
+        word += f"; it went to agent {detail['moved_to'].hex()}"
     return f"node {detail['node'].hex()} is not paired any more: {word}{order}"
+
+
+def _wiped_node_heard(detail: "dict[Any, Any]") -> str:
+    return f"node {detail['node'].hex()}, wiped as lost, was heard again, and told to forget us"
 
 
 def _action(detail: "dict[Any, Any]") -> str:
@@ -55,4 +63,5 @@ _SENTENCES: "dict[str, Callable[[dict[Any, Any]], str]]" = {
     "ordered": _ordered,
     "order_ended": _order_ended,
     "node_unpaired": _node_unpaired,
+    "wiped_node_heard": _wiped_node_heard,
 }

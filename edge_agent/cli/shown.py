@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge_agent.cli.alarm_lines import alarm_lines
+from edge_agent.cli.pair import what_next
 from edge_agent.cli.sentences import sentence
 from edge_agent.ledger.hearsay import UNBOUNDED
 from edge_agent.ledger.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
@@ -138,7 +139,7 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             state = f"{counted(tcp['connections'], 'connection')}{unproved}"
         yield f"tcp {tcp['listen']}: {state}"
     for node in status["unpaired"]:
-        yield f"node {node['node']} on {node['link']} is not paired: vitalwire pair --port {node['link']}"
+        yield f"node {node['node']} on {node['link']} is not paired: {what_next(node)}"
     nodes = status["nodes"]
     shown = nodes if len(nodes) <= MANY_NODES else _pressing(nodes)
     for node in shown:

@@ -218,6 +218,7 @@ def parse(text: str, path: Path) -> Config:
         fhir=None if fhir is None else FhirConfig(**fhir),
         people=PeopleConfig(value("people", "operators"), value("people", "consent")),
         remote=value("remote", "authorities"),
+        claim=value("pairing", "claim"),
         updates=UpdatesConfig(**{key.name: value("updates", key.name) for key in TABLES["updates"].keys}),
         ops=OpsConfig(None if metrics is None else host_port(metrics), value("ops", "log")),
         warnings=tuple(warnings(found.source, found.given)),

@@ -152,6 +152,7 @@ class Config:
     fhir: FhirConfig | None = None
     people: PeopleConfig = PeopleConfig()
     remote: Path | None = None
+    claim: str = "button"
     updates: UpdatesConfig = UpdatesConfig()
     ops: OpsConfig = OpsConfig()
     warnings: tuple[str, ...] = field(default=(), compare=False)
@@ -170,6 +171,11 @@ class Config:
     def peers(self) -> Path:
         """The file of paired nodes' public keys."""
         return self.state_dir / "peers.json"
+
+    @property
+    def expected(self) -> Path:
+        """The file of nodes that kit files listed and that have not come yet."""
+        return self.state_dir / "expected.json"
 
     @property
     def status(self) -> Path:

@@ -213,6 +213,7 @@ class Runner:
                 detail: dict[str, Any] = {"node": node, "node_agreed": order is not None}
                 if order is not None:
                     detail["order"] = order
+                detail |= self._why(node)
                 asked = [errand.data for errand in self._waiting.values() if errand.node == node.hex()]
                 if asked and bytes.fromhex(asked[0]).isdigit():
                     detail["asked"] = by_user(int(bytes.fromhex(asked[0])))
@@ -222,6 +223,16 @@ class Runner:
                 if order is None:
                     self._drop(node)
                 self._forgotten(node, order is not None)
+
+    def _why(self, node: bytes) -> dict[str, Any]:
+        """What more is to be said of a node that goes: whither, or that it is lost."""
+        why: dict[str, Any] = {}
+        to = self._try("peers", self._peers.moving)
+        if to and node in to:
+            why["moved_to"] = to[node]
+        if self._try("peers", self._peers.wiping, node):
+            why["wiped"] = True
+        return why
 
     def _forgotten(self, node: bytes, agreed: bool) -> None:
         unasked = "without its word: it still takes us for its agent"

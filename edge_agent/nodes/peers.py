@@ -18,6 +18,8 @@ from edge_agent.lock import Locked, hold_soon
 
 # A change takes as long as the disk takes to sync a small file.
 LOCK_S = 5.0
+# Of nodes that were wiped: the newest, which are told so if they ever come back.
+MAX_WIPED = 64
 
 
 class PeersError(Exception):
@@ -44,6 +46,10 @@ class _Node(NamedTuple):
     # b"" or an order's id: it is to be forgotten once that is stated. None: it stays.
     parted: bytes | None = None
     assigned: Assigned | None = None
+    # The agent that it is to go to.
+    moving: bytes | None = None
+    # Once it is forgotten, it is to be told so if it ever comes back.
+    wiped: bool = False
 
 
 class Peers:
@@ -57,6 +63,7 @@ class Peers:
         self._nodes: dict[bytes, _Node] = {}
         # Of nodes that are no longer paired: they may come back, and a lost store forgets whose they were.
         self._left: dict[bytes, Assigned] = {}
+        self._wiped: dict[bytes, PublicKeys] = {}
         self._seen: tuple[int, int, int] | None = None
         self._refresh()
 
@@ -71,7 +78,7 @@ class Peers:
         self._refresh()
         return sorted(self._nodes)
 
-    def add(self, keys: PublicKeys) -> bool:
+    def add(self, keys: PublicKeys, wait_s: float | None = None) -> bool:
         """Pair: durably keep a node's keys; False when they were kept before.
 
         PeersError: other keys under this id, or such as nothing can be encrypted with.
@@ -83,7 +90,7 @@ class Peers:
         if known is not None and known.keys == keys and known.parted is None:
             # Nothing to write, so also in a folder that is not to be written to.
             return False
-        with self._alone(LOCK_S):
+        with self._alone(LOCK_S if wait_s is None else wait_s):
             known = self._nodes.get(keys.id)
             if known is not None and known.keys == keys and known.parted is None:
                 return False
@@ -94,18 +101,50 @@ class Peers:
                     "keys of a node never change; if this is a new node, remove the old entry first",
                 )
             assigned = self._left.get(keys.id) if known is None else known.assigned
-            self._write({**self._nodes, keys.id: _Node(keys, None, assigned)})
+            others = {one: kept for one, kept in self._wiped.items() if one != keys.id}
+            self._write({**self._nodes, keys.id: _Node(keys, None, assigned)}, wiped=others)
         return True
 
-    def part(self, node: bytes, order: bytes | None, wait_s: float = LOCK_S) -> bool:
+    def part(self, node: bytes, order: bytes | None, wait_s: float = LOCK_S, wipe: bool = False) -> bool:
         """Durably note that a node is to be forgotten, by its answer to `order` or (None) without its word;
-        False when it is not paired. Pairing with it again takes that back.
+        False when it is not paired. `wipe`: it is lost, and to be told if it comes back. Pairing with it
+        again takes that back.
         """
         with self._alone(wait_s):
             known = self._nodes.get(node)
-            if known is not None and known.parted is None:
-                self._write({**self._nodes, node: known._replace(parted=order or b"")})
+            if known is not None and (known.parted is None or (wipe and not known.wiped)):
+                parted = known.parted if known.parted is not None else order or b""
+                self._write({**self._nodes, node: known._replace(parted=parted, wiped=wipe or known.wiped)})
         return known is not None
+
+    def move(self, node: bytes, to: bytes | None) -> bool:
+        """Durably note which agent a node is to go to (None: it stays); False when it is not paired."""
+        with self._alone(LOCK_S):
+            known = self._nodes.get(node)
+            if known is not None and known.moving != to:
+                self._write({**self._nodes, node: known._replace(moving=to)})
+        return known is not None
+
+    def moving(self) -> dict[bytes, bytes]:
+        """The nodes that are to go to another agent, and to which."""
+        self._refresh()
+        return {node: one.moving for node, one in self._nodes.items() if one.moving is not None}
+
+    def wiped(self, node: bytes) -> PublicKeys | None:
+        """The keys of a lost node that is to be told so, once it is forgotten; or None."""
+        self._refresh()
+        return self._wiped.get(node)
+
+    def wiping(self, node: bytes) -> bool:
+        """Whether the node that is to be forgotten is a lost one."""
+        self._refresh()
+        known = self._nodes.get(node)
+        return known is not None and known.wiped
+
+    def lost(self) -> list[bytes]:
+        """All nodes that were wiped and have not come back."""
+        self._refresh()
+        return sorted(self._wiped)
 
     def parted(self) -> dict[bytes, bytes | None]:
         """The nodes that are to be forgotten, and by which order."""
@@ -120,7 +159,8 @@ class Peers:
             known = self._nodes.get(node)
             if known is None or known.parted is None:
                 return False
-            self._write({one: kept for one, kept in self._nodes.items() if one != node})
+            wiped = {**self._wiped, node: known.keys} if known.wiped else self._wiped
+            self._write({one: kept for one, kept in self._nodes.items() if one != node}, wiped=wiped)
         return True
 
     def assigned(self) -> dict[bytes, Assigned]:
@@ -152,25 +192,33 @@ class Peers:
             self._refresh()
             yield
 
-    def _write(self, nodes: dict[bytes, _Node], left: dict[bytes, Assigned] | None = None) -> None:
+    def _write(
+        self,
+        nodes: dict[bytes, _Node],
+        left: dict[bytes, Assigned] | None = None,
+        wiped: dict[bytes, PublicKeys] | None = None,
+    ) -> None:
         marks = {n: one.assigned for n, one in self._nodes.items() if one.assigned is not None}
         marks |= self._left if left is None else left
         listed: list[dict[str, Any]] = []
-        for node, (keys, parted, assigned) in sorted(nodes.items()):
-            entry: dict[str, Any] = {
-                "id": node.hex(),
-                "ed25519": keys.ed_pub.hex(),
-                "x25519": keys.x_pub.hex(),
-            }
-            if parted is not None:
-                entry["parted"] = parted.hex()
-            if assigned is not None:
-                entry |= _entry(assigned)
+        for _, one in sorted(nodes.items()):
+            entry = _keys_entry(one.keys)
+            if one.parted is not None:
+                entry["parted"] = one.parted.hex()
+            if one.assigned is not None:
+                entry |= _entry(one.assigned)
+            if one.moving is not None:
+                entry["moving"] = one.moving.hex()
+            if one.wiped:
+                entry["wiped"] = True
             listed.append(entry)
         document: dict[str, Any] = {"version": 1, "nodes": listed}
         gone = {node: mark for node, mark in sorted(marks.items()) if node not in nodes}
         if gone:
             document["left"] = [{"id": node.hex(), **_entry(mark)} for node, mark in gone.items()]
+        lost = list((self._wiped if wiped is None else wiped).values())[-MAX_WIPED:]
+        if lost:
+            document["wiped"] = [_keys_entry(keys) for keys in lost]
         write_atomically(self.path, json.dumps(document, indent=1).encode() + b"\n")
         self._refresh()
 
@@ -178,32 +226,44 @@ class Peers:
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            self._nodes, self._left, self._seen = {}, {}, None
+            self._nodes, self._left, self._wiped, self._seen = {}, {}, {}, None
             return
         seen = (state.st_mtime_ns, state.st_ino, state.st_size)
         if seen != self._seen:
-            self._nodes, self._left = self._read()
+            self._nodes, self._left, self._wiped = self._read()
             self._seen = seen
 
-    def _read(self) -> tuple[dict[bytes, _Node], dict[bytes, Assigned]]:
+    def _read(self) -> tuple[dict[bytes, _Node], dict[bytes, Assigned], dict[bytes, PublicKeys]]:
         try:
             document: Any = json.loads(self.path.read_bytes())
             listed = cast("list[dict[str, Any]]", document["nodes"])
             nodes: dict[bytes, _Node] = {}
             for entry in listed:
-                keys = PublicKeys(bytes.fromhex(entry["ed25519"]), bytes.fromhex(entry["x25519"]))
-                if keys.id.hex() != entry["id"]:
-                    raise ValueError(f"the keys of {entry['id']} are not its own")
-                parted = entry.get("parted")
-                nodes[keys.id] = _Node(
-                    keys, None if parted is None else bytes.fromhex(parted), _assigned(entry)
+                keys = _keys(entry)
+                parted, moving = (
+                    None if text is None else bytes.fromhex(text)
+                    for text in (entry.get("parted"), entry.get("moving"))
                 )
+                nodes[keys.id] = _Node(keys, parted, _assigned(entry), moving, bool(entry.get("wiped")))
             marks = {bytes.fromhex(entry["id"]): _assigned(entry) for entry in document.get("left", [])}
-            return nodes, {node: mark for node, mark in marks.items() if mark is not None}
+            wiped = {keys.id: keys for keys in map(_keys, document.get("wiped", []))}
+            return nodes, {node: mark for node, mark in marks.items() if mark is not None}, wiped
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise PeersError(self.path, f"damaged: {e}", "restore it, or remove it and pair again") from None
         except OSError as e:
             raise PeersError(self.path, f"cannot be read: {e.strerror}") from None
+
+
+def _keys(entry: dict[str, Any]) -> PublicKeys:
+    """The keys that stand in an entry. ValueError, KeyError, TypeError."""
+    keys = PublicKeys(bytes.fromhex(entry["ed25519"]), bytes.fromhex(entry["x25519"]))
+    if keys.id.hex() != entry["id"]:
+        raise ValueError(f"the keys of {entry['id']} are not its own")
+    return keys
+
+
+def _keys_entry(keys: PublicKeys) -> dict[str, Any]:
+    return {"id": keys.id.hex(), "ed25519": keys.ed_pub.hex(), "x25519": keys.x_pub.hex()}
 
 
 def _entry(mark: Assigned) -> dict[str, Any]:

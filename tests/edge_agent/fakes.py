@@ -11,7 +11,7 @@ import tty
 from contextlib import suppress
 
 from protocol import batch as wire
-from protocol import crypto, frames
+from protocol import crypto, frames, messages
 from protocol import session_events as ev
 from protocol.attest import Attester
 from protocol.identity import Identity, generate_steps
@@ -121,6 +121,8 @@ class FakeNode:
         self.sent: list[bytes] = []
         self.orders: list[tuple[int, dict]] = []
         self.answer: int | None = frames.RESULT_DONE
+        # Whether its button is held, and whether it is asked over a radio.
+        self.pressed = self.radio = False
         self.asked: list[tuple] = []
         self.counter = 0
         self.max_bytes = max_bytes
@@ -253,11 +255,17 @@ class FakeNode:
             self.agents = []
 
     def _pair(self, event: ev.PairAsked) -> None:
-        if self.agents and (event.ed_pub, event.x_pub) not in self.agents:
+        asker = (event.ed_pub, event.x_pub)
+        known = asker in self.agents
+        if (event.button or (self.radio and not known)) and not self.pressed:
+            self.session.refuse_pairing(messages.REFUSE_CONSENT)
+            return
+        if self.agents and not (known or self.pressed):
             self.session.refuse_pairing()
             return
-        self.agents = [(event.ed_pub, event.x_pub)]
-        self.session.accept_pairing(event.ed_pub, event.x_pub, event.nonce)
+        if not known:
+            self.agents.append(asker)
+        self.session.accept_pairing(*asker, event.nonce, None, None, event.button)
 
 
 class StubCollector:

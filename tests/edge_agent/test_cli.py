@@ -153,8 +153,10 @@ def test_pairing_on_a_port_that_is_missing_busy_or_silent(kit, monkeypatch):
     assert silent.exit_code == 1 and "nothing answers" in silent.output
     with Running(kit.config(pipe.name)) as running:
         wait_until(lambda: running.agent.links and running.agent.links[pipe.name].ready, "the port in use")
-        busy = typed("pair", "--config", config, "--port", pipe.name, "--yes")
-    assert busy.exit_code == 1 and "another program" in busy.output
+        busy = typed("pair", "--config", config, "--port", pipe.name, "--no-authorities")
+        assert busy.exit_code == 1 and "another program" in busy.output
+        nobody = typed("pair", "--config", config, "--port", pipe.name, "--yes", "--wait", "1")
+        assert nobody.exit_code == 1 and "no node without an agent" in nobody.output
     pipe.close()
 
 
