@@ -62,7 +62,8 @@ class Proved:
     """What holds. Attributes: agent_id, node_id, boot_id, seq, plaintext, kind, t_us, body (of the frame),
     received_ms, chain_id, number, head_hash, made_at_ms, attested (whether the node's signature covers it),
     time_us ((earliest, latest) Unix time, or None), input (None: unknown; "": sensors on a body; else the
-    label of what stood in their place), input_attested, receipts ([(collector id or None, received_at_ms,
+    label of what stood in their place), read_by (the agent that made the frames of that boot for a device
+    without keys, or None), input_attested, receipts ([(collector id or None, received_at_ms,
     left_out)]), unchecked_receipts.
     """
 
@@ -81,6 +82,7 @@ class Proved:
         self.attested = False
         self.time_us: tuple[int, int] | None = None
         self.input: str | None = None
+        self.read_by: bytes | None = None
         self.input_attested = False
         self.receipts: list[tuple[bytes | None, int, int]] = []
         self.unchecked_receipts = 0
@@ -222,6 +224,7 @@ def _source(proved: Proved, held: Held, node: Party) -> None:
         raise _bad("a frame of kind %d stands where the boot frame belongs" % kind)
     proved.input_attested = _attested(held, said, node, "boot frame")
     proved.input = str(body.get(frames.BOOT_INPUT, ""))
+    proved.read_by = body.get(frames.BOOT_READ_BY)
 
 
 def _receipts(proved: Proved, part: Any, collector: "Party | None") -> None:

@@ -196,6 +196,8 @@ def sentence(proved: Proved) -> str:
     frame = f"frame {proved.seq} ({what}) of its boot {boot}"
     node, agent = proved.node_id.hex(), proved.agent_id.hex()
     who = f"node {node} made and signed" if proved.attested else f"agent {agent} says that node {node} sent"
+    if proved.read_by is not None:
+        who = f"agent {proved.read_by.hex()} made, for the device that it knows as node {node},"
     said = [f"{who} {frame}"]
     if proved.time_us is not None:
         low, high = proved.time_us
@@ -230,7 +232,9 @@ def _not_proved(proved: Proved) -> Iterator[str]:
     elif all(left_out for *_, left_out in proved.receipts):
         yield "that the collector holds this very frame"
     source = proved.body.get(frames.SOURCE) if proved.kind in (frames.KIND_WAVE, frames.KIND_VITALS) else None
-    if proved.input:
+    if proved.read_by is not None:
+        yield "that the device is genuine, or said so (it signs nothing itself)"
+    elif proved.input:
         yield f"that it was measured on a body (that boot's input was {proved.input!r}, no sensor)"
     elif source:
         yield f"that it was measured on a body (its source was {source!r}, no sensor)"

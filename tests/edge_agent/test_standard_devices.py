@@ -224,3 +224,24 @@ def test_the_commands(tmp_path):
     assert "Dad's cuff" in run("list").output and '"address"' in run("list", "--json").output
     assert run("add", "nonsense", "--name", "x").exit_code == 1
     assert run("remove", ADDRESS).exit_code == 0 and run("remove", ADDRESS).exit_code == 1
+
+
+def test_what_can_be_proved_of_a_reading_is_what_the_agent_heard(radio, kit, tmp_path):
+    devices = added(kit)
+    node = devices.identity(Device(ADDRESS, "cuff"), None).id.hex()
+    with StandardDevice(radio, ADDRESS, CUFF) as cuff, Running(kit.config()):
+        wait_until(lambda: cuff.subscribed(CUFF), "the agent listens")
+        cuff.measure(CUFF, pressure())
+        wait_until(heard(kit, 1), "it is heard")
+        cuff.leave()
+        wait_until(lambda: told(kit, frames.KIND_ATTEST), "the boot is signed")
+    config = tmp_path / "agent.toml"
+    config.write_text(f'[agent]\nstate_dir = "{kit.folder}"\n')
+    out = tmp_path / "proof.cbor"
+    words = ["prove", "--node", node, "--boot", "1", "--seq", "1", "--out", str(out)]
+    done = CliRunner().invoke(main, [*words, "--config", str(config)])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(main, done.output.split("vitalwire ", 1)[1].split())
+    assert done.exit_code == 0, done.output
+    assert f"agent {kit.identity.id.hex()} made, for the device that it knows as node {node}" in done.output
+    assert "that the device is genuine, or said so (it signs nothing itself)" in done.output
