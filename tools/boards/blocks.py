@@ -45,8 +45,11 @@ class Pin:
 
 @dataclass(frozen=True)
 class Block:
-    """`kind`: of its wires (a key of WIRE_COLOURS); `supply`: what it needs besides; `note`: in few words."""
+    """`table`: of board.toml; `kind`: of its wires (a key of WIRE_COLOURS); `supply`: what it needs besides;
+    `note`: in few words.
+    """
 
+    table: str
     title: str
     kind: str
     pins: list[Pin]
@@ -61,7 +64,7 @@ def blocks(board: Described, drivers: Path) -> list[Block]:
     made = [_part(role, part, settings, found, drivers) for role, part in board.parts.items()]
     if "cuff" in board.parts and bus_of(settings["cuff"]):
         pins = _pins(found, "cuff", tuple(CUFF_PINS))
-        made.append(Block(AIR, AIR, pins, ("VMOT", "GND"), "pump, valves, switch: docs/cuff.md"))
+        made.append(Block("cuff", AIR, AIR, pins, ("VMOT", "GND"), "pump, valves, switch: docs/cuff.md"))
     for name in ("button", "led", "buzzer", "charger", "bridge"):
         if name in settings:
             made.append(_other(name, settings[name], found))
@@ -73,7 +76,7 @@ def _part(role: str, part: str, settings: Mapping[str, Any], found: list[Wire], 
     title = f"{part_name(drivers / f'{part}.py') or part}: {ROLES[role]}"
     # A gauge lives on the cell that it gauges.
     supply = ("cell +", "GND") if role == "gauge" else SUPPLY
-    return Block(title, bus_of(settings[role]), pins, supply, speed(settings[role]))
+    return Block(role, title, bus_of(settings[role]), pins, supply, speed(settings[role]))
 
 
 def _other(name: str, table: Mapping[str, Any], found: list[Wire]) -> Block:
@@ -82,7 +85,9 @@ def _other(name: str, table: Mapping[str, Any], found: list[Wire]) -> Block:
     if name == "led":
         three = any(pin.wire.signal in COLOURS for pin in pins)
         title, note = ("light, three colours", "a resistor each") if three else ("light", "with a resistor")
-        return Block(title, "led", pins, ("3V3" if low else "GND",), note)
+        if not three:
+            pins = [Pin("-" if low else "+", pin.wire) for pin in pins]
+        return Block(name, title, "led", pins, ("3V3" if low else "GND",), note)
     own, supply, note = {
         "button": ("contact", ("GND" if low else "3V3",), ""),
         "buzzer": ("+", ("GND",), "by a transistor above 10 mA"),
@@ -90,7 +95,7 @@ def _other(name: str, table: Mapping[str, Any], found: list[Wire]) -> Block:
         "bridge": ("", ("GND",), "the host's USB-serial adapter"),
     }[name]
     named = [Pin(own or CROSSED[pin.wire.signal], pin.wire) for pin in pins]
-    return Block(name, "other", named, supply, note)
+    return Block(name, name, "other", named, supply, note)
 
 
 def _pins(found: list[Wire], table: str, only: tuple[str, ...] = ()) -> list[Pin]:

@@ -58,7 +58,7 @@ def show(name: str, svg: Path | None) -> None:
     click.echo(f"{name}: {svg}")
 
 
-@command.command("check")
+@command.command("check", short_help="Whether boards can be built and wired as described.")
 @click.argument("names", nargs=-1)
 def check(names: tuple[str, ...]) -> None:
     """Whether boards can be built and wired as they are described: all of them, or those named. Exit code 1

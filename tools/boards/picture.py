@@ -15,7 +15,7 @@ from tools.boards.check import Described
 
 MARGIN = 20
 TITLE = 34
-BLOCK_WIDTH = 210
+BLOCK_WIDTH = 224
 GAP = 110
 MODULE_WIDTH = 230
 HEAD = 42

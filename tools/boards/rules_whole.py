@@ -9,7 +9,7 @@ from tools.boards.fault import Fault
 
 CHIP_KEYS = ("model", "flash_mib", "psram_mib")
 IMAGE_KEYS = ("name", "version", "url", "sha256", "offset")
-WIRING_KEYS = ("module", "labels", "accepted")
+WIRING_KEYS = ("module", "labels", "notes", "accepted")
 OLDEST = (1, 24)
 # The stock images' consoles.
 CONSOLE_BAUD = 115200
@@ -79,6 +79,9 @@ def wiring(of: Chip, found: Mapping[str, Any]) -> Iterator[Fault]:
     for label, pin in labels.items():
         if pin not in of.pins:
             yield Fault(f"[wiring.labels] {label}", f"an {of.title} has no GPIO {pin}")
+    notes = found.get("notes", {})
+    if not isinstance(notes, Mapping) or not all(isinstance(note, str) for note in notes.values()):
+        yield Fault("[wiring] notes", "has to be a table: what is wired, and a text on it")
 
 
 def link(settings: Mapping[str, Any]) -> Iterator[Fault]:

@@ -32,6 +32,7 @@ def _lines(board: Described, drivers: Path) -> Iterator[str]:
     yield f"![the wiring]({board.name}.svg)"
     yield ""
     yield from _wires(board, drivers)
+    yield from _notes(board)
     yield from _accepted(board)
     yield from _about(board)
 
@@ -46,6 +47,14 @@ def _wires(board: Described, drivers: Path) -> Iterator[str]:
             yield f"| {first} | {pin.name} | {label(board, pin.wire.pin)} | {block.note if i == 0 else ''} |"
         if block.supply:
             yield f"|  | and {', '.join(block.supply)} |  |  |"
+
+
+def _notes(board: Described) -> Iterator[str]:
+    notes = board.wiring.get("notes", {})
+    if notes:
+        yield ""
+        for table, note in notes.items():
+            yield f"- **{table}**: {note}"
 
 
 def _accepted(board: Described) -> Iterator[str]:
