@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from edge_agent import config as configuration
-from edge_agent.cli.commanding import answered, config_option, fail, show, told
+from edge_agent.cli.commanding import config_option, fail, told
 from edge_agent.config import Config, LinkConfig
 from edge_agent.readable import printable
 

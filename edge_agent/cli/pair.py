@@ -224,9 +224,7 @@ def _heard(config: Config, port: str | None, wait_s: float) -> bytes:
         time.sleep(POLL_S)
     if others:
         fail(f"{others} has another agent: give its --label, and hold its button")
-    fail(
-        f"no node without an agent has said hello within {wait_s:g} s (vitalwire pair list shows who is there)"
-    )
+    fail(f"no node without an agent has said hello within {wait_s:g} s (vitalwire pair list shows all)")
 
 
 @pair_group.command("list", short_help="Nodes that are paired, expected, or heard and nobody's.")

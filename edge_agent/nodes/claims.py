@@ -21,7 +21,7 @@ from edge_agent.keys import PublicKeys
 from edge_agent.nodes.errands import CLAIM, Errand, Errands, said
 from edge_agent.nodes.hub import Hub, Stranger
 from edge_agent.nodes.kit import Expected, KitError, KitNode
-from edge_agent.nodes.pairing_label import ALL_DIGITS, Label
+from edge_agent.nodes.pairing_label import ALL_DIGITS, MIN_DIGITS, Label
 from edge_agent.nodes.peers import PeersError
 from edge_agent.ops.logs import about
 from edge_agent.store.items import Outcome
@@ -32,6 +32,7 @@ from protocol.identity import fingerprint_text
 
 log = logging.getLogger("vitalwire.claims")
 
+DIGITS = set("0123456789abcdef")
 LABEL, COMMAND, EXPECTED, BUTTON = "label", "command", "expected", "button"
 # A node that is not paired says hello at least every 8 s.
 PRESENT_MS = 30_000
@@ -264,7 +265,6 @@ class Claims:
             if wish.answer is None and wish.label.node == node:
                 if keys is None or wish.label.fits(keys.fingerprint):
                     return wish.how, wish
-                wish.why = f"node {node.hex()} on {claimant.port} shows other keys than the label's"
         if keys is None and not ours:
             return "", None
         kit = self._kit().get(node)
@@ -323,7 +323,9 @@ class Claims:
                     f" the label again, {near}"
                 )
         seen = ", ".join(f"{node.hex()} on {one.port}" for node, one in self._hub.unpaired.items())
-        return f"no node with that label has said hello to this agent; others that are not paired: {seen or 'none'}"
+        return (
+            f"no node with that label has said hello to this agent; others that are unpaired: {seen or '-'}"
+        )
 
 
 def _wish(errand: Errand) -> _Wish:
@@ -334,9 +336,9 @@ def _wish(errand: Errand) -> _Wish:
     except CborError:
         told = {}
     digits, how, uid = told.get("label"), told.get("how"), told.get("uid")
-    if isinstance(digits, str) and how in (LABEL, COMMAND) and type(uid) is int:
-        if len(digits) <= ALL_DIGITS and not set(digits) - set("0123456789abcdef"):
-            return _Wish(errand, Label(digits), how, uid)
+    sound = isinstance(digits, str) and MIN_DIGITS <= len(digits) <= ALL_DIGITS and not set(digits) - DIGITS
+    if isinstance(digits, str) and sound and how in (LABEL, COMMAND) and type(uid) is int:
+        return _Wish(errand, Label(digits), how, uid)
     wish = _Wish(errand, Label("0" * ALL_DIGITS), LABEL, 0)
     wish.answer = False, "the errand is not one that this version makes"
     return wish

@@ -37,8 +37,8 @@ FORGOTTEN_MS = 3_600_000
 class Errand:
     """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to
     be recorded, ROTATE the signing key, COMPACT the store, REOPEN it since it is damaged, UPDATE: begin
-    or turn a roll-out, CLAIM: pair with a node; `node`: its id in hex, or nothing; `force`: without the node's
-    word; `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
+    or turn a roll-out, CLAIM: pair with a node; `node`: its id in hex, or nothing; `force`: without the
+    node's word; `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
     """
 
     id: str
