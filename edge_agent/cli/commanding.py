@@ -41,16 +41,20 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
         from edge_agent.remote.authorities import AuthoritiesError
         from edge_agent.standard.devices import DevicesError
         from edge_agent.store.errors import StoreError
+        from edge_agent.updates.bundle import BundleError
+        from edge_agent.updates.makers import MakersError
 
         try:
             return command(*args, **kwargs)
         except (
             AuthoritiesError,
+            BundleError,
             ConfigError,
             DevicesError,
             KeyFileError,
             KitError,
             Locked,
+            MakersError,
             PairingError,
             PeersError,
             PeopleError,

@@ -25,6 +25,7 @@ from edge_agent.cli.people import commands as people_commands
 from edge_agent.cli.proof import prove_command, verify_command
 from edge_agent.cli.service import service_group
 from edge_agent.cli.store import store_group
+from edge_agent.cli.updates import update_group
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -316,4 +317,5 @@ commands: list[click.Command] = [
     *order_commands,
     *people_commands,
     dead_letters_group,
+    update_group,
 ]

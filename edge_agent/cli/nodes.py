@@ -95,15 +95,21 @@ def _run(config: Config, what: str, node: str, port: str | None, wait_s: float, 
 
 
 def run_errand(
-    config: Config, what: str, node: bytes, wait_s: float, force: bool = False, data: bytes = b""
+    config: Config,
+    what: str,
+    node: bytes,
+    wait_s: float,
+    force: bool = False,
+    data: bytes = b"",
+    quiet: bool = False,
 ) -> None:
-    """Ask the agent that runs, or one that runs for this; its answer, or exit status 1."""
+    """Ask the agent that runs, or one that runs for this (`quiet` or not); its answer, or exit status 1."""
     from edge_agent.nodes.errands import Errands
 
     errands = Errands(config.errands)
     errand = errands.put(what, node, time.time_ns() // 1_000_000 + int(wait_s * 1000), force, data)
     try:
-        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S))
+        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet))
     finally:
         errands.take_back(errand)
     if answer is None:

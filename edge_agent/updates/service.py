@@ -187,14 +187,19 @@ class Updates:
 
     def _overdue(self, one: Rollout, now_ms: int) -> None:
         for name, state in one.nodes.items():
-            if state.state == rollout.TRIAL and now_ms - state.since_ms >= one.rules.trial_ms:
-                runs = self.about.get(bytes.fromhex(name), ("", ""))[0]
-                why = (
-                    "it runs the new version and has not confirmed it"
-                    if runs == one.version
-                    else "not heard of"
-                )
-                self._note(one, name, rollout.SILENT, why)
+            late_ms = now_ms - state.since_ms - one.rules.trial_ms
+            if state.state != rollout.TRIAL or late_ms < 0:
+                continue
+            node = bytes.fromhex(name)
+            runs = self.about.get(node, ("", ""))[0] == one.version
+            if runs and node in self._hub.live and late_ms < one.rules.trial_ms:
+                # Its word may have gone with its RAM: asked, it says whether this is its version for good.
+                if node not in self.courses.open and one.state == rollout.RUNNING and not self.problem:
+                    self._send(one, node, True)
+            else:
+                self.courses.end(node)
+                unconfirmed = "it runs the new version and has not confirmed it"
+                self._note(one, name, rollout.SILENT, unconfirmed if runs else "nothing was heard of it")
 
     def _advance(self, one: Rollout, now_ms: int) -> None:
         """What has become of those that are on their way."""
@@ -214,7 +219,12 @@ class Updates:
                 self._leave(node, "it is away")
 
     def _ended(self, one: Rollout, name: str, sending: Transfer) -> None:
-        if sending.phase == transfer.APPLIED:
+        if sending.ask_only:
+            if sending.phase == transfer.HAS:
+                self._note(one, name, rollout.CONFIRMED, "")
+            else:
+                self._note(one, name, rollout.ROLLED_BACK, sending.why)
+        elif sending.phase == transfer.APPLIED:
             self._note(one, name, rollout.TRIAL, "")
         elif sending.phase == transfer.HAS:
             self._note(one, name, rollout.HAS, "")
@@ -277,7 +287,7 @@ class Updates:
             newer = False
         return (rollout.REFUSED, f"it runs {version}, which is newer") if newer else None
 
-    def _send(self, one: Rollout, node: bytes) -> None:
+    def _send(self, one: Rollout, node: bytes, ask_only: bool = False) -> None:
         board = self.about[node][1] if node in self.about else ""
         if not board and len(one.bundles) > 1:
             self._note(one, node.hex(), rollout.WAITING, "which board it is, it says at its next start")
@@ -288,11 +298,11 @@ class Updates:
         except (BundleError, MakersError, OSError) as e:
             self.turn(one, rollout.HALTED, str(e), "agent")
             return
-        sending = Transfer(bundle.id, bundle.version, bundle.objects)
+        sending = Transfer(bundle.id, bundle.version, bundle.objects, ask_only)
         course = self.courses.begin(node, one.id, sending)
         if one.nodes[node.hex()].state == rollout.WAITING:
             self._note(one, node.hex(), rollout.SENDING, "")
-        else:
+        elif not ask_only:
             # It may have been told to apply by the agent before: what it says to a new offer decides.
             self.dirty = True
         self._state_offer(one, node, course, bundle)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_agent.files import fsync_folder, write_atomically
+from edge_agent.files import write_atomically
 from edge_agent.updates import makers
 from edge_agent.updates.bundle import MAX_BUNDLE, Bundle, BundleError, read
 from protocol.errors import ProtocolError
@@ -25,8 +25,8 @@ class Shelf:
         self.makers_path = makers_path
         self.problems: list[str] = []
 
-    def add(self, path: Path) -> tuple[Bundle, bool]:
-        """Take a copy; the bundle, and whether it is new here. BundleError, MakersError."""
+    def check(self, path: Path) -> Bundle:
+        """The bundle in that file, if it can be added. BundleError, MakersError."""
         believed = makers.load(self.makers_path)
         if not believed:
             hint = f"put its .pub file into {self.makers_path}"
@@ -36,12 +36,18 @@ class Shelf:
             if other.id != bundle.id and (other.version, other.board) == (bundle.version, bundle.board):
                 what = f"another bundle is {bundle.version} for {bundle.board} already"
                 raise BundleError(path, what, "a version is made once: give this one a higher number")
-        place = self._place(bundle.id)
-        if place.exists():
-            return bundle, False
+        return bundle
+
+    def has(self, update_id: bytes) -> bool:
+        """Whether it is here."""
+        return self._place(update_id).exists()
+
+    def add(self, path: Path) -> Bundle:
+        """Take a copy of a file that can be added. BundleError, MakersError."""
+        bundle = self.check(path)
         with path.open("rb") as file:
-            write_atomically(place, file.read(MAX_BUNDLE))
-        return bundle, True
+            write_atomically(self._place(bundle.id), file.read(MAX_BUNDLE))
+        return bundle
 
     def all(self) -> list[Bundle]:
         """All that may be offered, by version and board."""
@@ -55,11 +61,6 @@ class Shelf:
         if found.id != update_id:
             raise BundleError(self._place(update_id), "not what its name says")
         return found
-
-    def remove(self, update_id: bytes) -> None:
-        """Forget it."""
-        self._place(update_id).unlink(missing_ok=True)
-        fsync_folder(self.folder)
 
     def _place(self, update_id: bytes) -> Path:
         return self.folder / f"{update_id.hex()}{SUFFIX}"

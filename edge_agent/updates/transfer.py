@@ -21,6 +21,8 @@ ENDED = (APPLIED, HAS, REFUSED, FAILED)
 
 # A question without an answer is asked again after this, then twice as long.
 FIRST_WAIT_MS = 5_000
+# Before it applies, a node goes through all of it again.
+APPLY_WAIT_MS = 30_000
 MAX_WAIT_MS = 60_000
 # So long after a full window, and after the end of an object, the node is asked where to go on.
 FULL_MS = 3_000
@@ -38,13 +40,17 @@ Point = tuple[int, int]
 
 class Transfer:
     """`objects`: the manifest, then what it lists, in its order. `phase`: OFFERING to FAILED; `why`: of the
-    last two. `sent_bytes`: of data, repetitions counted; `applied_once`: an apply has left.
+    last two. `sent_bytes`: of data, repetitions counted; `applied_once`: an apply has left. `ask_only`: the
+    node is asked whether it has it, and sent nothing.
     """
 
-    def __init__(self, update_id: bytes, version: str, objects: Sequence[bytes]) -> None:
+    def __init__(
+        self, update_id: bytes, version: str, objects: Sequence[bytes], ask_only: bool = False
+    ) -> None:
         self.id = update_id
         self.version = version
         self.objects = objects
+        self.ask_only = ask_only
         self.size = sum(map(len, objects))
         self.phase = OFFERING
         self.why = ""
@@ -137,6 +143,9 @@ class Transfer:
     # Within
 
     def _begun(self, value: Any, now_ms: int) -> None:
+        if self.ask_only:
+            self._end(FAILED, "it does not run it")
+            return
         point = self._point(value)
         if point is None:
             self.absurd += 1
@@ -188,7 +197,7 @@ class Transfer:
     def _ask(self, phase: str) -> None:
         self.phase = phase
         self._asked_ms = None
-        self._wait_ms = FIRST_WAIT_MS
+        self._wait_ms = APPLY_WAIT_MS if phase == APPLYING else FIRST_WAIT_MS
         self._flight.clear()
         self._at = self._held
 

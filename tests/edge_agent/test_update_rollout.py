@@ -188,6 +188,18 @@ def test_a_node_that_says_nothing_of_its_trial_has_failed(make):
     assert node.why == "it runs the new version and has not confirmed it"
 
 
+@pytest.mark.parametrize(("result", "state"), [(0, "confirmed"), (1, "rolled back")])
+def test_a_word_that_went_with_the_rams_power_is_asked_for(make, result, state):
+    model = ModelNode("")
+    world = make([model])
+    world.add("1.1.0")
+    world.start()
+    world.until(lambda: "trial" in world.states)
+    model.answer = lambda _, body: {1: body[1], 2: result, 4: 0}
+    world.until(lambda: "trial" not in world.states)
+    assert world.states == {state: 1} and model.applied == 1
+
+
 def test_a_disk_that_refuses_lets_no_node_apply(make):
     model = ModelNode()
     world = make([model])

@@ -72,6 +72,8 @@ class ModelNode:
             return self.answer(self, body)
         step = body[frames.UPDATE_STEP]
         if step == frames.STEP_OFFER:
+            if self.applied and body[frames.UPDATE_ID] == self.id:
+                return self.said(frames.RESULT_INTERLOCK)
             if body[frames.UPDATE_ID] != self.id:
                 self.id, self.size, self.objects = body[frames.UPDATE_ID], body[frames.UPDATE_SIZE], [b""]
                 self.wanted: list[tuple[int, bytes]] = []
