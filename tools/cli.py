@@ -27,6 +27,7 @@ PLACES = {
     "build": Place("tools.build", "build"),
     "collector": Place("tools.collector.commands"),
     "demo": Place("tools.demo.command"),
+    "flash": Place("tools.flash.command"),
     "import": Place("tools.collector.import_command"),
     "inspect": Place("tools.inspect"),
     "node": Place("tools.node"),
@@ -39,6 +40,11 @@ EXTRAS = {
     "bleak": "ble",
     "psycopg": "postgres",
     "httpx": "fhir",
+    "esp_pylib": "flash",
+    "esptool": "flash",
+    "mpremote": "flash",
+    "PIL": "flash",
+    "segno": "flash",
 }
 ROOMS = ("boards", "drivers", "edge_agent", "firmware", "protocol", "tools")
 
