@@ -1,7 +1,7 @@
 """A bundle: the file that holds an update, its manifest and every file of it. CPython only.
 
-CBOR `["vitalwire/1 bundle", signed manifest (bstr), [file (bstr), …]]`, the files in the manifest's order; one
-that nobody has signed yet has `"vitalwire/1 unsigned bundle"` and, in the manifest's place, what is to be
+CBOR `["vitalwire/1 bundle", signed manifest (bstr), [file (bstr), …]]`, the files in the manifest's order;
+one that nobody has signed yet has `"vitalwire/1 unsigned bundle"` and, in the manifest's place, what is to be
 signed. The encoding is deterministic and nothing may follow it: each byte is checked.
 """
 

@@ -19,6 +19,7 @@ from boards.virtual.air import Air
 from boards.virtual.bench import Bench, FifoLog
 from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
+from boards.virtual.flash_tree import FlashTree
 from boards.virtual.patient import USUAL_BP, Patient, make_patient
 from boards.virtual.vm import RigError, find_micropython
 from boards.virtual.watchdog import FairTime
@@ -37,7 +38,7 @@ class VirtualNode:
     `record`: a recording (path or name such as mitdb/100); else a model with `hr_bpm`; `spo2_pct` and
     `bp_mmhg` (systolic, diastolic) of its pulse and arm; or a `patient` made elsewhere. `speed`: how many
     times faster than the wall its world runs. `ppm_ecg`, `ppm_ppg`: errors of the chips' crystals. `log`: a
-    file for what the VM writes to stderr.
+    file for what the VM writes to stderr. `ble`: the socket of its Bluetooth (boards/virtual/ble).
 
     Use as a context manager, or `start()` and `close()`. `port`: the serial port's path, the same for the
     rig's life. `fifo_log`, `label`, `source_ecg`, `source_ppg`, `patient`, `bench`, `air`; `resets` counts
@@ -59,6 +60,7 @@ class VirtualNode:
         seed: int = 1,
         log: str | Path | None = None,
         micropython: str | None = None,
+        ble: str | Path = "",
     ) -> None:
         self.build_dir = Path(build_dir).resolve()
         if not (self.build_dir / "main.py").is_file():
@@ -67,6 +69,7 @@ class VirtualNode:
                 f"vitalwire build --board virtual --out {build_dir}"
             )
         self.flash_dir = Path(flash_dir).resolve()
+        self._tree = FlashTree(self.build_dir, self.flash_dir)
         self._vm = micropython or find_micropython()
         self.patient = patient or make_patient(record, hr_bpm, spo2_pct, seed, bp_mmhg=bp_mmhg)
         self.bench = Bench(self.patient, speed, ppm_ecg, ppm_ppg)
@@ -76,6 +79,7 @@ class VirtualNode:
         self._socket_path = str(Path(self._temp.name) / "bridge")
         self._rtc_path = str(Path(self._temp.name) / "rtc")
         self.air = Air(Path(self._temp.name) / "air")
+        self._ble = str(ble)
         self._log_path = Path(log) if log else None
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -144,7 +148,7 @@ class VirtualNode:
     def start(self) -> "VirtualNode":
         """Switch it on. RigError when there can be no flash or no log where they are wanted."""
         try:
-            self.flash_dir.mkdir(parents=True, exist_ok=True)
+            self._tree.put_on_flash()
         except OSError as e:
             raise RigError(f"no flash can be kept in {self.flash_dir}: {e.strerror}") from e
         if self._log_path is not None:
@@ -295,18 +299,19 @@ class VirtualNode:
             end = self.cable.new_end()
             environment = dict(
                 os.environ,
-                MICROPYPATH=f"{self.build_dir}:{SHIMS}:.frozen",
+                MICROPYPATH=f"{self._tree.path}{SHIMS}:.frozen",
                 VITALWIRE_BRIDGE=self._socket_path,
                 VITALWIRE_SPEED=repr(float(self.bench.clock.speed)),
                 VITALWIRE_FLASH=str(self.flash_dir),
                 VITALWIRE_RTC=self._rtc_path,
                 VITALWIRE_AIR=str(self.air.path),
+                VITALWIRE_BLE=self._ble,
                 VITALWIRE_RESET_CAUSE=str(cause),
             )
-            heap = HEAP if (self.build_dir / "node.mpy").is_file() else SOURCE_HEAP
+            heap = HEAP if self._tree.bytecode else SOURCE_HEAP
             self._process = subprocess.Popen(
                 [self._vm, "-X", f"heapsize={heap}", "main.py"],
-                cwd=self.build_dir,
+                cwd=self._tree.folder,
                 env=environment,
                 stdin=end.fileno(),
                 stdout=end.fileno(),
