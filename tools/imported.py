@@ -8,8 +8,20 @@ ROOMS = ("boards", "drivers", "firmware", "protocol")
 # What a MicroPython >= 1.24 has of itself, or what guards its import.
 INTERPRETER = frozenset(
     (
-        *("array", "asyncio", "binascii", "cryptolib", "errno", "esp32", "gc", "hashlib", "io", "json"),
-        *("machine", "micropython", "network", "os", "random", "select", "socket", "struct", "sys", "time"),
+        *("array", "asyncio", "binascii", "bluetooth", "cryptolib", "errno", "esp32", "gc", "hashlib", "io"),
+        *(
+            "json",
+            "machine",
+            "micropython",
+            "network",
+            "os",
+            "random",
+            "select",
+            "socket",
+            "struct",
+            "sys",
+            "time",
+        ),
     )
 )
 
