@@ -46,6 +46,8 @@ async def orderly_end(node, running):
         node.board.feed_watchdog()
         node.link.beat()
         await asyncio.sleep_ms(POLL_MS)
+    if "spool" in node.features:
+        node.features["spool"].put_away()
     try:
         node.start.record.close(box.next_seq, not box.holds(0))
     except CommitError:

@@ -6,6 +6,7 @@ import gc
 
 from protocol import frames
 from protocol.errors import LocalError
+from protocol.outbox import SPARE
 
 # A loss frame with this many ranges stays well below the longest message.
 MAX_RANGES = 100
@@ -56,6 +57,9 @@ class Sealer:
         seq = self.box.next_seq
         plaintext = frames.pack(kind, t_us, body)
         lane = frames.lane(kind, body)
+        if lane == frames.LANE_WAVE and frames.CH_PPG_RED <= body[frames.WAVE_CHANNEL] <= frames.CH_PPG_IR:
+            # What was read from them is in the vitals.
+            keep = SPARE
         if seq >= SOON:
             self.spent = True
         try:

@@ -2,6 +2,8 @@
 
 # pyright: reportPrivateUsage=false
 
+from protocol.outbox import add_range
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from protocol.outbox import Outbox
@@ -9,6 +11,19 @@ if TYPE_CHECKING:
 
 def held_ranges(box: "Outbox", limit: int) -> "list[list[int]]":
     """Outbox.ranges."""
+    stored = None if box.spool is None else box.spool.span()
+    if stored is None:
+        return in_memory(box, limit)
+    out = in_memory(box, max(limit - 1, 1))
+    add_range(out, stored[0], stored[1] - stored[0])
+    while len(out) > limit:
+        first = out.pop(0)[0]
+        out[0] = [first, out[0][0] + out[0][1] - first]
+    return out
+
+
+def in_memory(box: "Outbox", limit: int) -> "list[list[int]]":
+    """Of the frames in memory alone."""
     # The widest gaps stay, as many as there is room for: `wide`, ascending.
     wide: "list[int]" = []
     before = box._frames[0][0] if box._frames else 0

@@ -3,7 +3,9 @@
 Guarantees: a frame leaves only by an acknowledgement or by a recorded eviction. When the byte bound is
 reached, waveforms go first (oldest first), then vitals, then alarms; frames marked `keep` (boot, loss) are
 never evicted. `evictions()` gives the merged ranges that the next loss frame must state; they stay here
-until `evictions_sealed()`. In which order frames go, and when again, is window.py's.
+until `evictions_sealed()`. Where a node has a spool, the oldest frames move there while the link is away, and
+are as if they were here: `spool` is a box of them (window.py) until there are none. In which order frames go,
+and when again, is window.py's.
 """
 
 from protocol.errors import LocalError
@@ -20,6 +22,8 @@ MAX_SEQ = 0xFFFFFFFF
 FRAME_COST = 64
 # An agent that acknowledges everything but loss frames has more of them to be stated than frames are held.
 MAX_EVICTED = 300
+# In the place of `keep`, of a frame that goes before all others where a spool is full.
+SPARE = 2
 # With less, a time echo is evicted before it goes, and no connection is ever proved.
 MIN_BYTES = 4096
 
@@ -36,7 +40,8 @@ class Outbox:
         self.next_seq = 0
         self.evicted = 0
         self.flight: "dict[int, Any]" = {}
-        self._frames: "list[tuple[int, bytes, int, bool]]" = []
+        self.spool: "Any" = None
+        self._frames: "list[tuple[int, bytes, int, int]]" = []
         self._lanes = [0, 0, 0]
         self._evicted_ranges: "list[list[int]]" = []
         self._unsealed: "list[list[int]]" = []
@@ -49,9 +54,11 @@ class Outbox:
         return [frame[0] for frame in self._frames]
 
     def holds(self, seq: int) -> bool:
-        """Whether the frame of that number is held."""
+        """Whether the frame of that number is held, or, where there is a spool, may be there."""
         i = self._from(seq)
-        return i < len(self._frames) and self._frames[i][0] == seq
+        if i < len(self._frames) and self._frames[i][0] == seq:
+            return True
+        return self.spool is not None and self.spool.holds(seq)
 
     def _from(self, seq: int) -> int:
         """Where the frames from number `seq` on begin."""
@@ -64,7 +71,7 @@ class Outbox:
                 high = middle
         return low
 
-    def add(self, seq: int, sealed: bytes, lane: int, keep: bool = False) -> None:
+    def add(self, seq: int, sealed: bytes, lane: int, keep: int = False) -> None:
         """Hold a frame sealed under number `seq` (the next one); evicts others when the bound is passed, or
         when memory has no single piece left for a longer list.
 
@@ -103,7 +110,7 @@ class Outbox:
                 for victim in lanes:
                     for i in range(len(self._frames)):
                         seq, _, lane, keep = self._frames[i]
-                        if lane == victim and not keep and seq not in spared:
+                        if lane == victim and keep is not True and seq not in spared:
                             # In this order: where memory does not suffice to note it, it stays.
                             self._note(seq)
                             self._drop(i)
@@ -112,8 +119,11 @@ class Outbox:
         return False
 
     def _note(self, seq: int) -> None:
+        add_range(self._evicted_ranges, seq, 1)
+        self._bound_ranges()
+
+    def _bound_ranges(self) -> None:
         ranges = self._evicted_ranges
-        add_range(ranges, seq, 1)
         if len(ranges) > MAX_EVICTED:
             # Joined, they name what is between, too: no harm, since what has arrived is not lost.
             first = ranges.pop(0)[0]
@@ -146,7 +156,7 @@ class Outbox:
 
     def ranges(self, limit: int) -> "list[list[int]]":
         """Held numbers as at most `limit` ascending ranges (1 or more); the nearest neighbours are joined
-        when there are more."""
+        when there are more. What is in a spool is one range."""
         try:
             from protocol import held
 
@@ -154,9 +164,18 @@ class Outbox:
         finally:
             forget(HELD)
 
-    def choose(self, last: int, first: int) -> "tuple[int, bytes, int, bool] | None":
+    def choose(self, last: int, first: int) -> "tuple[int, bytes, int, int] | None":
         """The oldest frame from number `first` on, of a lane up to `last`, that is not in flight: (number,
         sealed, lane, keep)."""
+        frame = self._choose(last, first)
+        if self.spool is not None:
+            self.spool.flight = self.flight
+            other = self.spool.choose(last, first)
+            if other is not None and (frame is None or other[0] < frame[0]):
+                return other
+        return frame
+
+    def _choose(self, last: int, first: int) -> "tuple[int, bytes, int, int] | None":
         if not (self._lanes[0] or (last and self._lanes[1]) or (last > 1 and self._lanes[2])):
             return None
         i = self._from(first) if first else 0
@@ -174,11 +193,29 @@ class Outbox:
         while i < len(self._frames) and self._frames[i][0] < first + count:
             self._drop(i)
             freed += 1
-        return freed
+        return freed if self.spool is None else freed + self.spool.ack(first, count)
 
     def waiting(self) -> bool:
         """True while any frame is held."""
-        return bool(self._frames)
+        return bool(self._frames) or (self.spool is not None and self.spool.waiting())
+
+    # What moves to a spool
+
+    def frames(self) -> "list[Any]":
+        """Those in memory, oldest first: (number, sealed, lane, keep)."""
+        return self._frames
+
+    def moved(self, seq: int) -> None:
+        """That frame is in the spool now, if it was here still."""
+        i = self._from(seq)
+        if i < len(self._frames) and self._frames[i][0] == seq:
+            self._drop(i)
+
+    def lost(self, first: int, count: int, frames: int = 0) -> None:
+        """So many frames with numbers in this range went from the spool, and are to be stated."""
+        add_range(self._evicted_ranges, first, count)
+        self.evicted += frames
+        self._bound_ranges()
 
 
 def add_range(ranges: "list[list[int]]", first: int, count: int) -> None:

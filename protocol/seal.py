@@ -47,16 +47,9 @@ class _Channel:
         self._aad = _AAD + bytes((direction, 0x40 | BOOT_ID_BYTES)) + boot_id
 
     def seal(self, counter: int, plaintext: bytes) -> bytes:
-        piv = _shortest(counter)
+        piv = shortest(counter)
         sealed = crypto.ccm_seal(self._key, self._nonce(counter), self._aad, plaintext, TAG_BYTES)
-        n = len(sealed)
-        if n < 24:
-            head = bytes((0x40 | n,))
-        elif n < 256:
-            head = bytes((0x58, n))
-        else:
-            head = bytes((0x59, n >> 8, n & 255))
-        return b"".join((_HEAD, bytes((0x40 | len(piv),)), piv, head, sealed))
+        return envelope(piv, sealed)
 
     def open(self, message: bytes) -> "tuple[int, bytes]":
         counter, at = _parse(message)
@@ -243,7 +236,19 @@ def _down_info(version: int, agent_id: bytes, node_id: bytes, boot_id: bytes, he
     return cbor.dumps(["vitalwire/%d down" % version, agent_id, node_id, boot_id, hello_nonce])
 
 
-def _shortest(counter: int) -> bytes:
+def envelope(piv: bytes, sealed: bytes) -> bytes:
+    """The COSE_Encrypt0 around a ciphertext, with this Partial IV."""
+    n = len(sealed)
+    if n < 24:
+        head = bytes((0x40 | n,))
+    elif n < 256:
+        head = bytes((0x58, n))
+    else:
+        head = bytes((0x59, n >> 8, n & 255))
+    return b"".join((_HEAD, bytes((0x40 | len(piv),)), piv, head, sealed))
+
+
+def shortest(counter: int) -> bytes:
     """A Partial IV: big-endian, no leading zero bytes, h'00' for 0."""
     if counter < 0 or counter > MAX_COUNTER:
         raise LocalError("number %d does not fit 32 bits" % counter, cause="exhausted")

@@ -83,7 +83,8 @@ class NodeSession(NodeParty):
         The owner seals them in a loss frame (reason 2, keep), and says at once elsewhere.told(). Until that
         frame has arrived, and when there is nothing to tell: empty.
         """
-        if self.state != st.STREAMING or self.agent_id is None:
+        if self.state != st.STREAMING or self.agent_id is None or self.box.spool is not None:
+            # Of what is in a spool only the whole is known; when it is empty there is still time to tell.
             return []
         return self.elsewhere.tell(self.agent_id, self.box)
 
