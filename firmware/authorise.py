@@ -23,11 +23,12 @@ def answer_steps(node, requests, asked, cable):
     held and the node takes its authority; else refuse. `cable`: it came over that.
     """
     code = messages.REFUSE_CONSENT
+    begun_ms = node.clock.now_ms()
     if asked[3] is None:
         good = yield from _held_steps(node)
     else:
         good = not _is_agents(node, asked) and (yield from _taken_steps(node, asked[3]))
-    if not cable and node.clock.now_ms() < requests.contested_ms:
+    if not cable and begun_ms < requests.contested_ms:
         good = False
         code = messages.REFUSE_CONTESTED
     if good:

@@ -262,9 +262,9 @@ class Claims:
         """Why the node there is to be asked; "": it is not."""
         node, (_, _, _, keys, ours) = heard.node, heard.stranger
         for wish in self._wishes.values():
-            if wish.answer is None and wish.label.node == node:
-                if keys is None or wish.label.fits(keys.fingerprint):
-                    return wish.how, wish
+            fits = wish.label.node == node if keys is None else wish.label.fits(keys.fingerprint)
+            if wish.answer is None and fits:
+                return wish.how, wish
         if keys is None and not ours:
             return "", None
         kit = self._kit().get(node)
