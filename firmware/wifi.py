@@ -49,7 +49,7 @@ class Wifi:
         self._address = self._serving = self._port = None
         self._pressed_ms = -AUTHORISED_MS
         self._fails = 0
-        self._next_ms = self._heard = self._heard_ms = self._lost_ms = self._roam_ms = 0
+        self._next_ms = self._heard = self._heard_ms = self._lost_ms = self._roam_ms = self._leave_ms = 0
         if self.mode == radio.BLE:
             self.cause = radio.cause(node.start.records)
             node.indicate("wifi", self.cause)
@@ -111,7 +111,7 @@ class Wifi:
         """Forget the network, and leave it when an answer has had time to go. Raises FlashError."""
         self.node.start.records.remove(radio.WIFI_RECORD)
         self.known = False
-        self._next_ms = self.node.clock.now_ms() + LEAVE_MS
+        self._leave_ms = self.node.clock.now_ms() + LEAVE_MS
 
     def scan(self, done):
         """`done(networks)` with what network.WLAN.scan() gives; None: not now."""
@@ -171,7 +171,7 @@ class Wifi:
                     await self._connect(now_ms)
                 else:
                     await self._connected(now_ms)
-            elif self.online and now_ms >= self._next_ms:
+            elif self.online and now_ms >= self._leave_ms:
                 self._drop()
                 self.online = False
                 self.told(0)
@@ -187,6 +187,8 @@ class Wifi:
             self._drop()
             self.online = False
             cause = await wifi_join.change(self, ssid, password)
+            if not cause and self.mode != radio.BLE:
+                self._arrived()
         finally:
             forget("wifi_join")
             self._asked = None
@@ -237,14 +239,10 @@ class Wifi:
     async def _connected(self, now_ms):
         """In the network: see that the connection is alive, or make one."""
         self._lost_ms = 0
-        address = self.wlan.ifconfig()[0]
-        if not self.online or address != self._address:
+        if not self.online or self.wlan.ifconfig()[0] != self._address:
             # Another address: no connection outlives that.
             self._drop()
-            self.online = True
-            self._address = address
-            self._fails = self._next_ms = 0
-            self._roam_ms = now_ms + ROAM_MS
+            self._arrived()
         link = self.node.link
         if self._port is not None:
             if self._port.heard != self._heard or link.cable:
@@ -259,6 +257,13 @@ class Wifi:
             self.told(0)
         if now_ms >= self._roam_ms:
             await self._roam(now_ms)
+
+    def _arrived(self):
+        """In a network, with an address."""
+        self.online = True
+        self._address = self.wlan.ifconfig()[0]
+        self._fails = self._next_ms = 0
+        self._roam_ms = self.node.clock.now_ms() + ROAM_MS
 
     async def _reach(self):
         try:

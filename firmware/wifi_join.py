@@ -16,6 +16,7 @@ POLL_MS = 200
 SETTLE_MS = 6000
 DEADLINE_MS = 20000
 CONNECTING = 1001
+NO_AP_FOUND = 201
 # The station's own attempts before it gives up and says why.
 RECONNECTS = 2
 BETTER_DB = 10
@@ -131,25 +132,32 @@ async def attempt(wifi, ssid, password):
             if wlan.isconnected():
                 return 0, TEXTS[0]
             status = wlan.status()
+            inside = _associated(wlan)
             past_ms = clock.now_ms() - began_ms
-            if past_ms >= (SETTLE_MS if status != CONNECTING else DEADLINE_MS):
+            # What was heard in the scan is there, whatever is still said of the last attempt.
+            waits = status == CONNECTING or inside or (status == NO_AP_FOUND and mine)
+            if past_ms >= (DEADLINE_MS if waits else SETTLE_MS):
                 break
-        cause, text = _why(wlan, ssid, status, mine, networks)
+        cause, text = _why(ssid, status, inside, mine, networks)
         wlan.disconnect()
     except (OSError, ValueError) as error:
         cause, text = indications.WIFI_NOT_FOUND, "the radio says: %s" % error
     return cause, text[:MAX_EVENT_TEXT]
 
 
-def _why(wlan, ssid, status, mine, networks):
-    if status == CONNECTING:
-        try:
-            wlan.status("rssi")
-            # Associated, and no address.
-            return indications.WIFI_DHCP, TEXTS[indications.WIFI_DHCP]
-        except OSError:
-            pass
-    if status in PASSWORD_REASONS:
+def _associated(wlan):
+    """Whether an access point has let the station in, with or without an address."""
+    try:
+        wlan.status("rssi")
+    except OSError:
+        return False
+    return True
+
+
+def _why(ssid, status, inside, mine, networks):
+    if inside:
+        cause = indications.WIFI_DHCP
+    elif status in PASSWORD_REASONS:
         cause = indications.WIFI_PASSWORD
     elif mine:
         return indications.WIFI_NOT_FOUND, "the access point turns the kit away (reason %d)" % status

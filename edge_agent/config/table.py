@@ -106,7 +106,8 @@ TABLES: Mapping[str, Table] = {
                 "listen",
                 LISTEN,
                 None,
-                "where; anything but loopback is open to that network. `*:7117`: every address, IPv4 and IPv6",
+                "where; anything but loopback is open to that network. `*:7117`: every address, IPv4 and "
+                "IPv6",
                 example="127.0.0.1:7117",
             ),
             Key("max_connections", whole(1, 65000), 1100, "further ones are closed at once"),

@@ -71,12 +71,12 @@ class Advert:
             await self._take_back()
 
     async def _announce(self, port: int, found: tuple[str, ...]) -> None:
-        interfaces: Any = [address for address in found if ":" not in address] or list(found)
-        if not interfaces:
+        asked: Any = interfaces(self._host)
+        if not found or not asked:
             raise OSError("this machine has no address in a network")
-        only_old = all(":" not in address for address in interfaces)
+        only_v6 = all(":" in address for address in asked)
         self._zeroconf = AsyncZeroconf(
-            interfaces=interfaces, ip_version=IPVersion.V4Only if only_old else IPVersion.V6Only
+            interfaces=asked, ip_version=IPVersion.V6Only if only_v6 else IPVersion.V4Only
         )
         info = ServiceInfo(
             SERVICE,
@@ -117,6 +117,14 @@ def addresses(host: str) -> list[str]:
             if host in (EVERYWHERE, "0.0.0.0" if one.version == 4 else "::") or host not in ANY:
                 found.add(str(one))
     return sorted(found, key=lambda text: (":" in text, text))
+
+
+def interfaces(host: str) -> list[str]:
+    """Where nodes ask: over IPv4, which every node speaks, also for a listener on IPv6 alone."""
+    if is_loopback(host):
+        return ["127.0.0.1"]
+    found = addresses(EVERYWHERE)
+    return [address for address in found if ":" not in address] or found
 
 
 def wanted(config: TcpConfig) -> bool:

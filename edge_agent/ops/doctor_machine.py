@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_agent.config import AUTO
 from edge_agent.links.listener import EVERYWHERE
-from edge_agent.links.mdns import addresses, wanted
+from edge_agent.links.mdns import addresses, interfaces, wanted
 from edge_agent.links.ports import is_url, plugged_in
 from edge_agent.ops import machine, status
 from edge_agent.ops.doctor import Check, Found, Patient, bad, good, warn
@@ -207,7 +207,7 @@ def announced(patient: Patient) -> Found:
     if not found:
         yield bad("this machine is in no network, so no node on Wi-Fi reaches it", "connect it; see ip address")
         return
-    problem = _cannot_announce([address for address in found if ":" not in address] or found)
+    problem = _cannot_announce(interfaces(config.host))
     if problem:
         yield bad(
             f"mDNS cannot be used: {problem}",
@@ -217,11 +217,11 @@ def announced(patient: Patient) -> Found:
         yield good(f"nodes on Wi-Fi find the agent at {', '.join(found)}")
 
 
-def _cannot_announce(interfaces: list[str]) -> str | None:
+def _cannot_announce(asked: list[str]) -> str | None:
     from zeroconf import Error, Zeroconf
 
     try:
-        Zeroconf(interfaces=interfaces).close()
+        Zeroconf(interfaces=asked).close()
     except (OSError, Error) as e:
         return str(e) or type(e).__name__
     return None
