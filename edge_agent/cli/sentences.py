@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from edge_agent.readable import readable
+from edge_agent.readable import counted, readable
 from edge_agent.store.details import HASH
 
 OUTCOMES = {
@@ -58,10 +58,41 @@ def _action(detail: "dict[Any, Any]") -> str:
     return f"{what}: {readable(detail['on'])}, {by}"
 
 
+def _update_offered(detail: "dict[Any, Any]") -> str:
+    what = f"version {detail['version']} (roll-out {detail['rollout']})"
+    return f"{what} is offered to node {detail['node'].hex()}"
+
+
+def _update_ended(detail: "dict[Any, Any]") -> str:
+    return f"version {detail['version']} at node {detail['node'].hex()}: {detail['outcome']}"
+
+
+def _wave(detail: "dict[Any, Any]") -> str:
+    return (
+        f"roll-out {detail['rollout']}: wave {detail['wave']}, {counted(len(detail['nodes']), 'node')} more"
+    )
+
+
+def _rollout(what: str) -> "Callable[[dict[Any, Any]], str]":
+    def words(detail: "dict[Any, Any]") -> str:
+        return f"roll-out {detail['rollout']} of version {detail['version']} {what}, by {detail['by']}"
+
+    return words
+
+
 _SENTENCES: "dict[str, Callable[[dict[Any, Any]], str]]" = {
     "action": _action,
     "ordered": _ordered,
     "order_ended": _order_ended,
     "node_unpaired": _node_unpaired,
+    "update_offered": _update_offered,
+    "update_ended": _update_ended,
+    "rollout_wave": _wave,
+    "rollout_started": _rollout("begins"),
+    "rollout_running": _rollout("goes on"),
+    "rollout_paused": _rollout("is paused"),
+    "rollout_halted": _rollout("HAS HALTED"),
+    "rollout_finished": _rollout("is finished"),
+    "rollout_ended": _rollout("is given up"),
     "wiped_node_heard": _wiped_node_heard,
 }

@@ -66,6 +66,7 @@ def examine(patient: Patient, checks: "dict[str, Check]") -> Iterator[Finding]:
 
 def all_checks() -> "dict[str, Check]":
     """Every check by its name, the machine's first."""
-    from edge_agent.ops import doctor_disk, doctor_far, doctor_machine, doctor_people
+    from edge_agent.ops import doctor_disk, doctor_far, doctor_machine, doctor_people, doctor_updates
 
-    return {**doctor_machine.CHECKS, **doctor_disk.CHECKS, **doctor_people.CHECKS, **doctor_far.CHECKS}
+    here = doctor_machine.CHECKS | doctor_disk.CHECKS | doctor_people.CHECKS | doctor_updates.CHECKS
+    return here | doctor_far.CHECKS

@@ -114,6 +114,12 @@ def _no_room(status: Status) -> Samples:
     yield "", bool(room.get("problem"))
 
 
+def _halted(status: Status) -> Samples:
+    updates: Status = status.get("updates") or {}
+    newest: Status = updates.get("rollout") or {}
+    yield "", newest.get("state") == "halted" or bool(updates.get("problem"))
+
+
 def _frames(status: Status) -> Samples:
     return ((name, status["totals"].get(name, 0)) for name in COUNTS)
 
@@ -280,6 +286,34 @@ METRICS = (
         "cause",
         "answers not accepted, and refusals of far ends",
         _answers,
+    ),
+    Described(
+        "vitalwire_update_nodes",
+        GAUGE,
+        "state",
+        "nodes of the newest roll-out, by what became of them",
+        _counts("updates", "rollout", "nodes"),
+    ),
+    Described(
+        "vitalwire_rollout_halted",
+        GAUGE,
+        "",
+        "1: a roll-out has halted, or cannot be kept: it waits for a person",
+        _halted,
+    ),
+    Described(
+        "vitalwire_update_bytes_total",
+        COUNTER,
+        "",
+        "bytes of updates on links since the start",
+        _one("updates", "bytes"),
+    ),
+    Described(
+        "vitalwire_update_share",
+        GAUGE,
+        "",
+        "those bytes / what the links could have carried meanwhile",
+        _one("updates", "share"),
     ),
 )
 
