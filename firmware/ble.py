@@ -1,9 +1,9 @@
 """Bluetooth LE as a feature of the node: a service whose two characteristics are a pipe of bytes to an agent,
 and Improv for whoever gives the node its network.
 
-The central writes bytes to one characteristic and is notified of the others; messages are cut where they come
-to the MTU, and COBS finds them again. One central at a time is served, and while one is nobody else sees the
-node. A central opens the pipe with its first byte; one that does nothing, or leads to no agent, is hung up on.
+The central writes bytes to one characteristic and is notified by the other; messages are cut to the MTU, and
+COBS finds them again. One central at a time is served, and meanwhile nobody else sees the node. A central
+opens the pipe with its first byte; one that does nothing, or leads to no agent, is hung up on.
 What is seldom done is elsewhere: starting (ble_start), Improv (ble_improv).
 """
 
@@ -102,7 +102,7 @@ class Ble:
         self.command = b""
         self.faults = 0
         self._ring = None
-        self._conn = self._port = self._client = None
+        self._conn = self._port = self._serving = self._client = None
         self._opens = False
         self._size = LEAST_MTU - OVERHEAD
         self._since_ms = 0
@@ -224,7 +224,7 @@ class Ble:
                 self._since_ms = now_ms
                 port = self._port = BlePort(self, self._conn, self._size, self._ring)
                 # No task of the node's: at the orderly end it goes on.
-                asyncio.create_task(self._serve(port))
+                self._serving = asyncio.create_task(self._serve(port))
             if self._port is None and (self._client is not None or self._offers_improv()):
                 self._look_at_client(now_ms)
             if self._spent(now_ms):
