@@ -20,7 +20,7 @@ MOST_OUTBOX_RADIO = 12288
 # Of PSRAM, which holds all else as well.
 OUTBOX_SHARE = 8
 # Two slots and what is received into, of a build each; records, crash notes and what LittleFS needs.
-BUILD_KIB = 192
+BUILD_KIB = 256
 STATE_KIB = 128
 
 
