@@ -25,6 +25,7 @@ from edge_agent.nodes.errands import REOPEN, Errand, Errands
 from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.ingest import Ingest, Worker
 from edge_agent.nodes.kit import Expected
+from edge_agent.nodes.networks import Networks
 from edge_agent.nodes.peers import Peers
 from edge_agent.nodes.sessions import LinkSession
 from edge_agent.ops.compaction import Compaction
@@ -180,6 +181,7 @@ class Agent:
         self.remote.person_at = self.people.person_at
         self.updates = Updates(config, self.hub, unix_ms)
         self.update_desk = UpdateDesk(errands, self.updates)
+        self.networks = Networks(self.hub, errands, self.identity, unix_ms)
         await self.updates.load(self.worker, self.store)
         mqtt = self.delivery.channel("mqtt")
         if isinstance(mqtt, BatchChannel):
@@ -334,6 +336,7 @@ class Agent:
             self.compaction.step(self.runner.others)
             self.remote.step(self.errands, self.runner.others)
             self.update_desk.step(self.runner.others)
+            self.networks.step(self.runner.others)
             self._reopen(self.runner.others)
             ingest, flow = self.ingest, self.hub.flow
             before = flow.level

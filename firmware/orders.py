@@ -16,8 +16,6 @@ from protocol.orders import check_steps, order_digest
 
 MARK_TEXT = 1
 MEASURE_CUFF = 1
-JOIN_SSID = 1
-JOIN_PASSWORD = 2
 # IEEE 802.11; a password, or its 64 hexadecimal digits.
 MAX_SSID = 32
 MAX_WIFI_PASSWORD = 64
@@ -147,7 +145,7 @@ def _network(node, what, arguments):
         except FlashError:
             return frames.RESULT_FAILED
         return frames.RESULT_DONE
-    ssid, password = arguments.get(JOIN_SSID), arguments.get(JOIN_PASSWORD, "")
+    ssid, password = arguments.get(frames.JOIN_SSID), arguments.get(frames.JOIN_PASSWORD, "")
     if not isinstance(ssid, str) or not isinstance(password, str):
         return frames.RESULT_MALFORMED
     if not 0 < len(ssid.encode()) <= MAX_SSID or len(password.encode()) > MAX_WIFI_PASSWORD:

@@ -54,6 +54,20 @@ def unseal_answer(message: bytes, authority: Identity) -> bytes:
     return _unseal(enc, sealed, authority, cbor.dumps(["vitalwire/1 answer", agent_id, authority_id]))
 
 
+def seal_secret(secret: bytes, agent_id: bytes, agent_x_pub: bytes) -> bytes:
+    """Something that a command tells its agent and nobody else on the machine."""
+    enc, sealed = _seal(secret, agent_x_pub, cbor.dumps(["vitalwire/1 secret", agent_id]), None)
+    return cbor.dumps({1: VERSION, 2: agent_id, 3: enc, 4: sealed})
+
+
+def unseal_secret(message: bytes, agent: Identity) -> bytes:
+    """What was sealed. BatchError: wrong_agent, bad_seal, …"""
+    agent_id, enc, sealed, _ = _envelope(message, "sealed secret", MAX_MESSAGE)
+    if agent_id != agent.id:
+        raise BatchError(f"for agent {agent_id.hex()}, not {agent.id.hex()}", cause="wrong_agent")
+    return _unseal(enc, sealed, agent, cbor.dumps(["vitalwire/1 secret", agent_id]))
+
+
 def _envelope(message: bytes, what: str, most: int) -> "tuple[bytes, bytes, bytes, bytes | None]":
     if len(message) > most:
         raise BatchError(f"{what}: {len(message)} bytes; {most} is the limit", cause="oversize")

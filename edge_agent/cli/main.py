@@ -26,6 +26,7 @@ from edge_agent.cli.proof import prove_command, verify_command
 from edge_agent.cli.service import service_group
 from edge_agent.cli.store import store_group
 from edge_agent.cli.updates import update_group
+from edge_agent.cli.wifi import wifi_group
 from protocol.errors import ProtocolError
 
 EXIT_FAILED = 1
@@ -313,6 +314,7 @@ commands: list[click.Command] = [
     wipe_command,
     kit_group,
     identify_command,
+    wifi_group,
     devices_group,
     *order_commands,
     *people_commands,

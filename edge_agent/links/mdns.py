@@ -10,7 +10,7 @@ import ipaddress
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import ifaddr
 from zeroconf import Error, IPVersion, ServiceInfo
@@ -86,7 +86,7 @@ class Advert:
             server=f"vitalwire-{self._id[:8]}.local.",
             parsed_addresses=list(found),
         )
-        await self._zeroconf.async_register_service(info, allow_name_change=True)
+        await cast("Any", self._zeroconf).async_register_service(info, allow_name_change=True)
         self.name = info.name.removesuffix(f".{SERVICE}")
         log.info("nodes find this agent as %s at %s, port %d", self.name, ", ".join(found), port)
 

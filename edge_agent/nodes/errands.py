@@ -24,8 +24,9 @@ COMPACT, REOPEN = "compact", "reopen"
 ORDER, COMMAND = "order", "command"
 CLAIM = "claim"
 UPDATE = "update"
+WIFI = "wifi"
 OF_NODES = (IDENTIFY, UNPAIR, ORDER)
-WHAT = (*OF_NODES, RECORD, ACTION, ROTATE, COMPACT, REOPEN, COMMAND, UPDATE, CLAIM)
+WHAT = (*OF_NODES, RECORD, ACTION, ROTATE, COMPACT, REOPEN, COMMAND, UPDATE, CLAIM, WIFI)
 # A record and what goes with it take less; whatever is larger is no errand.
 MAX_FILE = 1 << 18
 UNTIL_END_MS = 1 << 53
@@ -37,8 +38,9 @@ FORGOTTEN_MS = 3_600_000
 class Errand:
     """`what`: IDENTIFY, UNPAIR or an ORDER to a node, COMMAND of an authority, RECORD to be taken, ACTION to
     be recorded, ROTATE the signing key, COMPACT the store, REOPEN it since it is damaged, UPDATE: begin
-    or turn a roll-out, CLAIM: pair with a node; `node`: its id in hex, or nothing; `force`: without the
-    node's word; `until_ms`: Unix time after which nobody waits for it; `data`: what it is about, in hex.
+    or turn a roll-out, CLAIM: pair with a node, WIFI: a node's network; `node`: its id in hex, or nothing;
+    `force`: without the node's word; `until_ms`: Unix time after which nobody waits for it; `data`: what it
+    is about, in hex.
     """
 
     id: str

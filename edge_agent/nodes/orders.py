@@ -66,6 +66,15 @@ class Order:
         """The answer's result in words."""
         return RESULT_NAMES.get(self.result, f"result {self.result}") if self.result is not None else ""
 
+    @property
+    def stated_body(self) -> dict[int, Any]:
+        """The body as the audit has it: of a password, whether there was one."""
+        if self.kind != frames.KIND_COMMAND or self.body[frames.ORDER_WHAT] != frames.OP_JOIN:
+            return self.body
+        given = dict(self.body[frames.ORDER_ARGS])
+        given[frames.JOIN_PASSWORD] = bool(given[frames.JOIN_PASSWORD])
+        return {**self.body, frames.ORDER_ARGS: given}
+
 
 class Orders:
     """Orders under way, by id. `add`: takes entries for the store; `now_ms`: monotonic; `unix_ms`: of now."""
@@ -241,7 +250,7 @@ class Orders:
         detail["name"] = order.name
         if order.by:
             detail["by"] = order.by
-        kept_back: dict[str, Any] = {"body": order.body}
+        kept_back: dict[str, Any] = {"body": order.stated_body}
         if order.reason:
             kept_back["reason"] = order.reason
         self._state(order, "ordered", detail, kept_back, stated)
