@@ -14,6 +14,7 @@ from edge_agent.custody.rotation import Rotation
 from edge_agent.files import make_folder
 from edge_agent.forward.channels import BatchChannel
 from edge_agent.links import mdns
+from edge_agent.links.ble_absent import BlePool, ble_links
 from edge_agent.links.listener import TcpListener
 from edge_agent.links.ports import is_url, plugged_in
 from edge_agent.links.serial import SerialLink
@@ -28,6 +29,7 @@ from edge_agent.nodes.kit import Expected
 from edge_agent.nodes.networks import Networks
 from edge_agent.nodes.peers import Peers
 from edge_agent.nodes.sessions import LinkSession
+from edge_agent.nodes.wanted import Wanted
 from edge_agent.ops.compaction import Compaction
 from edge_agent.ops.measures import Measures
 from edge_agent.ops.reporting import Reporter
@@ -87,6 +89,7 @@ class Agent:
         self.links: dict[str, SerialLink] = {}
         self.sessions: dict[str, LinkSession] = {}
         self.tcp: TcpListener[LinkSession] | None = None
+        self.ble: BlePool | None = None
         self.worker = Worker()
         self._lock: BinaryIO | None = None
 
@@ -214,6 +217,9 @@ class Agent:
             advert = mdns.advert(self.identity.id, self.tcp)
             if advert is not None:
                 forever.append(advert.run())
+        if self.config.ble is not None and not self.quiet:
+            self.ble = ble_links(self.config.ble, Wanted(self.hub, self.claims), self._connected)
+            forever.append(self.ble.run())
         tasks = [asyncio.create_task(work) for work in forever]
         stopped = asyncio.create_task(stop.wait())
         self.working = True
@@ -264,15 +270,17 @@ class Agent:
         await asyncio.gather(*(link.stop() for link in self.links.values()))
         if self.tcp is not None:
             await self.tcp.stop()
+        if self.ble is not None:
+            await self.ble.stop()
 
     def _connected(self, name: str) -> LinkSession:
         return LinkSession(self.hub, name)
 
     @property
     def all_sessions(self) -> list[LinkSession]:
-        """Of every serial port and every TCP connection."""
-        tcp = [] if self.tcp is None else [*self.tcp.owners.values()]
-        return [*self.sessions.values(), *tcp]
+        """Of every serial port and every connection."""
+        pools = [pool for pool in (self.tcp, self.ble) if pool is not None]
+        return [*self.sessions.values(), *(owner for pool in pools for owner in pool.owners.values())]
 
     def _add_link(self, config: LinkConfig) -> None:
         session = LinkSession(self.hub, config.port, not is_url(config.port))

@@ -138,6 +138,12 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
             unproved = f", {proving} not proved yet" if proving else ""
             state = f"{counted(tcp['connections'], 'connection')}{unproved}"
         yield f"tcp {tcp['listen']}: {state}"
+    ble = status.get("ble")
+    if ble:
+        unusable = ble["problem"] and f"NOT USABLE: {ble['problem']}"
+        yield f"bluetooth: {unusable or counted(ble['connections'], 'connection')}"
+        for node in ble["unclaimed"]:
+            yield f"  node {node} is nobody's: vitalwire pair --label, with what is on its label"
     for node in status["unpaired"]:
         yield f"node {node['node']} on {node['link']} is not paired: {what_next(node)}"
     nodes = status["nodes"]

@@ -19,6 +19,7 @@ from edge_agent.config.source import ConfigError, Source
 from edge_agent.config.table import TABLES
 from edge_agent.config.values import (
     AUTO,
+    BleConfig,
     Config,
     FhirConfig,
     FileConfig,
@@ -35,6 +36,7 @@ from edge_agent.config.values import (
 
 __all__ = [
     "AUTO",
+    "BleConfig",
     "Config",
     "ConfigError",
     "FhirConfig",
@@ -190,6 +192,12 @@ def _tcp(values: Values) -> TcpConfig:
     )
 
 
+def _ble(values: Values | None) -> BleConfig | None:
+    if values is None or not values["enabled"]:
+        return None
+    return BleConfig(values["adapter"], values["claim"], values["max_connections"])
+
+
 def parse(text: str, path: Path) -> Config:
     """The configuration that `text` means. Raises ConfigError.
 
@@ -213,6 +221,7 @@ def parse(text: str, path: Path) -> Config:
         mqtt=None if mqtt is None else _mqtt(mqtt),
         source=path,
         tcp=None if tcp is None else _tcp(tcp),
+        ble=_ble(found.values("ble")),
         storage=StoreConfig(**storage),
         file=None if file is None else FileConfig(file["out"], file["in"], file["required"], file["public"]),
         fhir=None if fhir is None else FhirConfig(**fhir),

@@ -2,10 +2,37 @@
 
 from collections.abc import Mapping
 
-from edge_agent.config.checks import PATH, number, one_of, whole
+from edge_agent.config.checks import PATH, TEXT, TRUTH, number, one_of, whole
 from edge_agent.config.described import Key, Table
 
 NODES: Mapping[str, Table] = {
+    "ble": Table(
+        "Nodes over Bluetooth LE (docs/ble.md). Without this table the agent does not listen for them.",
+        (
+            Key("enabled", TRUTH, True, "whether it does"),
+            Key(
+                "adapter",
+                TEXT,
+                None,
+                "which Bluetooth adapter of this machine",
+                shown="the system's first",
+                example="hci0",
+            ),
+            Key(
+                "claim",
+                TRUTH,
+                True,
+                "also connect to a node that is nobody's, once somebody asks for it (`vitalwire pair "
+                "--label`, `kit import`)",
+            ),
+            Key(
+                "max_connections",
+                whole(1, 20),
+                5,
+                "nodes at a time; many adapters carry no more than five to seven",
+            ),
+        ),
+    ),
     "pairing": Table(
         "How a node that has no agent comes to this one (docs/pairing.md).",
         (

@@ -32,6 +32,15 @@ class TcpConfig:
 
 
 @dataclass(frozen=True)
+class BleConfig:
+    """Nodes over Bluetooth. `adapter` None: the system's first."""
+
+    adapter: str | None = None
+    claim: bool = True
+    max_connections: int = 5
+
+
+@dataclass(frozen=True)
 class StoreConfig:
     """How the store is kept. At most one of `key_file`, `credential`, `passphrase_file` is set.
 
@@ -147,6 +156,7 @@ class Config:
     mqtt: MqttConfig | None = None
     source: Path | None = field(default=None, compare=False)
     tcp: TcpConfig | None = None
+    ble: BleConfig | None = None
     storage: StoreConfig = StoreConfig()
     file: FileConfig | None = None
     fhir: FhirConfig | None = None

@@ -196,6 +196,11 @@ class Claims:
                 del self._pairings[node]
         self._answer()
 
+    def wants(self, node: bytes) -> bool:
+        """Whether somebody asks for that node, or a kit file has it."""
+        asked = any(wish.answer is None and wish.label.node == node for wish in self._wishes.values())
+        return asked or node in self._kit()
+
     def told(self, node: bytes) -> dict[str, Any]:
         """For the status: whether that node is expected, and on whose word it is being asked."""
         asked = [one.how for one in self._asked.values() if one.node == node]

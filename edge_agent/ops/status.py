@@ -115,6 +115,7 @@ def snapshot(agent: "Agent", facts: StoreFacts, state: str, nodes: list[dict[str
         "agent": agent.identity.id.hex(),
         "links": [_link(agent, port) for port in sorted(agent.sessions)],
         "tcp": None if agent.tcp is None else agent.tcp.summary(),
+        "ble": None if agent.ble is None else agent.ble.summary(),
         "devices": agent.readers.summary(),
         "frames_per_s": hub.frames_per_s(),
         "wire_bytes": hub.wire_bytes,
