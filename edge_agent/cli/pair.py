@@ -239,7 +239,7 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
     Example:
       vitalwire pair list
     """
-    found = _listed(configuration.load(config_path))
+    found = listed(configuration.load(config_path))
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -258,7 +258,8 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
         click.echo("no node is paired, expected or heard")
 
 
-def _listed(config: Config) -> dict[str, Any]:
+def listed(config: Config) -> dict[str, Any]:
+    """What `pair list` shows, as its JSON has it. PeersError, KitError."""
     from edge_agent.cli.people_asking import shown_time
     from edge_agent.nodes.kit import Expected
     from edge_agent.nodes.peers import Peers

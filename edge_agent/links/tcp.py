@@ -43,6 +43,11 @@ class TcpOwner(LinkOwner, Protocol):
         """waiting, proving or live (protocol.session_states)."""
         ...
 
+    @property
+    def asked(self) -> bool:
+        """Whether whoever is there is being asked to pair, on somebody's word."""
+        ...
+
 
 class Listens(Protocol):
     """What a connection needs of its listener: `buffer` is for the bytes that are being read just now, of
@@ -242,6 +247,9 @@ class TcpLink(asyncio.BufferedProtocol):
             if self._node is not None:
                 # It began anew (another boot, un-paired): a stranger again.
                 self._node, self._quota = None, listener.stranger()
+                self._unknown_since = self._unproved_since = now
+            if owner.asked:
+                # It waits for a hand on its button.
                 self._unknown_since = self._unproved_since = now
             if node is not None:
                 self._unknown_since = now

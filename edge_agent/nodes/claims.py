@@ -135,6 +135,10 @@ class Claims:
         self._heard.pop(claimant, None)
         self._asked.pop(claimant, None)
 
+    def asks(self, claimant: Claimant) -> bool:
+        """Whether the node there is being asked to pair."""
+        return claimant in self._asked
+
     def refused(self, claimant: Claimant, code: int) -> bool:
         """The node there refuses; whether that was to be expected."""
         asked = self._asked.get(claimant)

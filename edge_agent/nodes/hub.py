@@ -95,6 +95,10 @@ class Claimed(Protocol):
         """Whoever was there is not any more."""
         ...
 
+    def asks(self, claimant: Any) -> bool:
+        """Whether the node there is being asked to pair."""
+        ...
+
     def replied(self, claimant: Any, reply: ev.PairReply) -> None:
         """The node there says that it has paired."""
         ...

@@ -228,6 +228,11 @@ class LinkSession:
         return self._hello.node_id if self._hello else None
 
     @property
+    def asked(self) -> bool:
+        """Whether whoever is there is being asked to pair, on somebody's word."""
+        return self._hub.claims is not None and self._hub.claims.asks(self)
+
+    @property
     def agents(self) -> tuple[bytes, ...]:
         """The agents that the newest boot of the node on this link is open to."""
         return tuple(self._hello.agents) if self._hello else ()
