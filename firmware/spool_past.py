@@ -139,7 +139,7 @@ def state_evicted(spool):
     ]
     if not body:
         return None
-    return spool.node.sealer.seal(frames.KIND_LOSS, {frames.LOSS_EARLIER: body}, None, True)
+    return spool.node.sealer.seal(frames.KIND_LOST_BEFORE, {frames.LOST_BEFORE: body}, None, True)
 
 
 def evicted_stated(spool):

@@ -14,6 +14,7 @@ KIND_NAMES = {
     f.KIND_LOG: "log",
     f.KIND_TIME: "time",
     f.KIND_ANSWER: "answer",
+    f.KIND_LOST_BEFORE: "lost_before",
     f.KIND_ACK: "ack",
     f.KIND_TIME_DOWN: "time_down",
     f.KIND_COMMAND: "command",

@@ -127,6 +127,7 @@ BODIES: "dict[int, dict[int, Rule]]" = {
     },
     f.KIND_STATUS: {key: (name, True, "int", 0, U32) for key, name in _COUNTERS},
     f.KIND_LOSS: {f.LOSS_RANGES: ("ranges", True, "losses", 1, f.MAX_PLAINTEXT)},
+    f.KIND_LOST_BEFORE: {f.LOST_BEFORE: ("ranges of earlier boots", True, "boot losses", 1, MAX_EARLIER)},
     f.KIND_ATTEST: {
         f.ATTEST_FIRST: ("first", True, "int", 0, U32),
         f.ATTEST_COUNT: ("count", True, "int", 1, U32),

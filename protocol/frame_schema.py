@@ -71,6 +71,8 @@ def unknown_meanings(kind: int, body: "Any") -> int:
     refused."""
     if kind == f.KIND_LOSS:
         return sum([item[2] not in LOSS_NAMES for item in body[f.LOSS_RANGES]])
+    if kind == f.KIND_LOST_BEFORE:
+        return sum([item[3] not in LOSS_NAMES for item in body[f.LOST_BEFORE]])
     count = 0
     for key in BODIES.get(kind, ()):
         if key in body:
@@ -125,6 +127,7 @@ def _wanted(kind_of: str, least: int, most: int) -> str:
         "rr": f"at most {most} intervals in ms",
         "ranges": f"at most {most} ascending [first, count]",
         "losses": "ascending [first, count, reason]",
+        "boot losses": f"{least} to {most} of [boot id with a counter from 1, first, count, reason]",
     }[kind_of]
 
 
@@ -147,6 +150,8 @@ def _fits(value: "Any", kind_of: str, least: int, most: int) -> bool:
         return False
     if kind_of == "losses":
         return is_ranges(value, 3)
+    if kind_of == "boot losses":
+        return all(_is_boot_loss(item) for item in value)
     if kind_of == "ranges":
         return is_ranges(value, 2)
     if kind_of == "rr":
@@ -169,6 +174,16 @@ def _is_statement(item: "Any") -> bool:
         and _fits(item[1], "int", 0, U32)
         and isinstance(item[2], bool)
         and _fits(item[3], "int", 0, U32)
+    )
+
+
+def _is_boot_loss(item: "Any") -> bool:
+    return (
+        is_list(item)
+        and len(item) == 4
+        and is_bytes(item[0], 12)
+        and any(item[0][:4])
+        and is_ranges([item[1:]], 3)
     )
 
 

@@ -34,7 +34,9 @@ from protocol.errors import ProtocolError
 from protocol.records import MANUAL, read_record
 
 FORWARDERS = ("mqtt", "file", "fhir")
-_TELLING = tuple(bytes((0x83, kind)) for kind in (frames.KIND_BOOT, frames.KIND_LOSS))
+_TELLING = tuple(
+    bytes((0x83, kind)) for kind in (frames.KIND_BOOT, frames.KIND_LOSS, frames.KIND_LOST_BEFORE)
+)
 _RECORDS = (wire.ENTRY_ASSIGNMENT, wire.ENTRY_MANUAL, wire.ENTRY_CONSENT, wire.ENTRY_ERASURE)
 # A statement of lost frames names so many ranges at most.
 MOST_RANGES = 64
@@ -226,6 +228,7 @@ def _tell(
     event = session_events.FrameIn(row.node, row.boot, row.seq or 0, row.data, read, 0)
     item, _ = item_of(event, row.made_ms)
     losses |= {(boots[row.node, row.boot], *loss) for loss in item.losses}
+    losses |= {(boots[row.node, boot], *loss) for boot, *loss in item.lost_before}
     counter = int.from_bytes(row.boot[:4], "big")
     for said in (*item.earlier, *(() if item.previous is None else (item.previous,))):
         if isinstance(said, Summary):

@@ -35,6 +35,7 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
     previous: Said | None = None
     earlier: tuple[Said | Summary, ...] = ()
     losses: tuple[tuple[int, int, int], ...] = ()
+    before: tuple[tuple[bytes, int, int, int], ...] = ()
     if kind == frames.KIND_BOOT:
         if frames.BOOT_PREVIOUS in body:
             previous = _said(*body[frames.BOOT_PREVIOUS])
@@ -44,8 +45,22 @@ def item_of(event: ev.FrameIn, received_ms: int) -> tuple[Frame, tuple[int, int,
         )
     elif kind == frames.KIND_LOSS:
         losses = tuple(tuple(loss) for loss in body[frames.LOSS_RANGES])
+    elif kind == frames.KIND_LOST_BEFORE:
+        before = tuple(
+            tuple(loss)
+            for loss in body[frames.LOST_BEFORE]
+            if int.from_bytes(loss[0][:4], "big") < int.from_bytes(event.boot_id[:4], "big")
+        )
     item = Frame(
-        event.node_id, event.boot_id, event.seq, event.plaintext, received_ms, previous, earlier, losses
+        event.node_id,
+        event.boot_id,
+        event.seq,
+        event.plaintext,
+        received_ms,
+        previous,
+        earlier,
+        losses,
+        lost_before=before,
     )
     return item, event.frame
 

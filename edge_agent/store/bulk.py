@@ -40,7 +40,7 @@ def put_all(store: "Store", db: Database, items: Sequence[Item], changes: Change
         if (
             isinstance(item, Frame)
             and item.previous is None
-            and not (item.earlier or item.losses or item.along)
+            and not (item.earlier or item.losses or item.lost_before or item.along)
         ):
             boot = store.boot(db, item.node, item.boot, changes)
             number = boot.row, item.seq

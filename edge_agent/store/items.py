@@ -22,6 +22,7 @@ class Frame(NamedTuple):
 
     `previous`: a statement (boot, known_next, clean, bound_s); `earlier`: more of them, and summaries, oldest
     first. `along`: what is made when the frame is stored, in the same transaction, but not again.
+    `lost_before`: losses of earlier boots, each (boot, first, count, reason).
     """
 
     node: bytes
@@ -33,6 +34,7 @@ class Frame(NamedTuple):
     earlier: tuple[Said | Summary, ...] = ()
     losses: tuple[tuple[int, int, int], ...] = ()
     along: tuple[Write, ...] = ()
+    lost_before: tuple[tuple[bytes, int, int, int], ...] = ()
 
 
 class Hello(NamedTuple):

@@ -79,7 +79,7 @@ class World:
         self.indicated = state
 
     def seal(self, kind, body, t_us=None, keep=False):
-        assert kind == frames.KIND_LOSS
+        assert kind == frames.KIND_LOST_BEFORE
         self.stated.append(body)
         return self.make(LANE_VITALS, keep=keep)
 

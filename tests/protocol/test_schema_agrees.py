@@ -32,6 +32,7 @@ def item(kind_of: str, i: int) -> Any:
         "limits": [33, 0 if i else 65_535, 65_535],
         "ranges": [3 * i, 2],
         "losses": [3 * i, 2, i % 2 + 1],
+        "boot losses": [BOOT_ID, 3 * i, 2, i % 2 + 1],
         "earlier": [2 * i + 1, 2 * i + 2, U32, 0]
         if i % 2
         else [(2 * i + 1).to_bytes(4, "big") + bytes(8), 0, False, 9],
@@ -106,6 +107,7 @@ def beyond(rule: "frame_rules.Rule") -> "list[Any]":
         ],
         "ranges": [[[0, 0]], [[-1, 1]], [[U32 + 1, 1]], [[0, 1, 1]], [[0]]],
         "losses": [[[0, 0, 1]], [[-1, 1, 1]], [[U32 + 1, 1, 1]], [[0, 1]], [[0, 1, -1]]],
+        "boot losses": [[[BOOT_ID[1:], 0, 1, 1]], [[BOOT_ID, 0, 0, 1]], [[BOOT_ID, 0, 1]], [[0, 0, 1, 1]]],
         "earlier": [
             [[0, 2, 0, 0]],
             [[1, 2, 0]],

@@ -21,6 +21,7 @@ from protocol.errors import FrameError
 from protocol.frame_names import CHANNEL_NAMES, LOSS_NAMES
 from tools.collector import schema
 from tools.collector.dating import Dates
+from tools.collector.losses import told_later
 from tools.collector.store import Store
 
 DAY_MS = 86_400_000
@@ -228,15 +229,15 @@ def _count(
     found.produced += end - first
     found.received += here.count
     found.erased += erased.count
-    for plaintext in lost:
-        for begin, count, reason in frames.unpack(plaintext)[2][frames.LOSS_RANGES]:
-            if reason == frames.LOSS_ELSEWHERE:
-                continue
-            given_up = missing.both(Ranges([(begin, count)]))
-            if given_up:
-                name = LOSS_NAMES.get(reason, f"cause {reason}")
-                found.given_up[name] = found.given_up.get(name, 0) + given_up.count
-                missing = missing.minus(given_up)
+    told = [loss for plaintext in lost for loss in frames.unpack(plaintext)[2][frames.LOSS_RANGES]]
+    for begin, count, reason in (*told, *told_later(store, node, boot)):
+        if reason == frames.LOSS_ELSEWHERE:
+            continue
+        given_up = missing.both(Ranges([(begin, count)]))
+        if given_up:
+            name = LOSS_NAMES.get(reason, f"cause {reason}")
+            found.given_up[name] = found.given_up.get(name, 0) + given_up.count
+            missing = missing.minus(given_up)
     explained = sum(gone.count(boot, begin, count) for begin, count in missing)
     found.erased += explained
     found.not_here += missing.count - explained

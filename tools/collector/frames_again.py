@@ -7,6 +7,7 @@ from edge_agent.ledger.ranges import Ranges
 from protocol import attest, frames
 from protocol.errors import FrameError
 from tools.collector import attestations, schema
+from tools.collector.losses import told_later
 from tools.collector.store import Store
 from tools.collector.storing import columns_of
 
@@ -82,6 +83,9 @@ def _read_boot(store: Store, node: bytes, boot: bytes, readings: Readings) -> No
                     lost.add(first, count)
         elif its_kind == frames.KIND_ATTEST:
             attests.append((body[attest.FIRST], body[attest.COUNT], seq))
+    for first, count, reason in told_later(store, node, boot):
+        if reason != frames.LOSS_ELSEWHERE:
+            lost.add(first, count)
     proved = _judge(store, node, boot, sorted(attests), readings)
     if stored or erased:
         highest = max(stored.end if stored else 0, erased.end if erased else 0) - 1

@@ -29,7 +29,7 @@ AT_ONCE = 500
 SETTLED_MS = 600_000
 """A batch of that age is followed by no batch with a lower row number, whichever collector stored it."""
 
-KEPT = (frames.KIND_BOOT, frames.KIND_LOSS, frames.KIND_ATTEST)
+KEPT = (frames.KIND_BOOT, frames.KIND_LOSS, frames.KIND_LOST_BEFORE, frames.KIND_ATTEST)
 """Frames that say nothing of a person: when a boot began, what is missing, what a node signed for."""
 
 _RECORDS = (batch.ENTRY_ASSIGNMENT, batch.ENTRY_CONSENT, batch.ENTRY_ERASURE)

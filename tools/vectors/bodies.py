@@ -168,6 +168,13 @@ UP: "list[tuple[str, str, int, int, Any]]" = [
         9,
         {frames.LOSS_RANGES: [[0, 41, frames.LOSS_ELSEWHERE]]},
     ),
+    (
+        "losses of earlier boots",
+        "lost-before-frame",
+        frames.KIND_LOST_BEFORE,
+        5_000_000,
+        {frames.LOST_BEFORE: [[bytes(3) + b"\x03" + bytes(8), 17, 300, frames.LOSS_OUTBOX_FULL]]},
+    ),
     ("log", "log-frame", frames.KIND_LOG, 3_000_000, LOG),
     ("log, a crash", "log-frame", frames.KIND_LOG, 2_000_000, CRASH),
     *((name, "answer-frame", frames.KIND_ANSWER, 690_000_000, body) for name, body in ANSWERS),

@@ -179,6 +179,8 @@ BAD_FRAMES: list[tuple[str, bytes]] = [
     ("status without its last key", cbor.dumps([6, 0, bodies.without(STATUS_BODY, frames.STATUS_NEXT_SEQ)])),
     ("loss of overlapping ranges", cbor.dumps([7, 0, {1: [[0, 5, 1], [4, 1, 1]]}])),
     ("loss of nothing", cbor.dumps([7, 0, {1: []}])),
+    ("losses of a short boot id", cbor.dumps([12, 0, {1: [[bytes(11), 0, 5, 1]]}])),
+    ("losses of no earlier boot", cbor.dumps([12, 0, {1: []}])),
     ("attest with a short root", cbor.dumps([8, 0, {1: 0, 2: 1, 3: bytes(31), 4: bytes(64)}])),
     ("ack beyond 32 bits", cbor.dumps([32, 0, [0, [[0xFFFFFFFF, 2]]]])),
     ("ack of an empty range", cbor.dumps([32, 0, [0, [[5, 0]]]])),
