@@ -108,6 +108,8 @@ MOST_A_TURN = 20
 class FakeNode:
     """Makes `rate` frames a second while `making`; everything that it made is in `made`."""
 
+    firmware = "0.1.0"
+
     def __init__(
         self, pipe, seed: int = 1, agent: Identity | None = None, rate: float = 20.0, max_bytes: int = 200_000
     ) -> None:
@@ -157,7 +159,7 @@ class FakeNode:
             for agent in self.agents:
                 self.session.add_agent(*agent)
             body = {
-                frames.BOOT_FIRMWARE: "0.1.0",
+                frames.BOOT_FIRMWARE: self.firmware,
                 frames.BOOT_BOARD: "fake",
                 frames.BOOT_RESET_CAUSE: frames.RESET_HARD,
                 frames.BOOT_KEYS: list(self.identity.public()),

@@ -229,7 +229,7 @@ def test_a_hostile_node_costs_the_others_nothing(make, answer):  # noqa: F811
     world.add("1.1.0")
     world.start()
     world.until(lambda: world.states.get("confirmed") == 4)
-    link = world.links[[node for node, one in world.links.items() if one.model is models[2]][0]]
+    link = world.links[next(node for node, one in world.links.items() if one.model is models[2])]
     world.until(lambda: world.states.get(rollout.CONFIRMED) == 4 and world.now > 400_000)
     size = sum(map(len, some_files().values())) + 1000
     assert link.passed < 3 * (MOST_TIMES + 1) * size * 2
