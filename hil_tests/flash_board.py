@@ -132,9 +132,9 @@ class FlashBoard:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._leave_rom()
         for thread in self._threads:
             thread.join(5)
-        self._leave_rom()
         self._end_vm()
         for fd in (self._master, self._slave, self._wake_read, self._wake_write):
             os.close(fd)

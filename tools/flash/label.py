@@ -50,7 +50,7 @@ def draw(label: Label) -> Image.Image:
     words = fingerprint_text(label.fingerprint).split(" ")
     rows = [
         (3.6, "Vitalwire"),
-        (2.6, label.title),
+        (2.6, label.title.partition(":")[0]),
         (2.4, f"{label.board}  {label.version}"),
         (2.8, f"id {label.id}"),
         (2.8, " ".join(words[:4])),

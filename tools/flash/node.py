@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import serial
@@ -126,18 +127,20 @@ class Clock:
         )
 
 
-def wait_for_hello(port: str, keys: Keys, seconds: float = HELLO_S) -> None:
-    """Until the node on `port` says hello, as the node with these keys. Trouble."""
+def wait_for_hello(port: str, keys: Keys, waiting: Callable[[], None]) -> None:
+    """Until the node on `port` says hello, as the node with these keys; `waiting` is called meanwhile.
+    Trouble."""
     try:
         line = open_port(LinkConfig(port))
     except PortError as e:
         raise Trouble(e.problem, e.hint) from e
     solicit = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
     decoder = cobs.Decoder()
-    until = time.monotonic() + seconds
+    until = time.monotonic() + HELLO_S
     asked = 0.0
     try:
         while time.monotonic() < until:
+            waiting()
             if time.monotonic() - asked > ASK_S:
                 asked = time.monotonic()
                 line.write(solicit)
@@ -151,7 +154,7 @@ def wait_for_hello(port: str, keys: Keys, seconds: float = HELLO_S) -> None:
     finally:
         line.close()
     raise Trouble(
-        f"the node says no hello within {seconds:.0f} s",
+        f"the node says no hello within {HELLO_S:.0f} s",
         "press its reset button and run this again; at the prompt, open('fault.txt') tells of a fault",
     )
 

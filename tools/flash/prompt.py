@@ -21,6 +21,7 @@ INTERRUPT = b"\r\x03\x03"
 EVERY_S = 0.02
 READ_S = 5.0
 # A first start makes the file system; a person finds the reset button.
+FIRST_S = 1.0
 PROMPT_S = 20.0
 BUTTON_S = 60.0
 RUN_S = 60.0
@@ -48,7 +49,7 @@ class Prompt:
         by `tell`. Trouble when no MicroPython answers."""
         line = self._transport.serial
         try:
-            if not self._interrupt(1.0) and not self._reset(line, tell):
+            if not self._interrupt(FIRST_S, tell, "prompt") and not self._reset(line, tell):
                 raise Trouble(
                     "no MicroPython prompt",
                     "is it the right image for this board? run this again without --app-only; else press its"
@@ -63,11 +64,10 @@ class Prompt:
 
     def _reset(self, line: Any, tell: Callable[[str], None]) -> bool:
         if ports.press_reset(line):
-            return self._interrupt(PROMPT_S)
-        tell("press its reset button")
-        return self._interrupt(BUTTON_S)
+            return self._interrupt(PROMPT_S, tell, "prompt")
+        return self._interrupt(BUTTON_S, tell, "press its reset button")
 
-    def _interrupt(self, seconds: float) -> bool:
+    def _interrupt(self, seconds: float, tell: Callable[[str], None], what: str) -> bool:
         """Ctrl-C until a prompt answers; between a reset and the application's start it is still heard."""
         line = self._transport.serial
         heard = b""
@@ -75,6 +75,7 @@ class Prompt:
         line.timeout = EVERY_S
         try:
             while time.monotonic() < until:
+                tell(what)
                 line.write(INTERRUPT)
                 heard = (heard + line.read(4096))[-4096:]
                 if re.search(rb">>> \r?\n?>>> $|(\r?\n>)+$", heard):

@@ -63,7 +63,6 @@ def _flash(outcome: Outcome, plan: Plan, tell: Tell) -> None:
     tell("build", 0, 0)
     made = plan.make(outcome.board)
     outcome.firmware, outcome.title = made.version, plan.titles.get(outcome.board, "")
-    tell("prompt", 0, 0)
     prompt = Prompt(port)
     try:
         prompt.get(lambda text: tell(text, 0, 0))
@@ -81,8 +80,7 @@ def _flash(outcome: Outcome, plan: Plan, tell: Tell) -> None:
     finally:
         prompt.close()
     ports.wait_for(port)
-    tell("hello", 0, 0)
-    node.wait_for_hello(port, outcome.keys)
+    node.wait_for_hello(port, outcome.keys, lambda: tell("hello", 0, 0))
     if not any(line.why for line in outcome.lines):
         at = datetime.now(UTC).isoformat(timespec="seconds")
         kit.add(plan.kit, outcome.keys, outcome.board, outcome.firmware, at)
