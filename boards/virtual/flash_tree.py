@@ -2,15 +2,22 @@
 flash.
 """
 
+import re
 import shutil
 from pathlib import Path
 
+HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
+PSRAM_HEAP = "512wK"  # of one with PSRAM, as far as a node can use it
+SOURCE_HEAP = "320wK"  # sources, with their names and their compiler, take more than that
 SLOTS = "slots.py"
+CONFIG = "board_config.py"
+# Only a board with PSRAM has memory for two radios.
+TWO_RADIOS = re.compile(r"'at_once': [2-9]")
 
 
 class FlashTree:
-    """`folder`: where main.py is run; `path`: what comes first on the VM's path; `bytecode`: whether the
-    build is such.
+    """`folder`: where main.py is run; `path`: what comes first on the VM's path; `heap`: of the VM that
+    runs it, in words.
     """
 
     def __init__(self, build_dir: Path, flash_dir: Path) -> None:
@@ -19,7 +26,10 @@ class FlashTree:
         self._on_flash = (build_dir / SLOTS).is_file()
         self.folder = flash_dir if self._on_flash else build_dir
         self.path = "" if self._on_flash else f"{build_dir}:"
-        self.bytecode = any(build_dir.glob("node.mpy")) or any(build_dir.glob("slot_a/node.mpy"))
+        bytecode = any(build_dir.glob("node.mpy")) or any(build_dir.glob("slot_a/node.mpy"))
+        configs = [*build_dir.glob(CONFIG), *build_dir.glob(f"slot_a/{CONFIG}")]
+        psram = any(TWO_RADIOS.search(config.read_text()) for config in configs)
+        self.heap = PSRAM_HEAP if psram else HEAP if bytecode else SOURCE_HEAP
 
     def put_on_flash(self) -> None:
         """Make the flash, and put a build with slots on it unless it holds one. Raises OSError."""

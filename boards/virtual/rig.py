@@ -19,13 +19,13 @@ from boards.virtual.air import Air
 from boards.virtual.bench import Bench, FifoLog
 from boards.virtual.bridge import serve_socket
 from boards.virtual.cable import Cable
+from boards.virtual.flash_tree import HEAP as HEAP
+from boards.virtual.flash_tree import SOURCE_HEAP as SOURCE_HEAP
 from boards.virtual.flash_tree import FlashTree
 from boards.virtual.patient import USUAL_BP, Patient, make_patient
 from boards.virtual.vm import RigError, find_micropython
 from boards.virtual.watchdog import FairTime
 
-HEAP = "160wK"  # as many words as the heap of an ESP32 without PSRAM
-SOURCE_HEAP = "320wK"  # sources, with their names and their compiler, take more than that
 SHIMS = Path(__file__).resolve().parent / "shims"
 PWRON_RESET, HARD_RESET, WDT_RESET, SOFT_RESET = 1, 2, 3, 5
 EXIT_RESET = 64  # a VM that ends so wants to be started again
@@ -308,9 +308,8 @@ class VirtualNode:
                 VITALWIRE_BLE=self._ble,
                 VITALWIRE_RESET_CAUSE=str(cause),
             )
-            heap = HEAP if self._tree.bytecode else SOURCE_HEAP
             self._process = subprocess.Popen(
-                [self._vm, "-X", f"heapsize={heap}", "main.py"],
+                [self._vm, "-X", f"heapsize={self._tree.heap}", "main.py"],
                 cwd=self._tree.folder,
                 env=environment,
                 stdin=end.fileno(),
