@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rig", default="virtual", help="a rig of hil_tests/rigs, or a TOML file")
+    parser.addoption(
+        "--flash-image", help="erase the board at --port, and flash it with this MicroPython image"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge_agent import lock
+from edge_agent.nodes.pairing_label import qr_text
 from protocol.identity import fingerprint_text
 from tests.tools.flash_kit import KEYS, image, tiny_build
 from tools import build
@@ -197,7 +198,7 @@ def test_a_scanner_reads_the_fingerprint_and_nothing_else(tmp_path: Path) -> Non
     with Image.open(place) as picture:
         (found,) = zxingcpp.read_barcodes(picture.convert("L"))
         assert picture.width / picture.info["dpi"][0] * 25.4 == pytest.approx(label.WIDTH_MM, abs=0.2)
-    assert found.text == label.code(one.fingerprint)
+    assert found.text == qr_text(one.fingerprint)
     head, _, text = found.text.partition(":")
     assert head == "VW1"
     assert base64.b32decode(text + "====") == one.fingerprint
@@ -207,7 +208,7 @@ def test_a_scanner_reads_the_fingerprint_and_nothing_else(tmp_path: Path) -> Non
 def test_the_code_is_in_alphanumeric_mode() -> None:
     import segno
 
-    made = segno.make(label.code(one_label().fingerprint), error="m", micro=False)
+    made = segno.make(qr_text(one_label().fingerprint), error="m", micro=False)
     assert made.mode == "alphanumeric"
     assert made.version == 3
 
@@ -219,7 +220,7 @@ def test_a_page_or_a_picture_for_each_node(tmp_path: Path) -> None:
     for place, one in zip(places, three, strict=True):
         with Image.open(place) as picture:
             (found,) = zxingcpp.read_barcodes(picture.convert("L"))
-        assert found.text == label.code(one.fingerprint)
+        assert found.text == qr_text(one.fingerprint)
     (document,) = label.save(three, tmp_path / "kits.pdf")
     assert b"/Count 3" in document.read_bytes()
     with pytest.raises(Trouble, match=r"neither \.png nor \.pdf"):

@@ -5,7 +5,6 @@ characters of a QR code's alphanumeric mode, which need fewest modules. Beside i
 people read them to each other.
 """
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple
 import segno
 from PIL import Image, ImageDraw, ImageFont
 
+from edge_agent.nodes.pairing_label import qr_text
 from protocol.identity import fingerprint_text
 from tools.flash.trouble import Trouble
 
-PREFIX = "VW1:"
 DPI = 300
 WIDTH_MM, HEIGHT_MM, MARGIN_MM = 62, 29, 2
 QR_MM = 25
@@ -34,16 +33,11 @@ class Label(NamedTuple):
     fingerprint: bytes
 
 
-def code(fingerprint: bytes) -> str:
-    """The text of the QR code."""
-    return PREFIX + base64.b32encode(fingerprint).decode().rstrip("=")
-
-
 def draw(label: Label) -> Image.Image:
     """The label, black and white, at 300 dpi."""
     picture = Image.new("1", (_dots(WIDTH_MM), _dots(HEIGHT_MM)), WHITE)
     margin = _dots(MARGIN_MM)
-    picture.paste(_qr(code(label.fingerprint)), (margin, margin))
+    picture.paste(_qr(qr_text(label.fingerprint)), (margin, margin))
     pen: Any = ImageDraw.Draw(picture)
     left = margin + _dots(QR_MM) + margin
     room = picture.width - left - margin
