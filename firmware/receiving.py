@@ -5,6 +5,7 @@ new boot its files are hashed, and reception goes on at the first byte that is m
 has another name until everything else has been verified, so that a slot with an entry is a whole version.
 """
 
+import gc
 import hashlib
 import os
 
@@ -265,10 +266,20 @@ class Receiver:
             yield from self._verify_steps(manifest)
 
     def _verify_steps(self, manifest):
-        try:
-            yield from manifest.verify_steps(self._makers)
-        finally:
-            on_demand.forget(on_demand.SIGNING)
+        while True:
+            try:
+                yield from manifest.verify_steps(self._makers)
+                return
+            except MemoryError:
+                # It is needed for a moment only: the outbox gives way, as far as it does.
+                box = self._node.sealer.box
+                most = box.max_bytes
+                box.shrink()
+                if box.max_bytes == most:
+                    raise
+            finally:
+                on_demand.forget(on_demand.SIGNING)
+                gc.collect()
 
     # The files
 

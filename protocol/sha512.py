@@ -58,13 +58,23 @@ def sha512_steps(*parts: bytes) -> "Generator[None, None, bytes]":
 
     block_code = field25519.CODE[4]
     n = sum([len(part) for part in parts])
-    data = memoryview(
-        b"".join(parts) + b"\x80" + bytes(-(n + 17) % _BLOCK_BYTES + 8) + (8 * n).to_bytes(8, "big")
-    )
+    end = b"\x80" + bytes(-(n + 17) % _BLOCK_BYTES + 8) + (8 * n).to_bytes(8, "big")
     state = array("H", _START)
-    for at in range(0, len(data), _BLOCK_BYTES):
-        block_code(state, _BLOCK_WORK, data[at : at + _BLOCK_BYTES], _K)
-        yield
+    # Block by block: a long message joined would be a second piece of memory as large.
+    block = bytearray(_BLOCK_BYTES)
+    filled = 0
+    for part in parts + (end,):
+        data = memoryview(part)
+        at = 0
+        while at < len(data):
+            taken = data[at : at + _BLOCK_BYTES - filled]
+            block[filled : filled + len(taken)] = taken
+            filled += len(taken)
+            at += len(taken)
+            if filled == _BLOCK_BYTES:
+                block_code(state, _BLOCK_WORK, block, _K)
+                filled = 0
+                yield
     digest = bytearray(64)
     for i in range(32):
         digest[(i ^ 3) * 2] = state[i] >> 8
