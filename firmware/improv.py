@@ -1,7 +1,7 @@
 """Improv Wi-Fi on the node (protocol/improv.py), over the serial cable and BLE. Loaded when a client comes.
 
 Whoever has the kit in hand gives it a network: a press of its button lets a client do so for two minutes, and
-so does the cable of a node that is nobody's yet. Everything else may be asked at any time.
+of a node that is nobody's yet its switching on, and its cable. Everything else may be asked at any time.
 """
 
 from firmware.version import VERSION

@@ -90,11 +90,13 @@ class Wifi:
     # What others ask
 
     def authorised(self, cable):
-        """Whether somebody may give the node a network: the button was pressed, or it is on the `cable` and
-        nobody's.
+        """Whether somebody may give the node a network: the button was pressed; or the node is nobody's, and
+        on the `cable` or just switched on, so that somebody has it in hand.
         """
         now_ms = self.node.clock.now_ms()
-        return now_ms - self._pressed_ms < AUTHORISED_MS or (cable and not self.node.start.agents)
+        if now_ms - self._pressed_ms < AUTHORISED_MS:
+            return True
+        return not self.node.start.agents and (cable or now_ms < AUTHORISED_MS)
 
     def join(self, ssid, password, done=None):
         """Try this network; `done(cause)` hears how that went, 0: the node is in it, and stays. After a

@@ -58,7 +58,9 @@ class Air:
             self._write()
 
     def log(self) -> list[str]:
-        """What the node did: `active 1`, `scan`, `connect SSID BSSID as HOSTNAME`, in order. No passwords."""
+        """What the node did: `active 1`, `scan`, `connect SSID BSSID as HOSTNAME`, `name NAME` (asked of
+        DNS), in order. No passwords.
+        """
         try:
             return self.path.with_name(self.path.name + ".log").read_text().splitlines()
         except FileNotFoundError:

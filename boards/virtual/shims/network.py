@@ -50,7 +50,8 @@ def points():
         return json.load(file)
 
 
-def _note(text):
+def note(text):
+    """For the rig: what the node did."""
     if _path:
         with open(_path + ".log", "a") as file:
             file.write(text + "\n")
@@ -82,7 +83,7 @@ class WLAN:
         me = WLAN
         if on is not None and bool(on) != me._active:
             me._active = bool(on)
-            _note("active %d" % me._active)
+            note("active %d" % me._active)
             if not on:
                 me._wanted = me._bssid = None
                 me._online = False
@@ -106,7 +107,7 @@ class WLAN:
         if me._wanted is not None and me._bssid is None:
             raise OSError("Wifi Internal State Error")
         me._wanted = (ssid, key or "", bssid and bssid.hex())
-        _note("connect %s %s as %s" % (ssid, bssid.hex() if bssid else "any", _hostname))
+        note("connect %s %s as %s" % (ssid, bssid.hex() if bssid else "any", _hostname))
         me._bssid = None
         me._online = False
         me._tries = 0
@@ -156,7 +157,7 @@ class WLAN:
     def scan(self):
         if not WLAN._active:
             raise OSError("STA must be active")
-        _note("scan")
+        note("scan")
         sleep_ms(_SCAN_MS)
         return [
             (

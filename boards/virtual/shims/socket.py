@@ -14,6 +14,7 @@ def getaddrinfo(host, port, *more):
     if any(c not in _NAMELESS for c in host):
         import network
 
+        network.note("name " + host)
         station = network.WLAN(network.STA_IF)
         point = station._live()
         if point is None or not station.isconnected() or not point["captive"]:
