@@ -68,9 +68,9 @@ def bench(request: pytest.FixtureRequest, rig: rig_file.RigFile, tmp_path: Path)
     board.close()
 
 
-def vitalwire_flash(bench: Bench, folder: Path, board: str, *words: str) -> tuple[int, str]:
+def vitalwire_flash(bench: Bench, folder: Path, tree: Path, *words: str) -> tuple[int, str]:
     """(exit status, all that `vitalwire flash` says); whoever it asks presses the button."""
-    always = ["--board", board, "--port", bench.port, "--kit", str(folder / "kit.json"), "--yes"]
+    always = ["--tree", str(tree), "--port", bench.port, "--kit", str(folder / "kit.json"), "--yes"]
     said = io.StringIO()
     with subprocess.Popen(
         [*COMMAND, "flash", *always, *words],
@@ -92,11 +92,11 @@ def vitalwire_flash(bench: Bench, folder: Path, board: str, *words: str) -> tupl
     return process.wait(), said.getvalue()
 
 
-def test_from_bare_to_paired(bench: Bench, rig: rig_file.RigFile, tmp_path: Path) -> None:
+def test_from_bare_to_paired(bench: Bench, rig: rig_file.RigFile, build_dir: Path, tmp_path: Path) -> None:
     code, said = vitalwire_flash(
         bench,
         tmp_path,
-        rig.board,
+        build_dir,
         *("--erase", "--image", str(bench.image)),
         *("--label", str(tmp_path / "label.png"), "--report", str(tmp_path / "report.csv")),
     )
@@ -114,7 +114,7 @@ def test_from_bare_to_paired(bench: Bench, rig: rig_file.RigFile, tmp_path: Path
     assert (tmp_path / "label.png").stat().st_size > KIB
 
     # Once more, with the node running: nothing is new, its keys least of all.
-    code, said = vitalwire_flash(bench, tmp_path, rig.board, "--app-only")
+    code, said = vitalwire_flash(bench, tmp_path, build_dir, "--app-only")
     assert code == 0, said
     found = re.search(r"went on with (\d+) of (\d+) files", said)
     assert found is not None, said

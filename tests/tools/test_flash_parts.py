@@ -19,8 +19,8 @@ from edge_agent.nodes.pairing_label import qr_text
 from protocol.identity import fingerprint_text
 from tests.tools.flash_kit import KEYS, image, tiny_build
 from tools import build
+from tools.flash import built, kit, label, node, ports
 from tools.flash import image as images
-from tools.flash import kit, label, node, ports
 from tools.flash.node import Keys, Line
 from tools.flash.trouble import Trouble
 
@@ -317,3 +317,27 @@ def test_a_tree_with_slots_is_tested_in_the_first() -> None:
     assert node.folder_of(made) == "slot_a"
     assert node.folder_of(tiny_build()) == ""
     assert json.loads(tiny_build().files["manifest.json"])["version"] == "1.2.3"
+
+
+# A build that was written before
+
+
+def test_a_tree_is_read_back_whole(tmp_path: Path) -> None:
+    made = tiny_build()
+    build.write(made, tmp_path / "tree")
+    found = built.read(tmp_path / "tree")
+    assert (found.board, found.format, found.version, found.files) == (
+        "virtual",
+        "source",
+        "1.2.3",
+        made.files,
+    )
+    (tmp_path / "tree" / "main.py").write_bytes(b"run()\n")
+    with pytest.raises(Trouble, match=r"main\.py is not the file that was built"):
+        built.read(tmp_path / "tree")
+    (tmp_path / "tree" / "main.py").unlink()
+    with pytest.raises(Trouble, match="No such file"):
+        built.read(tmp_path / "tree")
+    (tmp_path / "tree" / build.MANIFEST).write_text("[]")
+    with pytest.raises(Trouble, match="is no manifest of a build"):
+        built.read(tmp_path / "tree")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from edge_agent.cli.waiting import busy
 from tools import build
-from tools.flash import image, label, ports, report
+from tools.flash import built, image, label, ports, report
 from tools.flash.many import flash_all
 from tools.flash.report import Outcome
 from tools.flash.run import Plan
@@ -27,6 +27,7 @@ from tools.flash.trouble import Trouble
 @click.option("--app-only", is_flag=True, help="MicroPython is on the board: leave it, keys and all.")
 @click.option("--erase", is_flag=True, help="Erase the board in any case: it becomes a new node.")
 @click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
+@click.option("--tree", type=click.Path(path_type=Path), help="Ship this build, not a fresh one.")
 @click.option("--label", "label_to", type=click.Path(path_type=Path), help="A label for each: .png or .pdf.")
 @click.option(
     "--kit",
@@ -46,6 +47,7 @@ def command(
     app_only: bool,
     erase: bool,
     source: bool,
+    tree: Path | None,
     label_to: Path | None,
     kit: Path,
     report_to: Path | None,
@@ -67,7 +69,14 @@ def command(
             raise Trouble(f"{label_to} is neither .png nor .pdf", "name the label's file so")
         if app_only and (erase or image_from):
             raise Trouble("--app-only leaves MicroPython as it is", "take --erase and --image away")
-        plan = _plan(board, image_from, image_sha256, source, kit, erase, app_only)
+        if tree is not None and source:
+            raise Trouble("--tree is a build already", "take --source away")
+        made = built.read(tree) if tree is not None else None
+        if made is not None and board not in (None, made.board):
+            raise Trouble(f"{tree} is a build for {made.board}, not for {board}", "say one of the two")
+        plan = _plan(
+            made.board if made else board, image_from, image_sha256, source, made, kit, erase, app_only
+        )
         chosen = _ports(given, many, console)
     except (Trouble, build.BuildError) as e:
         raise click.ClickException(str(e)) from e
@@ -87,6 +96,7 @@ def _plan(
     image_from: str | None,
     sha256: str | None,
     source: bool,
+    made: build.Build | None,
     kit: Path,
     erase: bool,
     app_only: bool,
@@ -97,7 +107,7 @@ def _plan(
     tables = {name: _table(name) for name in names}
     chips = {name: table["chip"]["model"] for name, table in tables.items() if "chip" in table}
     images = _Once(lambda name: image.load(tables[name].get("image", {}), image_from, sha256))
-    makes = _Once(lambda name: build.make(name, "source" if source else None))
+    makes = _Once(lambda name: made or build.make(name, "source" if source else None))
     if board is not None:
         # What is wrong with them is known before any board is touched.
         if not app_only:

@@ -1,0 +1,120 @@
+"""The self-test of the real firmware, at a VM's prompt: what it finds, and what it says."""
+
+import hashlib
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from hil_tests.flash_board import FlashBoard
+from tools import build
+from tools.flash import node, tree
+from tools.flash.node import Keys, Line
+from tools.flash.prompt import Prompt
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the board in software looks into /proc")
+
+
+@pytest.fixture(scope="module")
+def built() -> build.Build:
+    """The kit that exists only in software: bytecode, in a slot."""
+    return build.make("virtual_kit")
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory, built: build.Build) -> Iterator[FlashBoard]:
+    """A board with that on its flash."""
+    made = FlashBoard(tmp_path_factory.mktemp("board"), blank=False)
+    build.write(built, made.files)
+    yield made
+    made.close()
+
+
+def examined(board: FlashBoard, built: build.Build) -> tuple[dict[str, Line], Keys | None]:
+    """What a board says of itself after a reset; nobody else's file is changed by it."""
+    prompt = Prompt(board.port)
+    try:
+        board.press_reset()
+        prompt.get(lambda text: None)
+        lines, keys = node.self_test(prompt, built)
+        assert not tree.differing(prompt, {path: data for path, data in built.files.items()})
+        return {line.name: line for line in lines}, keys
+    finally:
+        prompt.close()
+
+
+def test_a_sound_board(board: FlashBoard, built: build.Build) -> None:
+    lines, keys = examined(board, built)
+    # Nobody has switched Bluetooth's air on around this board.
+    assert lines.pop("ble").why.startswith("no radio: ")
+    assert not {name: line.why for name, line in lines.items() if line.why}
+    assert {"ram", "flash", "ecg", "ppg", "cuff", "gauge", "wifi", "button", "keys"} <= set(lines)
+    assert (lines["ecg"].found, lines["ram"].unit, lines["flash"].unit) == ("MAX30003", "bytes", "bytes free")
+    assert isinstance(lines["ram"].found, int) and lines["ram"].found > 16384
+    assert keys is not None
+    assert lines["keys"].found == keys.id
+    assert not list(board.files.rglob("selftest.tmp"))
+
+
+def test_keys_are_made_once(board: FlashBoard, built: build.Build) -> None:
+    _, first = examined(board, built)
+    before = hashlib.sha256((board.files / "state" / "identity").read_bytes()).digest()
+    _, second = examined(board, built)
+    assert first == second
+    assert hashlib.sha256((board.files / "state" / "identity").read_bytes()).digest() == before
+
+
+def test_nothing_secret_is_said(board: FlashBoard, built: build.Build) -> None:
+    prompt = Prompt(board.port)
+    try:
+        board.press_reset()
+        prompt.get(lambda text: None)
+        heard: list[str] = []
+        run = prompt.run
+
+        def listen(code: str, seconds: float = 60.0) -> str:
+            heard.append(run(code, seconds))
+            return heard[-1]
+
+        prompt.run = listen  # type: ignore[method-assign]
+        node.self_test(prompt, built)
+    finally:
+        prompt.close()
+    record = (board.files / "state" / "identity").read_bytes()
+    said = "".join(heard)
+    # The record holds seed, public, secret, public, 32 bytes each behind two bytes of CBOR.
+    secret = [record[at : at + 32] for at in (8 + 1 + 2, 8 + 1 + 2 + 2 * 34)]
+    public = [record[at : at + 32] for at in (8 + 1 + 2 + 34, 8 + 1 + 2 + 3 * 34)]
+    assert all(one.hex() in said for one in public)
+    for one in secret:
+        assert one.hex() not in said
+
+
+def test_what_is_wrong_is_said(board: FlashBoard, built: build.Build) -> None:
+    board.bench.unplug("ecg")
+    board.bench.unplug("ppg")
+    board.bench.pins["BUTTON"] = 1
+    try:
+        lines, _ = examined(board, built)
+    finally:
+        board.bench.replug("ecg")
+        board.bench.replug("ppg")
+        board.bench.pins["BUTTON"] = 0
+    assert {name for name, line in lines.items() if line.why} == {"ecg", "ppg", "ble", "button"}
+    assert lines["ecg"].why.startswith("MAX30003: identity 0x5 expected, 0x0 found")
+    assert lines["ecg"].why.endswith("see to its wires and supply")
+    assert lines["button"].why == "held or stuck: let go of it"
+
+
+def test_flash_that_refuses(board: FlashBoard, built: build.Build) -> None:
+    state = board.files / "state"
+    state.rename(board.files / "state.aside")
+    state.write_text("no folder")
+    try:
+        lines, keys = examined(board, built)
+    finally:
+        state.unlink()
+        (board.files / "state.aside").rename(state)
+    assert lines["flash"].why.startswith("write, read and erase: ")
+    assert "they cannot be kept" in lines["keys"].why
+    assert keys is None
