@@ -190,6 +190,7 @@ class Claims:
         """Take up errands, ask who is to be asked, keep who has answered; a few times a second."""
         now_ms = self._hub.now_ms()
         self._take_up(waiting)
+        self._try(self._settle, None)
         for claimant, heard in list(self._heard.items()):
             if now_ms - heard.at_ms > PRESENT_MS:
                 self.left(claimant)
@@ -219,15 +220,19 @@ class Claims:
 
     def _kit(self) -> dict[bytes, KitNode]:
         try:
-            found = self._expected.all()
-            known = self._hub.peers.parted()
-            # One that was paired is expected no more, also where the last step of that was never done.
-            for node in [node for node in found if self._hub.peers.lookup(node) and node not in known]:
-                self._expected.remove(node, 0)
             return self._expected.all()
-        except (KitError, PeersError, OSError) as e:
+        except (KitError, OSError) as e:
             self._say(str(e))
             return {}
+
+    def _settle(self, _: object) -> bool:
+        """One that was paired is expected no more, also where the last step of that was never done."""
+        found = self._expected.all()
+        if found:
+            peers = self._hub.peers
+            for node in (found.keys() & set(peers.ids())) - peers.parted().keys() - self._pairings.keys():
+                self._expected.remove(node, 0)
+        return True
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._problem:

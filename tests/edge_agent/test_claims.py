@@ -142,9 +142,11 @@ def test_a_label_pairs_nobody_else(kit, node):
 
 
 class Between(FakeNode):
-    """Somebody on the line who passes everything on, but for pairings: `change(fields of the reply)`."""
+    """Somebody on the line who passes everything on, but for the answers to pair requests."""
 
-    change: Any = None
+    def __enter__(self) -> "Between":
+        super().__enter__()
+        return self
 
     def _pair(self, event: ev.PairAsked) -> None:
         me = self.other if self.own else self.identity

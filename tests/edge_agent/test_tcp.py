@@ -258,6 +258,7 @@ class Told:
     """A link's owner that counts what it is told."""
 
     node = None
+    asked = False
     session_state = "waiting"
 
     def __init__(self) -> None:
