@@ -2,13 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test hil bench fuzz model crash hostile vm32 lint clean
+.PHONY: help demo kit-demo test hil bench fuzz model crash hostile vm32 lint clean
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# `demo` needs less than the rest: two stamps, and the greater one contains the lesser.
+# The demos need less than the rest: three stamps, and the greater one contains the lesser.
 DEMO   := $(VENV)/.installed-demo
+KIT    := $(VENV)/.installed-kit
 DEV    := $(VENV)/.installed-dev
 
 # SECONDS is a variable of the shell too, which counts by itself: only the one given to make is passed on.
@@ -18,6 +19,7 @@ DEMO_OPTIONS := $(if $(filter command line environment,$(origin SECONDS)),--seco
 
 help:
 	@echo 'make demo   the whole path, live [SECONDS=30] [RECORD=mitdb/100] [SUMMARY=file.json] [NODES=2] [SPEED=4] [SVG=file.svg]'
+	@echo 'make kit-demo  a family: from a new kit to the first heartbeat, actions and seconds counted [ARGS=--cable]'
 	@echo 'make test   every test that needs no hardware, the virtual rig included [ARGS="-k name"]'
 	@echo 'make hil    the tests on a rig; the virtual one unless told otherwise [ARGS="--port /dev/ttyUSB0"]'
 	@echo 'make bench  what things cost on this machine'
@@ -48,12 +50,19 @@ $(DEMO): pyproject.toml
 	$(call install,demo)
 	@touch $@
 
+$(KIT): pyproject.toml
+	$(call install,kit-demo)
+	@touch $(DEMO) $@
+
 $(DEV): pyproject.toml
 	$(call install,dev)
-	@touch $(DEMO) $@
+	@touch $(DEMO) $(KIT) $@
 
 demo: $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 	@$(BIN)/vitalwire demo $(DEMO_OPTIONS)
+
+kit-demo: $(if $(wildcard $(DEV)),$(DEV),$(KIT))
+	@$(BIN)/vitalwire kit-demo $(ARGS)
 
 test: $(DEV)
 	@tools/vm32/build.sh || echo '==> without it: what wants a 32-bit VM is skipped'

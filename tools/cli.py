@@ -30,7 +30,9 @@ PLACES = {
     "flash": Place("tools.flash.command"),
     "import": Place("tools.collector.import_command"),
     "inspect": Place("tools.inspect"),
+    "kit-demo": Place("tools.kit_demo.command"),
     "node": Place("tools.node"),
+    "release": Place("tools.release.command"),
 }
 
 EXTRAS = {
@@ -38,6 +40,8 @@ EXTRAS = {
     "numpy": "demo",
     "wfdb": "demo",
     "bleak": "ble",
+    "bumble": "kit-demo",
+    "improv_ble_client": "kit-demo",
     "psycopg": "postgres",
     "httpx": "fhir",
     "esp_pylib": "flash",

@@ -18,6 +18,16 @@ class Words(NamedTuple):
     to_do: str
 
 
+class State(NamedTuple):
+    """`name` in firmware/indications.py, what it is called, what one sees in colour and with one light."""
+
+    name: str
+    said: str
+    seen: str
+    alone: str
+    words: Words
+
+
 WORDS = {
     "OK": Words("Everything that was measured has been delivered", "nothing"),
     "MEASURING": Words("It measures, and is still delivering what it had kept", "nothing"),
@@ -83,22 +93,25 @@ def page(written: str) -> str:
     return f"{before}{FROM}\n{_table()}\n{TO}{after}"
 
 
-def _table() -> str:
+def states() -> list[State]:
     """The states, the most urgent first."""
-    states = runpy.run_path(str(build.ROOT / "firmware" / "indications.py"))
-    names = {states[name]: name for name in WORDS}
-    rows = [_row(names[state], states["PATTERNS"][state], states) for state in states["URGENCY"]]
-    return HEAD + "".join(f"{row}\n" for row in rows)
+    known = runpy.run_path(str(build.ROOT / "firmware" / "indications.py"))
+    names = {known[name]: name for name in WORDS}
+    return [_state(names[state], known["PATTERNS"][state], known) for state in known["URGENCY"]]
 
 
-def _row(name: str, pattern: int, states: dict[str, int]) -> str:
-    colours = {states[colour]: colour.lower() for colour in ("GREEN", "BLUE", "VIOLET", "WHITE")}
+def _state(name: str, pattern: int, known: dict[str, int]) -> State:
+    colours = {known[colour]: colour.lower() for colour in ("GREEN", "BLUE", "VIOLET", "WHITE")}
     colour, n = pattern >> 4, pattern & 15
     flashes = "constant" if name == "OK" else f"{NUMBERS[n]} flash{'es' if n > 1 else ''}"
-    one = f"{LONG[colour - states['GREEN']]}{n} short"
-    words = WORDS[name]
+    one = f"{LONG[colour - known['GREEN']]}{n} short"
     said = SAID.get(name, name.lower().replace("_", " ").replace("wifi", "Wi-Fi"))
-    return f"| {said} | {colours[colour]}, {flashes} | {one} | {words.means} | {words.to_do} |"
+    return State(name, said, f"{colours[colour]}, {flashes}", one, WORDS[name])
+
+
+def _table() -> str:
+    rows = [(one.said, one.seen, one.alone, one.words.means, one.words.to_do) for one in states()]
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main() -> None:
