@@ -22,6 +22,7 @@ import click
 
 from tools import assembly, board_settings, imported, slot_tree
 from tools.boards.check import faults
+from tools.maker_key import NoMaker, maker_key
 from tools.mpy import NoBytecode, compile_mpy
 from tools.slim import slim
 from tools.slim.bundle import Unbundled
@@ -38,22 +39,6 @@ VERSION = "firmware.version"
 BUILD_KEYS = ("format", "board_modules", "first")
 HOST_TABLES = ("chip", "image", "wiring")
 ASSEMBLY = "assembly"
-LOAD_THRESHOLD = 4096
-
-MAIN = '''"""Made by `vitalwire build` for the board {name}: here firmware and board meet."""
-
-import gc
-
-# Collect often while modules load: what stays then lies close together, and leaves large free blocks behind
-# it.
-gc.threshold({threshold})
-{first}from {app} import run
-from {assembly} import SENSORS, FEATURES
-from {board} import Board
-from board_config import CONFIG
-
-run(Board(CONFIG), SENSORS, FEATURES)
-'''
 
 CONFIG = '''"""Made by `vitalwire build` from boards/{name}/board.toml."""
 
@@ -211,12 +196,13 @@ def make(
     build.files["board_config.py"] = CONFIG.format(
         name=name, config=board_settings.literal(board.settings)
     ).encode()
+    entry = slot_tree.composition(board.name, board.first, BUNDLE if build.format == "mpy" else "")
     if "update" in board.settings:
-        build.files[slot_tree.ENTRY] = _main(board, build.format).encode()
+        build.files[slot_tree.ENTRY] = entry
         chooser = module_path(slot_tree.CHOOSER).read_bytes()
         build.files = slot_tree.laid_out(build.board, build.version, build.files, chooser)
     else:
-        build.files["main.py"] = _main(board, build.format).encode()
+        build.files["main.py"] = entry
     build.files[MANIFEST] = manifest(build)
     return build
 
@@ -358,14 +344,6 @@ def sizes(build: Build) -> Iterator[str]:
     yield f"{'total':12} {len(build.files):3} files {build.total():8,} bytes"
 
 
-def _main(board: Board, output: str) -> str:
-    first = "".join(f"import {module}\n" for module in board.first)
-    places = {"app": "firmware.app", "assembly": ASSEMBLY, "board": f"boards.{board.name}.board"}
-    if output == "mpy":
-        places = dict.fromkeys(places, BUNDLE)
-    return MAIN.format(name=board.name, threshold=LOAD_THRESHOLD, first=first, **places)
-
-
 def _shown(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
@@ -373,10 +351,19 @@ def _shown(path: Path) -> str:
 @click.command("build")
 @click.option("--board", "name", required=True, help="A board; `vitalwire boards list` has them.")
 @click.option("--out", type=click.Path(path_type=Path), help="Where the tree goes.")
+@click.option(
+    "--maker",
+    "makers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Public key of whose updates it takes.",
+)
 @click.option("--source", is_flag=True, help="Ship sources, constants put in place, instead of bytecode.")
 @click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def build(name: str, out: Path | None, source: bool, place: str | None, quiet: bool) -> None:
+def build(
+    name: str, out: Path | None, makers: tuple[Path, ...], source: bool, place: str | None, quiet: bool
+) -> None:
     """Write the file tree that goes onto a board's flash.
 
     \b
@@ -391,7 +378,8 @@ def build(name: str, out: Path | None, source: bool, place: str | None, quiet: b
     if out is None and place is None:
         raise click.UsageError("--out says where the tree goes")
     try:
-        built = make(name, "source" if source else None, progress)
+        keys = [maker_key(path).hex() for path in makers]
+        built = make(name, "source" if source else None, progress, makers=keys)
         if place is not None:
             file, _, line = place.rpartition(":")
             if not line.isdecimal():
@@ -400,7 +388,7 @@ def build(name: str, out: Path | None, source: bool, place: str | None, quiet: b
             return
         assert out is not None
         write(built, out)
-    except (BuildError, OSError) as e:
+    except (BuildError, NoMaker, OSError) as e:
         raise click.ClickException(str(e)) from e
     if not quiet:
         for size in sizes(built):
