@@ -50,6 +50,8 @@ class Stack:
         self.broker_port = self._reserved.getsockname()[1]
         if sys.platform != "linux":
             self._reserved.close()
+        # How a process is started, where that is not by COMMAND.
+        self.commands: dict[str, list[str]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
 
@@ -176,7 +178,7 @@ class Stack:
         log = open(self.folder / f"{name}.log", "ab")  # noqa: SIM115 - closed in close()
         self._logs.append(log)
         self._processes[name] = subprocess.Popen(
-            [*COMMAND, *words],
+            [*self.commands.get(name, COMMAND), *words],
             cwd=ROOT,
             stdout=log,
             stderr=log,

@@ -64,6 +64,13 @@ class Adapter:
         return cls._transport.sink.transport.is_closing()
 
     @classmethod
+    async def close(cls) -> None:
+        """Give it back."""
+        device, cls._device = cls._device, None
+        if device is not None:
+            await cls._transport.close()
+
+    @classmethod
     async def scan(cls, more: int) -> Device:
         """One scanner more, or one less."""
         device = await cls.device()

@@ -1,0 +1,20 @@
+"""`python -m boards.virtual.ble.with_radio HCI MODULE ARGUMENT…`: run a module as `python -m` does, in a process
+whose Bluetooth adapter is a controller of a virtual air.
+"""
+
+import runpy
+import sys
+
+from boards.virtual.ble.central import install
+
+
+def main() -> None:
+    """See above."""
+    hci, module = sys.argv[1:3]
+    install(hci)
+    sys.argv = sys.argv[2:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
