@@ -1,0 +1,147 @@
+"""A roll-out through the whole stack to a node on the real VM: a good version, over a killed agent and a
+node's power cut, and one that cannot be started.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boards.virtual.rig import VirtualNode
+from hil_tests.stack import ROOT, Stack
+from protocol import cbor, cose, crypto
+from protocol.identity import Identity, generate_steps
+
+OLD, NEW, BAD = b"0.1.0", b"0.2.0", b"0.3.0"
+BOARD = "virtual_kit"
+# The node's world runs faster: its trial takes 5 s of it, beside what the agent sends at its own pace.
+SPEED = 2
+SETTINGS = "'slots': 2, 'steady_s': 5, 'trial_s': 120"
+SHARE = 0.5
+
+BUILD = """
+import sys
+from pathlib import Path
+from tools.build import make
+for path, data in make(sys.argv[1], makers=[sys.argv[2]]).files.items():
+    place = Path(sys.argv[3]) / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(data)
+"""
+
+
+class Maker:
+    """Who signs versions: the tree of OLD, and bundles."""
+
+    def __init__(self, folder: Path) -> None:
+        self.identity: Identity = crypto.run(generate_steps(bytes(range(64))))
+        self.tree = folder / "tree"
+        words = [BOARD, self.identity.ed_pub.hex(), str(self.tree)]
+        subprocess.run([sys.executable, "-c", BUILD, *words], check=True, cwd=ROOT, timeout=120)
+        slot = self.tree / "slot_a"
+        config = slot / "board_config.py"
+        config.write_text(config.read_text().replace("'slots': 2", SETTINGS))
+        files = {str(path.relative_to(slot)): path.read_bytes() for path in slot.rglob("*.*py")}
+        self.files = {path: data.replace(OLD, NEW) for path, data in files.items()}
+        assert self.files != files, "no file has the version in it"
+
+    def bundle(self, path: Path, version: bytes, **changed: bytes) -> Path:
+        files = sorted({**self.files, **{f"{name}.py": data for name, data in changed.items()}}.items())
+        listed = [[name, len(data), crypto.sha256(data)] for name, data in files]
+        payload = cbor.dumps({1: 1, 2: "update", 3: version.decode(), 4: BOARD, 5: listed})
+        path.write_bytes(cbor.dumps([cose.sign1(self.identity, payload), *(data for _, data in files)]))
+        return path
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return Maker(tmp_path_factory.mktemp("maker"))
+
+
+@pytest.fixture
+def node(virtual: None, maker: Maker, tmp_path: Path) -> Iterator[VirtualNode]:
+    with VirtualNode(maker.tree, tmp_path / "flash", log=tmp_path / "node.log", speed=SPEED) as one:
+        yield one
+
+
+class Clinic(Stack):
+    """A stack whose agent believes the maker."""
+
+    def prepare(self, maker: Maker) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        self.start()
+        makers = self.agent_dir / "makers"
+        makers.mkdir()
+        key = Ed25519PublicKey.from_public_bytes(maker.identity.ed_pub)
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        (makers / "maker.pub").write_bytes(key.public_bytes(serialization.Encoding.PEM, form))
+        self.stop("agent")
+        with self.config.open("a") as file:
+            file.write(f"[updates]\nshare_percent = {SHARE * 100}\nsoak_min = 0\ntrial_min = 5\n")
+        self.start_agent()
+        self.wait_until("the node is live", lambda: self.node()["live"])
+
+    def update(self, *words: str, ok: bool = True) -> str:
+        return self.command("update", words[0], "--config", str(self.config), *words[1:], ok=ok)
+
+    def node(self) -> dict[str, Any]:
+        nodes = {one["node"]: one for one in self.status()["nodes"]}
+        # A KeyError is waited out: an agent that has just begun knows of none.
+        return nodes[min(nodes, default="")]
+
+    def became(self, state: str, while_waiting: Callable[[], None] = lambda: None) -> Any:
+        def now() -> bool:
+            while_waiting()
+            return self.node()["update"]["state"] == state
+
+        return self.wait_until(f"the node is {state}", now, 300)
+
+
+@pytest.fixture
+def clinic(node: VirtualNode, maker: Maker, tmp_path: Path) -> Iterator[Clinic]:
+    stack = Clinic(tmp_path / "stack", [node.port])
+    try:
+        stack.prepare(maker)
+        yield stack
+    finally:
+        stack.close()
+
+
+def test_a_version_is_rolled_out_and_a_bad_one_halts(
+    node: VirtualNode, clinic: Clinic, maker: Maker, tmp_path: Path
+) -> None:
+    clinic.update("add", str(maker.bundle(tmp_path / "new.bundle", NEW)))
+    clinic.update("start", NEW.decode(), "--percent", "100")
+
+    def percent() -> float:
+        return clinic.node()["update"].get("percent", 0)
+
+    clinic.wait_until("a part is there", lambda: percent() > 15)
+    clinic.kill("agent")
+    clinic.start_agent()
+    clinic.wait_until("it goes on", lambda: clinic.node()["live"] and percent() > 15)
+    node.power_cycle()
+    clinic.wait_until("it goes on from its flash", lambda: clinic.node()["live"] and percent() > 15, 120)
+    share: list[float] = []
+    clinic.became("confirmed", lambda: share.append(clinic.status()["updates"]["share"] or 0.0))
+    told = clinic.update("node", clinic.node()["node"])
+    print(f"{told}share of the link {max(share):.3f} of {SHARE}; {clinic.node()['status']}")
+    assert 0 < max(share) <= SHARE
+    clinic.wait_until("it says so", lambda: clinic.node()["about"]["firmware"] == NEW.decode())
+    assert clinic.wait_until("finished", lambda: "finished" in clinic.update("status"))
+    bad = maker.bundle(tmp_path / "bad.bundle", BAD, start=b"raise ValueError('no good')\n")
+    clinic.update("add", str(bad))
+    clinic.update("start", BAD.decode(), "--percent", "100")
+    clinic.became("rolled back")
+    assert clinic.wait_until("halted", lambda: "halted: 1 rolled back" in clinic.update("status", ok=False))
+    clinic.wait_until("the good one runs", lambda: clinic.node()["about"]["firmware"] == NEW.decode())
+    assert "was rolled back" not in json.dumps(clinic.node()["alarms"])
+    codes = clinic.told()
+    assert codes.count("rollout_started") == 2 and codes[-1] == "rollout_halted"
+    assert clinic.ledger()["balanced"]
