@@ -270,7 +270,8 @@ class Node:
             readings.take(self.ecg, self.ppg)
             for feature in self.features.values():
                 feature.second(readings)
-            self.sealer.seal(frames.KIND_VITALS, vitals_body(readings, self.ecg, self.ppg))
+            if not second % self.sealer.vitals_every_s:
+                self.sealer.seal(frames.KIND_VITALS, vitals_body(readings, self.ecg, self.ppg))
         finally:
             # Whatever went wrong before, and where no frame of it can be made: alarms are decided and shown.
             readings.seqs = (self._evidence[0], box.next_seq - self._evidence[0])
@@ -285,9 +286,7 @@ class Node:
                 self.careful(self.alarms.keep, self.drain)
         self._annunciator.indicate(self.signals.second(readings))
         for contact, sensor in ((self._lead, self.ecg), (self._finger, self.ppg)):
-            if sensor is None:
-                continue
-            event = contact.changed(sensor.off)
+            event = contact.changed(sensor.off) if sensor is not None else 0
             if event:
                 self.report(event, frames.PRIORITY_LOW if sensor.off else frames.PRIORITY_INFO)
                 contact.told(sensor.off)

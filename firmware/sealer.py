@@ -28,6 +28,7 @@ class BootBroken(Exception):
 class Sealer:
     """`keys`: the boot's SealingKeys; `box`: its Outbox; `attester`: its Attester; `record`: its BootRecord;
     `clock`: the node's Clock. `spent`: the numbers end soon, this boot should end in order.
+    `vitals_every_s`: how often vitals are made.
     """
 
     def __init__(self, keys, box, attester, record, clock):
@@ -38,6 +39,7 @@ class Sealer:
         self.box = box
         self.broken = False
         self.spent = False
+        self.vitals_every_s = 1
         self._stated = -1
         # A frame whose number is spent and that is not held yet; None as plaintext: it is counted.
         self._sealed = self._plaintext = None

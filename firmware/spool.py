@@ -19,6 +19,9 @@ FOLDER = "spool"
 SILENT_MS = 8000
 # So often, what must not be lost goes to flash although memory has room.
 URGENT_S = 30
+# While it stores: vitals so often, an ECG frame so long, since a frame costs much beside its samples.
+SPARING_S = 5
+SPARING_SAMPLES = 1000
 # After flash that refused.
 AGAIN_S = 60
 
@@ -45,13 +48,15 @@ class Spool:
         self.to_state = False
         self.damaged = []
         self._stated = -1
-        self._away_s = 0
+        self._away_s = self._samples = 0
         self._wait_s = 0
         self._fault = ""
         self._work = asyncio.Event()
 
     def begin(self):
         """What earlier boots left."""
+        if self.node.ecg is not None:
+            self._samples = self.node.ecg.wave.size
         most = self.node.board.config["spool"].get("max_kib", 0) * 1024
         self._do("open_spool", most)
 
@@ -75,7 +80,7 @@ class Spool:
         if box.bytes * 4 > box.max_bytes * 3 and session.silent_ms(now_ms) > SILENT_MS:
             session.begin_anew(now_ms)
         self._away_s = 0 if state == STREAMING else self._away_s + 1
-        self.node.indicate(FOLDER, STORING if self._away_s and self.kept is not None else 0)
+        self._spare(self._away_s > 0 and self.kept is not None)
         if self._wait_s:
             self._wait_s -= 1
         elif state == STREAMING:
@@ -83,6 +88,17 @@ class Spool:
                 self._work.set()
         elif self._may_store() and (box.bytes * 2 > box.max_bytes or self._away_s % URGENT_S == 0):
             self._work.set()
+
+    def _spare(self, storing):
+        node = self.node
+        node.indicate(FOLDER, STORING if storing else 0)
+        node.sealer.vitals_every_s = SPARING_S if storing else 1
+        if node.ecg is not None:
+            try:
+                node.ecg.wave.resize(SPARING_SAMPLES if storing else self._samples)
+            except MemoryError:
+                # Short frames are as good, only more of them.
+                pass
 
     def _may_store(self):
         """Away from any agent, and somebody can open what is stored."""

@@ -75,6 +75,18 @@ class WaveBuffer:
             if frame.n == self.size:
                 self.close()
 
+    def resize(self, size):
+        """Gather `size` samples a frame from here on; nothing happens while that is not possible."""
+        filling = self._filling.n
+        if size == self.size or self.ready is not None or filling >= size:
+            return
+        wider = [array("i", bytes(4 * (size + SLACK))) for _ in self.samples]
+        for channel in range(len(wider)):
+            for i in range(filling):
+                wider[channel][i] = self.samples[channel][i]
+        self.samples = wider
+        self.size = size
+
     def gap(self, overflowed, missed):
         """Samples are missing here: what was gathered is a frame of its own, and the next frame says what
         came before it.

@@ -61,6 +61,7 @@ class World:
         self.start = Holder(record=Holder(boot_id=self.boot_id), agents=agents)
         self.board = Holder(root=folder, config={"spool": {"max_kib": max_kib}}, feed_watchdog=lambda: None)
         self.sealer = self
+        self.ecg = None
         self.clock = Holder(now_ms=lambda: 0)
         self.drains = 0
         self.told = []

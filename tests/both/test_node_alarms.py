@@ -35,6 +35,7 @@ class Stub:
         self.features = {"gauge": self.feature}
         self.ecg = self.ppg = None
         self.sealer = self.box = self.board = self._annunciator = self
+        self.vitals_every_s = 1
         self.next_seq = 5
         self._evidence = [0, 0]
         self._held = self.held = self._streamed = False
