@@ -13,7 +13,8 @@ import pytest
 
 from boards.virtual.rig import VirtualNode
 from hil_tests.stack import ROOT, Stack
-from protocol import cbor, cose, crypto
+from protocol import crypto
+from protocol.bundle import make, sign
 from protocol.identity import Identity, generate_steps
 
 OLD, NEW, BAD = b"0.1.0", b"0.2.0", b"0.3.0"
@@ -50,10 +51,8 @@ class Maker:
         assert self.files != files, "no file has the version in it"
 
     def bundle(self, path: Path, version: bytes, **changed: bytes) -> Path:
-        files = sorted({**self.files, **{f"{name}.py": data for name, data in changed.items()}}.items())
-        listed = [[name, len(data), crypto.sha256(data)] for name, data in files]
-        payload = cbor.dumps({1: 1, 2: "update", 3: version.decode(), 4: BOARD, 5: listed})
-        path.write_bytes(cbor.dumps([cose.sign1(self.identity, payload), *(data for _, data in files)]))
+        files = {**self.files, **{f"{name}.py": data for name, data in changed.items()}}
+        path.write_bytes(sign(make(BOARD, version.decode(), files), self.identity).encoded())
         return path
 
 
@@ -116,7 +115,7 @@ def clinic(node: VirtualNode, maker: Maker, tmp_path: Path) -> Iterator[Clinic]:
 def test_a_version_is_rolled_out_and_a_bad_one_halts(
     node: VirtualNode, clinic: Clinic, maker: Maker, tmp_path: Path
 ) -> None:
-    clinic.update("add", str(maker.bundle(tmp_path / "new.bundle", NEW)))
+    clinic.update("add", str(maker.bundle(tmp_path / "new.vwu", NEW)))
     clinic.update("start", NEW.decode(), "--percent", "100")
 
     def percent() -> float:
@@ -135,7 +134,7 @@ def test_a_version_is_rolled_out_and_a_bad_one_halts(
     assert 0 < max(share) <= SHARE
     clinic.wait_until("it says so", lambda: clinic.node()["about"]["firmware"] == NEW.decode())
     assert clinic.wait_until("finished", lambda: "finished" in clinic.update("status"))
-    bad = maker.bundle(tmp_path / "bad.bundle", BAD, start=b"raise ValueError('no good')\n")
+    bad = maker.bundle(tmp_path / "bad.vwu", BAD, start=b"raise ValueError('no good')\n")
     clinic.update("add", str(bad))
     clinic.update("start", BAD.decode(), "--percent", "100")
     clinic.became("rolled back")

@@ -53,7 +53,7 @@ def add_command(config_path: Path | None, bundle: Path) -> None:
 
     \b
     Example:
-      vitalwire update add vitalwire-1.3.0-virtual_kit.bundle
+      vitalwire update add esp32_s3_kit-1.3.0.vwu
     """
     from edge_agent.cli.people_asking import record_action
 

@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol import cbor, crypto
-from protocol.checks import is_list
-from protocol.errors import ProtocolError
-from protocol.update import Manifest, UpdateError
-
-# Two slots of the largest flash that a board has take less.
-MAX_BUNDLE = 16 << 20
+from protocol import bundle
+from protocol.update import UpdateError
 
 
 class BundleError(Exception):
@@ -47,30 +42,11 @@ def read(path: Path, makers: Sequence[bytes]) -> Bundle:
     keys); OSError as it comes.
     """
     with path.open("rb") as file:
-        data = file.read(MAX_BUNDLE + 1)
-    if len(data) > MAX_BUNDLE:
-        raise BundleError(path, f"larger than {MAX_BUNDLE >> 20} MiB: not a bundle")
+        data = file.read(bundle.MAX_BUNDLE + 1)
     try:
-        return parse(data, makers)
+        found = bundle.read(data)
+        found.verify(makers)
     except UpdateError as e:
-        hint = "whose it is: put the maker's public key where [updates] makers says"
+        hint = "is the key of whoever made it where [updates] makers says?"
         raise BundleError(path, e.detail, hint if e.cause == "bad_signature" else "") from None
-    except ProtocolError as e:
-        raise BundleError(path, f"not a bundle: {e.detail}") from None
-
-
-def parse(data: bytes, makers: Sequence[bytes]) -> Bundle:
-    """The bundle in `data`; ProtocolError."""
-    parts = cbor.loads(data)
-    if not is_list(parts) or len(parts) < 2 or not all(isinstance(part, bytes) for part in parts):
-        raise UpdateError("not a manifest and files")
-    signed: bytes = parts[0]
-    manifest = Manifest(lambda at, n: signed[at : at + n], len(signed))
-    crypto.run(manifest.verify_steps(makers))
-    listed = list(manifest.entries())
-    if len(listed) != len(parts) - 1:
-        raise UpdateError(f"{len(parts) - 1} files, and its manifest lists {len(listed)}")
-    for (name, size, digest), content in zip(listed, parts[1:], strict=True):
-        if len(content) != size or crypto.sha256(content) != digest:
-            raise UpdateError(f"{name} is not the file that was signed")
-    return Bundle(crypto.sha256(signed)[:8], manifest.version, manifest.board, tuple(parts))
+    return Bundle(found.id, found.version, found.board, (found.manifest, *found.files))

@@ -1,4 +1,4 @@
-"""The bundles that this agent has, and whose it takes: `state_dir/updates/ID.bundle`, a file each."""
+"""The bundles that this agent has, and whose it takes: `state_dir/updates/ID.vwu`, a file each."""
 
 import logging
 from collections.abc import Iterator
@@ -6,13 +6,14 @@ from pathlib import Path
 
 from edge_agent.files import write_atomically
 from edge_agent.updates import makers
-from edge_agent.updates.bundle import MAX_BUNDLE, Bundle, BundleError, read
+from edge_agent.updates.bundle import Bundle, BundleError, read
+from protocol.bundle import MAX_BUNDLE
 from protocol.errors import ProtocolError
 from protocol.update import version_key
 
 log = logging.getLogger("vitalwire.updates")
 
-SUFFIX = ".bundle"
+SUFFIX = ".vwu"
 
 
 class Shelf:

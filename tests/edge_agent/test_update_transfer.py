@@ -21,19 +21,17 @@ from edge_agent.updates.transfer import (
     WINDOW,
     Transfer,
 )
-from protocol import crypto, frames
+from protocol import frames
 from protocol.update import place
 from tests.edge_agent.test_update_rollout import finished, make  # noqa: F401
-from tests.edge_agent.update_world import ModelNode, World, manifest, some_files
+from tests.edge_agent.update_world import ModelNode, World, signed, some_files
 
 BOOT = b"\0\0\0\1" + bytes(8)
 
 
 def transfer(files: dict[str, bytes]) -> Transfer:
-    signed = manifest("1.1.0", files)
-    return Transfer(
-        crypto.sha256(signed)[:8], "1.1.0", [signed, *(data for _, data in sorted(files.items()))]
-    )
+    made = signed("1.1.0", files)
+    return Transfer(made.id, made.version, [made.manifest, *made.files])
 
 
 class Wire:

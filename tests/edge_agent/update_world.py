@@ -14,7 +14,8 @@ from edge_agent.store.items import Entry, Outcome, Sealed
 from edge_agent.updates import rollout, service, words
 from edge_agent.updates.desk import UpdateDesk
 from edge_agent.updates.service import Updates
-from protocol import cbor, cose, crypto, frames
+from protocol import cbor, crypto, frames
+from protocol.bundle import Bundle, make, sign
 from protocol.update import WINDOW, Manifest, place
 from tests.edge_agent.fakes import identity
 
@@ -27,14 +28,12 @@ AROUND = 26
 SERIAL_BYTES_S = 11_520
 
 
-def manifest(version: str, files: dict[str, bytes], board: str = BOARD, maker=MAKER) -> bytes:
-    listed = [[path, len(data), crypto.sha256(data)] for path, data in sorted(files.items())]
-    return cose.sign1(maker, cbor.dumps({1: 1, 2: "update", 3: version, 4: board, 5: listed}))
+def signed(version: str, files: dict[str, bytes], board: str = BOARD, maker: Any = MAKER) -> Bundle:
+    return sign(make(board, version, files), maker)
 
 
-def bundle(version: str, files: dict[str, bytes], board: str = BOARD, maker=MAKER) -> bytes:
-    """A bundle as tools/release makes it."""
-    return cbor.dumps([manifest(version, files, board, maker), *(data for _, data in sorted(files.items()))])
+def bundle(version: str, files: dict[str, bytes], board: str = BOARD, maker: Any = MAKER) -> bytes:
+    return signed(version, files, board, maker).encoded()
 
 
 def some_files(sizes: tuple[int, ...] = (300, 50, 400)) -> dict[str, bytes]:
@@ -330,7 +329,7 @@ class World:
         raise AssertionError("no answer")
 
     def add(self, version: str, files: dict[str, bytes] | None = None, **more: Any) -> None:
-        path = self.folder / f"{version}.bundle"
+        path = self.folder / f"{version}.vwu"
         path.write_bytes(bundle(version, files or some_files(), **more))
         self.updates.shelf.add(path)
 
