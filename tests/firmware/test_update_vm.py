@@ -1,5 +1,5 @@
-"""Updates onto LittleFS, by the node's own modules on the VM: what is taken and refused, and what is left when
-the power goes. EVERY_STEP=1 cuts it at each write; else at one of some.
+"""Updates onto LittleFS, by the node's own modules on the VM: what is taken and refused, and what is left
+when the power goes. EVERY_STEP=1 cuts it at each write; else at one of some.
 """
 
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, absent
 
 SCRIPTS = Path(__file__).parent / "update_vm"
 
@@ -18,7 +18,7 @@ def run(request, vm):
     """On either VM; with more heap than a node has, since sources take more."""
     small = os.environ.get("MICROPYTHON32")
     if request.param == "32 bit" and small is None:
-        pytest.skip("no 32-bit MicroPython: `make vm32` builds one, or set $MICROPYTHON32")
+        absent("no 32-bit MicroPython: `make vm32` builds one, or set $MICROPYTHON32")
     used = small if request.param == "32 bit" and small else vm
     environment = dict(os.environ, MICROPYPATH=f"{ROOT}:{SCRIPTS}:.frozen")
 
@@ -34,7 +34,7 @@ def run(request, vm):
 
 
 def test_what_is_taken_and_what_is_refused(run):
-    run("tests/both/run_micropython.py", str(SCRIPTS / "test_receiving.py"))
+    run("tests/both/run_micropython.py", str(SCRIPTS / "receiving_cases.py"))
 
 
 def test_after_any_power_cut_a_whole_version_runs_and_the_update_goes_on(run):
