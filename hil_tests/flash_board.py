@@ -2,7 +2,8 @@
 
 The bootloader is esp32-mock-bootloader, the prompt the MicroPython VM, whose flash is a folder and whose
 buses lead to chip models. A pty has no DTR and RTS: a sync frame of esptool stands for a reset with BOOT
-held, a Ctrl-C to the bootloader for a press of the reset button. Linux: it looks into /proc to see whether
+held, a Ctrl-C to the bootloader for a press of the reset button, unless the board is `wired` to lines
+that `set_lines` moves. Linux: it looks into /proc to see whether
 Ctrl-C interrupts the VM just now.
 """
 
@@ -80,7 +81,7 @@ class FlashBoard:
     `tap(data) -> data`, when set, sees and may change what goes to the board.
     """
 
-    def __init__(self, folder: Path, chip: str = "esp32", blank: bool = True) -> None:
+    def __init__(self, folder: Path, chip: str = "esp32", blank: bool = True, wired: bool = False) -> None:
         self.files = folder / "files"
         self.files.mkdir(parents=True)
         self.chip = chip
@@ -101,7 +102,9 @@ class FlashBoard:
         self._listener.listen(4)
         self._process: subprocess.Popen[bytes] | None = None
         self._console = -1
-        self._pressed = False
+        self._wired = wired
+        self._held_down = False  # EN
+        self._released: bool | None = None  # EN was let go: whether with BOOT held
         self._boot_at: float | None = None
         self._cause = PWRON_RESET
         self._rom: _Rom | None = None
@@ -120,7 +123,19 @@ class FlashBoard:
 
     def press_reset(self) -> None:
         """Press its reset button."""
-        self._pressed = True
+        self._release(False)
+
+    def set_lines(self, dtr: bool, rts: bool) -> None:
+        """DTR and RTS as the board's two transistors have them: RTS pulls EN down and DTR BOOT, each unless
+        the other is set, too; EN comes up late enough to see BOOT as it is when RTS is let go."""
+        if rts and not dtr:
+            self._held_down = True
+        elif not rts and self._held_down:
+            self._held_down = False
+            self._release(dtr)
+
+    def _release(self, boot_held: bool) -> None:
+        self._released = boot_held
         os.write(self._wake_write, b"x")
 
     def close(self) -> None:
@@ -231,12 +246,15 @@ class FlashBoard:
             ready = select.select(waiting, [], [], left)[0]
             if self._boot_at is not None and not ready:
                 self._run(self._cause)
-            if self._pressed:
-                self._pressed = False
+            if self._released is not None:
+                boot_held, self._released = self._released, None
                 os.read(self._wake_read, CHUNK)
                 self._end_vm()
                 self._leave_rom()
-                self._power_on()
+                if boot_held:
+                    self._enter_rom()
+                else:
+                    self._power_on()
                 continue
             if self._console in ready:
                 self._from_vm()
@@ -245,17 +263,17 @@ class FlashBoard:
                 self._to_board(self.tap(data) if self.tap is not None else data)
 
     def _to_board(self, data: bytes) -> None:
-        if self._rom is None and SYNC in data:
+        if self._rom is None and SYNC in data and not self._wired:
             self._enter_rom()
         if self._rom is not None:
-            if not data.startswith(INTERRUPT):
+            if self._wired or not data.startswith(INTERRUPT):
                 self._rom.put.put(data)
                 return
             self._leave_rom()
             self._power_on()
         elif self._boot_at is not None and data.startswith(INTERRUPT):
             self._run(self._cause, prompt=True)
-        elif self._process is None and data.startswith(INTERRUPT):
+        elif self._process is None and data.startswith(INTERRUPT) and not self._wired:
             self._power_on()
         if self._process is not None:
             if b"\x03" in data and self._interruptible():

@@ -101,7 +101,7 @@ def test_what_is_wrong_is_said(board: FlashBoard, built: build.Build) -> None:
         board.bench.replug("ppg")
         board.bench.pins["BUTTON"] = 0
     assert {name for name, line in lines.items() if line.why} == {"ecg", "ppg", "ble", "button"}
-    assert lines["ecg"].why.startswith("MAX30003: identity 0x5 expected, 0x0 found")
+    assert lines["ecg"].why.startswith("MAX30003: identity 0x503000 expected, 0x0 found")
     assert lines["ecg"].why.endswith("see to its wires and supply")
     assert lines["button"].why == "held or stuck: let go of it"
 

@@ -13,7 +13,8 @@ import pytest
 from hil_tests.flash_board import FlashBoard
 from tests.tools import flash_kit
 from tests.tools.flash_kit import KIB, hand, image, plan, tiny_build
-from tools.flash import prompt, tree
+from tests.tools.remote_line import RemoteLine
+from tools.flash import node, prompt, tree
 from tools.flash.run import flash
 from tools.flash.trouble import Interrupted
 
@@ -397,3 +398,34 @@ def test_the_time_of_a_board_that_falls_silent_is_bounded(
     done = flash(board.port, plan(tmp_path, b"", app_only=True), hand(board.press_reset))
     assert "see to its cable and supply" in done.why
     assert time.monotonic() - begun < 60
+
+
+# pyserial's client of RFC 2217.
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
+def test_a_board_that_is_reset_by_its_lines(make_board: MakeBoard, tmp_path: Path) -> None:
+    board = make_board(wired=True)
+    line = RemoteLine(board)
+    try:
+        asked: list[str] = []
+        first = flash(line.url, plan(tmp_path, image()), lambda what, done, of: asked.append(what))
+        assert first.passed, first.why
+        only = plan(tmp_path, b"", app_only=True)
+        running = flash(line.url, only, lambda what, done, of: asked.append(what))
+        assert running.passed, running.why
+        assert running.went_on_with == ["6 of 6 files that were there"]
+        assert "press its reset button" not in asked
+    finally:
+        line.close()
+
+
+def test_a_board_that_prints_for_ever_is_given_up(
+    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node, "TEST_S", 0.5)
+    made = tiny_build()
+    made.files["firmware/selftest.py"] = (
+        b"import time\ndef self_test(*a):\n while 1:\n  print('no answer')\n  time.sleep_ms(50)\n"
+    )
+    board = make_board(blank=False)
+    done = flash(board.port, plan(tmp_path, b"", made, app_only=True), hand(board.press_reset))
+    assert "the board goes on for more than" in done.why

@@ -15,7 +15,6 @@ from esptool.util import FatalError
 from tools.flash import ports
 from tools.flash.trouble import Trouble
 
-BAUD = 115200
 FAST_BAUD = 460800
 ATTEMPTS = 3
 SECTOR = 4096
@@ -82,7 +81,7 @@ class Chip:
             "hold BOOT while you press reset (or plug it in), then run this again",
         ):
             rom = ports.patiently(
-                port, lambda: cmds.detect_chip(port, BAUD, connect_attempts=ATTEMPTS), (FatalError,)
+                port, lambda: cmds.detect_chip(port, ports.BAUD, connect_attempts=ATTEMPTS), (FatalError,)
             )
         self._esp: Any = rom
         try:

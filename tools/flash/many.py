@@ -1,5 +1,6 @@
 """Any number of boards at once: a thread and a bar each; one that fails stops no other."""
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +14,8 @@ from tools.flash.trouble import Interrupted
 
 # A board is waited for most of the time: this is for the computer's memory, not its processor.
 MOST_AT_ONCE = 32
+# As a shell has it.
+INTERRUPTED = 130
 
 
 def flash_all(
@@ -20,7 +23,7 @@ def flash_all(
 ) -> list[Outcome]:
     """Flash the boards on these ports, in their order; `done` is called for each as it ends.
 
-    Ctrl-C ends all of them at their next step; they say so, and KeyboardInterrupt is not raised.
+    Ctrl-C ends all of them at their next step, and they say so; a second one ends the program.
     """
     ending = threading.Event()
     outcomes: dict[str, Outcome] = {}
@@ -44,6 +47,8 @@ def flash_all(
                         shown.update(tasks[outcome.port], visible=False)
                         done(outcome)
                 except KeyboardInterrupt:
+                    if ending.is_set():
+                        os._exit(INTERRUPTED)
                     ending.set()
                     shown.console.print("ending; a board that was begun can be flashed again")
     return [outcomes[port] for port in ports]

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import serial
 
-from edge_agent.config import LinkConfig
-from edge_agent.links.ports import PortError, open_port, read_some
+from edge_agent.links.ports import PortError, read_some
 from protocol import cobs, messages
 from protocol.errors import HelloError
 from protocol.identity import fingerprint
 from tools.build import Build
+from tools.flash import ports
 from tools.flash.prompt import Failed, Prompt
 from tools.flash.tree import START
 from tools.flash.trouble import Trouble
@@ -131,7 +131,7 @@ def wait_for_hello(port: str, keys: Keys, waiting: Callable[[], None]) -> None:
     """Until the node on `port` says hello, as the node with these keys; `waiting` is called meanwhile.
     Trouble."""
     try:
-        line = open_port(LinkConfig(port))
+        line = ports.open_line(port)
     except PortError as e:
         raise Trouble(e.problem, e.hint) from e
     solicit = b"\0" + cobs.encode(messages.solicit(messages.VERSION))

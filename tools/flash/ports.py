@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 import serial
 from serial.tools import list_ports
 
-from edge_agent.config import LinkConfig
-from edge_agent.links.ports import PortError, open_port
+from edge_agent.links.ports import SOCKET_TIMEOUT_S, TTY_TIMEOUT_S, PortError, is_url, named
 from tools.flash.trouble import Trouble
 
 T = TypeVar("T")
 
+BAUD = 115200
 ESPRESSIF = 0x303A
 # USB-serial chips that development boards carry, by USB vendor and product.
 BRIDGES = {
@@ -61,12 +61,29 @@ def find() -> tuple[list[Port], list[Port]]:
     return boards, others
 
 
+def open_line(port: str) -> "serial.SerialBase":
+    """The open port, held exclusively. PortError. As the agent opens it, but for rfc2217:// too, which knows
+    no time limit for writing."""
+    url = is_url(port)
+    try:
+        line: Any = serial.serial_for_url(
+            port, timeout=SOCKET_TIMEOUT_S if url else TTY_TIMEOUT_S, do_not_open=True
+        )
+        if not url:
+            line.exclusive = True
+        line.baudrate = BAUD
+        line.open()
+    except (OSError, ValueError) as e:
+        raise named(port, e) from e
+    return line
+
+
 def check(port: str) -> None:
     """Trouble unless the port can be opened now, and by nobody else."""
     until = time.monotonic() + BUSY_S
     while True:
         try:
-            open_port(LinkConfig(port)).close()
+            open_line(port).close()
             return
         except PortError as e:
             if e.condition != "busy" or time.monotonic() > until:

@@ -18,6 +18,7 @@ from tools.flash import ports
 from tools.flash.trouble import Trouble
 
 INTERRUPT = b"\r\x03\x03"
+END = b"\x04"
 EVERY_S = 0.02
 READ_S = 5.0
 # A first start makes the file system; a person finds the reset button.
@@ -97,8 +98,21 @@ class Prompt:
 
     def run(self, code: str, seconds: float = RUN_S) -> str:
         """What `code` prints. Trouble with the last line of its traceback, or when the board falls silent."""
+        printed = bytearray()
+        until = time.monotonic() + seconds
+
+        def collect(data: bytes) -> None:
+            printed.extend(data.replace(END, b""))
+            if data == b"\n" and time.monotonic() > until:
+                raise Trouble(
+                    f"the board goes on for more than {seconds:.0f} s: {bytes(printed[-80:])!r}",
+                    "see what it waits for, and run this again",
+                )
+
         try:
-            printed, error = self._transport.exec_raw(code, timeout=seconds)
+            error = self._transport.exec_raw(code, timeout=seconds, data_consumer=collect)[1]
+        except Trouble:
+            raise
         except (TransportError, serial.SerialException, OSError, IndexError, ValueError) as e:
             raise Trouble(
                 f"the board stopped answering: {e}", "see to its cable and supply, and run this again"
