@@ -44,12 +44,14 @@ def _agents(packet, number):
         at = _name(packet, at)[1] + 4
     for _ in range(min(one + two + three, MAX_RECORDS)):
         name, at = _name(packet, at)
+        if len(packet) < at + 10:
+            raise ValueError
         kind, _, _, size = struct.unpack(">HHIH", packet[at : at + 10])
         at += 10
         data = packet[at : at + size]
         if len(data) != size:
             raise ValueError
-        if kind == SRV:
+        if kind == SRV and size > 6:
             port = struct.unpack(">H", data[4:6])[0]
             places[name] = port, _name(packet, at + 6)[0]
         elif kind == TXT:
