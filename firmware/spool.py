@@ -14,6 +14,10 @@ from firmware.requests import forget
 from protocol import frames
 from protocol.session_states import IDLE, OPENING, STREAMING
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 FOLDER = "spool"
 # With three quarters of the outbox full, an agent is given up after that much silence.
 SILENT_MS = 8000
@@ -40,14 +44,14 @@ class Spool:
         self.records = Records(self.folder)
         self.boot_id = node.start.record.boot_id
         self.counter = int.from_bytes(self.boot_id[:4], "big")
-        self.kept = None
-        self.past = []
+        self.kept: "Any" = None
+        self.past: "list[Any]" = []
         self.reached = ""
         self.agents = None
         self.used = self.limit = 0
         self.to_state = False
         self.damaged = []
-        self._stated = -1
+        self._stated: "Any" = -1
         self._away_s = self._samples = 0
         self._wait_s = 0
         self._fault = ""
@@ -166,7 +170,7 @@ class Spool:
             self._do("evicted_stated")
         if self.to_state and self._stated < 0:
             self.to_state = False
-            self._stated = self._do("state_evicted") or -1
+            self._stated = self._do("state_evicted")
         return False
 
     def _remove_segment(self, path):

@@ -94,6 +94,7 @@ def load_boot(spool, name, agents):
             if found[3]:
                 spool_put.note_evicted(spool, found[0], found[1], found[2] + 1)
             spool_put.remove_segment(spool, segment)
+        spool.records.remove(name)
         return None
     if not any(header[0] in agents for header in headers):
         return None
@@ -131,14 +132,14 @@ def note_damaged(spool):
 
 
 def state_evicted(spool):
-    """Seal what is noted of earlier boots in a loss frame; its number, None: there is nothing to state."""
+    """Seal what is noted of earlier boots in a frame; its number, -1: there is nothing to state."""
     body = [
         [boot_id, first, count, frames.LOSS_OUTBOX_FULL]
         for boot_id, first, count in spool_put.read_evicted(spool)
         if boot_id != spool.boot_id
     ]
     if not body:
-        return None
+        return -1
     return spool.node.sealer.seal(frames.KIND_LOST_BEFORE, {frames.LOST_BEFORE: body}, None, True)
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 
+from firmware import spool, spool_put
 from firmware.spool import Spool
 from firmware.spool_put import listing
 from protocol import frames
@@ -11,6 +12,11 @@ from protocol.identity import node_id
 from protocol.outbox import SPARE, Outbox
 from protocol.seal import envelope, shortest
 from protocol.session_states import GREETING
+
+# Segments of two blocks: some dozen KB are a long outage.
+spool_put.SEGMENT = 8184
+# What a test puts in the place of a module's functions stays.
+spool.forget = lambda name: None
 
 KEYS = (bytes(range(32)), bytes(range(32, 64)))
 AGENT = node_id(*KEYS)
@@ -66,7 +72,7 @@ class World:
         self.drains = 0
         self.told = []
         self.stated = []
-        self.sizes = {}
+        self.lanes = {}
         self.spool = Spool(self, None)
         self.spool.begin()
 
@@ -81,13 +87,13 @@ class World:
 
     def seal(self, kind, body, t_us=None, keep=False):
         assert kind == frames.KIND_LOST_BEFORE
-        self.stated.append(body)
+        self.stated.append((kind, body))
         return self.make(LANE_VITALS, keep=keep)
 
     def make(self, lane=LANE_VITALS, size=60, keep=False):
         seq = self.box.next_seq
         self.box.add(seq, sealed_of(self.counter, seq, size), lane, keep)
-        self.sizes[seq] = size
+        self.lanes[seq] = (lane, keep)
         return seq
 
     def second(self, n):
@@ -102,8 +108,6 @@ class World:
 
     def store(self, only=-1):
         """Write one batch."""
-        from firmware import spool_put
-
         return spool_put.store_batch(self.spool, only)
 
     def store_all(self):

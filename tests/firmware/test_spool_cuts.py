@@ -1,5 +1,5 @@
-"""Power cuts at every write and erasure of the spool's, on LittleFS: nothing acknowledged is lost, nor is what
-had left memory. EVERY_STEP=1: after each operation, in some minutes; else after some of them.
+"""Power cuts at every write and erasure of the spool's, on LittleFS: what had left memory is there, but for
+what was acknowledged. EVERY_STEP=1: after each operation, in some minutes; else after some of them.
 """
 
 import os

@@ -8,16 +8,13 @@ there were, and how many operations the whole history takes.
 import os
 import sys
 
-from firmware import spool, spool_put
+from firmware import spool_put
 from firmware.flash import FlashError
 from firmware.spool_box import parse
 from protocol.frames import LANE_ALARM
 from tests.both.spool_world import AGENT, World, drain_box
 
-# What is set here would be forgotten with the module.
-spool.forget = lambda name: None
-# Several segments, and the end of one within a batch, without writing much.
-spool_put.SEGMENT = 8184
+# Several batches, and the end of a segment within one, without writing much.
 spool_put.BATCH = 1600
 BLOCK = 4096
 BLOCKS = 40
@@ -91,8 +88,8 @@ class Device:
 
 
 class History:
-    """Boots of a node. What is known of its frames, as {(boot, number)}: `made`, `acked`, `removed` with their
-    segments.
+    """Boots of a node. What is known of its frames, as {(boot, number)}: `made`, `acked`, and `removed` with
+    their segments.
     """
 
     def __init__(self):
@@ -127,7 +124,7 @@ class History:
             self.note(w)
 
     def note(self, w):
-        for seq in w.sizes:
+        for seq in w.lanes:
             self.made.add((w.counter, seq))
 
     def take(self, counter, box, most):
@@ -187,7 +184,7 @@ def judge(history, memory):
     """The next boot on what is left: it gives all that was on flash and not acknowledged, as it was."""
     in_memory = set()
     for w in history.worlds:
-        for seq in w.sizes:
+        for seq in w.lanes:
             history.made.add((w.counter, seq))
     for w in history.worlds:
         # A boot that has ended takes with it what was in memory alone.
@@ -263,11 +260,11 @@ def main(first, step):
             try:
                 judge(history, memory)
             except Exception as error:
-                print("after %d operations, way %d:" % (left, way))
+                print(f"after {left} operations, way {way}:")
                 sys.print_exception(error, sys.stdout)
                 sys.exit(1)
             cuts += 1
-    print("%d cuts, %d operations, most erasures of a block %d" % (cuts, total, max(whole.erased)))
+    print(f"{cuts} cuts in {total} operations")
 
 
 main(int(sys.argv[1]), int(sys.argv[2]))
