@@ -28,7 +28,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from tools.build import make
-for path, data in make(sys.argv[1], makers=[sys.argv[2]]).files.items():
+for path, data in make(sys.argv[1], "source", makers=[sys.argv[2]], only=("ecg",)).files.items():
     place = Path(sys.argv[3]) / path
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_bytes(data)
@@ -121,12 +121,12 @@ def test_a_version_is_rolled_out_and_a_bad_one_halts(
     def percent() -> float:
         return clinic.node()["update"].get("percent", 0)
 
-    clinic.wait_until("a part is there", lambda: percent() > 15)
+    clinic.wait_until("a part is there", lambda: percent() > 3)
     clinic.kill("agent")
     clinic.start_agent()
-    clinic.wait_until("it goes on", lambda: clinic.node()["live"] and percent() > 15)
+    clinic.wait_until("it goes on", lambda: clinic.node()["live"] and percent() > 3)
     node.power_cycle()
-    clinic.wait_until("it goes on from its flash", lambda: clinic.node()["live"] and percent() > 15, 120)
+    clinic.wait_until("it goes on from its flash", lambda: clinic.node()["live"] and percent() > 3, 120)
     share: list[float] = []
     clinic.became("confirmed", lambda: share.append(clinic.status()["updates"]["share"] or 0.0))
     told = clinic.update("node", clinic.node()["node"])
