@@ -91,6 +91,9 @@ class Annunciator:
             await self._changed.wait()
             return
         longs = colour - GREEN if self._lights == 1 else 0
+        # What was shown before is no part of the pattern.
+        self._board.signal(OFF, 0)
+        await self._rest(PAUSE_MS)
         while not self._changed.is_set():
             for i in range(longs + (PATTERNS[self.state] & 15)):
                 self._board.signal(colour, 0)

@@ -18,11 +18,12 @@ from protocol.session_states import STREAMING
 
 # Until a link that comes back is no longer worth waiting for.
 SEARCH_S = 60
-PAIRED_S = 6
+PAIRED_S = 8
 IDENTIFY_S = 10
 # Flash that refused, since the last time.
 TROUBLE_S = 300
-LOW_PCT = 15
+# Below 20 % it is an alarm, which the light shows instead.
+LOW_PCT = 30
 # What is under way while all goes well: the frames of some ten seconds.
 UNDER_WAY = 32
 

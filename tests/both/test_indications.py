@@ -64,8 +64,9 @@ class World:
         await asyncio.sleep(0)
 
     def lit_and_dark(self):
-        """Lengths of what was lit, and of the dark behind each, of the whole ones."""
-        seen = self.seen[: self.last]
+        """Lengths of what was lit, and of the dark behind each, of the whole ones, behind the first pause."""
+        assert self.seen[:2] == [(OFF, 0), (self.seen[1][0], PAUSE_MS)]
+        seen = self.seen[1 : self.last]
         lengths = [(seen[i][0], seen[i + 1][1] - seen[i][1]) for i in range(len(seen) - 1)]
         return [ms for light, ms in lengths if light], [ms for light, ms in lengths if not light]
 

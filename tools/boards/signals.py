@@ -38,7 +38,9 @@ WORDS = {
         "No agent for more than a minute: it keeps its readings, and delivers them later",
         "nothing for some hours; then see whether the agent is switched on and near enough",
     ),
-    "CHARGE": Words("The battery is below 15 %", "charge it (take the electrodes off before)"),
+    "CHARGE": Words(
+        "The battery is below 30 %; from 20 % on it is an alarm", "charge it (take the electrodes off before)"
+    ),
     "HELP": Words(
         "Something in it does not work: a sensor, its memory",
         "switch it off and on; if that does not help, ask whoever gave it to you",
