@@ -87,6 +87,11 @@ class Links(Link):
             elif port is self._port or self._asked(port, data):
                 self.take(data)
 
+    def take(self, data):
+        """As Link.take: a connection that begins with what is heard is none whose hello had no answer."""
+        self._conn = 0
+        Link.take(self, data)
+
     def say(self, data):
         """Bytes for the cable that are no message of the session, between two of those."""
         self._said += data

@@ -32,6 +32,8 @@ class Session:
 
     def feed(self, data, now_ms, stamp):
         self.fed.append(bytes(data))
+        if self.state == GREETING and data.endswith(SOLICIT):
+            self.conn += 1
 
     def take_events(self):
         return []
@@ -86,6 +88,21 @@ def test_a_better_pipe_has_the_session_as_soon_as_somebody_asks_there():
     hear(made, cable, SOLICIT)
     assert made._port is cable and session.begun == 2 and session.fed == [SOLICIT]
     assert cable.written == [b"hello"] and made.cable
+
+
+def test_a_connection_that_is_asked_for_stays_where_it_was_asked_for():
+    made, session, (cable, ble) = several(BLE)
+    made._use(ble)
+    session.state = STREAMING
+    hear(made, cable, SOLICIT)
+    made.push(0)
+    assert made._port is cable
+    hear(made, cable, SOLICIT)
+    made.push(0)
+    assert made._port is cable
+    session.conn += 1  # the session gave it up by itself
+    made.push(0)
+    assert made._port is ble
 
 
 def test_a_request_that_comes_in_pieces_counts_with_its_last():

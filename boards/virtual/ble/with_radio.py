@@ -1,4 +1,4 @@
-"""`python -m boards.virtual.ble.with_radio HCI MODULE ARGUMENT…`: run a module as `python -m` does, in a process
+"""`python -m boards.virtual.ble.with_radio HCI MODULE ARGUMENT…`: as `python -m MODULE ARGUMENT…`, in a process
 whose Bluetooth adapter is a controller of a virtual air.
 """
 
