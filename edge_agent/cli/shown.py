@@ -6,6 +6,7 @@ from typing import Any
 from edge_agent.cli.alarm_lines import alarm_lines
 from edge_agent.cli.pair import what_next
 from edge_agent.cli.sentences import sentence
+from edge_agent.cli.update_lines import update_lines
 from edge_agent.ledger.hearsay import UNBOUNDED
 from edge_agent.ledger.ledger import COUNTS, GAP, SUMMARY, Ledger, Row
 from edge_agent.ops.status import is_stale
@@ -219,6 +220,7 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
         waiting = flow["waiting_items"]
         items = counted(waiting, "item") + (" waits" if waiting == 1 else " wait")
         yield f"nodes are asked: {flow['level']} ({items} for the disk)"
+    yield from update_lines(status.get("updates") or {})
     if status["rejected"]:
         yield f"refused: {_counts(status['rejected'])}"
     if status.get("carried"):
