@@ -20,9 +20,11 @@ class Link:
     """`owner` has time_asked(token, rx_us), pair_asked(ed_pub, x_pub, nonce, authority, button),
     ordered(kind, body) and agent_left_out(agent_id, detail).
     `alive_ms`: when the sending task last ran. `cable`: whether the port in use is the cable.
+    `stays`: whoever is there waits for an answer that a hand on the button decides.
     """
 
     cable = True
+    stays = False
 
     def __init__(self, port, session, clock, owner):
         self._port = port

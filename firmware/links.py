@@ -125,9 +125,11 @@ class Links(Link):
         if len(self.ports) > 1:
             if session.state == GREETING:
                 # A connection that the session itself began: the hellos of the one before had no answer.
-                if self._conn and session.conn != self._conn:
-                    self._turn()
-                self._conn = session.conn
+                if session.conn != self._conn:
+                    if self._conn and not self.stays and not session.paired:
+                        self._turn()
+                    session.paired = False
+                    self._conn = session.conn
             elif session.silent_ms(now_ms) >= SILENT_MS:
                 self._turn()
         if self._said and (self._pending is None or not self.cable):

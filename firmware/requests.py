@@ -18,7 +18,6 @@ class Requests:
         self._node = node
         self._answers = []
         self._waiting = 0
-        self._holding = False
         # Who asked last over a radio, and when; until when another one did.
         self._asker = None
         self._asker_ms = 0
@@ -48,8 +47,8 @@ class Requests:
             self._asker_ms = now_ms
         if not node.board.consent():
             node.session.refuse_pairing(messages.REFUSE_CONSENT)
-        elif not self._holding:
-            self._holding = True
+        elif not node.link.stays:
+            node.link.stays = True
             node.link.add_work(self._authorise_steps(asked, cable))
 
     def _authorise_steps(self, asked, cable):
@@ -58,7 +57,7 @@ class Requests:
 
             yield from authorise.answer_steps(self._node, self, asked, cable)
         finally:
-            self._holding = False
+            self._node.link.stays = False
             forget("authorise")
 
     def pair(self, ed_pub, x_pub, nonce, authority, button, held=False):

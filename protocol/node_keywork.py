@@ -69,6 +69,7 @@ def pair_steps(
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
         party._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))
         if new:
+            party.paired = True
             party._close()
     except ProtocolError as e:
         party._reject(e.cause, str(e))

@@ -45,6 +45,8 @@ class NodeParty:
         self._control: "list[bytes]" = []
         self._work_ms = 0
         self._pairing = False
+        # Whether the next connection is for an agent that has just been paired; the owner clears it.
+        self.paired = False
         # Whether code that is seldom needed may be in the heap (on_demand.py).
         self._loaded = True
         self._asked_ms = 0

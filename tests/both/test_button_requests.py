@@ -25,6 +25,7 @@ class Node:
         self.link = self.board = self.clock = self.start = self
         self.features = {}
         self.cable = True
+        self.stays = False
         self.held = False
         self.now = 0
         self.jobs = []
