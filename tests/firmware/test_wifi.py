@@ -2,6 +2,8 @@
 agent and stays with it.
 """
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tools import build
 
 HOME = AccessPoint("Flat 7", "correct horse")
 FAST = 8.0
+EVERY_STEP = os.environ.get("EVERY_STEP") == "1"
 
 
 @pytest.fixture(scope="session")
@@ -229,6 +232,27 @@ def test_it_goes_to_the_access_point_that_is_there_and_the_strongest(
     cable.until(lambda: kit.air.log()[-1].startswith(f"connect {HOME.ssid} 0200000000aa"))
 
 
+def test_a_line_that_is_cut_again_and_again_loses_nothing(
+    kit: VirtualNode, make_agent: Callable[..., Agent]
+) -> None:
+    cable = pair_by_cable(kit, make_agent)
+    kit.air.set([HOME])
+    given(kit, cable, HOME.ssid, HOME.password)
+    kit.unplug()
+    radio = TcpAgent(like=cable)
+    with Announced(cable.identity, radio.line.port):
+        radio.until(lambda: radio.line.accepted)
+        # At whatever point of a hello, a frame or an acknowledgement so many bytes are.
+        for after in range(1, 4000 if EVERY_STEP else 1000, 7 if EVERY_STEP else 173):
+            radio.line.cut_after(after)
+            seen = radio.line.accepted
+            radio.until(lambda seen=seen: radio.line.accepted > seen)
+        radio.whole()
+    radio.close()
+    losses = [body for boot in cable.frames for _, _, body in cable.of(frames.KIND_LOSS, boot)]
+    assert not losses
+
+
 def test_over_ipv6(kit: VirtualNode, make_agent: Callable[..., Agent]) -> None:
     cable = pair_by_cable(kit, make_agent)
     kit.air.set([HOME])
@@ -239,6 +263,33 @@ def test_over_ipv6(kit: VirtualNode, make_agent: Callable[..., Agent]) -> None:
         radio.until(lambda: radio.line.accepted)
         radio.whole()
     radio.close()
+
+
+def test_a_board_with_one_radio_at_a_time_tries_its_network_in_the_next_boot(
+    make_node: Callable[..., VirtualNode], kit_tree: Path, tmp_path: Path
+) -> None:
+    tree = tmp_path / "wearable"
+    shutil.copytree(kit_tree, tree)
+    for config in tree.rglob("board_config.py"):
+        config.write_text(config.read_text().replace("'at_once': 2", "'at_once': 1"))
+    kit = make_node("wearable", tree=tree, speed=FAST)
+    kit.air.set([HOME])
+    person = Person(kit)
+    # Until it has a network its radio is Bluetooth's.
+    assert person.ask(iw.COMMAND_SCAN) == [] and not kit.air.log()
+    # Taken, and tried in the next boot; that was the wrong password, and the boot after it says so.
+    assert person.give(HOME.ssid, "wrong") == 0
+    person.until(lambda _: kit.resets == 2)
+    assert kit.air.log()[-1] == f"connect {HOME.ssid} any as vitalwire"
+    record = (kit.flash_dir / "state" / "radio").read_bytes()
+    assert record.endswith(b"ble" + bytes((indications.WIFI_PASSWORD,)))
+    assert not (kit.flash_dir / "state" / "wifi").exists()
+    assert person.give(HOME.ssid, HOME.password) == 0
+    person.until(lambda _: kit.resets == 3)
+    end = time.monotonic() + PATIENCE_S
+    while person.state() != iw.STATE_PROVISIONED:
+        assert time.monotonic() < end
+    person.close()
 
 
 def test_an_agent_gives_and_takes_a_network_and_sees_no_password_again(

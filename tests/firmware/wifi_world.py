@@ -31,6 +31,7 @@ class Listening:
         self._server: socket.socket | None = None
         self._link: socket.socket | None = None
         self.accepted = 0
+        self._left: int | None = None
         self.listen(port)
 
     def listen(self, port: int = 0) -> None:
@@ -54,11 +55,17 @@ class Listening:
                 self.accepted += 1
                 return b""
             with contextlib.suppress(OSError):
-                data = ready.recv(size)
-                if data:
+                data = ready.recv(size if self._left is None else min(size, self._left))
+                if self._left is not None:
+                    self._left -= len(data)
+                if data and self._left != 0:
                     return data
             self.cut()
         return b""
+
+    def cut_after(self, nbytes: int) -> None:
+        """So many bytes more are read of the node, and then the line is cut, whatever they are."""
+        self._left = nbytes
 
     def write(self, data: bytes) -> None:
         if self._link is not None:
@@ -66,6 +73,7 @@ class Listening:
                 self._link.sendall(data)
 
     def cut(self) -> None:
+        self._left = None
         if self._link is not None:
             self._link.close()
             self._link = None
