@@ -58,11 +58,9 @@ class Spool:
         self._work = asyncio.Event()
 
     def begin(self):
-        """What earlier boots left."""
+        """What earlier boots left is read when all that only the beginning takes of the heap is given back."""
         if self.node.ecg is not None:
             self._samples = self.node.ecg.wave.size
-        most = self.node.board.config["spool"].get("max_kib", 0) * 1024
-        self._do("open_spool", most)
 
     def channels(self):
         """No waveform."""
@@ -87,6 +85,8 @@ class Spool:
         self._spare(self._away_s > 0 and self.kept is not None)
         if self._wait_s:
             self._wait_s -= 1
+        elif not self.limit:
+            self._work.set()
         elif state == STREAMING:
             if self.kept is not None or self.past or self.to_state or self._stated >= 0 or self.damaged:
                 self._work.set()
@@ -115,6 +115,8 @@ class Spool:
             await self._work.wait()
             self._work.clear()
             try:
+                if not self.limit:
+                    self.open()
                 if self.node.session.state == STREAMING:
                     while self.tidy():
                         await asyncio.sleep_ms(0)
@@ -123,6 +125,12 @@ class Spool:
             except FlashError as error:
                 self._wait_s = AGAIN_S
                 self.report(str(error))
+
+    def open(self):
+        """Find what earlier boots left, and have it in the next hello. FlashError."""
+        self._do("open_spool", self.node.board.config["spool"].get("max_kib", 0) * 1024)
+        if self.past:
+            self.node.session.begin_anew(self.node.clock.now_ms())
 
     async def _store(self):
         box = self.box
@@ -208,7 +216,7 @@ class Spool:
     def put_away(self):
         """All that memory holds goes to flash: the boot ends in order. Whatever fails, it ends."""
         self.box.flight = {}
-        if not self.node.session.headers:
+        if not self.node.session.headers or not self.limit:
             return
         try:
             from firmware import spool_put

@@ -15,6 +15,8 @@ from protocol.identity import node_id
 MAX_LOADED = 2
 # What stays free for records and the file system itself, where board.toml gives no bound.
 RESERVE_BLOCKS = 24
+# And for an update, which may come while the spool is full: a slot and what is on its way to it.
+UPDATE_BLOCKS = 104
 
 
 class Past:
@@ -40,7 +42,8 @@ def open_spool(spool, most):
         elif len(name) == 14:
             used += spool_put.blocks(size)
     spool.used = used
-    spool.limit = most // spool_put.BLOCK if most else used + free_blocks(spool.folder) - RESERVE_BLOCKS
+    keep = RESERVE_BLOCKS + (UPDATE_BLOCKS if "update" in spool.node.board.config else 0)
+    spool.limit = max(1, most // spool_put.BLOCK if most else used + free_blocks(spool.folder) - keep)
     spool.to_state = any(entry[0] != spool.boot_id for entry in spool_put.read_evicted(spool))
     load_boots(spool)
 

@@ -75,6 +75,8 @@ class World:
         self.lanes = {}
         self.spool = Spool(self, None)
         self.spool.begin()
+        self.spool.open()
+        self.session.anew = 0
 
     def drain(self):
         self.drains += 1
