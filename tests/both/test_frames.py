@@ -152,7 +152,7 @@ def test_meanings_that_are_not_known_are_carried_and_counted():
         ),
         (frames.KIND_LOG, 1, 4, 5),
         (frames.KIND_ANSWER, 2, 8, 9),
-        (frames.KIND_COMMAND, 2, 8, 9),
+        (frames.KIND_COMMAND, 2, 10, 11),
         (frames.KIND_UPDATE, 2, 4, 5),
     ):
         good = dict(GOOD)[kind]

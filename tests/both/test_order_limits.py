@@ -15,6 +15,7 @@ class Busy:
         self.agent_id = bytes(8)
         self.rejected = {}
         self.jobs = []
+        self.features = {}
         self.answered = 0
         self.full = False
 

@@ -16,7 +16,16 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "operating.md").read_text("utf-8")
 # `vw` is the guide's name for the same.
 _COMMAND = re.compile(r"(?:^|[\s/`])(?:vitalwire|vw) (?=[a-z])(.*)")
-TEXTS = ["operating.md", "agent.md", "config.md"]
+TEXTS = [
+    "operating.md",
+    "agent.md",
+    "config.md",
+    "devices.md",
+    "flashing.md",
+    "for-engineers.md",
+    "pairing.md",
+    "rollout.md",
+]
 
 
 def typed(text: str) -> Iterator[str]:
@@ -38,7 +47,7 @@ def wrong(line: str) -> str | None:
     words = shlex.split(line)
     command: click.Command = main
     ctx = click.Context(main)
-    while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z-]+", words[0]):
+    while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z][a-z-]*", words[0]):
         name = words.pop(0)
         found = command.get_command(ctx, name)
         if found is None:
