@@ -16,6 +16,7 @@ class Session:
     def __init__(self):
         self.state = GREETING
         self.conn = 1
+        self.paired = False
         self.begun = 0
         self.fed = []
         self.silent = 0
@@ -103,6 +104,24 @@ def test_a_connection_that_is_asked_for_stays_where_it_was_asked_for():
     session.conn += 1  # the session gave it up by itself
     made.push(0)
     assert made._port is ble
+
+
+def test_who_waits_for_the_button_or_has_just_paired_keeps_the_session():
+    made, session, (cable, ble) = several(BLE)
+    made._use(ble)
+    made.push(0)
+    made.stays = True
+    session.conn += 1
+    made.push(0)
+    assert made._port is ble
+    made.stays = False
+    session.paired = True
+    session.conn += 1  # its header is new: another hello
+    made.push(0)
+    assert made._port is ble and not session.paired
+    session.conn += 1
+    made.push(0)
+    assert made._port is cable
 
 
 def test_a_request_that_comes_in_pieces_counts_with_its_last():
