@@ -181,7 +181,7 @@ class Wifi:
 
     async def _change(self):
         """Try the network that was asked for."""
-        ssid, password, done = self._asked
+        ssid, password, done = self._asked  # pyright: ignore[reportGeneralTypeIssues]
         cause = indications.HELP
         try:
             from firmware import wifi_join
@@ -212,7 +212,7 @@ class Wifi:
         finally:
             forget("wifi_join")
             self._scan = None
-            done(networks)
+            done(networks)  # pyright: ignore[reportOptionalCall]
             if not self.known:
                 self.wlan.active(False)
 
