@@ -17,8 +17,8 @@ ID_BYTES = 8
 ENTRY_PART = ".part"
 ENTRIES = ("start.py", "start.mpy")
 CHUNK = 512
-# Beyond the files themselves: folders, metadata, the half block at the end of each.
-SPARE_BYTES = 65536
+# Beyond the files themselves: two for each folder, and some to work with.
+SPARE_BLOCKS = 16
 _FOLDER = 0x4000
 
 
@@ -78,14 +78,16 @@ class SlotFiles:
         that there is room for what is missing. UpdateError: no_room.
         """
         yield from self._clean_steps(self.folder[:-1], manifest)
-        missing = 0
-        for path, size, _ in manifest.entries():
-            missing += size - min(size, max(size_of(self.stored(path)), 0))
-            make_folders(self.folder, path)
-            yield
         room = os.statvfs(self.folder[:-1])  # pyright: ignore[reportAttributeAccessIssue]
-        if missing and missing + SPARE_BYTES > room[0] * room[3]:
-            raise UpdateError("%d KB more are needed" % (missing // 1024), None, "no_room")
+        blocks = 0
+        for path, size, _ in manifest.entries():
+            missing = size - max(size_of(self.stored(path)), 0)
+            if missing > 0:
+                blocks += missing // room[0] + 1
+                make_folders(self.folder, path)
+            yield
+        if blocks and blocks + SPARE_BLOCKS > room[3]:
+            raise UpdateError("%d KB more are needed" % (blocks * room[0] // 1024), None, "no_room")
 
     def _clean_steps(self, folder, manifest):
         for found in list(os.ilistdir(folder)):

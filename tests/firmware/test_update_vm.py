@@ -43,3 +43,8 @@ def test_after_any_power_cut_a_whole_version_runs_and_the_update_goes_on(run):
     print(said)
     assert said.count("torn:") == 2
     assert all(int(line.split(": ")[1].split()[0]) > 8 for line in said.splitlines())
+
+
+def test_what_the_check_of_an_update_takes(run):
+    """Shown, not judged: a busy host takes longer."""
+    print(run(str(SCRIPTS / "verify_time.py")))
