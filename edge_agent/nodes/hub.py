@@ -77,9 +77,11 @@ class Spare(Protocol):
         """It left, in so many bytes."""
         ...
 
-    def frame(
-        self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any], past: bool
-    ) -> Write | None:
+    def backlog(self, node: bytes) -> None:
+        """A frame has come that was made before its connection."""
+        ...
+
+    def frame(self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any]) -> Write | None:
         """A sound frame has come; what is to be stored along with it."""
         ...
 

@@ -375,6 +375,8 @@ class LinkSession:
         item, frame = item_of(event, unix_us // 1000)
         key = event.node_id, event.boot_id, event.seq
         hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext)
+        if event.past and hub.updates is not None:
+            hub.updates.backlog(event.node_id)
         if frame is not None and frame[2] is not None:
             if frame[0] == frames.KIND_ANSWER:
                 hub.orders.answered(event.node_id, frame[2])
@@ -384,7 +386,7 @@ class LinkSession:
                 along = hub.on_event(event.node_id, event.boot_id, event.seq, frame[1], frame[2])
                 item = item._replace(along=along)
             if hub.updates is not None:
-                word = hub.updates.frame(*key, frame[0], frame[2], event.past)
+                word = hub.updates.frame(*key, frame[0], frame[2])
                 item = item if word is None else item._replace(along=(*item.along, word))
         hub.ingest.frame(item, self, self._session)
 

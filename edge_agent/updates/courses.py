@@ -145,10 +145,12 @@ class Courses:
             course.meter.bytes += size
             course.bucket.took(size)
 
-    def frame(self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any], past: bool) -> Any:
+    def backlog(self, node: bytes) -> None:
+        """A frame has come that the node made before its connection."""
+        self._past_ms[node] = self._hub.now_ms()
+
+    def frame(self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any]) -> Any:
         """A sound frame has come: for answers, events and boots to `heard`, whose result it gives."""
-        if past:
-            self._past_ms[node] = self._hub.now_ms()
         return None if self.heard is None else self.heard(node, boot, seq, kind, body)
 
     # Within

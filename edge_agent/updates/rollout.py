@@ -156,7 +156,8 @@ class Rollout:
             return False
         if self.last_wave:
             return True
-        if not any(one.state in GOOD_ENDS for one in mine):
+        tried = not all(one.state in (REFUSED, GONE) for one in mine)
+        if tried and not any(one.state in GOOD_ENDS for one in mine):
             return False
         newest_ms = max((one.since_ms for one in mine if one.state == CONFIRMED), default=self.wave_ms)
         return now_ms - newest_ms >= self.rules.soak_ms

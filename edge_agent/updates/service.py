@@ -132,6 +132,7 @@ class Updates:
         if one is None or one.state != rollout.RUNNING or self.problem:
             for node in list(self.courses.open):
                 self._leave(node, "the roll-out rests" if one is not None else "the roll-out is over")
+            self._bundles.clear()
             return
         why = one.why_halt()
         if why:

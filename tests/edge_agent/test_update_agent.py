@@ -168,6 +168,22 @@ def test_a_word_that_came_when_nobody_could_note_it_is_found_again(clinic, monke
             wait_until(lambda: clinic.state() == "confirmed", "its word is remembered")
 
 
+def test_what_a_node_kept_while_it_was_away_comes_first(tmp_path):
+    clinic = Clinic(tmp_path, files=some_files((3_000,)))
+    with ExitStack() as stack:
+        agent = stack.enter_context(Running(clinic.config()))
+        node = stack.enter_context(clinic.node)
+        clinic.do("add", str(clinic.bundle))
+        clinic.do("start", "0.2.0", "--percent", "100")
+        wait_until(lambda: clinic.model.took, "it is on its way")
+        agent.stop()
+        wait_until(lambda: node.held > 20, "frames are kept")
+        stack.enter_context(Running(clinic.config()))
+        why = "what it kept while it was away comes first"
+        wait_until(lambda: clinic.kit.status["nodes"][0]["update"].get("held") == why, "it waits")
+        wait_until(lambda: clinic.state() == "confirmed", "it goes on")
+
+
 def test_a_damaged_file_of_roll_outs_is_named_and_left_alone(clinic):
     folder = clinic.kit.folder / "updates"
     folder.mkdir()

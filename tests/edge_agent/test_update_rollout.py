@@ -169,6 +169,16 @@ def test_who_has_it_or_cannot_take_it_is_not_asked(make):
     assert [world.links[node].model.took for node in ids[:3]] == [[], [], []]
 
 
+def test_a_wave_whose_nodes_cannot_take_it_holds_no_other_up(make):
+    world = make([ModelNode() for _ in range(4)])
+    first, *_ = chosen(world.peers.ids(), "1.1.0", 1)
+    world.updates.about[first] = ("1.0.0", "other")
+    world.add("1.1.0")
+    world.start(percents=(0.01, 100))
+    world.until(lambda: finished(world))
+    assert world.states == {"refused": 1, "confirmed": 3}
+
+
 def test_a_wave_that_nobody_took_halts(make):
     world = make([ModelNode(version="1.2.0")])
     world.updates.about[world.peers.ids()[0]] = ("1.2.0", "model")

@@ -257,7 +257,7 @@ def test_nothing_goes_while_an_alarm_is_on_the_backlog_comes_or_the_battery_is_l
         for _ in range(100):
             world.turn()
             if why == "backlog":
-                world.links[node].frame(frames.KIND_VITALS, {}, past=True)
+                world.updates.courses.backlog(node)
         held = world.updates.courses.open[node].hold
         return len(model.took) == took and why in held.replace("what it kept while it was away", "backlog")
 

@@ -170,9 +170,9 @@ class Link:
     def superseded(self) -> None:
         pass
 
-    def frame(self, kind: int, body: dict[int, Any], past: bool = False) -> None:
+    def frame(self, kind: int, body: dict[int, Any]) -> None:
         """The node's next frame; what goes along with it is in the store when it is acknowledged."""
-        row = self.world.updates.courses.frame(self.node, self.boot, self.seq, kind, body, past)
+        row = self.world.updates.courses.frame(self.node, self.boot, self.seq, kind, body)
         self.seq += 1
         if row is not None:
             self.world.meta[row.bindings[0]] = row.bindings[1]
