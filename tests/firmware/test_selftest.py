@@ -90,6 +90,24 @@ def test_nothing_secret_is_said(board: FlashBoard, built: build.Build) -> None:
         assert one.hex() not in said
 
 
+def test_no_watchdog_is_started_that_nobody_feeds(board: FlashBoard, built: build.Build) -> None:
+    prompt = Prompt(board.port)
+    try:
+        board.press_reset()
+        prompt.get(lambda text: None)
+        assert "'watchdog': True" in built.files["slot_a/board_config.py"].decode()
+        said = prompt.run(
+            "import sys\nsys.path.insert(0,'slot_a')\nimport asyncio_ticks\n"
+            "from node import Board,SENSORS\nfrom board_config import CONFIG\n"
+            "from firmware.selftest import self_test\n"
+            "def made(config):\n print('watchdog',config['node']['watchdog'])\n return Board(config)\n"
+            "self_test(made,SENSORS,CONFIG)"
+        )
+        assert "watchdog False" in said.splitlines()
+    finally:
+        prompt.close()
+
+
 def test_what_is_wrong_is_said(board: FlashBoard, built: build.Build) -> None:
     board.bench.unplug("ecg")
     board.bench.unplug("ppg")

@@ -38,7 +38,7 @@ def keys_of(n: int) -> Keys:
 def run(boards: list[FlashBoard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """run(*words) → the result of `vitalwire flash` on these boards."""
     (tmp_path / "image.bin").write_bytes(image())
-    monkeypatch.setattr(build, "make", lambda name, output: tiny_build())
+    monkeypatch.setattr(build, "make", lambda name, output, makers: tiny_build())
 
     def invoke(*words: str):
         always = [

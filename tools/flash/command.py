@@ -3,6 +3,7 @@
 import sys
 import threading
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tools.flash.many import flash_all
 from tools.flash.report import Outcome
 from tools.flash.run import Plan
 from tools.flash.trouble import Trouble
+from tools.maker_key import NoMaker, maker_key
 
 
 @click.command("flash", short_help="Make nodes of bare boards.")
@@ -27,6 +29,13 @@ from tools.flash.trouble import Trouble
 @click.option("--app-only", is_flag=True, help="MicroPython is on the board: leave it, keys and all.")
 @click.option("--erase", is_flag=True, help="Erase the board in any case: it becomes a new node.")
 @click.option("--source", is_flag=True, help="Ship sources instead of bytecode.")
+@click.option(
+    "--maker",
+    "makers",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Public key of whose updates it takes.",
+)
 @click.option("--tree", type=click.Path(path_type=Path), help="Ship this build, not a fresh one.")
 @click.option("--label", "label_to", type=click.Path(path_type=Path), help="A label for each: .png or .pdf.")
 @click.option(
@@ -47,6 +56,7 @@ def command(
     app_only: bool,
     erase: bool,
     source: bool,
+    makers: tuple[Path, ...],
     tree: Path | None,
     label_to: Path | None,
     kit: Path,
@@ -69,16 +79,19 @@ def command(
             raise Trouble(f"{label_to} is neither .png nor .pdf", "name the label's file so")
         if app_only and (erase or image_from):
             raise Trouble("--app-only leaves MicroPython as it is", "take --erase and --image away")
-        if tree is not None and source:
-            raise Trouble("--tree is a build already", "take --source away")
-        made = built.read(tree) if tree is not None else None
-        if made is not None and board not in (None, made.board):
-            raise Trouble(f"{tree} is a build for {made.board}, not for {board}", "say one of the two")
-        plan = _plan(
-            made.board if made else board, image_from, image_sha256, source, made, kit, erase, app_only
-        )
+        if tree is not None and (source or makers):
+            raise Trouble("--tree is a build already", "take --source and --maker away")
+        if tree is None:
+            keys = [maker_key(path).hex() for path in makers]
+            make = _Once(lambda name: build.make(name, "source" if source else None, makers=keys))
+        else:
+            made = built.read(tree)
+            if board not in (None, made.board):
+                raise Trouble(f"{tree} is a build for {made.board}, not for {board}", "say one of the two")
+            board, make = made.board, _Once(lambda name: made)
+        plan = _plan(board, make, image_from, image_sha256, kit, erase, app_only)
         chosen = _ports(given, many, console)
-    except (Trouble, build.BuildError) as e:
+    except (Trouble, build.BuildError, NoMaker) as e:
         raise click.ClickException(str(e)) from e
     if not app_only and not yes:
         _ask(chosen, erase)
@@ -93,10 +106,9 @@ def command(
 
 def _plan(
     board: str | None,
+    make: Callable[[str], build.Build],
     image_from: str | None,
     sha256: str | None,
-    source: bool,
-    made: build.Build | None,
     kit: Path,
     erase: bool,
     app_only: bool,
@@ -107,17 +119,16 @@ def _plan(
     tables = {name: _table(name) for name in names}
     chips = {name: table["chip"]["model"] for name, table in tables.items() if "chip" in table}
     images = _Once(lambda name: image.load(tables[name].get("image", {}), image_from, sha256))
-    makes = _Once(lambda name: made or build.make(name, "source" if source else None))
     if board is not None:
         # What is wrong with them is known before any board is touched.
         if not app_only:
             images(board)
         with busy(f"building {board}"):
-            makes(board)
+            make(board)
     return Plan(
         board,
         images,
-        makes,
+        make,
         chips,
         {name: str(table.get("title", "")) for name, table in tables.items()},
         kit,
