@@ -11,6 +11,7 @@ from firmware import indications, radio
 from firmware.requests import forget
 from protocol import frames
 from protocol.on_demand import forget_module
+from protocol.session_states import STREAMING
 
 LOOK_MS = 250
 BUTTON_MS = 150
@@ -22,7 +23,7 @@ GRACE_MS = 8000
 # asks for the time every 10 s at the latest, and answers a hello at once.
 SILENT_MS = 25000
 FIRST_MS = 1000
-MOST_MS = 60000
+MOST_MS = 30000
 # How often a weak signal is looked at, and what is weak.
 ROAM_MS = 60000
 WEAK_DBM = -75
@@ -247,6 +248,8 @@ class Wifi:
             self._arrived()
         link = self.node.link
         if self._port is not None:
+            if not link.cable and self.node.session.state == STREAMING:
+                self._fails = 0
             if self._port.heard != self._heard or link.cable:
                 self._heard = self._port.heard
                 self._heard_ms = now_ms
@@ -284,7 +287,6 @@ class Wifi:
         self._serving = asyncio.create_task(self._serve(port))
 
     async def _serve(self, port):
-        began_ms = self.node.clock.now_ms()
         try:
             await self.node.link.serve(port)
         except Exception as error:
@@ -292,11 +294,8 @@ class Wifi:
         finally:
             if port is self._port:
                 self._port = self._serving = None
-                # Hung up on at once again and again is as good as not answered.
-                if self.node.clock.now_ms() - began_ms < SILENT_MS:
-                    self._put_off()
-                else:
-                    self._fails = self._next_ms = 0
+                # Where no session came of it, again and again, that is as good as no answer.
+                self._put_off()
 
     async def _roam(self, now_ms):
         """To another access point of the network where this one has become weak."""
@@ -325,6 +324,6 @@ class Wifi:
     def _put_off(self):
         """The next attempt: after 1 s, 2 s, … and a random part of that again."""
         wait_ms = min(FIRST_MS << self._fails, MOST_MS)
-        self._fails = min(self._fails + 1, 6)
+        self._fails = min(self._fails + 1, 5)
         jitter = self.node.start.pool.random(1)[0]
         self._next_ms = self.node.clock.now_ms() + wait_ms + wait_ms * jitter // 256

@@ -14,7 +14,9 @@ from firmware.tcp_port import TcpPort
 from protocol.identity import node_id as party_id
 
 POLL_MS = 50
-ANSWERS_MS = 1500
+ANSWERS_MS = 2100
+# A multicast is sent once and may be lost on the air.
+ASK_EVERY = 14
 CONNECT_MS = 4000
 MAX_MESSAGE = 1024
 # RFC 6761 §6.4: nobody has this name. Who answers for it answers for everybody.
@@ -67,8 +69,10 @@ async def _found(wifi):
         # From this address, so that the question leaves by this interface.
         asker.bind(socket.getaddrinfo(wifi.wlan.ifconfig()[0], 0)[0][-1])
         asker.setblocking(False)
-        asker.sendto(mdns.question(number), socket.getaddrinfo(mdns.GROUP, mdns.PORT)[0][-1])
-        for _ in range(ANSWERS_MS // POLL_MS):
+        group = socket.getaddrinfo(mdns.GROUP, mdns.PORT)[0][-1]
+        for turn in range(ANSWERS_MS // POLL_MS):
+            if turn % ASK_EVERY == 0:
+                asker.sendto(mdns.question(number), group)
             await asyncio.sleep_ms(POLL_MS)
             try:
                 packet = asker.recv(MAX_MESSAGE)

@@ -243,7 +243,7 @@ def test_a_line_that_is_cut_again_and_again_loses_nothing(
     with Announced(cable.identity, radio.line.port):
         radio.until(lambda: radio.line.accepted)
         # At whatever point of a hello, a frame or an acknowledgement so many bytes are.
-        for after in range(1, 4000 if EVERY_STEP else 1000, 7 if EVERY_STEP else 173):
+        for after in range(1, 4000 if EVERY_STEP else 1000, 7 if EVERY_STEP else 331):
             radio.line.cut_after(after)
             seen = radio.line.accepted
             radio.until(lambda seen=seen: radio.line.accepted > seen)

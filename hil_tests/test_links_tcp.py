@@ -1,0 +1,128 @@
+"""A kit on Wi-Fi and a whole agent: given a network by command, found by mDNS, from the cable to the air and
+back, over restarts of the agent, without a frame lost.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boards.virtual.air import AccessPoint
+from boards.virtual.rig import VirtualNode
+from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack, reserve_port
+
+HOME = AccessPoint("Flat 7", "correct horse battery")
+SPEED = 4.0
+
+
+@pytest.fixture(scope="session")
+def kit_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build of the home kit that exists only in software."""
+    out = tmp_path_factory.mktemp("build") / "virtual_kit"
+    subprocess.run(
+        [*COMMAND, "build", "--board", "virtual_kit", "--out", str(out)],
+        check=True,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+    )
+    return out
+
+
+@pytest.fixture
+def home(virtual: None, kit_dir: Path, tmp_path: Path) -> Iterator[tuple[VirtualNode, Stack]]:
+    """A kit that is paired over its cable with an agent that listens on TCP, too, and says so by mDNS."""
+    node = VirtualNode(kit_dir, tmp_path / "kit", log=tmp_path / "kit.log", speed=SPEED)
+    stack = Stack(tmp_path / "stack", [node.port])
+    try:
+        node.start()
+        node.air.set([HOME])
+        stack.start()
+        yield node, stack
+    finally:
+        stack.close()
+        node.close()
+
+
+def listen(stack: Stack) -> None:
+    """Have the agent listen at a port that nobody else has, from its next start."""
+    with reserve_port() as held:
+        port = held.getsockname()[1]
+    text = stack.config.read_text().partition("[tcp]")[0]
+    stack.config.write_text(f'{text}[tcp]\nlisten = "127.0.0.1:{port}"\nmdns = "always"\n')
+
+
+def again(stack: Stack) -> None:
+    assert stack.stop("agent") == 0
+    stack.start_agent()
+
+
+def wifi(stack: Stack, *words: str, password: str = "") -> subprocess.CompletedProcess[str]:
+    """What somebody types, and the password that is asked for."""
+    return subprocess.run(
+        [*COMMAND, "wifi", words[0], "--config", str(stack.config), *words[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        input=password + "\n",
+        timeout=PATIENCE_S,
+    )
+
+
+def link(stack: Stack) -> str:
+    """Where the node is, as the agent shows it."""
+    nodes: list[dict[str, Any]] = stack.status()["nodes"]
+    return nodes[0]["link"] or "" if nodes and nodes[0]["live"] else ""
+
+
+def test_given_a_network_by_the_agent_it_moves_to_the_air_and_back(home: tuple[VirtualNode, Stack]) -> None:
+    node, stack = home
+    stack.wait_until("the node is live", lambda: link(stack) == node.port)
+    listen(stack)
+    again(stack)
+    stack.wait_until("the node is live again", lambda: link(stack) == node.port)
+    name = stack.status()["nodes"][0]["node"][:8]
+
+    wrong = wifi(stack, "join", name, "--ssid", HOME.ssid, password="not the password")
+    assert wrong.returncode == 1 and "wrong password" in wrong.stderr, wrong
+    right = wifi(stack, "join", name, "--ssid", HOME.ssid, password=HOME.password)
+    assert right.returncode == 0 and f"is in the network {HOME.ssid}" in right.stdout, right
+
+    def in_the_air() -> bool:
+        return link(stack).startswith("tcp ")
+
+    def at_the_cable() -> bool:
+        return link(stack) == node.port
+
+    node.unplug()
+    stack.wait_until("the node is in the air", in_the_air)
+    node.replug()
+    stack.wait_until("the node is at the cable", at_the_cable)
+    node.unplug()
+    stack.wait_until("the node is in the air again", in_the_air)
+    # The agent is killed, and comes back at another port.
+    listen(stack)
+    stack.kill("agent")
+    stack.start_agent()
+    stack.wait_until("the node has found the agent again", in_the_air)
+    told = stack.status()["tcp"]
+    assert told["mdns"]["name"].startswith("Vitalwire ") and told["mdns"]["problem"] is None
+
+    node.stop()
+    ledger = stack.wait_settled()
+    assert ledger["balanced"] and ledger["totals"]["unexplained"] == 0, ledger
+    stack.assert_sound()
+    everything_but_the_flash(stack)
+
+
+def everything_but_the_flash(stack: Stack) -> None:
+    """The password is nowhere in what agent and collector keep, log, state or export."""
+    secret = HOME.password.encode()
+    places = [path for path in stack.folder.rglob("*") if path.is_file()]
+    assert len(places) > 10
+    for path in places:
+        data = path.read_bytes()
+        assert secret not in data and secret.hex().encode() not in data, path
+    shown = stack.command("ledger", "--config", str(stack.config), "--json", ok=False)
+    assert HOME.password not in shown and HOME.ssid not in shown
