@@ -58,7 +58,7 @@ class Spool:
         self._work = asyncio.Event()
 
     def begin(self):
-        """What earlier boots left is read when all that only the beginning takes of the heap is given back."""
+        """What earlier boots left is read later, when the heap has what a boot's beginning takes back."""
         if self.node.ecg is not None:
             self._samples = self.node.ecg.wave.size
 
