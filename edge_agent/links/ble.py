@@ -47,7 +47,7 @@ class Nodes(Protocol):
         ...
 
     def live(self, node: bytes) -> bool:
-        """Whether it has proved itself on some link."""
+        """Whether it has proved itself on some link, and is heard there."""
         ...
 
     def claimed(self, node: bytes) -> bool:

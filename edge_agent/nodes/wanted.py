@@ -4,6 +4,8 @@ from edge_agent.nodes.claims import Claims
 from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.peers import PeersError
 
+SILENT_MS = 5000
+
 
 class Wanted:
     """What links over Bluetooth ask of the agent's nodes (links/ble.py, Nodes)."""
@@ -22,8 +24,13 @@ class Wanted:
         return self._paired
 
     def live(self, node: bytes) -> bool:
-        """Whether it has proved itself on some link."""
-        return node in self._hub.live
+        """Whether it has proved itself on some link, and is heard there: a live node says something every
+        second, but not on a cable that was pulled.
+        """
+        view = self._hub.views.get(node)
+        if node not in self._hub.live or view is None:
+            return False
+        return self._hub.unix_us() // 1000 - max(view.heard_ms, view.live_ms) < SILENT_MS
 
     def claimed(self, node: bytes) -> bool:
         """Whether somebody asks for this node, or a kit file has it."""

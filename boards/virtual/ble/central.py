@@ -147,7 +147,6 @@ class BumbleClient(BaseBleakClient):
     def __init__(self, address_or_ble_device: Any, services: Any = None, **options: Any) -> None:
         super().__init__(address_or_ble_device, **options)
         self._connection: Connection | None = None
-        self._peer: Peer | None = None
         self._told: dict[int, Any] = {}
 
     @property
@@ -172,11 +171,10 @@ class BumbleClient(BaseBleakClient):
             async with Adapter.connecting:
                 self._connection = await device.connect(self.address, timeout=min(self._timeout, CONNECT_S))
             self._connection.once(Connection.EVENT_DISCONNECTION, self._lost)
-            self._peer = Peer(self._connection)
-            await self._peer.request_mtu(MTU)
-            if pair:
-                await self._connection.pair()
-            self.services = await self._discover(self._peer)
+            if device.connections.get(self._connection.handle) is not self._connection:
+                # It broke off before anybody listened for that.
+                raise asyncio.CancelledError
+            self.services = await self._connection.cancel_on_disconnection(self._ready(pair))
         except core.TimeoutError as e:
             raise BleakDeviceNotFoundError(self.address, f"{self.address} was not found") from e
         except (core.BaseBumbleError, ATT_Error, asyncio.CancelledError, TimeoutError) as e:
@@ -187,6 +185,14 @@ class BumbleClient(BaseBleakClient):
             if isinstance(e, asyncio.CancelledError) and asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 raise
             raise BleakError(f"failed to connect: {e}") from e
+
+    async def _ready(self, pair: bool) -> BleakGATTServiceCollection:
+        connection = self._there()
+        peer = Peer(connection)
+        await peer.request_mtu(MTU)
+        if pair:
+            await connection.pair()
+        return await self._discover(peer)
 
     async def _discover(self, peer: Peer) -> BleakGATTServiceCollection:
         found = BleakGATTServiceCollection()

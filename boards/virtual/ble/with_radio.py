@@ -1,5 +1,5 @@
-"""`python -m boards.virtual.ble.with_radio HCI MODULE ARGUMENT…`: as `python -m MODULE ARGUMENT…`, in a process
-whose Bluetooth adapter is a controller of a virtual air.
+"""`python -m boards.virtual.ble.with_radio HCI MODULE ARGUMENT…`: as `python -m MODULE ARGUMENT…`, with a
+Bluetooth adapter that is a controller of a virtual air.
 """
 
 import runpy
