@@ -122,7 +122,8 @@ def _plan(
     if board is not None:
         # What is wrong with them is known before any board is touched.
         if not app_only:
-            images(board)
+            with busy("fetching MicroPython"):
+                images(board)
         with busy(f"building {board}"):
             make(board)
     return Plan(

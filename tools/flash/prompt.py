@@ -23,7 +23,8 @@ EVERY_S = 0.02
 READ_S = 5.0
 # A first start makes the file system; a person finds the reset button.
 FIRST_S = 1.0
-PROMPT_S = 20.0
+PROMPT_S = 12.0
+RESETS = 3
 BUTTON_S = 60.0
 RUN_S = 60.0
 LEAST_VERSION = (1, 24)
@@ -64,8 +65,13 @@ class Prompt:
         self._know()
 
     def _reset(self, line: Any, tell: Callable[[str], None]) -> bool:
-        if ports.press_reset(line):
-            return self._interrupt(PROMPT_S, tell, "prompt")
+        for _ in range(RESETS):
+            if not ports.press_reset(line):
+                break
+            if self._interrupt(PROMPT_S, tell, "prompt"):
+                return True
+        else:
+            return False
         return self._interrupt(BUTTON_S, tell, "press its reset button")
 
     def _interrupt(self, seconds: float, tell: Callable[[str], None], what: str) -> bool:

@@ -79,14 +79,14 @@ def write(outcomes: Iterable[Outcome], path: Path) -> None:
 
 
 def told(outcome: Outcome) -> Iterable[str]:
-    """Lines for a person: the self-test, then how it ended."""
-    for line in outcome.lines:
-        mark = "FAILED" if line.why else "ok"
-        found = f"{line.found:,}" if isinstance(line.found, int) else line.found
-        yield f"  {line.name:8} {mark:7} {found} {line.unit}".rstrip() + (f": {line.why}" if line.why else "")
-    for what in outcome.went_on_with:
-        yield f"  went on with {what}"
+    """Lines for a person: how it ended, then the self-test."""
     if outcome.passed and outcome.keys is not None:
         yield f"{outcome.port}: passed, node {outcome.keys.id}, {outcome.seconds:.0f} s"
     else:
         yield f"{outcome.port}: FAILED: {outcome.why}"
+    for what in outcome.went_on_with:
+        yield f"  went on with {what}"
+    for line in outcome.lines:
+        mark = "FAILED" if line.why else "ok"
+        found = f"{line.found:,}" if isinstance(line.found, int) else line.found
+        yield f"  {line.name:8} {mark:7} {found} {line.unit}".rstrip() + (f": {line.why}" if line.why else "")
