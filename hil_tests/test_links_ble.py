@@ -27,7 +27,7 @@ from protocol import cobs, messages
 
 ROOT = Path(__file__).resolve().parents[1]
 EVERY_STEP = os.environ.get("EVERY_STEP") == "1"
-CUTS = 50 if EVERY_STEP else 12
+CUTS = 50 if EVERY_STEP else 8
 SOLICIT = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
 PATIENCE_S = 60.0
 NETWORK = AccessPoint("home", "correct horse")

@@ -1,13 +1,19 @@
 """What is wrong with this machine's Bluetooth, and what to do."""
 
+import asyncio
+from typing import Any
+
+from bleak import BleakScanner
 from bleak.exc import (
     BleakBluetoothNotAvailableError,
     BleakBluetoothNotAvailableReason,
     BleakDBusError,
+    BleakError,
 )
 
 from edge_agent.links.ports import PortError
 
+LOOK_S = 5.0
 _DENIED = "add this user to the group bluetooth, log in again"
 _REASONS = {
     BleakBluetoothNotAvailableReason.NO_BLUETOOTH: (
@@ -40,6 +46,23 @@ _DBUS = {
     ),
     "org.bluez.Error.InProgress": ("busy", "another program scans just now", "it is tried again"),
 }
+
+
+def look(adapter: str | None) -> PortError | None:
+    """Listen for a moment; why the adapter cannot be used, or None."""
+    bluez: Any = {} if adapter is None else {"adapter": adapter}
+
+    async def listen() -> None:
+        async with asyncio.timeout(LOOK_S), BleakScanner(bluez=bluez):
+            pass
+
+    try:
+        asyncio.run(listen())
+    except (BleakError, OSError, TimeoutError, EOFError) as e:
+        why = explained(e, adapter)
+        # The agent's own scan is in the way of ours.
+        return None if why.condition == "busy" else why
+    return None
 
 
 def explained(error: Exception, adapter: str | None) -> PortError:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from edge_agent.config import AUTO
+from edge_agent.extras import remedy
 from edge_agent.links.listener import EVERYWHERE
 from edge_agent.links.mdns import addresses, interfaces, wanted
 from edge_agent.links.ports import is_url, plugged_in
@@ -217,6 +218,23 @@ def announced(patient: Patient) -> Found:
         yield good(f"nodes on Wi-Fi find the agent at {', '.join(found)}")
 
 
+def bluetooth(patient: Patient) -> Found:
+    """The adapter with which nodes are found over Bluetooth."""
+    config = patient.config.ble
+    if config is None:
+        return
+    try:
+        from edge_agent.links.ble_trouble import look
+    except ModuleNotFoundError as e:
+        yield bad(f"[ble] needs {e.name}", remedy("ble"))
+        return
+    problem = look(config.adapter)
+    if problem is not None:
+        yield bad(f"{problem.port} cannot be used: {problem.problem}", problem.hint)
+    else:
+        yield good(f"{config.adapter or 'the first Bluetooth adapter'} hears what is near")
+
+
 def _cannot_announce(asked: list[str]) -> str | None:
     from zeroconf import Error, Zeroconf
 
@@ -273,5 +291,6 @@ CHECKS: dict[str, Check] = {
     "ports": ports,
     "listeners": listeners,
     "mdns": announced,
+    "bluetooth": bluetooth,
     "service": service,
 }

@@ -20,13 +20,14 @@ from bleak.exc import (
     BleakDeviceNotFoundError,
     BleakError,
 )
-from bumble import core, hci
+from bumble import core, gatt_client, hci
 from bumble.att import ATT_Error
 from bumble.device import Advertisement, Connection, Device, Peer
 from bumble.transport import open_transport
 
 MTU = 517  # what BlueZ asks for
 CONNECT_S = 10.0
+REQUEST_S = 5.0
 
 
 class Adapter:
@@ -85,6 +86,8 @@ class Adapter:
 def install(hci_transport: str) -> None:
     """Have bleak use this adapter from now on."""
     Adapter.hci = hci_transport
+    # A request that leaves as its connection breaks off has no answer, and bumble would wait 30 s for one.
+    gatt_client.GATT_REQUEST_TIMEOUT = REQUEST_S
     bleak.get_platform_client_backend_type = lambda: (BumbleClient, "bumble")  # type: ignore[assignment]
     bleak.get_platform_scanner_backend_type = lambda: (BumbleScanner, "bumble")  # type: ignore[assignment]
 
