@@ -78,10 +78,13 @@ class FlashBoard:
     """One board under `folder`. `port`: its serial port; `chip`: as esptool names it; `blank`: as from the
     factory, else MicroPython is on it already. `files`: MicroPython's file system; `flash`: the chip's flash.
 
-    `tap(data) -> data`, when set, sees and may change what goes to the board.
+    `ble`: where its Bluetooth lies (boards/virtual/ble); "": it has none. `tap(data) -> data`, when set, sees
+    and may change what goes to the board.
     """
 
-    def __init__(self, folder: Path, chip: str = "esp32", blank: bool = True, wired: bool = False) -> None:
+    def __init__(
+        self, folder: Path, chip: str = "esp32", blank: bool = True, wired: bool = False, ble: str = ""
+    ) -> None:
         self.files = folder / "files"
         self.files.mkdir(parents=True)
         self.chip = chip
@@ -103,6 +106,7 @@ class FlashBoard:
         self._process: subprocess.Popen[bytes] | None = None
         self._console = -1
         self._wired = wired
+        self._ble = ble
         self._held_down = False  # EN
         self._released: bool | None = None  # EN was let go: whether with BOOT held
         self._boot_at: float | None = None
@@ -179,6 +183,7 @@ class FlashBoard:
             VITALWIRE_BRIDGE=self._socket_path,
             VITALWIRE_FLASH=str(self.files),
             VITALWIRE_RTC=self._rtc_path,
+            VITALWIRE_BLE=self._ble,
             VITALWIRE_RESET_CAUSE=str(cause),
         )
         source = (self.files / "main.py").is_file() and not any(self.files.rglob("node.mpy"))

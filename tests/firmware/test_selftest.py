@@ -3,9 +3,11 @@
 import hashlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from boards.virtual.ble.radio import Radio
 from hil_tests.flash_board import FlashBoard
 from tools import build
 from tools.flash import node, tree
@@ -24,10 +26,12 @@ def built() -> build.Build:
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory, built: build.Build) -> Iterator[FlashBoard]:
     """A board with that on its flash."""
-    made = FlashBoard(tmp_path_factory.mktemp("board"), blank=False)
-    build.write(built, made.files)
-    yield made
-    made.close()
+    with Radio() as radio:
+        ble = str(radio.peripheral().path)
+        made = FlashBoard(tmp_path_factory.mktemp("board"), blank=False, ble=ble)
+        build.write(built, made.files)
+        yield made
+        made.close()
 
 
 def examined(board: FlashBoard, built: build.Build) -> tuple[dict[str, Line], Keys | None]:
@@ -45,10 +49,8 @@ def examined(board: FlashBoard, built: build.Build) -> tuple[dict[str, Line], Ke
 
 def test_a_sound_board(board: FlashBoard, built: build.Build) -> None:
     lines, keys = examined(board, built)
-    # Nobody has switched Bluetooth's air on around this board.
-    assert lines.pop("ble").why.startswith("no radio: ")
     assert not {name: line.why for name, line in lines.items() if line.why}
-    assert {"ram", "flash", "ecg", "ppg", "cuff", "gauge", "wifi", "button", "keys"} <= set(lines)
+    assert {"ram", "flash", "ecg", "ppg", "cuff", "gauge", "wifi", "ble", "button", "keys"} <= set(lines)
     assert (lines["ecg"].found, lines["ram"].unit, lines["flash"].unit) == ("MAX30003", "bytes", "bytes free")
     assert isinstance(lines["ram"].found, int) and lines["ram"].found > 16384
     assert keys is not None
@@ -118,7 +120,7 @@ def test_what_is_wrong_is_said(board: FlashBoard, built: build.Build) -> None:
         board.bench.replug("ecg")
         board.bench.replug("ppg")
         board.bench.pins["BUTTON"] = 0
-    assert {name for name, line in lines.items() if line.why} == {"ecg", "ppg", "ble", "button"}
+    assert {name for name, line in lines.items() if line.why} == {"ecg", "ppg", "button"}
     assert lines["ecg"].why.startswith("MAX30003: identity 0x503000 expected, 0x0 found")
     assert lines["ecg"].why.endswith("see to its wires and supply")
     assert lines["button"].why == "held or stuck: let go of it"
@@ -136,3 +138,14 @@ def test_flash_that_refuses(board: FlashBoard, built: build.Build) -> None:
     assert lines["flash"].why.startswith("write, read and erase: ")
     assert "they cannot be kept" in lines["keys"].why
     assert keys is None
+
+
+def test_a_radio_that_is_not_there(tmp_path: Path, built: build.Build) -> None:
+    board = FlashBoard(tmp_path / "board", blank=False)
+    try:
+        build.write(built, board.files)
+        lines, _ = examined(board, built)
+        assert lines["ble"].why.startswith("no radio: ")
+        assert len(str(lines["wifi"].found)) == 12
+    finally:
+        board.close()
