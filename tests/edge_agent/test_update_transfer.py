@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from edge_agent.updates import rollout
+from edge_agent.updates.courses import Course
 from edge_agent.updates.pacing import DEPTH, MESSAGE, Bucket
 from edge_agent.updates.transfer import (
     APPLIED,
@@ -289,3 +290,14 @@ def test_the_share_is_kept_to_the_byte():
             taken += size
         assert taken <= MESSAGE + DEPTH + 1152 * now / 1000
     assert taken > 0.95 * 1152 * 600
+
+
+def test_what_a_link_carries_is_its_speed_or_the_most_that_was_seen():
+    course = Course("r", transfer(some_files()), 0)
+    assert course.carries(11_520, 0, 0, 10_000) == 11_520
+    assert course.carries(None, 500, 0, 10_000) == 10_000
+    assert course.carries(None, 40_500, 999, 10_000) == 10_000, "no whole second yet"
+    assert course.carries(None, 60_500, 2_000, 10_000) == 30_000
+    assert course.carries(None, 60_600, 9_000, 10_000) == 30_000, "a quiet link carries what it did"
+    assert course.carries(None, 10, 9_500, 10_000) == 30_000, "another connection"
+    assert course.carries(None, 20, 20_000, 10_000) == 30_000
