@@ -2,9 +2,11 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 import time
+import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from hil_tests.flash_board import FlashBoard
 from tests.tools import flash_kit
 from tests.tools.flash_kit import KIB, hand, image, plan, tiny_build
 from tests.tools.remote_line import RemoteLine
-from tools.flash import node, prompt, tree
+from tools.flash import chip, node, prompt, tree
 from tools.flash.run import flash
 from tools.flash.trouble import Interrupted
 
@@ -429,3 +431,16 @@ def test_a_board_that_prints_for_ever_is_given_up(
     board = make_board(blank=False)
     done = flash(board.port, plan(tmp_path, b"", made, app_only=True), hand(board.press_reset))
     assert "the board goes on for more than" in done.why
+
+
+def test_a_chip_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chip, "ATTEMPTS", 1)
+    master, slave = pty.openpty()
+    try:
+        tty.setraw(slave)
+        done = flash(os.ttyname(slave), plan(tmp_path, image()), hand(lambda: None))
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.why.startswith("no answer from the chip's loader: Failed to connect")
+    assert "hold BOOT while you press reset" in done.why
