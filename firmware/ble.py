@@ -96,7 +96,7 @@ class Ble:
         if self.mode == radio.BLE and "wifi" in node.board.config:
             self._turn = radio.Turn(node, radio.BLE)
         self.ble = None
-        self.handles = ()
+        self.handles = None
         self.own = self.improv = None
         self.response = b""
         self.command = b""
@@ -148,7 +148,7 @@ class Ble:
 
     def notify(self, conn, data):
         """Raises OSError."""
-        self.ble.gatts_notify(conn, self.handles[1], data)
+        self.ble.gatts_notify(conn, self.handles[1], data)  # pyright: ignore[reportCallIssue]
 
     def hang_up(self, conn):
         """End that connection, if it is there still."""
@@ -260,7 +260,7 @@ class Ble:
         if not wanted and not improv:
             if self._advertises is not None:
                 self._advertises = None
-                self.ble.gap_advertise(None)
+                self.ble.gap_advertise(None)  # pyright: ignore[reportArgumentType]
             return
         if self._advertises is None:
             self._since_ms = now_ms

@@ -45,9 +45,9 @@ def started(feature):
     if with_improv:
         flags = (READ | NOTIFY, READ | NOTIFY, WRITE | WRITE_NO_RESPONSE, READ | NOTIFY, READ)
         services.append(service(IMPROV % 0, *[(IMPROV % (n + 1), flags[n]) for n in range(5)]))
-    handles = ()
-    for group in ble.gatts_register_services(services):
-        handles += tuple(group)
+    handles = []
+    for group in ble.gatts_register_services(tuple(services)):  # pyright: ignore[reportArgumentType]
+        handles += list(group)
     feature.handles = handles
     ble.gatts_set_buffer(handles[0], BUFFER, True)
     feature.own = bytearray(FLAGS + structure(SERVICE_DATA_128, raw(SERVICE) + node_id + b"\0"))
@@ -64,8 +64,8 @@ def started(feature):
 
 
 def service(uuid, *characteristics):
-    """As gatts_register_services() takes it."""
-    return bluetooth.UUID(uuid), tuple([(bluetooth.UUID(each), flags) for each, flags in characteristics])
+    """As gatts_register_services() takes it, of pairs of UUID and flags."""
+    return bluetooth.UUID(uuid), tuple([(bluetooth.UUID(pair[0]), pair[1]) for pair in characteristics])
 
 
 def structure(kind, data):

@@ -87,7 +87,7 @@ def install(hci_transport: str) -> None:
     """Have bleak use this adapter from now on."""
     Adapter.hci = hci_transport
     # A request that leaves as its connection breaks off has no answer, and bumble would wait 30 s for one.
-    gatt_client.GATT_REQUEST_TIMEOUT = REQUEST_S
+    gatt_client.GATT_REQUEST_TIMEOUT = REQUEST_S  # pyright: ignore[reportPrivateImportUsage]
     bleak.get_platform_client_backend_type = lambda: (BumbleClient, "bumble")  # type: ignore[assignment]
     bleak.get_platform_scanner_backend_type = lambda: (BumbleScanner, "bumble")  # type: ignore[assignment]
 
