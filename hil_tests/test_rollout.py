@@ -94,10 +94,14 @@ class Clinic(Stack):
         # A KeyError is waited out: an agent that has just begun knows of none.
         return nodes[min(nodes, default="")]
 
+    def told_of_update(self) -> dict[str, Any]:
+        """What the status says of it; {} in one from before the roll-out began."""
+        return self.node()["update"] or {}
+
     def became(self, state: str, while_waiting: Callable[[], None] = lambda: None) -> Any:
         def now() -> bool:
             while_waiting()
-            return self.node()["update"]["state"] == state
+            return self.told_of_update()["state"] == state
 
         return self.wait_until(f"the node is {state}", now, 300)
 
@@ -119,7 +123,7 @@ def test_a_version_is_rolled_out_and_a_bad_one_halts(
     clinic.update("start", NEW.decode(), "--percent", "100")
 
     def percent() -> float:
-        return clinic.node()["update"].get("percent", 0)
+        return clinic.told_of_update().get("percent", 0)
 
     clinic.wait_until("a part is there", lambda: percent() > 3)
     clinic.kill("agent")
