@@ -13,6 +13,8 @@ from protocol import frames
 from protocol.on_demand import forget_module
 from protocol.session_states import STREAMING
 
+# How a packet of Improv begins.
+IMPROV = b"IMPROV"
 LOOK_MS = 250
 BUTTON_MS = 150
 # After a press of the button, so long may somebody give the node a network.
@@ -44,10 +46,12 @@ class Wifi:
         self.online = self.joining = False
         self.cause = 0
         self.last = None
+        self.needs_agent = False
         self.known = node.start.records.holds(radio.WIFI_RECORD)
         self._turn = None if self.mode == radio.BOTH else radio.Turn(node, self.mode)
         self._asked = self._scan = self._improv = None
         self._address = self._serving = self._port = None
+        self._held = b""
         self._pressed_ms = -AUTHORISED_MS
         self._fails = 0
         self._next_ms = self._heard = self._heard_ms = self._lost_ms = self._roam_ms = self._leave_ms = 0
@@ -105,6 +109,8 @@ class Wifi:
         """
         if self._asked is not None:
             return False
+        # Whoever asks over this network must be heard in the other one, too.
+        self.needs_agent = self._port is not None and not self.node.link.cable
         self._asked = ssid, password, done
         self.joining = True
         self.node.indicate("wifi", indications.PROVISIONING)
@@ -126,7 +132,15 @@ class Wifi:
     def heard(self, data):
         """What came over the cable, without the packets of an Improv client, which are answered."""
         if self._improv is None:
-            if b"I" not in data:
+            if self._held:
+                data = self._held + data
+                self._held = b""
+            if IMPROV not in data:
+                # No message of the session ends so.
+                for n in range(len(IMPROV) - 1, 0, -1):
+                    if data.endswith(IMPROV[:n]):
+                        self._held = data[-n:]
+                        return data[:-n]
                 return data
             from firmware import improv_cable
 
@@ -196,6 +210,7 @@ class Wifi:
             forget("wifi_join")
             self._asked = None
             self.joining = False
+            self.node.indicate("wifi", max(self.cause, 0))
             self._fails = self._next_ms = 0
             if done is not None:
                 done(cause)
@@ -279,7 +294,11 @@ class Wifi:
             forget("wifi_find")
         if port is None:
             self._put_off()
-            return
+        else:
+            self.use(port)
+
+    def use(self, port):
+        """Have this connection serve the session."""
         self._port = port
         self._heard = 0
         self._heard_ms = self.node.clock.now_ms()

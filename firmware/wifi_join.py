@@ -10,6 +10,7 @@ import asyncio
 
 from firmware import indications, radio
 from firmware.flash import FlashError
+from firmware.requests import forget
 from protocol import cbor
 
 POLL_MS = 200
@@ -20,6 +21,7 @@ NO_AP_FOUND = 201
 # The station's own attempts before it gives up and says why.
 RECONNECTS = 2
 BETTER_DB = 10
+AGENT_TRIES = 3
 # 4-way handshake and its time-outs, MIC failure, authentication failed or expired: with a password that
 # another network has.
 PASSWORD_REASONS = (2, 14, 15, 23, 202, 204, 205)
@@ -31,6 +33,7 @@ TEXTS = {
     indications.WIFI_NOT_FOUND: "network not found: out of reach, misspelt, or 5 GHz only",
     indications.WIFI_5GHZ: "network not found: by its name it is 5 GHz only",
     indications.WIFI_HIDDEN: "network not found; a hidden one is near: is it spelt so?",
+    indications.NO_AGENT: "no agent answers in that network",
     indications.WIFI_DHCP: "the network gives no address (DHCP)",
 }
 MAX_EVENT_TEXT = 64
@@ -42,6 +45,8 @@ async def change(wifi, ssid, password):
     """
     tried = wifi.mode != radio.BLE
     cause, text = await attempt(wifi, ssid, password) if tried else (0, None)
+    if not cause and wifi.needs_agent and not await _agent_is_there(wifi):
+        cause, text = wifi.cause, TEXTS[indications.NO_AGENT]
     if not cause:
         try:
             wifi.node.drain()
@@ -49,10 +54,27 @@ async def change(wifi, ssid, password):
             wifi.known = True
         except FlashError:
             cause, text = indications.HELP, TEXTS[indications.HELP]
+    if cause and tried:
+        _leave(wifi.wlan)
     # It is news also where the network before had the same trouble.
     wifi.cause = -1
     wifi.told(cause, text)
     return cause
+
+
+async def _agent_is_there(wifi):
+    """Whether an agent is reached in this network, too; then it is in use."""
+    from firmware import wifi_find
+
+    try:
+        for _ in range(AGENT_TRIES):
+            port = await wifi_find.reach(wifi)
+            if port is not None:
+                wifi.use(port)
+                return True
+    finally:
+        forget("wifi_find")
+    return False
 
 
 async def again(wifi):
@@ -113,10 +135,7 @@ async def scanned(wlan):
 async def attempt(wifi, ssid, password):
     """(cause, text): 0 when the node is in that network and has an address."""
     wlan = wifi.on()
-    try:
-        wlan.disconnect()
-    except OSError:
-        pass
+    _leave(wlan)
     networks = await scanned(wlan) or ()
     mine = [network for network in networks if network[0] == ssid.encode()]
     # The station takes the first access point that it hears, not the best.
@@ -139,10 +158,18 @@ async def attempt(wifi, ssid, password):
             if past_ms >= (DEADLINE_MS if waits else SETTLE_MS):
                 break
         cause, text = _why(ssid, status, inside, mine, networks)
-        wlan.disconnect()
+        _leave(wlan)
     except (OSError, ValueError) as error:
         cause, text = indications.WIFI_NOT_FOUND, "the radio says: %s" % error
     return cause, text[:MAX_EVENT_TEXT]
+
+
+def _leave(wlan):
+    """Be in no network, and try none."""
+    try:
+        wlan.disconnect()
+    except OSError:
+        pass
 
 
 def _associated(wlan):

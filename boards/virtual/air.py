@@ -16,7 +16,7 @@ ASSOC_FAIL = 203
 class AccessPoint:
     """`band`: 2 or 5 (GHz); `dhcp`: whether it gives addresses; `captive`: whether a login page answers in
     everybody's place; `refuses`: 0, or the reason code with which it turns everybody away; `address`: what
-    its DHCP gives.
+    its DHCP gives; `alone`: nobody else is reached in it.
     """
 
     ssid: str
@@ -30,6 +30,7 @@ class AccessPoint:
     captive: bool = False
     refuses: int = 0
     address: str = "127.0.0.1"
+    alone: bool = False
     on: bool = True
 
 

@@ -16,6 +16,7 @@ from boards.virtual.rig import VirtualNode
 from firmware import indications
 from protocol import frames
 from protocol import improv as iw
+from protocol.session_states import LIVE
 from tests.firmware.conftest import PATIENCE_S, Agent
 from tests.firmware.wifi_world import Announced, Person, TcpAgent, network_events
 from tools import build
@@ -69,6 +70,7 @@ def order(agent: Agent, operation: int, arguments: dict[int, Any]) -> int:
         frames.ORDER_EXPIRES_US: 1 << 50,
         8: 1,
     }
+    agent.until(lambda: agent.session.state == LIVE)
     agent.session.order(frames.KIND_COMMAND, body)
 
     def answer() -> list[int]:
@@ -251,6 +253,33 @@ def test_a_line_that_is_cut_again_and_again_loses_nothing(
     radio.close()
     losses = [body for boot in cable.frames for _, _, body in cable.of(frames.KIND_LOSS, boot)]
     assert not losses
+
+
+def test_a_network_without_the_agent_is_left_again_where_the_agent_gave_it_over_the_other(
+    kit: VirtualNode, make_agent: Callable[..., Agent]
+) -> None:
+    cable = pair_by_cable(kit, make_agent)
+    other = AccessPoint("Elsewhere", "battery staple", bssid="0200000000cc", address="127.0.0.9", alone=True)
+    kit.air.set([HOME, other])
+    given(kit, cable, HOME.ssid, HOME.password)
+    kit.unplug()
+    radio = TcpAgent(like=cable)
+    with Announced(cable.identity, radio.line.port):
+        radio.until(lambda: radio.line.accepted)
+        radio.whole()
+        told = len(network_events(radio))
+        assert order(radio, frames.OP_JOIN, {1: other.ssid, 2: other.password}) == frames.RESULT_BEGUN
+        radio.until(lambda: (0, "connected") in network_events(radio)[told:])
+        radio.whole()
+        assert (indications.NO_AGENT, "no agent answers in that network") in network_events(radio)[told:]
+        assert kit.air.log()[-1] == f"connect {HOME.ssid} any as vitalwire"
+        # Where the agent is heard, it stays.
+        kit.air.change(other.bssid, alone=False)
+        order(radio, frames.OP_JOIN, {1: other.ssid, 2: other.password})
+        joined = f"connect {other.ssid} any as vitalwire"
+        radio.until(lambda: kit.air.log()[-1] == joined and network_events(radio)[-1] == (0, "connected"))
+        radio.whole()
+    radio.close()
 
 
 def test_over_ipv6(kit: VirtualNode, make_agent: Callable[..., Agent]) -> None:

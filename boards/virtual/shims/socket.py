@@ -1,5 +1,5 @@
-"""The VM's sockets, with the names of the rig's network: a captive portal answers for every name, and nobody
-else for any.
+"""The VM's sockets, with the names and the reach of the rig's network: a captive portal answers for every
+name, and nobody else for any; in one whose access point is `alone` nobody is reached.
 """
 # pyright: reportAttributeAccessIssue=false, reportMissingImports=false
 
@@ -11,12 +11,14 @@ _NAMELESS = "0123456789abcdefABCDEF.:"
 
 def getaddrinfo(host, port, *more):
     """As the real one for an address; a name costs OSError -2, or is the portal's."""
-    if any(c not in _NAMELESS for c in host):
-        import network
+    import network
 
+    station = network.WLAN(network.STA_IF)
+    point = station._live()
+    if point is not None and point["alone"] and host != point["address"]:
+        raise OSError(101)
+    if any(c not in _NAMELESS for c in host):
         network.note("name " + host)
-        station = network.WLAN(network.STA_IF)
-        point = station._live()
         if point is None or not station.isconnected() or not point["captive"]:
             raise OSError(-2)
         host = point["address"]
