@@ -79,6 +79,7 @@ def plan(
     made: build.Build | None = None,
     chips: dict[str, str] | None = None,
     board: str | None = "virtual",
+    flash_mib: int = 4,
     **options: bool,
 ) -> Plan:
     """A Plan whose kit file is in `folder`."""
@@ -88,6 +89,7 @@ def plan(
         lambda name: Image(data, hashlib.sha256(data).hexdigest(), None),
         lambda name: found,
         {} if chips is None else chips,
+        {"virtual": flash_mib},
         {"virtual": "A board in software"},
         folder / "kit.json",
         **options,

@@ -159,6 +159,13 @@ def test_another_chip_than_the_boards_is_not_touched(
     assert not (tmp_path / "kit.json").exists()
 
 
+def test_a_module_with_less_flash_than_the_boards(make_board: MakeBoard, tmp_path: Path) -> None:
+    board = make_board()
+    done = flash(board.port, plan(tmp_path, image(), flash_mib=8), hand(board.press_reset))
+    assert "too little flash: virtual has 8 MiB, here are 4" in done.why
+    assert board.flash.erased == 0
+
+
 def test_the_chip_says_which_board_it_is(make_board: MakeBoard, tmp_path: Path) -> None:
     there = make_board(chip="esp32c3")
     chips = {"virtual": "esp32c3", "other": "esp32"}

@@ -117,7 +117,7 @@ def _plan(
     if board is not None and board not in names:
         raise Trouble(f"no board {board!r}", f"there are: {', '.join(names)}")
     tables = {name: _table(name) for name in names}
-    chips = {name: table["chip"]["model"] for name, table in tables.items() if "chip" in table}
+    chips = {name: table["chip"] for name, table in tables.items() if "chip" in table}
     images = _Once(lambda name: image.load(tables[name].get("image", {}), image_from, sha256))
     if board is not None:
         # What is wrong with them is known before any board is touched.
@@ -130,7 +130,8 @@ def _plan(
         board,
         images,
         make,
-        chips,
+        {name: table["model"] for name, table in chips.items()},
+        {name: table.get("flash_mib", 0) for name, table in chips.items()},
         {name: str(table.get("title", "")) for name, table in tables.items()},
         kit,
         erase,

@@ -23,13 +23,15 @@ class Plan:
     """What a board is to become. `image` of a board's name and `make` of one give what goes onto it.
 
     `board`: None lets the chip decide where one board has it. `erase`: also where the image is there already.
-    `app_only`: MicroPython is there, and stays as it is.
+    `app_only`: MicroPython is there, and stays as it is. `chips`, `flash_mib`, `titles`: of boards by name,
+    where their board.toml says so.
     """
 
     board: str | None
     image: Callable[[str], Image]
     make: Callable[[str], build.Build]
     chips: dict[str, str]
+    flash_mib: dict[str, int]
     titles: dict[str, str]
     kit: Path
     erase: bool = False
@@ -96,6 +98,12 @@ def _put_image(outcome: Outcome, plan: Plan, tell: Tell) -> None:
             raise Trouble(
                 f"wrong chip: {outcome.board} has an {wanted}, here is an {chip.model}",
                 f"say --board {_one_of(chip.model, plan.chips)}, or plug in the other board",
+            )
+        least = plan.flash_mib.get(outcome.board, 0)
+        if chip.flash_mib < least:
+            raise Trouble(
+                f"too little flash: {outcome.board} has {least} MiB, here are {chip.flash_mib}",
+                "take the module that the board's [chip] describes",
             )
         image = plan.image(outcome.board)
         chip.check(image.data)
