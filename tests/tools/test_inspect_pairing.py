@@ -20,3 +20,14 @@ def test_the_reply_is_signed_over_what_was_asked_and_nothing_else(
     reply = cobs.encode(messages.pair_reply(1, *NODE.public(), nonce, signature))
     taken = capture.take_apart(b"\0" + request + reply, "stream", Keys(agent=AGENT))
     assert len(taken.all_problems()) == problems
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_reply_that_says_that_the_button_was_held_answers_a_request_that_wanted_it(asked: bool) -> None:
+    nonce = secret("nonce", 16)
+    signed = pair_message(*AGENT.public(), *NODE.public(), nonce, None, True)
+    signature = crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, signed))
+    request = cobs.encode(messages.pair_request(1, *AGENT.public(), nonce, None, asked))
+    reply = cobs.encode(messages.pair_reply(1, *NODE.public(), nonce, signature))
+    taken = capture.take_apart(b"\0" + request + reply, "stream", Keys(agent=AGENT))
+    assert bool(taken.all_problems()) is not asked

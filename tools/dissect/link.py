@@ -78,8 +78,8 @@ class Link:
         self._nonces: set[bytes] = set()
         self._attested: list[_Attested] = []
         self._requested: list[PublicKeys] = []
-        # What a node may have taken with a pairing; None: nothing.
-        self._authorities: list[Any] = [None]
+        # What a pairing may have been with: (authority or None, whether its button was wanted).
+        self._wanted: list[tuple[Any, bool]] = [(None, False)]
         self._sealed_for: dict[bytes, set[bytes]] = {}
         self._unproved: list[_Unproved] = []
 
@@ -94,8 +94,9 @@ class Link:
                 self._hello(part, walker, fields)
             elif kind == messages.MSG_PAIR_REQUEST:
                 self._requested.append(PublicKeys(fields["ed_pub"], fields["x_pub"]))
-                if fields["authority"] not in self._authorities:
-                    self._authorities.append(fields["authority"])
+                wanted = fields["authority"], fields["button"]
+                if wanted not in self._wanted:
+                    self._wanted.append(wanted)
             elif kind == messages.MSG_PAIR_REPLY:
                 self._pair_reply(part, walker, fields)
             elif kind == messages.MSG_WELCOME:
@@ -206,7 +207,7 @@ class Link:
         if agent is None:
             part.facts.append(f"of node {node.id.hex()}; --agent-key FILE checks its signature")
             return
-        if _paired(fields, PublicKeys(*agent.public()), node, self._authorities):
+        if _paired(fields, PublicKeys(*agent.public()), node, self._wanted):
             self._known[node.id] = node
             part.facts.append(f"node {node.id.hex()} signed that it is paired with agent {agent.id.hex()}")
         else:
@@ -287,7 +288,7 @@ class Link:
         assert agent is not None
         not_ours = f"not with that of agent {agent.id.hex()} of --agent-key"
         proved = [
-            keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node, self._authorities)
+            keys.id for keys in self._requested if _paired(reply.fields, keys, reply.node, self._wanted)
         ]
         others = self._sealed_for.get(reply.node.id, set())
         if proved:
@@ -374,15 +375,17 @@ def _is_alarm(plaintext: bytes) -> bool:
     return frames.lane(kind, body) == frames.LANE_ALARM
 
 
-def _paired(fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys, authorities: "list[Any]") -> bool:
-    """Whether the fields of a pair reply are signed by the node for that agent, with one of `authorities`."""
+def _paired(
+    fields: "dict[str, Any]", agent: PublicKeys, node: PublicKeys, wanted: "list[tuple[Any, bool]]"
+) -> bool:
+    """Whether the fields of a pair reply are signed by the node for that agent, with one of `wanted`."""
     return any(
         crypto.run(
             crypto.ed25519_verify_steps(
-                node.ed_pub, pair_message(*agent, *node, fields["nonce"], one), fields["signature"]
+                node.ed_pub, pair_message(*agent, *node, fields["nonce"], *one), fields["signature"]
             )
         )
-        for one in authorities
+        for one in wanted
     )
 
 
