@@ -22,6 +22,7 @@ from boards.virtual.ble.peripheral import Peripheral
 from boards.virtual.ble.radio import Radio
 from boards.virtual.rig import VirtualNode
 from edge_agent.links.ble_link import NOTIFIED, SERVICE, WRITTEN
+from edge_agent.nodes.pairing_label import qr_text
 from hil_tests.ble_home import BleHome
 from protocol import cobs, messages
 
@@ -230,6 +231,21 @@ def test_a_node_moves_to_the_cable_and_back(make_kit, make_home) -> None:
     home.wait_more(5)
     totals = all_told(kit, home)
     assert totals["lost_at_reset"] == totals["evicted"] == 0
+
+
+def test_a_node_is_paired_with_by_its_label_over_bluetooth(make_kit, make_home) -> None:
+    kit = make_kit()
+    home = make_home(ports=[kit.node.port])
+    home.start_agent()
+    stranger = home.wait_until("what its label would say", lambda: home.status()["unpaired"])[0]
+    kit.node.unplug()
+    kit.node.bench.pins["BUTTON"] = 1
+    label = qr_text(bytes.fromhex(stranger["fingerprint"]))
+    home.command("pair", "--config", str(home.config), "--label", label)
+    kit.node.bench.pins["BUTTON"] = 0
+    home.wait_ble()
+    home.wait_more(5)
+    all_told(kit, home)
 
 
 def test_an_adapter_that_is_pulled_is_said_and_used_again(at_home, radio) -> None:

@@ -74,7 +74,7 @@ class BleLinks(Generic[Owner]):
         config: BleConfig,
         nodes: Nodes,
         make_owner: Callable[[str], Owner],
-        make_backoff: Callable[[], Backoff] = lambda: Backoff(first_s=0.25, max_s=30.0, stable_s=1.0),
+        make_backoff: Callable[[], Backoff] = lambda: Backoff(first_s=0.25, max_s=10.0, stable_s=0.0),
     ) -> None:
         self.config = config
         self.problem: PortError | None = None
