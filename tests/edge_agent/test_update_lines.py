@@ -1,8 +1,10 @@
 """A roll-out as people see it: in the status, by its nodes, and in the doctor's words."""
 
+from pathlib import Path
+
 from edge_agent.cli.shown_updates import progress, rollout_lines
 from edge_agent.cli.update_lines import update_lines
-from edge_agent.config import Config, UpdatesConfig
+from edge_agent.config import Config, UpdatesConfig, parse
 from edge_agent.ops.doctor import Patient
 from edge_agent.ops.doctor_updates import updates
 from edge_agent.updates import kept, rollout
@@ -87,3 +89,14 @@ def test_the_doctor_names_what_waits_for_a_person(tmp_path):
 
 def test_every_state_is_one_of_a_few_kinds():
     assert len(set(rollout.STATES)) == len(rollout.STATES) == len(rollout.ENDS) + len(rollout.ON_THE_WAY) + 1
+
+
+def test_the_table_of_updates_is_read_whole_and_has_defaults():
+    path = Path("/etc/vitalwire/agent.toml")
+    given = '[updates]\nmakers = "m.pub"\ngroups = "g.toml"\nat_once = 3\n'
+    found = parse(given, path)
+    assert found.updates == UpdatesConfig(path.parent / "m.pub", path.parent / "g.toml", at_once=3)
+    assert (found.makers, found.groups) == (path.parent / "m.pub", path.parent / "g.toml")
+    plain = parse('[agent]\nstate_dir = "/s"\n', path)
+    assert plain.updates == UpdatesConfig()
+    assert (plain.makers, plain.groups) == (Path("/s/makers"), Path("/s/groups.toml"))
