@@ -283,6 +283,7 @@ def fits(node: cddl.Node, value: Any) -> bool:
             "bstr": isinstance(value, bytes),
             "tstr": isinstance(value, str),
             "bool": isinstance(value, bool),
+            "true": value is True,
             "nil": value is None,
         }[node.name]
     return False
