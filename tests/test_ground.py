@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def test_the_makefile_has_every_target():
@@ -24,12 +24,12 @@ def test_the_makefile_has_every_target():
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_commands_named_in_the_documents_exist(document):
     text = (ROOT / document).read_text()
-    named = set(re.findall(r"\bmake ([a-z]+)\b", text)) - {"it"}
+    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)\b", text)) - {"it"}
     assert named
     assert named <= targets()
     from tools.cli import main
 
-    commands = set(re.findall(r"(?:^|`)vitalwire ([a-z]+)", text, re.MULTILINE))
+    commands = set(re.findall(r"(?:^|`)vitalwire ([a-z][a-z-]*)", text, re.MULTILINE))
     import click
 
     assert commands <= set(main.list_commands(click.Context(main)))
