@@ -7,6 +7,7 @@ How it works as a whole: docs/spool.md.
 """
 
 import asyncio
+import gc
 
 from firmware.flash import FlashError, Records
 from firmware.indications import STORING
@@ -26,6 +27,8 @@ URGENT_S = 30
 # While it stores: vitals so often, an ECG frame so long, since a frame costs much beside its samples.
 SPARING_S = 5
 SPARING_SAMPLES = 1000
+# Long frames want long pieces of the heap: with less of it than this, they stay as they are.
+ROOMY = 65536
 # After flash that refused.
 AGAIN_S = 60
 
@@ -52,7 +55,7 @@ class Spool:
         self.to_state = False
         self.damaged = []
         self._stated: "Any" = -1
-        self._away_s = self._samples = 0
+        self._away_s = self._samples = self._long = 0
         self._wait_s = 0
         self._fault = ""
         self._work = asyncio.Event()
@@ -60,7 +63,9 @@ class Spool:
     def begin(self):
         """What earlier boots left is read later, when the heap has what a boot's beginning takes back."""
         if self.node.ecg is not None:
-            self._samples = self.node.ecg.wave.size
+            self._samples = self._long = self.node.ecg.wave.size
+            if gc.mem_free() > ROOMY:
+                self._long = SPARING_SAMPLES
 
     def channels(self):
         """No waveform."""
@@ -99,7 +104,7 @@ class Spool:
         node.sealer.vitals_every_s = SPARING_S if storing else 1
         if node.ecg is not None:
             try:
-                node.ecg.wave.resize(SPARING_SAMPLES if storing else self._samples)
+                node.ecg.wave.resize(self._long if storing else self._samples)
             except MemoryError:
                 # Short frames are as good, only more of them.
                 pass

@@ -93,6 +93,6 @@ def test_the_figures_are_the_firmwares_and_the_documents():
 
     assert (capacity.BLOCK, capacity.RESERVE_BLOCKS) == (spool_put.BLOCK, spool_past.RESERVE_BLOCKS)
     assert capacity.UPDATE_BLOCKS == spool_past.UPDATE_BLOCKS
-    assert capacity.capacity(4, False, 2048).hours < 3 < (2 << 20) / capacity.BYTES_S / 3600
+    assert capacity.capacity(4, True, False, 2048).hours < 3 < (2 << 20) / capacity.BYTES_S / 3600
     text = (Path(__file__).resolve().parents[2] / "docs" / "spool.md").read_text()
     assert capacity.table() in text, "docs/spool.md: run python -m tools.boards.capacity"

@@ -15,6 +15,8 @@ from tools import build
 FILES_BEGIN = 2 << 20
 # Bytes a second of MIT-BIH 101, 119 and 203, the last with much noise: 180, 190 and 202.
 BYTES_S = 190
+# More of them where a heap without PSRAM has no room for long frames: what three frames in 4 s cost.
+SHORT_FRAMES_BYTES_S = 39
 # Of the oximeter's two waveforms beside that.
 OXIMETER_BYTES_S = 196
 # As in firmware/spool_past.py.
@@ -34,15 +36,16 @@ class Capacity:
     hours_with_oximeter: float
 
 
-def capacity(flash_mib: int, updates: bool, max_kib: int = 0, tree: int = TREE) -> Capacity:
-    """Of a chip with that much flash; `updates`: a second slot and a bundle have their room; `max_kib`: the
-    board's own bound, 0: none; `tree`: bytes of an application.
+def capacity(flash_mib: int, psram: bool, updates: bool, max_kib: int = 0, tree: int = TREE) -> Capacity:
+    """Of a chip with that much flash, with PSRAM or without; `updates`: a second slot and a bundle have their
+    room; `max_kib`: the board's own bound, 0: none; `tree`: bytes of an application.
     """
     free = (flash_mib << 20) - FILES_BEGIN - tree - RESERVE_BLOCKS * BLOCK
     if updates:
         free -= max(2 * tree, UPDATE_BLOCKS * BLOCK)
     room = max(0, min(free, max_kib << 10) if max_kib else free)
-    return Capacity(room, room / BYTES_S / 3600, room / (BYTES_S + OXIMETER_BYTES_S) / 3600)
+    a_second = BYTES_S if psram else BYTES_S + SHORT_FRAMES_BYTES_S
+    return Capacity(room, room / a_second / 3600, room / (a_second + OXIMETER_BYTES_S) / 3600)
 
 
 def of_board(name: str) -> Capacity | None:
@@ -51,7 +54,8 @@ def of_board(name: str) -> Capacity | None:
     if "spool" not in board.settings or "flash_mib" not in board.chip:
         return None
     most = board.settings["spool"].get("max_kib", 0)
-    return capacity(board.chip["flash_mib"], "update" in board.settings, most)
+    psram = board.chip.get("psram_mib", 0) > 0
+    return capacity(board.chip["flash_mib"], psram, "update" in board.settings, most)
 
 
 def table() -> str:
