@@ -287,7 +287,7 @@ def test_mutations_never_end_in_a_traceback() -> None:
 
 def test_every_rule_of_the_schema_is_known_to_its_reader() -> None:
     rules = cddl.load().rules
-    prelude = {"uint", "int", "bstr", "tstr", "bool", "nil", "any"}
+    prelude = {"uint", "int", "bstr", "tstr", "bool", "true", "nil", "any"}
 
     def names(node: Any) -> "set[str]":
         if isinstance(node, cddl.Ref):
