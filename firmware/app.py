@@ -384,10 +384,11 @@ def run(board, sensors, features):
     node = None
     try:
         node = Node(board, sensors, features)
+        # A boot begins once: what that takes of the heap is given back, some of it before the first frames.
+        Node.__init__ = Node._sensor = None  # pyright: ignore[reportAttributeAccessIssue]
         node.begin()
-        # A boot begins once: what that takes of the heap is given back.
         give_back()
-        Node.__init__ = Node.begin = Node._sensor = None  # pyright: ignore[reportAttributeAccessIssue]
+        Node.begin = None  # pyright: ignore[reportAttributeAccessIssue]
         asyncio.run(node.live())
         code, fault = node.exit_code, node.fault
     except KeyboardInterrupt:
