@@ -48,7 +48,8 @@ class Wifi:
         self.last = None
         self.needs_agent = False
         self.known = node.start.records.holds(radio.WIFI_RECORD)
-        self._turn = None if self.mode == radio.BOTH else radio.Turn(node, self.mode)
+        alternates = self.mode == radio.WIFI and radio.BLE in node.board.config
+        self._turn = radio.Turn(node, radio.WIFI) if alternates else None
         self._asked = self._scan = self._improv = None
         self._address = self._serving = self._port = None
         self._held = b""
@@ -76,7 +77,7 @@ class Wifi:
 
     def second(self, readings):
         """What passes by itself."""
-        if self._turn is not None and self.mode == radio.WIFI and not self.joining:
+        if self._turn is not None and not self.joining:
             self._turn.second()
 
     def stop(self):

@@ -2,6 +2,7 @@
 
 from firmware import radio
 from firmware.flash import FlashError
+from firmware.wifi import Wifi
 from protocol.session_states import GREETING, STREAMING
 
 TWO = {"wifi": {}, "ble": {}}
@@ -80,6 +81,18 @@ def test_a_turn_ends_when_it_leads_to_nobody():
     assert not node.restarts
     turn.second()
     assert node.restarts == 1 and node.records.kept["radio"] == b"ble"
+
+
+def test_a_board_without_ble_stays_with_wifi():
+    for config, restarts in (({"wifi": {}}, 0), (TWO, 1)):
+        node = Node(Records(radio=b"wifi"))
+        node.board = node
+        node.config = config
+        wifi = Wifi(node, None)
+        assert wifi.mode == radio.WIFI
+        for _ in range(radio.WIFI_TURN_S):
+            wifi.second(None)
+        assert node.restarts == restarts
 
 
 def test_without_a_network_there_is_nothing_but_ble():
