@@ -298,7 +298,7 @@ class Receiver:
         its files.
         """
         files = self._files
-        for path, size, digest in self._entries:
+        for path, size, digest in self._entries:  # pyright: ignore[reportOptionalIterable]
             self._object += 1
             stored = files.stored(path)
             if (yield from files.is_whole_steps(stored, size, digest)):
