@@ -228,7 +228,9 @@ def _tell(
     event = session_events.FrameIn(row.node, row.boot, row.seq or 0, row.data, read, 0)
     item, _ = item_of(event, row.made_ms)
     losses |= {(boots[row.node, row.boot], *loss) for loss in item.losses}
-    losses |= {(boots[row.node, boot], *loss) for boot, *loss in item.lost_before}
+    losses |= {
+        (boots[row.node, boot], first, count, reason) for boot, first, count, reason in item.lost_before
+    }
     counter = int.from_bytes(row.boot[:4], "big")
     for said in (*item.earlier, *(() if item.previous is None else (item.previous,))):
         if isinstance(said, Summary):

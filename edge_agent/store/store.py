@@ -237,10 +237,10 @@ class Store:
         for first, count, reason in frame.losses:
             db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (boot.row, first, count, reason))
             changes.losses.append((boot, first, count, reason))
-        for boot_id, *loss in frame.lost_before:
+        for boot_id, first, count, reason in frame.lost_before:
             facts = self.boot(db, frame.node, boot_id, changes)
-            db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (facts.row, *loss))
-            changes.losses.append((facts, *loss))
+            db.execute("INSERT OR IGNORE INTO losses VALUES(?, ?, ?, ?)", (facts.row, first, count, reason))
+            changes.losses.append((facts, first, count, reason))
         for said in frame.earlier:
             hearing.put(self, db, frame, said, changes)
         if frame.previous is not None:

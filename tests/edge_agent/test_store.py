@@ -74,6 +74,16 @@ def test_hellos_losses_statements_and_counts_are_kept(store, path):
     same_facts(store, path)
 
 
+def test_what_a_node_gave_up_of_an_earlier_boot_counts_there(store, path):
+    store.commit([Held(NODE, ((BOOT, 9, ((0, 9),)),), 5), frame(0), frame(8)])
+    store.commit([frame(0, NEXT, previous=(BOOT, 9, True, 0), lost_before=((BOOT, 1, 7, 1),))])
+    store.commit([Held(NODE, ((NEXT, 1, ((0, 1),)),), 6)])
+    old, new = store.ledger().rows
+    assert (old.produced, old.evicted, old.lost_at_reset, old.unexplained) == (9, 7, 0, 0)
+    assert new.evicted == 0
+    same_facts(store, path)
+
+
 def test_a_boot_that_the_node_no_longer_lists_is_no_longer_held(store, path):
     store.commit([Held(NODE, ((BOOT, 9, ((0, 9),)),), 5), frame(0, NEXT, previous=(BOOT, 9, True, 0))])
     assert store.ledger().rows[0].pending == 9

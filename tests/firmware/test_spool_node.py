@@ -76,7 +76,9 @@ def test_now_goes_first_and_an_hour_takes_what_is_said(make_node, make_agent, ki
     came = [event for event in agent.events if isinstance(event, ev.FrameIn)]
     order = [event.seq for event in came]
     # The alarm of the outage came before the rest of it, as a past event.
-    off = next(e for e in came if e.seq > had and e.frame[0] == frames.KIND_EVENT and e.frame[2][1] == 1)
+    off = next(
+        e for e in came if e.seq > had and e.frame and e.frame[0] == frames.KIND_EVENT and e.frame[2][1] == 1
+    )
     assert off.past and order.index(off.seq) < 20
     # What was made after the link was back did not wait for what lay on flash.
     live = [n for n, seq in enumerate(order) if seq > listed + 10]
