@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools.boards.blocks import blocks, label
+from tools.boards.capacity import capacity
 from tools.boards.check import Described
 from tools.boards.chips import CHIPS
 
@@ -83,6 +84,13 @@ def _about(board: Described) -> Iterator[str]:
     if settings.get("radio", {}).get("at_once") == 1 and {"wifi", "ble"} <= settings.keys():
         yield "| radios | one at a time |"
     yield f"| outbox | {settings['node']['outbox_bytes'] // 1024} KB of memory |"
+    if "spool" in settings:
+        most = settings["spool"].get("max_kib", 0)
+        room = capacity(chip["flash_mib"], chip["psram_mib"] > 0, "update" in settings, most)
+        yield (
+            f"| spool | {room.bytes / (1 << 20):.1f} MB of flash: {room.hours:.1f} h of ECG and vitals, "
+            f"{room.hours_with_oximeter:.1f} h with the oximeter's waveform ([the spool](../spool.md)) |"
+        )
     if "cuff" in board.parts:
         cuff = settings["cuff"]
         yield (
