@@ -87,6 +87,8 @@ def _check_known(settings: Mapping[str, Any]) -> None:
             raise BadSetting(f"[node] {key} has to be true or false")
     if node.get("mains_hz", MAINS_HZ[0]) not in MAINS_HZ:
         raise BadSetting("[node] mains_hz has to be 50 or 60")
+    if "update" in settings and node.get("watchdog") is not True:
+        raise BadSetting("[update] wants [node] watchdog = true: a new version that hangs ends by it alone")
     outbox, size = node.get("outbox_bytes", LEAST_OUTBOX), cuff.get("size", 0)
     if not _is_int(outbox) or outbox < LEAST_OUTBOX:
         raise BadSetting(f"[node] outbox_bytes has to be {LEAST_OUTBOX} or more")

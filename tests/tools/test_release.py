@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from protocol import bundle, crypto
 from protocol.update import UpdateError
+from tools import build
 from tools.cli import main
 from tools.release import bundles, keys, repository
 from tools.release.keys import ReleaseError
@@ -157,3 +158,16 @@ def test_a_bundle_of_another_maker_is_not_verified(folder):
     assert "signed by nobody" in run("verify", path, "--maker", folder / "other.pub", code=1)
     with pytest.raises(UpdateError):
         bundles.read(path).verify([crypto.sha256(b"")])
+
+
+def test_a_board_without_a_watchdog_takes_no_updates(monkeypatch):
+    real = build.read_board
+
+    def read_board(name: str) -> build.Board:
+        board = real(name)
+        board.settings["node"]["watchdog"] = False
+        return board
+
+    monkeypatch.setattr(build, "read_board", read_board)
+    with pytest.raises(ReleaseError, match="watchdog"):
+        bundles.make("virtual_kit", "0.2.0", [bytes(range(32))])
