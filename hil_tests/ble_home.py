@@ -41,6 +41,10 @@ class BleHome(Stack):
         live = [node["link"] for node in self.status()["nodes"] if node["live"]]
         return live[0] if live else None
 
+    def boot(self) -> int:
+        """The boot of its node that it has heard of last."""
+        return max((node.get("boot") or 0 for node in self.status()["nodes"]), default=0)
+
     def wait_ble(self) -> None:
         """Until its node lives on Bluetooth."""
         self.wait_until("live over bluetooth", lambda: (self.link() or "").startswith("ble "))
