@@ -40,8 +40,8 @@ NODES: Mapping[str, Table] = {
                 "claim",
                 one_of("button", "command"),
                 "button",
-                "`button`: a node on a serial cable of this machine is paired when somebody holds its button; "
-                "`command`: by `vitalwire pair` alone",
+                "`button`: a node on a serial cable of this machine is paired when somebody holds its button;"
+                " `command`: by `vitalwire pair` alone",
             ),
         ),
     ),

@@ -19,6 +19,7 @@ from edge_agent.nodes.flow import FlowPolicy
 from edge_agent.nodes.ingest import Ingest
 from edge_agent.nodes.orders import Orders
 from edge_agent.nodes.peers import Peers, PeersError
+from edge_agent.nodes.spare import Spare
 from edge_agent.nodes.views import NodeView
 from edge_agent.ops.logs import about
 from edge_agent.store.items import Count, Hello, Write
@@ -61,28 +62,6 @@ class Called(Protocol):
 
     def superseded(self) -> None:
         """Its node lives on another connection."""
-        ...
-
-
-class Spare(Protocol):
-    """What goes to nodes when nothing else waits (edge_agent/updates/courses.py)."""
-
-    def next(
-        self, node: bytes, connection: tuple[int, int], known_bytes_s: int | None, passed_bytes: int
-    ) -> dict[int, Any] | None:
-        """The body of an update message, or None."""
-        ...
-
-    def sent(self, node: bytes, size: int) -> None:
-        """It left, in so many bytes."""
-        ...
-
-    def backlog(self, node: bytes) -> None:
-        """A frame has come that was made before its connection."""
-        ...
-
-    def frame(self, node: bytes, boot: bytes, seq: int, kind: int, body: dict[int, Any]) -> Write | None:
-        """A sound frame has come; what is to be stored along with it."""
         ...
 
 

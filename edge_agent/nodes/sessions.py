@@ -8,9 +8,10 @@ from typing import Any
 
 from edge_agent.links.base import Link
 from edge_agent.links.ports import PortError
+from edge_agent.nodes import spare
 from edge_agent.nodes.flow import NORMAL
 from edge_agent.nodes.glance import glance
-from edge_agent.nodes.hub import Hub, Spare
+from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.views import item_of
 from edge_agent.ops.logs import about
 from edge_agent.store.items import Frame, Held, Outcome
@@ -272,23 +273,16 @@ class LinkSession:
         if self.due_ms is None or due < self.due_ms:
             self._hub.wake_at(self, due)
 
-    def _spare(self, link: Link, updates: Spare, now: int) -> None:
+    def _spare(self, link: Link, updates: spare.Spare, now: int) -> None:
         """Nothing else waits: a message of an update, where one is due and would leave at once, so that what
         comes up next waits for none.
         """
-        hello = self._hello
-        if hello is None or (self._burst_ms is not None and now - self._burst_ms < BURST_PAUSE_MS):
+        if self._hello is None or (self._burst_ms is not None and now - self._burst_ms < BURST_PAUSE_MS):
             return
-        connection = (int.from_bytes(hello.boots[0][0][:4], "big"), hello.conn)
-        known = getattr(link, "bytes_s", None)
-        body = updates.next(hello.node_id, connection, known, link.bytes_in + link.bytes_out)
-        if body is not None:
-            self._session.order(frames.KIND_UPDATE, body)
-            data = self._session.pull(now)
-            if data:
-                link.write(data)
-                self._burst_ms = now
-                updates.sent(hello.node_id, len(data))
+        data = spare.message(updates, self._hello, self._session, link, now)
+        if data:
+            link.write(data)
+            self._burst_ms = now
 
     def _ping(self, now: int) -> None:
         if self._session.state == st.PROVING:
@@ -373,10 +367,7 @@ class LinkSession:
         if event.past:
             self.past_ms = hub.now_ms()
         item, frame = item_of(event, unix_us // 1000)
-        key = event.node_id, event.boot_id, event.seq
         hub.view(event.node_id).said(event.boot_id, event.seq, frame, unix_us, event.past, event.plaintext)
-        if event.past and hub.updates is not None:
-            hub.updates.backlog(event.node_id)
         if frame is not None and frame[2] is not None:
             if frame[0] == frames.KIND_ANSWER:
                 hub.orders.answered(event.node_id, frame[2])
@@ -385,9 +376,8 @@ class LinkSession:
             elif frame[0] == frames.KIND_EVENT and hub.on_event is not None:
                 along = hub.on_event(event.node_id, event.boot_id, event.seq, frame[1], frame[2])
                 item = item._replace(along=along)
-            if hub.updates is not None:
-                word = hub.updates.frame(*key, frame[0], frame[2])
-                item = item if word is None else item._replace(along=(*item.along, word))
+        if hub.updates is not None:
+            item = spare.heard(hub.updates, event, frame, item)
         hub.ingest.frame(item, self, self._session)
 
     def committed(self, item: Frame, outcome: Outcome, session: AgentSession) -> None:
