@@ -13,6 +13,8 @@ from boards.virtual.air import AccessPoint
 from boards.virtual.rig import VirtualNode
 from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack, reserve_port
 
+pytestmark = pytest.mark.usefixtures("own_multicast")
+
 HOME = AccessPoint("Flat 7", "correct horse battery")
 SPEED = 4.0
 

@@ -14,6 +14,8 @@ from edge_agent.config import TcpConfig
 from edge_agent.links import mdns
 from edge_agent.links.mdns import SERVICE, Advert
 
+pytestmark = pytest.mark.usefixtures("own_multicast")
+
 ID = bytes.fromhex("5eed5eed5eed5eed")
 PATIENCE_S = 60.0
 

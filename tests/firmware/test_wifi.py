@@ -21,6 +21,8 @@ from tests.firmware.conftest import PATIENCE_S, Agent
 from tests.firmware.wifi_world import Announced, Person, TcpAgent, network_events
 from tools import build
 
+pytestmark = pytest.mark.usefixtures("own_multicast")
+
 HOME = AccessPoint("Flat 7", "correct horse")
 FAST = 8.0
 EVERY_STEP = os.environ.get("EVERY_STEP") == "1"

@@ -11,6 +11,8 @@ from tools.kit_demo import command as kit_demo
 from tools.kit_demo import guide
 from tools.kit_demo.scene import SSID, Scene
 
+pytestmark = pytest.mark.usefixtures("own_multicast")
+
 GUIDES = Path(__file__).parents[2] / "docs"
 
 
