@@ -81,8 +81,8 @@ def show_command(config_path: Path | None, as_json: bool) -> None:
                 click.echo(_line("baud", link.baud, "baud" in given))
             continue
         given = found.given.get(name, {})
-        click.echo(f"[{name}]" if name in found.given or not table.needs else f"# [{name}]: none")
-        for key in table.keys if name in found.given or not table.needs else ():
+        click.echo(f"[{name}]" if name in found.given or not table.off_without else f"# [{name}]: none")
+        for key in table.keys if name in found.given or not table.off_without else ():
             click.echo(_shown(key, found.value(name, key.name), key.name in given))
 
 
@@ -94,7 +94,8 @@ def _document(found: configuration.Settings) -> dict[str, Any]:
                 {key.name: link.get(key.name, key.default) for key in table.keys} for link in found.links
             ]
         else:
-            out[name] = found.values(name) if name in found.given or table.needs else _defaults(found, name)
+            holds = name in found.given or table.off_without
+            out[name] = found.values(name) if holds else _defaults(found, name)
     return out
 
 

@@ -18,12 +18,20 @@ class Key(NamedTuple):
 
 
 class Table(NamedTuple):
-    """`needs`: the key without which the table is a mistake; `many`: `[[name]]`, any number of times."""
+    """`needs`: the key without which the table is a mistake; `many`: `[[name]]`, any number of times;
+    `switch`: without the table, what it is about is off.
+    """
 
     about: str
     keys: tuple[Key, ...]
     needs: str = ""
     many: bool = False
+    switch: bool = False
+
+    @property
+    def off_without(self) -> bool:
+        """Whether a file without the table means that there is none, and not its defaults."""
+        return self.switch or bool(self.needs)
 
     def key(self, name: str) -> Key | None:
         """The key of that name."""

@@ -32,6 +32,7 @@ NODES: Mapping[str, Table] = {
                 "nodes at a time; many adapters carry no more than five to seven",
             ),
         ),
+        switch=True,
     ),
     "pairing": Table(
         "How a node that has no agent comes to this one (docs/pairing.md).",
