@@ -30,6 +30,9 @@ def sealed_of(boot, seq, size):
     return envelope(shortest(seq), (text * (size // len(text) + 1))[:size])
 
 
+WORLDS = []
+
+
 class Session:
     """The states and lists that the spool looks at."""
 
@@ -74,6 +77,7 @@ class World:
         self.stated = []
         self.lanes = {}
         self.spool = Spool(self, None)
+        WORLDS.append(self)
         self.spool.begin()
         self.spool.open()
         self.session.anew = 0
@@ -168,6 +172,11 @@ class Flash:
         return self.path
 
     def __exit__(self, *error):
+        while WORLDS:
+            spool = WORLDS.pop().spool
+            for box in [spool.kept] + [boot.box for boot in spool.past]:
+                if box is not None:
+                    box.close()
         clear(self.path)
 
 
