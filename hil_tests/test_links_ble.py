@@ -5,24 +5,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bleak import BleakClient, BleakScanner
-from bleak.backends.device import BLEDevice
+from bleak import BleakClient
 from improv_ble_client import ImprovBLEClient
 from improv_ble_client.errors import ProvisioningFailed
 from improv_ble_client.protocol import SERVICE_UUID, Error, State
 
 from boards.virtual.air import AccessPoint
-from boards.virtual.ble import central
 from boards.virtual.ble.peripheral import Peripheral
 from boards.virtual.ble.radio import Radio
 from boards.virtual.rig import VirtualNode
 from edge_agent.links.ble_link import NOTIFIED, SERVICE, WRITTEN
 from edge_agent.nodes.pairing_label import qr_text
+from hil_tests.ble_central import PATIENCE_S, Notified, found, on_air, ours
 from hil_tests.ble_home import BleHome
 from hil_tests.rig_file import RigFile
 from protocol import cobs, messages
@@ -31,7 +30,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EVERY_STEP = os.environ.get("EVERY_STEP") == "1"
 CUTS = 50 if EVERY_STEP else 6
 SOLICIT = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
-PATIENCE_S = 60.0
 NETWORK = AccessPoint("home", "correct horse")
 
 
@@ -275,55 +273,6 @@ def test_an_adapter_that_is_pulled_is_said_and_used_again(at_home) -> None:
 
 
 # Without an agent: a central of the test's own, in this process
-
-
-async def found(wanted: Callable[[Any], bool]) -> tuple[BLEDevice, Any]:
-    """A device, with what it advertises, for which `wanted` is true."""
-    heard: asyncio.Future[tuple[BLEDevice, Any]] = asyncio.get_running_loop().create_future()
-
-    def advertised(device: BLEDevice, data: Any) -> None:
-        if wanted(data) and not heard.done():
-            heard.set_result((device, data))
-
-    async with BleakScanner(advertised):
-        async with asyncio.timeout(PATIENCE_S):
-            return await heard
-
-
-def on_air(radio: Radio, work: Coroutine[Any, Any, None]) -> None:
-    """Do it with an adapter of this process's own."""
-
-    async def doing() -> None:
-        central.install(radio.hci)
-        try:
-            await work
-        finally:
-            await central.Adapter.close()
-
-    asyncio.run(doing())
-
-
-def ours(data: Any) -> bool:
-    return SERVICE in data.service_data
-
-
-class Notified:
-    """The messages that a node has notified."""
-
-    def __init__(self) -> None:
-        self.messages: list[bytes] = []
-        self._decoder = cobs.Decoder()
-        self._more = asyncio.Event()
-
-    def __call__(self, _: Any, data: bytearray) -> None:
-        self.messages += self._decoder.feed(bytes(data))
-        self._more.set()
-
-    async def more(self, n: int) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while len(self.messages) < n:
-                self._more.clear()
-                await self._more.wait()
 
 
 def test_what_a_node_says_of_itself_to_everybody(make_kit, radio) -> None:

@@ -89,7 +89,7 @@ def pair_message(
     """What a node signs when it pairs: both parties' public keys, the request's nonce (16 bytes), the
     authority that it took with it ([] or two public keys), if the request had one, and that its button was
     held, if the request wanted that."""
-    what = ["vitalwire/1 pair", agent_ed, agent_x, node_ed, node_x, nonce]
+    what: "list[Any]" = ["vitalwire/1 pair", agent_ed, agent_x, node_ed, node_x, nonce]
     if authority is not None:
         what.append(authority)
     if button:

@@ -112,7 +112,7 @@ def result(command: int, texts: "Sequence[bytes]", summed: bool) -> bytes:
         raise ValueError("a result that is too long")
     data[1] = len(data) - 2
     if summed:
-        data.append(checksum(data))
+        data.append(checksum(bytes(data)))
     return bytes(data)
 
 

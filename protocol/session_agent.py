@@ -109,9 +109,7 @@ class AgentSession:
         self._pairing = nonce
         self._wanted = authority, button
         me = self.identity
-        self._say_once(
-            messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce, authority, button)
-        )
+        self._say_once(messages.pair_request(messages.VERSION, me.ed_pub, me.x_pub, nonce, authority, button))
 
     def ping(self) -> int:
         """Ask for a time echo; gives the token that the TimeEcho will carry."""
@@ -233,26 +231,21 @@ class AgentSession:
                 if message[0] == _DATA:
                     self._data(message)
                 else:
-                    self._message(message)
+                    self._clear(message)
             except ProtocolError as e:
                 self._reject(e.cause, str(e))
-        if self._cobs.faults:
-            for fault in self._cobs.faults:
-                self._reject(fault.cause, str(fault))
-        out = self._events
-        self._events = []
+        for fault in self._cobs.faults:
+            self._reject(fault.cause, str(fault))
+        out, self._events = self._events, []
         return out
 
     def _reject(self, cause: str, detail: str) -> None:
         self.rejected[cause] = self.rejected.get(cause, 0) + 1
         self._events.append(ev.Rejected(cause, detail))
 
-    def _message(self, message: bytes) -> None:
+    def _clear(self, message: bytes) -> None:
         if messages.sort(message) != messages.SORT_CLEAR:
             raise HelloError("neither a clear message nor data", 0)
-        self._clear(message)
-
-    def _clear(self, message: bytes) -> None:
         try:
             kind, fields = messages.parse_clear(message)
             if kind == messages.MSG_HELLO:

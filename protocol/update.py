@@ -36,8 +36,8 @@ _MOST = MAX_PATH + 48
 
 
 class UpdateError(ProtocolError):
-    """A manifest that is refused. `cause`: malformed_manifest, bad_path, too_large, bad_signature,
-    wrong_board, old_version.
+    """A manifest that is refused, or a bundle. `cause`: malformed_manifest, bad_path, too_large,
+    bad_signature, wrong_board, old_version; of a bundle alone, bad_file.
     """
 
     cause = "malformed_manifest"

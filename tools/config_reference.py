@@ -9,7 +9,9 @@ from edge_agent.cli.config import toml
 from edge_agent.config.described import Key
 from edge_agent.config.table import TABLES
 
-BEGIN = "<!-- made by python -m tools.config_reference; change edge_agent/config/table.py and table_nodes.py -->"
+BEGIN = (
+    "<!-- made by python -m tools.config_reference; change edge_agent/config/table.py and table_nodes.py -->"
+)
 END = "<!-- end -->"
 PATH = Path(__file__).resolve().parents[1] / "docs" / "config.md"
 

@@ -43,29 +43,42 @@ def recognise(data: bytes) -> str:
 
 
 @cache
-def labels() -> "dict[str, dict[int, str]]":
+def labels() -> "dict[str, dict[int, list[str]]]":
     """The rules of the schema that are arrays with a text in front that says what they are: by that text, and
     by how many items they have.
     """
-    found: dict[str, dict[int, str]] = {}
+    found: dict[str, dict[int, list[str]]] = {}
     for name, rule in cddl.load().rules.items():
         if not isinstance(rule, cddl.Array) or not rule.elements:
             continue
         first = rule.elements[0].item
         if isinstance(first, cddl.Literal) and isinstance(first.value, str):
-            found.setdefault(first.value, {})[len(rule.elements)] = name
+            found.setdefault(first.value, {}).setdefault(len(rule.elements), []).append(name)
     return found
 
 
 def is_labelled(rule: str) -> bool:
     """Whether it is one of `labels`."""
-    return any(rule in rules.values() for rules in labels().values())
+    return any(rule in named for rules in labels().values() for named in rules.values())
 
 
-def _by_label(label: Any, items: int) -> "str | None":
-    """The rule with that text in front, the one nearest to so many items; None where there is none."""
+def _by_label(label: Any, items: int, listed: bool) -> "str | None":
+    """The rule with that text in front, the one nearest to so many items; None where there is none. Where
+    several have as many, one that ends with a fixed value has no array (`listed`) there.
+    """
     rules = labels().get(label, {}) if isinstance(label, str) else {}
-    return rules[min(rules, key=lambda n: abs(n - items))] if rules else None
+    if not rules:
+        return None
+    named = rules[min(rules, key=lambda n: abs(n - items))]
+    return next((name for name in named if _ends_fixed(name) != listed), named[0])
+
+
+def _ends_fixed(name: str) -> bool:
+    rule = cddl.load().rules[name]
+    if not isinstance(rule, cddl.Array):
+        return False
+    last = rule.elements[-1].item
+    return isinstance(last, cddl.Literal) or last == cddl.Ref("true")
 
 
 def _is_message(encoded: bytes, whole: bool) -> bool:
@@ -102,10 +115,15 @@ def _labelled(data: bytes) -> "str | None":
     """The rule whose text stands first in an array that is broken further on."""
     try:
         _, items, at = cbor.read_head(data, 0)
-        label, _ = cbor.loads_prefix(memoryview(data), at)
+        label, at = cbor.loads_prefix(memoryview(data), at)
     except CborError:
         return None
-    return _by_label(label, items)
+    try:
+        for _ in range(items - 2):
+            _, at = cbor.loads_prefix(memoryview(data), at)
+    except CborError:
+        return _by_label(label, items, False)
+    return _by_label(label, items, data[at : at + 1] != b"" and data[at] >> 5 == 4)
 
 
 def _rule_of(item: Any, tagged: bool) -> str:
@@ -126,7 +144,9 @@ def _signed_rule(item: Any) -> str:
 
 def _array_rule(item: "list[Any]") -> str:
     if item and isinstance(item[0], str):
-        return _by_label(item[0], len(item)) or ("entry" if len(item) > 3 else "frame")
+        return _by_label(item[0], len(item), isinstance(item[-1], list)) or (
+            "entry" if len(item) > 3 else "frame"
+        )
     if len(item) == 2:
         return (
             "data-message"

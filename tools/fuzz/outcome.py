@@ -38,6 +38,16 @@ CAUSES = {
         "bad_proof",
     ),
     "remote": ("oversize", "bad_seal", "wrong_agent", "wrong_authority", "bad_signature", "malformed_batch"),
+    "update": (
+        "malformed_manifest",
+        "bad_path",
+        "too_large",
+        "bad_signature",
+        "wrong_board",
+        "old_version",
+        "bad_file",
+    ),
+    "improv": ("malformed_improv",),
 }
 """Every cause that a peer's bytes can have, by layer. `local_error` is not among them."""
 

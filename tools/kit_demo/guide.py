@@ -14,7 +14,9 @@ HEADS = {
     "for-families.zh.md": "| 指示灯 | 含义 | 怎么办 |\n|---|---|---|\n",
 }
 COLOURS = {"green": "绿光", "blue": "蓝光", "violet": "紫光", "white": "白光"}
-COUNTS: dict[str, str] = dict(zip(signals.NUMBERS, ("零", "一", "两", "三", "四", "五", "六", "七"), strict=True))
+COUNTS: dict[str, str] = dict(
+    zip(signals.NUMBERS, ("零", "一", "两", "三", "四", "五", "六", "七"), strict=True)
+)
 CHINESE = {
     "OK": ("测到的数据已全部送达", "不用做什么"),
     "MEASURING": ("正在测量，之前存下的数据还在发送", "不用做什么"),

@@ -1,14 +1,15 @@
-"""Executed by the VM: what it takes to check an update of 150 KB in 35 files, from the signature to the last
-hash. Prints ms of CPU in all, and the longest step. The code is loaded before: a node reads bytecode, and here
-are sources.
+"""Executed by the VM: what it takes to check an update of 150 KB in 35 files, from the signature to the
+last hash. Prints ms of CPU in all, and the longest step. The code is loaded before: a node reads bytecode,
+and here are sources.
 """
 
 import time
 
+import update_kit
+from update_kit import Node, boot, files_of, id_of, mount, new_flash, offer, put, signed
+
 from firmware import slots
 from protocol import ed25519, on_demand
-from update_kit import Node, boot, files_of, id_of, mount, new_flash, offer, put, signed
-import update_kit
 
 on_demand.forget = lambda names: None
 update_kit.BLOCK = 4096
