@@ -22,6 +22,8 @@ HOLD = "Hold the node's button until this command ends (6 s at least)."
 POLL_S = 0.3
 # A node that is there says hello at least so often.
 HEARD_MS = 30_000
+# An agent that runs writes its status at least so often, unless its disk is stuck or its store is opened.
+REPORT_S = 10.0
 
 
 @click.group("pair", invoke_without_command=True, short_help="Pair with a node: by cable, or by its label.")
@@ -188,14 +190,24 @@ def _runs(config: Config) -> bool:
 
 
 def _is_agents(config: Config, port: str) -> bool:
-    """Whether the agent that runs holds that port."""
+    """Whether the agent that runs holds that port. One that has just begun, or found the port, says so in its
+    next report.
+    """
     from edge_agent.ops import status
 
-    found = status.read(config.status)
-    if found is None or not _runs(config):
-        return False
     real = os.path.realpath
-    return any(real(str(link["port"])) == real(port) for link in found["links"])
+    began_ms, deadline = time.time_ns() // 1_000_000, time.monotonic() + REPORT_S
+    while _runs(config):
+        found = status.read(config.status)
+        if found is not None:
+            if any(real(str(link["port"])) == real(port) for link in found["links"]):
+                return True
+            if found["written_ms"] >= began_ms:
+                return False
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_S)
+    return False
 
 
 def _heard(config: Config, port: str | None, wait_s: float) -> bytes:

@@ -207,9 +207,12 @@ class Claims:
         return asked or node in self._kit()
 
     def told(self, node: bytes) -> dict[str, Any]:
-        """For the status: whether that node is expected, and on whose word it is being asked."""
-        asked = [one.how for one in self._asked.values() if one.node == node]
-        return {"expected": node in self._kit(), "asked": asked[0] if asked else None}
+        """For the status: whether that node is expected, and on whose word it is being asked. One that has
+        just said hello is, too, though its turn is only the next step: what people are to do depends on it.
+        """
+        heard = [] if node in self._pairings else [one for one in self._heard.items() if one[1].node == node]
+        asked = next((how for one in heard if (how := self._reason(*one)[0])), None)
+        return {"expected": node in self._kit(), "asked": asked}
 
     @property
     def expected(self) -> list[KitNode]:

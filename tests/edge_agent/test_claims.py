@@ -9,7 +9,7 @@ import pytest
 from edge_agent import keys
 from edge_agent.config import Config
 from edge_agent.keys import PublicKeys
-from edge_agent.nodes.claims import COMMAND, LABEL
+from edge_agent.nodes.claims import COMMAND, LABEL, Claims
 from edge_agent.nodes.errands import CLAIM, UNPAIR, Errand, Errands
 from edge_agent.nodes.kit import Expected, KitNode
 from edge_agent.nodes.pairing_label import Label, parse
@@ -87,6 +87,13 @@ def test_by_cable_a_node_is_paired_once_its_button_is_held(kit, node):
     assert [(one["how"], one["by"], one["on"]) for one in actions(kit)] == [
         ("button", "agent", node.identity.id.hex())
     ]
+
+
+def test_whom_the_next_step_asks_is_shown_as_asked_from_its_hello_on(kit, node, monkeypatch):
+    monkeypatch.setattr(Claims, "step", lambda self, waiting: None)
+    with Running(kit.config(node.pipe.name)):
+        [stranger] = wait_until(lambda: kit.status["unpaired"], "it is shown")
+    assert stranger["asked"] == "button" and refusals(node) == []
 
 
 def test_where_only_a_command_pairs_nobody_is_asked_without_one(kit, node):

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 from edge_agent.cli.main import commands
 from edge_agent.nodes import pairing
 from edge_agent.nodes.peers import Peers
+from edge_agent.ops import status
 from edge_agent.store.database import connect, open_file
 from edge_agent.store.keys import unlock
 from edge_agent.store.opening import open_store
@@ -158,6 +160,33 @@ def test_pairing_on_a_port_that_is_missing_busy_or_silent(kit, monkeypatch):
         nobody = typed("pair", "--config", config, "--port", pipe.name, "--yes", "--wait", "1")
         assert nobody.exit_code == 1 and "no node without an agent" in nobody.output
     pipe.close()
+
+
+def test_the_port_of_an_agent_that_has_not_reported_yet_is_the_agents(kit, monkeypatch):
+    looked = threading.Event()
+    read, write = status.read, status.write
+
+    def looks(path):
+        try:
+            return read(path)
+        finally:
+            looked.set()
+
+    def reports(*args):
+        assert looked.wait(PATIENCE_S), "nobody looks"
+        write(*args)
+
+    monkeypatch.setattr(status, "read", looks)
+    monkeypatch.setattr(status, "write", reports)
+    with closing(Pty()) as pipe, Running(kit.config(pipe.name)):
+        nobody = typed("pair", "--config", written(kit), "--port", pipe.name, "--yes", "--wait", "1")
+    assert nobody.exit_code == 1 and "no node without an agent" in nobody.output, nobody.output
+
+
+def test_the_port_that_the_agent_does_not_hold_is_opened(kit):
+    with Running(kit.config()), FakeNode(Pty()) as node:
+        result = typed("pair", "--config", written(kit), "--port", node.pipe.name, "--yes")
+    assert result.exit_code == 0 and "paired with node" in result.output, result.output
 
 
 def test_a_forged_pairing_answer_is_refused(kit):
