@@ -11,6 +11,7 @@ FIFO runs over behind it.
 import asyncio
 import gc
 import time
+from array import array
 
 from firmware import aftermath, interlocks
 from firmware.aftermath import Aftermath
@@ -34,7 +35,7 @@ from firmware.start import Start, give_back
 from firmware.tasks import describe, keep_alive
 from firmware.vitals import Contact, vitals_body
 from firmware.wave_frame import wave_body
-from protocol import frames
+from protocol import frames, on_demand
 from protocol.session_states import STREAMING
 
 # From drain to drain, in turn: half of what the ECG's FIFO holds, and not a multiple of its sample period, so
@@ -99,13 +100,10 @@ class Node:
         self._second = 0
         self._evidence = [0, 0]  # the next number as of ten to twenty seconds ago, and at the last status
         self._processed = 0
-        self._heap = None
-        self.signing = False
-        self.signed = None  # a signed range that is no frame yet
-        self.sampling = True  # whether sensors are drained
+        self._heap, self.signing = None, False
+        self.signed, self.sampling = None, True  # signed, but no frame yet; sensors drained
         self._ended = asyncio.Event()
-        self.exit_code = EXIT_STOPPED
-        self.fault = None
+        self.exit_code, self.fault = EXIT_STOPPED, None
 
     def _sensor(self, kind, role, driver, chain, n):
         bus = self.board.bus
@@ -384,11 +382,13 @@ def run(board, sensors, features):
     node = None
     try:
         node = Node(board, sensors, features)
-        # A boot begins once: what that takes of the heap is given back, some of it before the first frames.
+        # A boot begins once: what that takes of the heap is given back.
         Node.__init__ = Node._sensor = None  # pyright: ignore[reportAttributeAccessIssue]
         node.begin()
         give_back()
         Node.begin = None  # pyright: ignore[reportAttributeAccessIssue]
+        node.careful(node.aftermath.tell, board.reset_cause())
+        on_demand.kept[0] = on_demand.kept[1] = array("i", bytes(4 * on_demand.REGISTER_WORDS))
         asyncio.run(node.live())
         code, fault = node.exit_code, node.fault
     except KeyboardInterrupt:

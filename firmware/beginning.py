@@ -35,7 +35,6 @@ def first_frames(node):
         start.faults.append(node.settings.fault)
     for fault in start.faults:
         node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, fault)
-    node.careful(node.aftermath.tell, board.reset_cause())
     if node.ecg is not None:
         node.ecg.hold(interlocks.refused(node, interlocks.ECG))
     for sensor in node.sensors:

@@ -133,7 +133,11 @@ class Link:
                 # One that there is no memory to begin stays.
                 work = sliced(self._jobs[0], self._clock)
                 self._jobs.pop(0)
-                await work
+                try:
+                    await work
+                except Exception:
+                    self._session.work_lost()
+                    raise
                 self.beat()
 
 

@@ -9,7 +9,7 @@ are refused; the equation is the one without the cofactor.
 from protocol import edwards25519 as edwards
 from protocol.edwards25519 import ORDER
 from protocol.errors import LocalError
-from protocol.field25519 import P, new_registers
+from protocol.field25519 import P, give_back, new_registers
 from protocol.sha512 import sha512_steps
 
 TYPE_CHECKING = False
@@ -35,8 +35,11 @@ def public_steps(seed: bytes) -> "Generator[None, None, bytes]":
     """The public key of a 32-byte seed. RFC 8032 §5.1.5."""
     scalar, _ = yield from _expand_steps(seed)
     registers = new_registers(edwards.BASE_REGISTERS)
-    yield from edwards.base_multiply_steps(registers, scalar)
-    return (yield from edwards.encode_steps(registers))
+    try:
+        yield from edwards.base_multiply_steps(registers, scalar)
+        return (yield from edwards.encode_steps(registers))
+    finally:
+        give_back(registers)
 
 
 def sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, bytes]":
@@ -51,8 +54,11 @@ def sign_steps(seed: bytes, pub: bytes, msg: bytes) -> "Generator[None, None, by
     digest = yield from sha512_steps(prefix, msg)
     r = int.from_bytes(digest, "little") % ORDER
     registers = new_registers(edwards.BASE_REGISTERS)
-    yield from edwards.base_multiply_steps(registers, r)
-    encoded = yield from edwards.encode_steps(registers)
+    try:
+        yield from edwards.base_multiply_steps(registers, r)
+        encoded = yield from edwards.encode_steps(registers)
+    finally:
+        give_back(registers)
     digest = yield from sha512_steps(encoded, pub, msg)
     s = (int.from_bytes(digest, "little") % ORDER * scalar + r) % ORDER
     return encoded + s.to_bytes(32, "little")
@@ -66,15 +72,18 @@ def verify_steps(pub: bytes, msg: bytes, sig: bytes) -> "Generator[None, None, b
     if s >= ORDER:
         return False
     registers = new_registers(edwards.REGISTERS)
-    if not (yield from edwards.decode_steps(registers, pub)):
-        return False
-    digest = yield from sha512_steps(sig[:32], pub, msg)
-    edwards.negate_point(registers)
-    yield from edwards.multiply_steps(registers, int.from_bytes(digest, "little") % ORDER)
-    edwards.keep_point(registers, edwards.LAST)
-    yield from edwards.base_multiply_steps(registers, s)
-    edwards.add_point(registers, edwards.LAST)
-    encoded = yield from edwards.encode_steps(registers)
+    try:
+        if not (yield from edwards.decode_steps(registers, pub)):
+            return False
+        digest = yield from sha512_steps(sig[:32], pub, msg)
+        edwards.negate_point(registers)
+        yield from edwards.multiply_steps(registers, int.from_bytes(digest, "little") % ORDER)
+        edwards.keep_point(registers, edwards.LAST)
+        yield from edwards.base_multiply_steps(registers, s)
+        edwards.add_point(registers, edwards.LAST)
+        encoded = yield from edwards.encode_steps(registers)
+    finally:
+        give_back(registers)
     return encoded == sig[:32]
 
 

@@ -71,13 +71,27 @@ _TO_ROOT = b"\x02\x0b\x0b\x32\x01\x0b\x0b\x0d\x02\x0b\x0b\x02\x01\x0b\x0b\x09\x0
 
 
 def new_registers(n: int) -> "array[int]":
-    """Registers 0 to n - 1, all 0. MemoryError where no single piece is left for them."""
+    """Registers 0 to n - 1, all 0, to be handed to give_back() when done with. MemoryError where no single
+    piece is left for them.
+    """
+    kept = on_demand.kept[0]
+    if kept is not None:
+        on_demand.kept[0] = None
+        return kept
     one = array("i", bytes(4 * LIMBS))
     registers = array("i")
     # Bytes of all of them to copy from would be a second piece as large.
     for _ in range(n):
         registers.extend(one)
     return registers
+
+
+def give_back(registers: "array[int]") -> None:
+    """Leave nothing in them; those that are kept for this are there for the next."""
+    for i in range(len(registers)):
+        registers[i] = 0
+    if registers is on_demand.kept[1]:
+        on_demand.kept[0] = registers
 
 
 def register_bytes(registers: "array[int]", register: int) -> bytearray:

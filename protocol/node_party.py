@@ -91,6 +91,13 @@ class NodeParty:
             for agent_id in self._without_header():
                 self._jobs.append(self._header_steps(agent_id, self._agents[agent_id]))
 
+    def work_lost(self) -> None:
+        """Slow work has ended without a result: what it was for may be asked for again at once."""
+        self._pairing = False
+        self._work_ms = -WORK_LOST_MS
+        # An import that found no memory may have left a module that holds nothing.
+        on_demand.forget(on_demand.ALL)
+
     def forget_agent(self, agent_id: bytes) -> None:
         """An agent is paired no longer: no header for it in any further hello. The connection that there is
         goes on until the owner ends the boot."""

@@ -4,6 +4,10 @@ has no room for all of it at once. Elsewhere it stays.
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+
 SIGNING = ("ed25519", "edwards25519", "field25519", "limbs")
 """For a signature or its check."""
 ALL = SIGNING + ("x25519", "hpke", "node_keywork", "node_clear")
@@ -13,6 +17,12 @@ HELD = ("held",)
 refused: "list[str]" = []
 """What could not be compiled, and is not tried again: the executable memory that an ESP32 spent on it comes
 back at a reset only.
+"""
+REGISTER_WORDS = 800
+"""Of what key work calculates in, at most (edwards25519.py)."""
+kept: "list[array[int] | None]" = [None, None]
+"""Such registers, while nobody uses them, and all the time: in a heap in pieces there may be no room for them
+later. Elsewhere than on a node: none.
 """
 
 

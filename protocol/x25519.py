@@ -9,6 +9,7 @@ from protocol.field25519 import (
     FLAG,
     LIMBS,
     calculate,
+    give_back,
     invert_steps,
     load_register,
     new_registers,
@@ -46,9 +47,12 @@ def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
     """
     scalar = int.from_bytes(_clamped(sk), "little") % edwards.ORDER
     registers = new_registers(edwards.BASE_REGISTERS)
-    yield from edwards.base_multiply_steps(registers, scalar)
-    calculate(registers, _SUM_AND_DIFFERENCE)
-    return (yield from _quotient_steps(registers))
+    try:
+        yield from edwards.base_multiply_steps(registers, scalar)
+        calculate(registers, _SUM_AND_DIFFERENCE)
+        return (yield from _quotient_steps(registers))
+    finally:
+        give_back(registers)
 
 
 def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
@@ -61,9 +65,12 @@ def shared_steps(sk: bytes, pk: bytes) -> "Generator[None, None, bytes]":
         raise SealError("an X25519 public key of %d bytes" % len(pk), cause="bad_key")
     k = _clamped(sk)
     registers = new_registers(_REGISTERS)
-    load_register(registers, _U, pk[:31] + bytes((pk[31] & 127,)))
-    yield from _ladder_steps(registers, k)
-    shared = yield from _quotient_steps(registers)
+    try:
+        load_register(registers, _U, pk[:31] + bytes((pk[31] & 127,)))
+        yield from _ladder_steps(registers, k)
+        shared = yield from _quotient_steps(registers)
+    finally:
+        give_back(registers)
     seen = 0
     for byte in shared:
         seen |= byte
