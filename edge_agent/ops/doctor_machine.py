@@ -206,7 +206,9 @@ def announced(patient: Patient) -> Found:
         return
     found = addresses(config.host)
     if not found:
-        yield bad("this machine is in no network, so no node on Wi-Fi reaches it", "connect it; see ip address")
+        yield bad(
+            "this machine is in no network, so no node on Wi-Fi reaches it", "connect it; see ip address"
+        )
         return
     problem = _cannot_announce(interfaces(config.host))
     if problem:
