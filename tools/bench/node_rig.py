@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 from boards.virtual.rig import RigError, VirtualNode
@@ -12,14 +11,14 @@ from edge_agent.config import LinkConfig
 from edge_agent.nodes import pairing
 from edge_agent.nodes.peers import Peers
 from tools import build
-from tools.demo.processes import Child
+from tools.demo.processes import Child, Together
 
 SETTLE_S = 15.0
 START = "run(Board(CONFIG), SENSORS, FEATURES)"
 CONFIG = '[agent]\nstate_dir = "{state}"\n[[links]]\nport = "{port}"\n'
 
 
-class Rig:
+class Rig(Together):
     """A paired node and its agent, past their start."""
 
     def __init__(
@@ -36,6 +35,7 @@ class Rig:
         """`only`: as tools.build.make; `beside`: a file that lies beside main.py, which does `first` before
         it runs the node; `micropython`: the VM, else the usual one.
         """
+        super().__init__()
         folder.mkdir()
         self.log = folder / "node.log"
         self._agent_dir = folder / "agent"
@@ -54,29 +54,21 @@ class Rig:
             log=self.log,
             micropython=micropython,
         )
-        self._exit = ExitStack()
 
-    def __enter__(self) -> "Rig":
-        with ExitStack() as undo:
-            undo.callback(self._exit.close)
-            self._exit.callback(self._node.close)
-            self._node.start()
-            self._config.write_text(CONFIG.format(state=self._agent_dir, port=self._node.port))
-            agent = keys.create(self._agent_dir / "agent.key", "agent")
-            peers = Peers(config.load(self._config).peers)
-            peers.add(pairing.exchange(LinkConfig(self._node.port), agent))
-            child = Child(
-                "agent", ["agent", "run", "--config", str(self._config)], self._config.with_name("agent.log")
-            )
-            self._exit.callback(child.stop)
-            time.sleep(SETTLE_S)
-            child.check()
-            self.heap()
-            undo.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._exit.close()
+    def _start(self) -> None:
+        self._exit.callback(self._node.close)
+        self._node.start()
+        self._config.write_text(CONFIG.format(state=self._agent_dir, port=self._node.port))
+        agent = keys.create(self._agent_dir / "agent.key", "agent")
+        peers = Peers(config.load(self._config).peers)
+        peers.add(pairing.exchange(LinkConfig(self._node.port), agent))
+        child = Child(
+            "agent", ["agent", "run", "--config", str(self._config)], self._config.with_name("agent.log")
+        )
+        self._exit.callback(child.stop)
+        time.sleep(SETTLE_S)
+        child.check()
+        self.heap()
 
     def cpu(self) -> "tuple[float, float, float]":
         """Milliseconds of the node's process: user and system by the scheduler's ticks, and both together

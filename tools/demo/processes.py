@@ -1,11 +1,15 @@
-"""The demo's helpers as operating-system processes: started quietly, watched, and always ended."""
+"""A demo's helpers as operating-system processes: started quietly, watched, and always ended."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from edge_agent.readable import printable
 
@@ -33,6 +37,29 @@ def tail(log: Path) -> str:
     except OSError:
         return ""
     return "\n".join(map(printable, lines[-TAIL_LINES:]))
+
+
+class Together(ABC):
+    """A context manager: on entry everything runs; on exit everything has ended, whatever happened."""
+
+    def __init__(self) -> None:
+        self._exit = ExitStack()
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Bring everything up, and leave with `_exit` what ends it."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            undo.callback(self._exit.close)
+            self._start()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
 
 
 class Child:

@@ -3,10 +3,8 @@ order.
 """
 
 import json
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from boards.virtual.patient import SOURCE_SYNTHETIC, USUAL_BP, Patient, make_patient
 from boards.virtual.rig import VirtualNode
@@ -17,7 +15,7 @@ from edge_agent.nodes.peers import Peers
 from edge_agent.readable import printable
 from tools import build
 from tools.demo.broker import LOOPBACK
-from tools.demo.processes import Child, ChildError, tail
+from tools.demo.processes import Child, ChildError, Together, tail
 
 AGENT_TOML = """\
 [agent]
@@ -65,13 +63,11 @@ class Input:
     bp_mmhg: tuple[float, float] = USUAL_BP
 
 
-class Stack:
-    """A context manager: on entry everything runs and is paired.
-
-    On exit everything has ended, whatever happened.
-    """
+class Stack(Together):
+    """On entry everything runs and is paired."""
 
     def __init__(self, folder: Path, source: Input):
+        super().__init__()
         self.folder = folder
         self.source = source
         self.agent_state = folder / "agent"
@@ -80,19 +76,6 @@ class Stack:
         self.wire_bytes = 0
         self.nodes: list[VirtualNode] = []
         self._stopped = False
-        self._exit = ExitStack()
-
-    def __enter__(self) -> "Stack":
-        with ExitStack() as undo:
-            undo.callback(self._exit.close)
-            self._start()
-            undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exit.close()
 
     @property
     def children(self) -> tuple[Child, ...]:

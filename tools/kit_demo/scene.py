@@ -9,9 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from boards.virtual.air import AccessPoint
@@ -25,7 +23,7 @@ from protocol import cobs, messages
 from protocol.errors import HelloError
 from tools import build
 from tools.demo.broker import LOOPBACK
-from tools.demo.processes import Child, ChildError
+from tools.demo.processes import Child, ChildError, Together
 from tools.flash import kit
 from tools.flash.node import Keys
 
@@ -46,29 +44,17 @@ class SceneError(Exception):
     """Something did not come about; the text says what."""
 
 
-class Scene:
-    """A context manager. On entry the kit lies in its box, its keys made, and the agent expects it (as after
-    `vitalwire flash` and `vitalwire kit import`); on exit everything has ended.
+class Scene(Together):
+    """On entry the kit lies in its box, its keys made, and the agent expects it (as after `vitalwire flash`
+    and `vitalwire kit import`).
     """
 
     def __init__(self, folder: Path, cable: bool) -> None:
+        super().__init__()
         self.folder = folder
         self.cable = cable
-        self._exit = ExitStack()
 
-    def __enter__(self) -> "Scene":
-        with ExitStack() as undo:
-            undo.callback(self._exit.close)
-            self._set_up()
-            undo.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exit.close()
-
-    def _set_up(self) -> None:
+    def _start(self) -> None:
         tree = self.folder / "kit"
         made = build.make("virtual_kit")
         build.write(made, tree)
