@@ -24,14 +24,15 @@ def answer_steps(node, requests, asked, cable):
     """
     code = messages.REFUSE_CONSENT
     begun_ms = node.clock.now_ms()
-    if asked[3] is None:
-        good = yield from _held_steps(node)
-    else:
-        good = not _is_agents(node, asked) and (yield from _taken_steps(node, asked[3]))
+    authority = asked[3]
+    good = authority is None or not (
+        _is_agents(node, asked) or interlocks.refused(node, interlocks.CONFIG)
+    )
+    good = good and (yield from _held_steps(node))
     if not cable and begun_ms < requests.contested_ms:
         good = False
         code = messages.REFUSE_CONTESTED
-    if good:
+    if good and (authority is None or _taken(node, authority)):
         requests.pair(*(asked + (True,)))
     else:
         node.session.refuse_pairing(code)
@@ -43,12 +44,10 @@ def _is_agents(node, asked):
     return key == [asked[0]] or key in [[pair[0]] for pair in node.start.agents]
 
 
-def _taken_steps(node, authority):
-    """Slow work: whether the button was held for HOLD_MS and the node believes `authority` ([ed25519 public,
-    x25519 public]) now; []: whether it believes nobody any more.
+def _taken(node, authority):
+    """Whether the node believes `authority` ([ed25519 public, x25519 public]) now; []: whether it believes
+    nobody any more.
     """
-    if interlocks.refused(node, interlocks.CONFIG) or not (yield from _held_steps(node)):
-        return False
     node.drain()
     try:
         return _keep(node, authority)

@@ -2,7 +2,7 @@
 
 from firmware.authorise import HOLD_MS
 from firmware.flash import Records
-from firmware.keys import AGENTS_RECORD, KeyStore
+from firmware.keys import AGENTS_RECORD, AUTHORITIES_RECORD, KeyStore
 from firmware.requests import CONTEST_MS, Requests
 from protocol import cbor, cobs, crypto, messages
 from protocol import session_events as ev
@@ -22,7 +22,9 @@ class Node:
             self.session.add_agent(ed_pub, x_pub)
         self.records = records or on(Medium())
         self.store = KeyStore(self.records)
-        self.link = self.board = self.clock = self.start = self
+        self.link = self.board = self.clock = self.start = self.alarms = self
+        self.authorities = {}
+        self.binding = False
         self.features = {}
         self.cable = True
         self.stays = False
@@ -49,9 +51,9 @@ class Node:
     def report(self, code, priority, value=None, text=None):
         self.told.append(text)
 
-    def ask(self, who, button=False, nonce=b"n" * 16):
+    def ask(self, who, button=False, nonce=b"n" * 16, authority=None):
         """Give the node a request, and its owner what the session tells."""
-        request = messages.pair_request(1, who.ed_pub, who.x_pub, nonce, None, button)
+        request = messages.pair_request(1, who.ed_pub, who.x_pub, nonce, authority, button)
         self.session.feed(cobs.encode(request), self.now)
         for event in self.session.take_events():
             if isinstance(event, ev.PairAsked):
@@ -182,6 +184,25 @@ def test_of_two_that_ask_over_a_radio_neither_has_the_button():
     node.ask(AGENT, True)
     node.work()
     assert node.said() == [signed(AGENT, True)] and node.agents == [AGENT.public()]
+
+
+def test_of_two_that_ask_over_a_radio_neither_changes_whose_orders_it_believes():
+    believed = cbor.dumps([list(NODE.public())])
+    for authority in (list(AGENT.public()), []):
+        node = Node()
+        node.records.write(AUTHORITIES_RECORD, believed)
+        node.cable = False
+        node.held = True
+        node.ask(STRANGER, authority=authority)
+        node.ask(AGENT, True)
+        node.work()
+        assert node.said() == [messages.REFUSE_CONTESTED] and node.agents == []
+        assert node.records.read(AUTHORITIES_RECORD) == believed and node.told == []
+        # Alone, with the button held, it is heard.
+        node.now += CONTEST_MS
+        node.ask(STRANGER, authority=authority)
+        node.work()
+        assert node.agents == [STRANGER.public()] and node.told[0] == (AGENT.id.hex() if authority else "none")
 
 
 def test_one_that_asks_alone_again_is_heard():
