@@ -25,9 +25,7 @@ def answer_steps(node, requests, asked, cable):
     code = messages.REFUSE_CONSENT
     begun_ms = node.clock.now_ms()
     authority = asked[3]
-    good = authority is None or not (
-        _is_agents(node, asked) or interlocks.refused(node, interlocks.CONFIG)
-    )
+    good = authority is None or not (_is_agents(node, asked) or interlocks.refused(node, interlocks.CONFIG))
     good = good and (yield from _held_steps(node))
     if not cable and begun_ms < requests.contested_ms:
         good = False

@@ -95,8 +95,8 @@ class Node:
                     found.append(fields["signature"])
 
 
-def signed(who, button):
-    message = pair_message(who.ed_pub, who.x_pub, NODE.ed_pub, NODE.x_pub, b"n" * 16, None, button)
+def signed(who, button, authority=None):
+    message = pair_message(who.ed_pub, who.x_pub, NODE.ed_pub, NODE.x_pub, b"n" * 16, authority, button)
     return crypto.run(crypto.ed25519_sign_steps(NODE.ed_seed, NODE.ed_pub, message))
 
 
@@ -123,6 +123,15 @@ def test_who_wants_the_button_gets_it_signed_or_nothing():
     node.ask(AGENT, True)
     node.work()
     assert node.said() == [messages.REFUSE_CONSENT]
+
+
+def test_who_wants_the_button_and_has_an_authority_gets_both_signed():
+    node = Node()
+    node.held = True
+    believed = list(STRANGER.public())
+    node.ask(AGENT, True, authority=believed)
+    node.work()
+    assert node.said() == [signed(AGENT, True, believed)] and list(node.authorities) == [STRANGER.id]
 
 
 def test_a_button_that_is_let_go_in_between_is_none():
@@ -202,7 +211,8 @@ def test_of_two_that_ask_over_a_radio_neither_changes_whose_orders_it_believes()
         node.now += CONTEST_MS
         node.ask(STRANGER, authority=authority)
         node.work()
-        assert node.agents == [STRANGER.public()] and node.told[0] == (AGENT.id.hex() if authority else "none")
+        assert node.told[0] == (AGENT.id.hex() if authority else "none")
+        assert node.agents == [STRANGER.public()]
 
 
 def test_one_that_asks_alone_again_is_heard():

@@ -177,6 +177,9 @@ def test_what_is_signed_or_derived_has_its_rule() -> None:
     assert why_not("attested", attest.attested_message(eight, boot, 0, 64, key)) is None
     assert why_not("leaf", attest.leaf(boot, 5, b"\x83")) is None
     assert why_not("pair-signed", identity.pair_message(key, key, key, key, bytes(16))) is None
+    for authority in ([], [key, key]):
+        both = identity.pair_message(key, key, key, key, bytes(16), authority, True)
+        assert why_not("pair-signed-with-it-held", both) is None
     assert why_not("boot-info", cbor.dumps(["vitalwire/1 boot", eight, eight, boot])) is None
     assert why_not("external-aad", cbor.dumps([1, 0, boot])) is None
 

@@ -37,6 +37,7 @@ def test_delimiters_alone_are_empty_messages(data: bytes) -> None:
 LABELLED = {
     "pair-signed": pair_message(*AGENT.public(), *NODE.public(), bytes(16)),
     "pair-signed-with-it": pair_message(*AGENT.public(), *NODE.public(), bytes(16), [*AGENT.public()]),
+    "pair-signed-with-it-held": pair_message(*AGENT.public(), *NODE.public(), bytes(16), [], True),
     "pair-signed-held": pair_message(*AGENT.public(), *NODE.public(), bytes(16), None, True),
     "boot-info": cbor.dumps(["vitalwire/1 boot", NODE.id, AGENT.id, BOOT_ID]),
     "down-info": cbor.dumps(["vitalwire/1 down", AGENT.id, NODE.id, BOOT_ID, bytes(16)]),
