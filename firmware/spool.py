@@ -127,7 +127,7 @@ class Spool:
                         await asyncio.sleep_ms(0)
                 else:
                     await self._store()
-            except FlashError as error:
+            except (FlashError, OSError) as error:
                 self._wait_s = AGAIN_S
                 self.report(str(error))
 
@@ -228,7 +228,7 @@ class Spool:
 
             while spool_put.store_batch(self):
                 self.node.board.feed_watchdog()
-        except FlashError:
+        except (FlashError, OSError):
             pass
 
     def box_of(self, counter):

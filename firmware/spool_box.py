@@ -182,6 +182,8 @@ class Kept:
                     continue
                 self._state_lost(chain, record[0])
                 chain.last = record[0]
+                # The end that open_spool looked at may be torn: what is given can be acknowledged.
+                self.next_seq = max(self.next_seq, record[0] + 1)
                 chain.ahead = record[:5]
                 return True
             chain.close()

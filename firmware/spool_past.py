@@ -81,23 +81,29 @@ def load_boot(spool, name, agents):
     ]
     headers = []
     boot_id = b""
+    ours = True
     try:
         payload = spool.records.read(name)
         if payload is not None:
-            boot_id, headers = cbor.loads(payload)
+            fields = cbor.loads(payload)
+            boot_id, headers = fields[:2]
+            # Records of development builds end here.
+            ours = fields[2:] in ([], [spool.node.start.identity.id])
     except (FlashError, ProtocolError) as error:
         spool.report(str(error))
     if not segments:
         spool.records.remove(name)
         return None
-    if not boot_id:
+    if not boot_id or not ours:
         # Nobody can open these any more.
         for segment in segments:
             found = spool_put.numbers_of(spool.folder + "/" + segment)
-            if found[3]:
+            if found[3] and ours:
                 spool_put.note_evicted(spool, found[0], found[1], found[2] + 1)
             spool_put.remove_segment(spool, segment)
         spool.records.remove(name)
+        if not ours:
+            spool.report("the spool held frames of an earlier identity of this node: they are gone")
         return None
     if not any(header[0] in agents for header in headers):
         return None
@@ -106,13 +112,17 @@ def load_boot(spool, name, agents):
         spool.folder, int(name, 16), lambda first, count: damaged.append((boot_id, first, count))
     )
     for number in range(spool_box.CHAINS):
-        there = [int(found[9:], 16) for found in segments if int(found[8]) == number]
+        there = sorted([int(found[9:], 16) for found in segments if int(found[8]) == number])
         if there:
             chain = box.chains[number]
-            chain.at = min(there)
-            chain.tail = max(there) + 1
-            last = spool_put.numbers_of(chain.path(chain.tail - 1))
-            box.next_seq = max(box.next_seq, last[2] + 1)
+            chain.at = there[0]
+            chain.tail = there[-1] + 1
+            # The last may be torn, or empty.
+            while there:
+                _, _, last, count = spool_put.numbers_of(chain.path(there.pop()))
+                if count:
+                    box.next_seq = max(box.next_seq, last + 1)
+                    break
     return Past(boot_id, headers, box)
 
 

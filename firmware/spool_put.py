@@ -98,7 +98,8 @@ def keep_headers(spool):
     agents = [header[0] for header in headers]
     if agents != spool.agents:
         spool.node.drain()
-        spool.records.write("%08x" % spool.counter, cbor.dumps([spool.boot_id, headers]))
+        fields = [spool.boot_id, headers, spool.node.start.identity.id]
+        spool.records.write("%08x" % spool.counter, cbor.dumps(fields))
         spool.agents = agents
 
 
@@ -234,22 +235,29 @@ def read_evicted(spool):
 
 
 def numbers_of(path):
-    """(boot id, first number, last number, how many) of a segment's whole records."""
+    """(boot id, first number, last number, how many) of a segment's whole records, as far as it can be
+    read.
+    """
     first = last = 0
     count = 0
-    with open(path, "rb") as file:
-        head = file.read(spool_box.HEAD)
-        offset = spool_box.HEAD
-        while offset is not None:
-            record = spool_box.parse(file, offset)
-            if record is None:
-                offset = spool_box.next_mark(file, offset + 1)
-                continue
-            if not count:
-                first = record[0]
-            last = record[0]
-            count += 1
-            offset += record[5]
+    head = b""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(spool_box.HEAD)
+            offset = spool_box.HEAD
+            while offset is not None:
+                record = spool_box.parse(file, offset)
+                if record is None:
+                    offset = spool_box.next_mark(file, offset + 1)
+                    continue
+                if not count:
+                    first = record[0]
+                last = record[0]
+                count += 1
+                offset += record[5]
+    except OSError:
+        # Its blocks may be worn out; what was read counts.
+        pass
     return head[4:16], first, last, count
 
 

@@ -62,12 +62,12 @@ class Holder:
 class World:
     """One boot of a node on `folder`; make() is its sealer."""
 
-    def __init__(self, folder, counter=1, max_kib=0, max_bytes=20000, agents=(KEYS,)):
+    def __init__(self, folder, counter=1, max_kib=0, max_bytes=20000, agents=(KEYS,), identity=b"identity"):
         self.counter = counter
         self.box = Outbox(max_bytes)
         self.session = Session()
         self.boot_id = counter.to_bytes(4, "big") + b"12345678"
-        self.start = Holder(record=Holder(boot_id=self.boot_id), agents=agents)
+        self.start = Holder(record=Holder(boot_id=self.boot_id), agents=agents, identity=Holder(id=identity))
         self.board = Holder(root=folder, config={"spool": {"max_kib": max_kib}}, feed_watchdog=lambda: None)
         self.sealer = self
         self.ecg = None

@@ -4,6 +4,7 @@ import os
 
 from firmware import spool_put
 from firmware.flash import FlashError
+from protocol import cbor
 from protocol.frames import LANE_VITALS, LANE_WAVE
 from tests.both.node_memory import raises
 from tests.both.spool_world import Flash, World, drain_box, files
@@ -119,3 +120,66 @@ def test_reading_that_fails_leaves_the_segment_to_the_next_boot():
             after.tidy()
         assert "00000001" in files(folder)
         assert drain_box(World(folder, 3).session.earlier[0].box, 1) == list(range(60))
+
+
+def test_an_earlier_boot_whose_last_segment_is_torn_can_be_acknowledged():
+    with Flash() as folder:
+        for size in (0, 3, 20, 40):
+            w, _ = stored(folder, 130)
+            *_, last = [folder + "/spool/" + name for name in files(folder) if len(name) == 14]
+            with open(last, "rb") as file:
+                whole = file.read()
+            with open(last, "wb") as file:
+                file.write(whole[:size])
+            held = 8164 // 72
+            after = World(folder, 2)
+            past = after.session.earlier[0].box
+            # What a hello says of it, and which acknowledgements are taken.
+            assert past.ranges(1) == [[0, held]] and past.next_seq == held, size
+            assert drain_box(past, 1) == list(range(held)), size
+            after.tidy()
+            after.tidy()
+            assert files(folder) == [] and w.counter == 1
+
+
+def test_a_number_beyond_what_the_end_tells_can_be_acknowledged_once_it_is_given():
+    with Flash() as folder:
+        w, path = stored(folder, 20)
+        with open(path, "rb") as file:
+            whole = file.read()
+        # A write that failed at its end, and was begun again in another segment when the power went.
+        with open(path[:-1] + "1", "wb") as file:
+            file.write(whole[:20] + whole[20 + 72 * 5 : 20 + 72 * 7])
+        past = World(folder, 2).session.earlier[0].box
+        while past.choose(LANE_VITALS, 0) is not None:
+            seq = past.choose(LANE_VITALS, 0)[0]
+            past.flight[seq] = True
+            assert seq < past.next_seq
+        assert len(past.flight) == 20 and w.counter == 1
+
+
+def test_what_the_file_system_refuses_to_read_is_left_out():
+    with Flash() as folder:
+        _, path = stored(folder, 130)
+        *_, last = [folder + "/spool/" + name for name in files(folder) if len(name) == 14]
+        os.remove(last)
+        os.mkdir(last)
+        after = World(folder, 2)
+        assert after.session.earlier[0].box.next_seq == 8164 // 72 and path != last
+
+
+def test_frames_of_another_identity_are_given_to_nobody():
+    with Flash() as folder:
+        stored(folder)
+        w = World(folder, 2, identity=b"another!")
+        assert w.session.earlier == [] and files(folder) == [] and w.spool.used == 0
+        assert w.told == ["the spool held frames of an earlier identity of this node: they are gone"]
+        w.tidy()
+        assert w.stated == []
+
+
+def test_boots_of_a_development_build_are_given():
+    with Flash() as folder:
+        w, _ = stored(folder)
+        w.spool.records.write("00000001", cbor.dumps([w.boot_id, w.session.headers]))
+        assert drain_box(World(folder, 2).session.earlier[0].box, 1) == list(range(60))

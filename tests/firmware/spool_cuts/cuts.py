@@ -202,7 +202,10 @@ def judge(history, memory):
         for boot in list(after.session.earlier):
             counter = int.from_bytes(boot.boot_id[:4], "big")
             assert boot.headers[0][0] == AGENT
+            # What a hello says is there, within which alone acknowledgements are taken.
+            said = boot.box.ranges(1)
             for seq in drain_box(boot.box, counter):
+                assert said[0][0] <= seq < said[0][0] + said[0][1], ("not in the hello", seq, said)
                 assert (counter, seq) not in got, "twice"
                 got.add((counter, seq))
         after.tidy()
