@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from edge_agent.custody.audit import ACTION
-from edge_agent.ledger.ledger import PARTS
+from edge_agent.ledger.ledger import PARTS, ledger
+from edge_agent.store import database
+from edge_agent.store.errors import StoreError
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = [sys.executable, "-m", "tools.cli"]
@@ -21,6 +23,9 @@ COMMAND = [sys.executable, "-m", "tools.cli"]
 
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
 PATIENCE_S = 90.0
+POLL_S = 0.1
+# What is not there yet, or not whole.
+NOT_YET = (OSError, ValueError, LookupError, StoreError, database.Error)
 
 
 class StackError(Exception):
@@ -103,8 +108,8 @@ class Stack:
         return [one["code"] for one in self.ledger()["statements"] if one["code"] != ACTION]
 
     def ledger(self) -> dict[str, Any]:
-        """The agent's ledger (`vitalwire ledger --json`)."""
-        return json.loads(self.command("ledger", "--config", str(self.config), "--json", ok=False))
+        """As `vitalwire ledger --json` has it; it is asked for too often for a process each."""
+        return json.loads(json.dumps(ledger(self.agent_dir / "agent.db").as_dict()))
 
     def status(self) -> dict[str, Any]:
         """The agent's status file."""
@@ -134,10 +139,10 @@ class Stack:
         proof = json.loads(self.command("collector", "verify", "--state", str(self.collector_dir), "--json"))
         assert proof["sound"], proof["problems"]
         assert proof["attestations"]["failed"] == 0
-        ledger = self.ledger()
-        assert ledger["balanced"], ledger
-        assert ledger["totals"]["duplicates"] == 0
-        for row in ledger["rows"]:
+        found = json.loads(self.command("ledger", "--config", str(self.config), "--json", ok=False))
+        assert found["balanced"], found
+        assert found["totals"]["duplicates"] == 0
+        for row in found["rows"]:
             assert row["produced"] == sum(row[part] for part in PARTS), row
 
     # Processes
@@ -190,23 +195,27 @@ class Stack:
         """Poll until `fact` gives something true, and give that; else a StackError with the logs' ends."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError, ValueError, KeyError, StackError):
+            with contextlib.suppress(StackError, *NOT_YET):
                 found = fact()
                 if found:
                     return found
-            time.sleep(0.3)
+            time.sleep(POLL_S)
         logs = "".join(
             f"\n--- {p.name}\n{p.read_text(errors='replace')[-1500:]}"
             for p in sorted(self.folder.glob("*.log"))
         )
-        raise StackError(f"not within {timeout_s:g} s: {what}\nledger: {self.ledger()}{logs}")
+        try:
+            known = self.ledger()
+        except NOT_YET as e:
+            known = e
+        raise StackError(f"not within {timeout_s:g} s: {what}\nledger: {known!r}{logs}")
 
     def wait_delivered(self, at_least: int, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Wait until so many frames have a verified receipt; the ledger then."""
 
         def enough() -> dict[str, Any] | None:
-            ledger = self.ledger()
-            return ledger if ledger["totals"]["delivered"] >= at_least else None
+            found = self.ledger()
+            return found if found["totals"]["delivered"] >= at_least else None
 
         return self.wait_until(f"{at_least} frames delivered", enough, timeout_s)
 
@@ -214,8 +223,8 @@ class Stack:
         """Wait until nothing is pending (the nodes have stopped); the ledger then."""
 
         def settled() -> dict[str, Any] | None:
-            ledger = self.ledger()
-            return ledger if ledger["totals"]["pending"] == 0 and ledger["totals"]["produced"] else None
+            found = self.ledger()
+            return found if found["totals"]["pending"] == 0 and found["totals"]["produced"] else None
 
         return self.wait_until("nothing pending", settled, timeout_s)
 

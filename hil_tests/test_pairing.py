@@ -19,7 +19,6 @@ from edge_agent.cli.pair import listed
 from edge_agent.config import load
 from edge_agent.custody.audit import ACTION
 from edge_agent.keys import PublicKeys
-from edge_agent.ledger.ledger import ledger
 from edge_agent.nodes.pairing_label import qr_text
 from hil_tests.stack import Stack, StackError, reserve_port
 from protocol import cbor, cobs, messages
@@ -39,10 +38,6 @@ class Home(Stack):
 
     def vitalwire(self, command: str, *words: str) -> str:
         return self.command(command, "--config", str(self.config), *words)
-
-    def ledger(self) -> dict[str, Any]:
-        """As `vitalwire ledger --json` has it; a process each time costs too much here, too."""
-        return ledger(self.agent_dir / "agent.db").as_dict()
 
     def how(self) -> list[tuple[str, str]]:
         """How each node was paired, by the agent's chain."""
