@@ -32,10 +32,10 @@ CHAINS = 4
 class Chain:
     """Segments `head` to `tail` - 1 of those that were written; read up to `offset` of segment `at`.
 
-    `ahead`: the next frame that was not given yet: (number, sealed, lane, keep, offset). `last`: the number
-    read last, -1: none. `broken`: what followed it could not be read. `newest`: the number written last.
-    `unacked`: by segment, how many frames of it were given and are not acknowledged. `size`: bytes of the
-    last segment, 0: the next frame begins another.
+    `ahead`: the next frame that was not given yet: (number, sealed, lane, keep, offset). `first`: the number
+    in the head of its first segment, `last`: the number read last; -1: none. `broken`: what followed it could
+    not be read. `newest`: the number written last. `unacked`: by segment, how many frames of it were given
+    and are not acknowledged. `size`: bytes of the last segment, 0: the next frame begins another.
     """
 
     def __init__(self, prefix, head, tail):
@@ -45,7 +45,7 @@ class Chain:
         self.size = 0
         self.offset = 0
         self.ahead = None
-        self.last = self.newest = -1
+        self.first = self.last = self.newest = -1
         self.broken = self.ended = False
         self.unacked = {}
         self.file = None
@@ -165,8 +165,8 @@ class Kept:
                 if not chain.offset:
                     chain.offset = HEAD
                     head = chain.file.read(HEAD)
-                    if len(head) == HEAD and head[:4] == MAGIC and chain.last < 0:
-                        chain.last = int.from_bytes(head[16:], "big") - 1
+                    if len(head) == HEAD and head[:4] == MAGIC and chain.first < 0:
+                        chain.first = int.from_bytes(head[16:], "big")
                 chain.file.seek(chain.offset)
                 record = self._record(chain)
             except OSError as error:
@@ -177,6 +177,9 @@ class Kept:
                     chain.unacked[chain.at] = chain.unacked.get(chain.at, 0) + 1
             if record is not None:
                 chain.offset += record[5]
+                if chain.last < 0 <= chain.first:
+                    # No check covers that number.
+                    chain.last = min(chain.first, record[0]) - 1
                 if record[0] <= chain.last:
                     # Of a write that failed, and was done again.
                     continue

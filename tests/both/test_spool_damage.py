@@ -38,6 +38,27 @@ def test_a_damaged_record_costs_itself_and_is_stated():
             assert files(folder) == []
 
 
+def test_a_flipped_bit_in_a_segments_head_takes_no_frame_and_in_a_records_that_one():
+    with Flash() as folder:
+        w = World(folder, 1)
+        for _ in range(80):
+            w.make(LANE_VITALS, 60)
+        w.box.ack(0, 70)
+        w.store_all()
+        path = folder + "/spool/00000001100000"
+        with open(path, "rb") as file:
+            whole = file.read()
+        for at in range(32):
+            # With its lowest bit the head's number is 71: it may not hide frame 70.
+            for bit in (1, 0x80):
+                with open(path, "wb") as file:
+                    file.write(whole[:at] + bytes((whole[at] ^ bit,)) + whole[at + 1 :])
+                after = World(folder, 2)
+                begin = 70 if at < 20 else 71
+                assert drain_box(after.session.earlier[0].box, 1) == list(range(begin, 80)), at
+                assert [entry[1:] for entry in after.spool.damaged] == ([] if at < 20 else [(70, 1)]), at
+
+
 def test_damage_with_marks_in_it_is_searched_through():
     with Flash() as folder:
         w, path = stored(folder)

@@ -12,7 +12,7 @@ from firmware import spool_put
 from firmware.flash import FlashError
 from firmware.spool_box import parse
 from protocol.frames import LANE_ALARM
-from tests.both.spool_world import AGENT, World, drain_box
+from tests.both.spool_world import AGENT, WORLDS, World, drain_box
 
 # Several batches, and the end of a segment within one, without writing much.
 spool_put.BATCH = 1600
@@ -250,6 +250,7 @@ def main(first, step):
     cuts = 0
     for left in range(first, total, step):
         for way in (DROPPED, TORN, GARBLED):
+            WORLDS.clear()
             memory[:] = empty
             history = History()
             device = Device(memory, left, way)
