@@ -6,14 +6,16 @@ can wait on for something to read), `read() -> bytes` (b"": nothing now; None: c
 
 One port carries the session at a time. It gives way to one that is better, as soon as somebody there asks for
 a hello or a pairing; to any other, in turn, when nobody answers on it any more. Each change begins a
-connection anew: what was not acknowledged is sent again, and what was is not.
+connection anew: what was not acknowledged is sent again, and what was is not. Who may only talk on a worse
+one cannot keep a better one from a beginning that is answered.
 """
 
 import asyncio
 
 from firmware.link import NOTHING_MS, Link, readable
 from protocol import cobs, messages
-from protocol.session_states import GREETING, STREAMING
+from protocol import session_events as ev
+from protocol.session_states import GREETING, OPENING, STREAMING
 
 CABLE = 0
 TCP = 1
@@ -23,6 +25,10 @@ BLE = 2
 SILENT_MS = 12000
 # A clear message of an agent that begins is no longer than that.
 MAX_CLEAR = 256
+# So long a hello may wait for its answer before somebody on a worse port is listened to.
+ANSWER_MS = 3000
+# Of what waits for the cable beside the session's messages: all that is said of a look around for networks.
+MAX_SAID = 1024
 
 
 class Links(Link):
@@ -35,6 +41,7 @@ class Links(Link):
         self._decoder = None
         self._decoded = None
         self._conn = 0
+        self._used_ms = -ANSWER_MS
         # Who hears what comes over the cable before the session, and gives what is the session's; what it
         # says between messages.
         self.heard = None
@@ -44,6 +51,10 @@ class Links(Link):
     def cable(self):
         """Whether the port in use is the cable."""
         return self._port is self._cable
+
+    def carries(self, port):
+        """Whether that is the port in use."""
+        return self._port is port
 
     def wanted(self, rank):
         """Whether a pipe of that rank would be of use: none that is as good carries the session."""
@@ -57,16 +68,18 @@ class Links(Link):
             at += 1
         ports.insert(at, port)
         try:
-            if self.wanted(port.rank):
+            if self._free(port.rank):
                 self._use(port)
             await self._hear(port)
         finally:
-            ports.remove(port)
-            if port is self._decoded:
-                self._decoder = self._decoded = None
-            if port is self._port:
-                self._use(ports[0])
-            port.close()
+            try:
+                ports.remove(port)
+                if port is self._decoded:
+                    self._decoder = self._decoded = None
+                if port is self._port:
+                    self._use(ports[0])
+            finally:
+                port.close()
 
     async def receive(self):
         """Task: whatever comes over the cable."""
@@ -93,13 +106,22 @@ class Links(Link):
         Link.take(self, data)
 
     def say(self, data):
-        """Bytes for the cable that are no message of the session, between two of those."""
-        self._said += data
+        """Bytes for the cable that are no message of the session, between two of those; dropped where more
+        than MAX_SAID would wait.
+        """
+        if len(self._said) + len(data) <= MAX_SAID:
+            self._said += data
         self.beat()
+
+    def _free(self, rank):
+        """Whether a pipe of that rank may have the session: no agent has just answered on one as good."""
+        return self.wanted(rank) and (self._session.state != OPENING or self._port.rank > rank)
 
     def _asked(self, port, data):
         """Whether the port may have the session now: somebody on it begins one, or pairs."""
-        if not self.wanted(port.rank):
+        if not self._free(port.rank):
+            return False
+        if port.rank > self._port.rank and self._clock.now_ms() - self._used_ms < ANSWER_MS:
             return False
         if port is not self._decoded:
             self._decoded = port
@@ -115,7 +137,14 @@ class Links(Link):
             return
         self._port = port
         self._pending = self._decoder = self._decoded = None
-        self._session.begin_anew(self._clock.now_ms())
+        # Who asked to pair on the port before is not to be taken for somebody on this one.
+        unheard = self._unheard
+        unheard += self._session.take_events()
+        for i in range(len(unheard) - 1, -1, -1):
+            if isinstance(unheard[i], ev.PairAsked):
+                unheard.pop(i)
+        self._used_ms = self._clock.now_ms()
+        self._session.begin_anew(self._used_ms)
         self._conn = self._session.conn
         self.beat()
 
@@ -132,11 +161,14 @@ class Links(Link):
                     self._conn = session.conn
             elif session.silent_ms(now_ms) >= SILENT_MS:
                 self._turn()
+        taken = 0
         if self._said and (self._pending is None or not self.cable):
-            self._said = self._said[self._cable.write(self._said) :]
+            taken = self._cable.write(self._said)
+            self._said = self._said[taken:]
             if self._said and self.cable:
                 return True
-        return Link.push(self, now_ms) or bool(self._said)
+        # A cable that nobody takes from is tried again at the next beat.
+        return Link.push(self, now_ms) or bool(taken and self._said)
 
     def _turn(self):
         """The next port, in the order of their ranks."""

@@ -14,7 +14,9 @@ PTR = 12
 TXT = 16
 AAAA = 28
 SRV = 33
-# A name has 128 labels at most (RFC 1035 §2.3.4), so pointers in a ring end, too.
+# RFC 1035 §2.3.4: of a name. Labels and pointers: with so many, pointers in a ring end, too.
+MAX_NAME = 255
+MAX_LABEL = 63
 MAX_LABELS = 128
 MAX_RECORDS = 32
 
@@ -72,13 +74,16 @@ def _agents(packet, number):
 def _name(packet, at):
     """(the name that begins at `at`, in small letters; where what follows it begins)."""
     labels = []
-    after = 0
+    after = length = 0
     for _ in range(MAX_LABELS):
         size = packet[at]
         if size >= 0xC0:
             after = after or at + 2
             at = (size & 0x3F) << 8 | packet[at + 1]
+        elif size > MAX_LABEL or length + size > MAX_NAME:
+            raise ValueError
         elif size:
+            length += size + 1
             labels.append(packet[at + 1 : at + 1 + size].lower())
             at += 1 + size
         else:

@@ -7,12 +7,15 @@ WRITE_MAX = 1024
 
 
 class TcpPort:
-    """`stream`: a connected socket that never waits. `heard`: how many bytes have come."""
+    """`stream`: a connected socket that never waits. `place`: (address, port) of its far end; `heard`: how
+    many bytes have come.
+    """
 
     rank = 1
 
-    def __init__(self, stream):
+    def __init__(self, stream, place):
         self.stream = stream
+        self.place = place
         self.heard = 0
 
     def read(self):

@@ -21,14 +21,19 @@ BUTTON_MS = 150
 AUTHORISED_MS = 120000
 # A station that has lost its access point finds it again by itself, or does not.
 GRACE_MS = 8000
-# Without a word from the agent for so long, while the session is on this connection, it is dead: an agent
-# asks for the time every 10 s at the latest, and answers a hello at once.
+# Without a word from the agent for so long the connection is dead: an agent asks for the time every 10 s at
+# the latest, and answers a hello at once.
 SILENT_MS = 25000
+# So long whoever is there may talk without a session that comes of it; to a node that is nobody's, until a
+# person holds its button.
+UNANSWERED_MS = 60000
+UNCLAIMED_MS = 180000
 FIRST_MS = 1000
 MOST_MS = 30000
 # How often a weak signal is looked at, and what is weak.
 ROAM_MS = 60000
 WEAK_DBM = -75
+MAX_VAIN = 7
 # For an answer to leave, before the network or the boot does.
 LEAVE_MS = 1500
 
@@ -36,7 +41,9 @@ LEAVE_MS = 1500
 class Wifi:
     """`online`: whether the network has given the node an address; `joining`: whether one is being tried for
     the first time; `cause`: indications.WIFI_… or NO_AGENT, why it leads nowhere; 0: it does, or there is
-    none. `last`: (address, port) of the agent that was reached last.
+    none. `last`: (address, port) at which there was a session last; `vain`: those that were connected to
+    since then, and no session came of it, the oldest first; `leave_ms`: when the network is to be left that
+    was forgotten, 0: never.
     """
 
     def __init__(self, node, _):
@@ -46,7 +53,10 @@ class Wifi:
         self.online = self.joining = False
         self.cause = 0
         self.last = None
+        self.vain = []
+        self._led = False
         self.needs_agent = False
+        self.leave_ms = 0
         self.known = node.start.records.holds(radio.WIFI_RECORD)
         alternates = self.mode == radio.WIFI and radio.BLE in node.board.config
         self._turn = radio.Turn(node, radio.WIFI) if alternates else None
@@ -55,13 +65,17 @@ class Wifi:
         self._held = b""
         self._pressed_ms = -AUTHORISED_MS
         self._fails = 0
-        self._next_ms = self._heard = self._heard_ms = self._lost_ms = self._roam_ms = self._leave_ms = 0
+        self._next_ms = self._heard = self._heard_ms = self._led_ms = self._lost_ms = self._roam_ms = 0
         if self.mode == radio.BLE:
             self.cause = radio.cause(node.start.records)
             node.indicate("wifi", self.cause)
         elif self.known:
-            # Here no sensor has to wait for it.
-            self.on()
+            try:
+                # Here no sensor has to wait for it.
+                self.on()
+            except Exception:
+                # A radio that does not start stops no sensor: run() tries again, and says so.
+                pass
 
     def begin(self):
         """From here on there is a cable to listen to."""
@@ -110,8 +124,9 @@ class Wifi:
         """
         if self._asked is not None:
             return False
-        # Whoever asks over this network must be heard in the other one, too.
-        self.needs_agent = self._port is not None and not self.node.link.cable
+        # An agent that asks over this network must be heard in the other one, too.
+        self.needs_agent = done is None and self._port is not None and self.node.link.carries(self._port)
+        self.leave_ms = 0
         self._asked = ssid, password, done
         self.joining = True
         self.node.indicate("wifi", indications.PROVISIONING)
@@ -121,7 +136,7 @@ class Wifi:
         """Forget the network, and leave it when an answer has had time to go. Raises FlashError."""
         self.node.start.records.remove(radio.WIFI_RECORD)
         self.known = False
-        self._leave_ms = self.node.clock.now_ms() + LEAVE_MS
+        self.leave_ms = self.node.clock.now_ms() + LEAVE_MS
 
     def scan(self, done):
         """`done(networks)` with what network.WLAN.scan() gives; None: not now."""
@@ -189,11 +204,13 @@ class Wifi:
                     await self._connect(now_ms)
                 else:
                     await self._connected(now_ms)
-            elif self.online and now_ms >= self._leave_ms:
+            elif self.leave_ms and now_ms >= self.leave_ms:
+                self.leave_ms = 0
                 self._drop()
                 self.online = False
                 self.told(0)
-                self.wlan.active(False)
+                if self.wlan is not None:
+                    self.wlan.active(False)
 
     async def _change(self):
         """Try the network that was asked for."""
@@ -264,20 +281,46 @@ class Wifi:
             self._arrived()
         link = self.node.link
         if self._port is not None:
-            if not link.cable and self.node.session.state == STREAMING:
-                self._fails = 0
-            if self._port.heard != self._heard or link.cable:
-                self._heard = self._port.heard
-                self._heard_ms = now_ms
-            unused = link.cable and not link.wanted(self._port.rank)
-            if unused or now_ms - self._heard_ms > SILENT_MS:
-                self._drop()
+            self._look_at_port(now_ms)
         elif now_ms >= self._next_ms and link.wanted(1):
             await self._reach()
         elif not link.wanted(1):
             self.told(0)
         if now_ms >= self._roam_ms:
             await self._roam(now_ms)
+
+    def _look_at_port(self, now_ms):
+        """Hang up on an agent that is not needed, or is none any more."""
+        port = self._port
+        node = self.node
+        link = node.link
+        if port.heard != self._heard:
+            self._heard = port.heard
+            self._heard_ms = now_ms
+        streams = node.session.state == STREAMING
+        if streams and link.carries(port):
+            self._led_ms = now_ms
+            self._fails = 0
+            self._led = True
+            self.last = port.place
+            self.vain = []
+        elif link.stays:
+            self._led_ms = now_ms
+        patience_ms = UNANSWERED_MS if node.start.agents else UNCLAIMED_MS
+        if streams and link.cable:
+            self._drop()
+        elif now_ms - self._heard_ms > SILENT_MS or now_ms - self._led_ms > patience_ms:
+            self._drop()
+            self._ended(port)
+
+    def _ended(self, port):
+        """The connection is over: when there may be another one. Where it led to no session, again and again,
+        that is as good as no answer.
+        """
+        if not self._led:
+            others = [place for place in self.vain if place != port.place]
+            self.vain = others[-MAX_VAIN:] + [port.place]
+        self._put_off()
 
     def _arrived(self):
         """In a network, with an address."""
@@ -302,7 +345,8 @@ class Wifi:
         """Have this connection serve the session."""
         self._port = port
         self._heard = 0
-        self._heard_ms = self.node.clock.now_ms()
+        self._led = False
+        self._heard_ms = self._led_ms = self.node.clock.now_ms()
         # No task of the node's: at the orderly end it goes on.
         self._serving = asyncio.create_task(self._serve(port))
 
@@ -314,8 +358,7 @@ class Wifi:
         finally:
             if port is self._port:
                 self._port = self._serving = None
-                # Where no session came of it, again and again, that is as good as no answer.
-                self._put_off()
+                self._ended(port)
 
     async def _roam(self, now_ms):
         """To another access point of the network where this one has become weak."""

@@ -1,7 +1,9 @@
 """Finding the agent in the network, and connecting to it. Loaded for that and forgotten after it.
 
 First where it was last; then whoever answers to multicast DNS and is one of the node's agents (of a node that
-is nobody's: whoever answers). Nothing here waits for the network other than asynchronously.
+is nobody's: whoever answers). Where somebody was there and no session came of it is tried last: another one
+may have the agent's address by now, or may say that he has it. Nothing here waits for the network other than
+asynchronously.
 """
 
 import asyncio
@@ -18,6 +20,9 @@ ANSWERS_MS = 2100
 # A multicast is sent once and may be lost on the air.
 ASK_EVERY = 14
 CONNECT_MS = 4000
+# Of one answer, and in all: each that is not there takes CONNECT_MS.
+MAX_ADDRESSES = 4
+MAX_PLACES = 12
 MAX_MESSAGE = 1024
 # RFC 6761 §6.4: nobody has this name. Who answers for it answers for everybody.
 NOBODY = "vitalwire.invalid"
@@ -28,20 +33,17 @@ _IN_PROGRESS = (EINPROGRESS, 119, 115)
 async def reach(wifi):
     """A connected TcpPort, or None; then wifi.told() has heard why."""
     try:
-        tried = []
-        if wifi.last is not None:
-            tried.append(wifi.last)
-            port = await _connected(wifi.last)
+        last = wifi.last
+        if last is not None and last not in wifi.vain:
+            port = await _connected(last)
             if port is not None:
                 wifi.told(0)
                 return port
-        for place in await _found(wifi):
-            if place in tried:
-                continue
-            tried.append(place)
+        places = await _found(wifi)
+        fresh = [place for place in places if place != last and place not in wifi.vain]
+        for place in fresh + [place for place in wifi.vain if place in places]:
             port = await _connected(place)
             if port is not None:
-                wifi.last = place
                 wifi.told(0)
                 return port
         if wifi.cause not in (indications.NO_AGENT, indications.WIFI_PORTAL):
@@ -77,12 +79,14 @@ async def _found(wifi):
             try:
                 packet = asker.recv(MAX_MESSAGE)
             except OSError:
-                if places:
+                if any(place not in wifi.vain for place in places):
                     break
                 continue
             for agent, port, addresses in mdns.agents(packet, number):
                 if not mine or agent in mine:
-                    places += [(address, port) for address in addresses]
+                    for address in addresses[:MAX_ADDRESSES]:
+                        if (address, port) not in places and len(places) < MAX_PLACES:
+                            places.append((address, port))
     except OSError:
         pass
     finally:
@@ -103,11 +107,14 @@ async def _connected(place):
             if error.errno not in _IN_PROGRESS:
                 raise
         if await _is_open(stream):
-            return TcpPort(stream)
+            port = TcpPort(stream, place)
+            stream = None
+            return port
     except OSError:
         pass
-    if stream is not None:
-        stream.close()
+    finally:
+        if stream is not None:
+            stream.close()
     return None
 
 

@@ -45,6 +45,8 @@ async def change(wifi, ssid, password):
     """
     tried = wifi.mode != radio.BLE
     cause, text = await attempt(wifi, ssid, password) if tried else (0, None)
+    if not cause and wifi.leave_ms:
+        cause, text = indications.HELP, "the network was forgotten meanwhile"
     if not cause and wifi.needs_agent and not await _agent_is_there(wifi):
         cause, text = wifi.cause, TEXTS[indications.NO_AGENT]
     if not cause:
@@ -54,7 +56,7 @@ async def change(wifi, ssid, password):
             wifi.known = True
         except FlashError:
             cause, text = indications.HELP, TEXTS[indications.HELP]
-    if cause and tried:
+    if cause and wifi.wlan is not None:
         _leave(wifi.wlan)
     # It is news also where the network before had the same trouble.
     wifi.cause = -1
@@ -89,6 +91,9 @@ async def again(wifi):
         wifi.known = False
         return indications.HELP
     cause, text = await attempt(wifi, ssid, password)
+    if wifi.leave_ms:
+        _leave(wifi.wlan)
+        return indications.HELP
     wifi.told(cause, text)
     if proven:
         return cause
@@ -134,16 +139,16 @@ async def scanned(wlan):
 
 async def attempt(wifi, ssid, password):
     """(cause, text): 0 when the node is in that network and has an address."""
-    wlan = wifi.on()
-    _leave(wlan)
-    networks = await scanned(wlan) or ()
-    mine = [network for network in networks if network[0] == ssid.encode()]
-    # The station takes the first access point that it hears, not the best.
-    mine.sort(key=_weakness)
     clock = wifi.node.clock
-    began_ms = clock.now_ms()
     status = CONNECTING
     try:
+        wlan = wifi.on()
+        _leave(wlan)
+        networks = await scanned(wlan) or ()
+        mine = [network for network in networks if network[0] == ssid.encode()]
+        # The station takes the first access point that it hears, not the best.
+        mine.sort(key=_weakness)
+        began_ms = clock.now_ms()
         wlan.config(reconnects=RECONNECTS)
         wlan.connect(ssid, password or None, bssid=mine[0][1] if len(mine) > 1 else None)
         while True:
@@ -159,7 +164,8 @@ async def attempt(wifi, ssid, password):
                 break
         cause, text = _why(ssid, status, inside, mine, networks)
         _leave(wlan)
-    except (OSError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
+        # RuntimeError: whatever ESP-IDF says that MicroPython has no words for, such as want of memory.
         cause, text = indications.WIFI_NOT_FOUND, "the radio says: %s" % error
     return cause, text[:MAX_EVENT_TEXT]
 
@@ -168,7 +174,7 @@ def _leave(wlan):
     """Be in no network, and try none."""
     try:
         wlan.disconnect()
-    except OSError:
+    except (OSError, RuntimeError):
         pass
 
 

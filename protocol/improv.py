@@ -90,12 +90,14 @@ def strings(data: bytes) -> "list[bytes]":
 
 
 def read_settings(data: bytes) -> "tuple[str, str]":
-    """(name of the network, password or "") of COMMAND_SETTINGS. ImprovError: not both, or not as long as
-    IEEE 802.11 has them.
+    """(name of the network, password or "") of COMMAND_SETTINGS. ImprovError: not both, not as long as
+    IEEE 802.11 has them, or with a NUL, at which a radio's driver would cut them off.
     """
     found = strings(data)
     if len(found) != 2 or not 0 < len(found[0]) <= MAX_SSID or len(found[1]) > MAX_PASSWORD:
         raise ImprovError("no network and password", ERROR_INVALID_RPC)
+    if b"\0" in found[0] or b"\0" in found[1]:
+        raise ImprovError("a network or a password with a NUL", ERROR_INVALID_RPC)
     try:
         return found[0].decode(), found[1].decode()
     except UnicodeError:

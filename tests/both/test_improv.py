@@ -44,7 +44,15 @@ def test_settings_that_no_network_can_have():
 
     assert iw.read_settings(settings(b"open", b"")) == ("open", "")
     assert iw.read_settings(settings(b"x" * 32, b"y" * 64)) == ("x" * 32, "y" * 64)
-    for ssid, password in ((b"", b"12345678"), (b"x" * 33, b""), (b"x", b"y" * 65), (b"\xff\xfe", b"")):
+    for ssid, password in (
+        (b"", b"12345678"),
+        (b"x" * 33, b""),
+        (b"x", b"y" * 65),
+        (b"\xff\xfe", b""),
+        (b"x", b"12345\xff78"),
+        (b"x\0y", b"12345678"),
+        (b"x", b"1234567\0"),
+    ):
         data = settings(ssid, password)
         assert _refused(lambda data=data: iw.read_settings(data), iw.ERROR_INVALID_RPC)
     assert _refused(lambda: iw.read_settings(settings(b"a", b"b") + b"\x01c"), iw.ERROR_INVALID_RPC)

@@ -3,9 +3,10 @@
 import asyncio
 
 from firmware import links
-from firmware.links import BLE, CABLE, SILENT_MS, TCP, Links
+from firmware.links import ANSWER_MS, BLE, CABLE, MAX_SAID, SILENT_MS, TCP, Links
 from protocol import cobs, messages
-from protocol.session_states import GREETING, STREAMING
+from protocol import session_events as ev
+from protocol.session_states import GREETING, OPENING, STREAMING
 
 SOLICIT = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
 
@@ -21,6 +22,7 @@ class Session:
         self.fed = []
         self.silent = 0
         self.says = []
+        self.told = []
 
     def begin_anew(self, now_ms):
         self.begun += 1
@@ -37,18 +39,39 @@ class Session:
             self.conn += 1
 
     def take_events(self):
-        return []
+        told, self.told = self.told, []
+        return told
 
     def pull(self, now_ms):
         return self.says.pop(0) if self.says else b""
 
 
 class Clock:
+    ms = 1
+
     def now_us(self):
-        return 1000
+        return self.ms * 1000
 
     def now_ms(self):
-        return 1
+        return self.ms
+
+
+class Owner:
+    """Has no memory for the first thing that it is told; `asked`: nonces of pair requests, and whether the
+    cable was in use then.
+    """
+
+    def __init__(self):
+        self.asked = []
+        self.times = 0
+
+    def time_asked(self, token, rx_us):
+        self.times += 1
+        if self.times == 1:
+            raise MemoryError("token %d" % token)
+
+    def pair_asked(self, ed_pub, x_pub, nonce, authority=None, button=False):
+        self.asked.append((nonce, self.link.cable))
 
 
 class Port:
@@ -69,7 +92,8 @@ def several(*ranks):
     """(links, session, ports): the cable first, the others open."""
     session = Session()
     ports = [Port(rank) for rank in (CABLE,) + ranks]
-    made = Links(ports[0], session, Clock(), None)
+    owner = Owner()
+    made = owner.link = Links(ports[0], session, Clock(), owner)
     made.ports = sorted(ports, key=lambda port: port.rank)
     return made, session, ports
 
@@ -94,6 +118,7 @@ def test_a_better_pipe_has_the_session_as_soon_as_somebody_asks_there():
 def test_a_connection_that_is_asked_for_stays_where_it_was_asked_for():
     made, session, (cable, ble) = several(BLE)
     made._use(ble)
+    assert made.carries(ble) and not made.carries(cable)
     session.state = STREAMING
     hear(made, cable, SOLICIT)
     made.push(0)
@@ -216,3 +241,88 @@ def test_the_decoder_of_a_pipe_that_is_gone_is_given_back():
     assert made._decoded is cable
     made._use(cable)
     assert made._decoder is None and links.MAX_CLEAR == 256
+
+
+def test_who_asks_on_a_worse_pipe_waits_until_a_better_one_had_time_to_answer():
+    made, session, (_, tcp, ble) = several(TCP, BLE)
+    made._use(tcp)
+    hear(made, ble, SOLICIT)
+    made._clock.ms += ANSWER_MS - 1
+    hear(made, ble, SOLICIT)
+    assert made._port is tcp and session.begun == 1
+    made._clock.ms += 1
+    hear(made, ble, SOLICIT)
+    assert made._port is ble
+    hear(made, tcp, SOLICIT)
+    assert made._port is tcp, "a better one is listened to at once"
+
+
+def test_who_is_answered_is_disturbed_by_a_better_pipe_only():
+    made, session, (cable, tcp, ble) = several(TCP, BLE)
+    made._use(tcp)
+    made._clock.ms += ANSWER_MS
+    session.state = OPENING
+    hear(made, ble, SOLICIT)
+    assert made._port is tcp and session.begun == 1
+    # Nor by a pipe that is opened anew.
+    asyncio.run(_served(made, Port(BLE)))
+    assert session.begun == 1
+    hear(made, cable, SOLICIT)
+    assert made._port is cable
+
+
+async def _served(made, port):
+    async def nothing(port):
+        pass
+
+    made._hear = nothing
+    await made.serve(port)
+
+
+def test_who_asked_to_pair_over_a_radio_is_not_taken_for_somebody_at_the_cable():
+    made, session, (cable, tcp) = several(TCP)
+    made._use(tcp)
+    session.told = [ev.TimeAsked(1, 0), ev.PairAsked(b"e", b"x", b"radio"), ev.TimeAsked(2, 0)]
+    try:
+        made.take(b"")
+        raise AssertionError("there was memory")
+    except MemoryError:
+        pass
+    session.told = [ev.PairAsked(b"e", b"x", b"later")]
+    made._use(cable)
+    session.told = [ev.PairAsked(b"e", b"x", b"cable")]
+    made.take(b"")
+    assert made._owner.asked == [(b"cable", True)] and made._owner.times == 2
+
+
+def test_a_pipe_is_closed_also_where_there_is_no_memory_to_begin_elsewhere():
+    made, session, (cable,) = several()
+    tcp = Port(TCP)
+
+    def begin_anew(now_ms):
+        raise MemoryError("a hello")
+
+    async def till_then():
+        made._use(tcp)
+        session.begin_anew = begin_anew
+        await _served(made, tcp)
+
+    try:
+        asyncio.run(till_then())
+        raise AssertionError("there was memory")
+    except MemoryError:
+        pass
+    assert tcp.closed and made._port is cable and made.ports == [cable]
+
+
+def test_what_is_said_beside_the_session_is_bounded_and_waits_for_the_cable_asleep():
+    made, session, (cable, tcp) = several(TCP)
+    made._use(tcp)
+    session.says = []
+    cable.write = lambda data: 0
+    for _ in range(100):
+        made.say(bytes(64))
+        assert len(made._said) <= MAX_SAID
+    assert made.push(0) is False, "it would be asked a hundred times a second"
+    cable.write = lambda data: 100
+    assert made.push(0) and len(made._said) == MAX_SAID - 100

@@ -79,3 +79,19 @@ def test_records_without_end_are_not_all_read():
     many = struct.pack(">HHHHHH", 7, 0x8400, 0, 65535, 65535, 65535)
     many += b"".join([_record(b"\x01x\x00", mdns.A, b"\0\0\0\0") for _ in range(200)])
     assert mdns.agents(many, 7) == []
+
+
+def test_names_that_no_name_may_be():
+    """Pointers make a name of hundreds of bytes out of two: such a packet would fill a node's heap."""
+    long = (b"\x3f" + b"a" * 63) * 3 + b"\x3d" + b"a" * 61 + b"\x00"
+    for name, good in ((long, True), (b"\x01b" + long, False), (b"\x40" + b"a" * 64 + b"\x00", False)):
+        packet = struct.pack(">HHHHHH", 7, 0x8400, 0, 1, 0, 0) + _record(name, mdns.A, b"\0\0\0\0")
+        try:
+            assert mdns._name(packet, 12)[1] == 12 + len(name) and good
+        except ValueError:
+            assert not good
+    head = struct.pack(">HHHHHH", 7, 0x8400, 0, 33, 0, 0)
+    packet = head + _record(long, mdns.A, b"\0\0\0\0")
+    for _ in range(31):
+        packet += _record(b"\x02bb\xc0\x0c", mdns.A, b"\0\0\0\0")
+    assert mdns.agents(packet, 7) == []

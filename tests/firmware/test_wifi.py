@@ -196,6 +196,26 @@ def test_from_the_cable_to_wifi_and_back_no_frame_is_lost(
     assert not losses
 
 
+def test_an_agent_that_vanishes_and_whose_address_is_a_neighbours_is_found_elsewhere(
+    kit: VirtualNode, make_agent: Callable[..., Agent]
+) -> None:
+    cable = pair_by_cable(kit, make_agent)
+    kit.air.set([HOME])
+    given(kit, cable, HOME.ssid, HOME.password)
+    kit.unplug()
+    radio = TcpAgent(like=cable)
+    with Announced(cable.identity, radio.line.port) as announced:
+        radio.until(lambda: radio.line.accepted)
+        radio.whole()
+        # No word that the connection is over, as when its machine loses power; and at its address there is
+        # somebody else from now on, who takes connections and says nothing.
+        with radio.line.vanish():
+            announced.port = radio.line.port
+            radio.until(lambda: radio.line.accepted == 2)
+        radio.whole()
+    radio.close()
+
+
 def test_the_agent_moves_to_another_port_and_the_network_to_another_address(
     kit: VirtualNode, make_agent: Callable[..., Agent]
 ) -> None:

@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import serial
@@ -77,6 +77,18 @@ class Listening:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    @contextlib.contextmanager
+    def vanish(self) -> Iterator[None]:
+        """Connections stay as they are, also new ones to this port, and nobody answers; it listens at another
+        one.
+        """
+        left, self._link, self._server = (self._link, self._server), None, None
+        self.listen()
+        yield
+        for end in left:
+            if end is not None:
+                end.close()
 
     def hang_up(self) -> None:
         """Nobody listens any more."""
