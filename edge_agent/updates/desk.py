@@ -44,7 +44,7 @@ class UpdateDesk:
         for key, (errand, good, text) in list(self._answers.items()):
             if key not in present:
                 del self._answers[key]
-            elif not self._updates.dirty or not good:
+            elif self._updates.disk.settled or not good:
                 self._say(errand, good, text)
 
     def _say(self, errand: Errand, good: bool, text: str) -> None:
@@ -59,8 +59,8 @@ class UpdateDesk:
     def _done(self, errand: Errand) -> tuple[bool, str]:
         try:
             asked = cast("dict[str, Any]", json.loads(bytes.fromhex(errand.data)))
-            if self._updates.problem:
-                raise Refused(f"roll-outs cannot be kept: {self._updates.problem}")
+            if self._updates.disk.problem:
+                raise Refused(f"roll-outs cannot be kept: {self._updates.disk.problem}")
             what, by = asked["do"], str(asked["by"])
             if what == START:
                 return True, self._start(errand.id, asked, by)

@@ -26,6 +26,7 @@ STATES = (WAITING, *ON_THE_WAY, *ENDS)
 
 RUNNING, PAUSED, HALTED, FINISHED, ENDED = "running", "paused", "halted", "finished", "ended"
 OPEN = (RUNNING, PAUSED, HALTED)
+ROLLOUT_STATES = (*OPEN, FINISHED, ENDED)
 
 # So many must be at their end before a rate means anything.
 LEAST_ENDED = 3
@@ -105,6 +106,13 @@ class Rollout:
         self.forgiven = sorted({*self.forgiven, *bad})
         self.turn(RUNNING, "", now_ms)
 
+    def clock_set(self, by_ms: int, now_ms: int) -> None:
+        """The clock was set: what lasts goes on as if it had not been, and nothing is of the future."""
+        self.wave_ms = min(self.wave_ms + by_ms, now_ms)
+        self.begun_ms, self.changed_ms = min(self.begun_ms, now_ms), min(self.changed_ms, now_ms)
+        for one in self.nodes.values():
+            one.since_ms = min(one.since_ms + by_ms, now_ms)
+
     def begin_wave(self, group: Iterable[bytes], now_ms: int) -> list[str]:
         """The next wave, of those of the group that are not in one yet; the nodes that it takes."""
         self.wave += 1
@@ -148,7 +156,7 @@ class Rollout:
 
     def wave_over(self, now_ms: int) -> bool:
         """Whether the next wave may begin (or, after the last one, nothing is left to do)."""
-        mine = [one for one in self.nodes.values() if one.wave <= self.wave]
+        mine = self.nodes.values()
         if any(one.state in ON_THE_WAY for one in mine):
             return False
         waiting = any(one.state == WAITING for one in mine)
@@ -156,7 +164,8 @@ class Rollout:
             return False
         if self.last_wave:
             return True
-        tried = not all(one.state in (REFUSED, GONE) for one in mine)
+        counted = [one for node, one in self.nodes.items() if node not in self.forgiven]
+        tried = any(one.state not in (REFUSED, GONE) for one in counted)
         if tried and not any(one.state in GOOD_ENDS for one in mine):
             return False
         newest_ms = max((one.since_ms for one in mine if one.state == CONFIRMED), default=self.wave_ms)

@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from edge_agent.config import Config
-from edge_agent.files import make_folder
 from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.ingest import Worker
-from edge_agent.nodes.peers import Peers
-from edge_agent.store.items import Outcome
+from edge_agent.nodes.peers import Peers, PeersError
 from edge_agent.store.store import Store
 from edge_agent.updates import kept, rollout, transfer, words
 from edge_agent.updates.bundle import Bundle, BundleError
-from edge_agent.updates.courses import Course, Courses
+from edge_agent.updates.courses import Courses
 from edge_agent.updates.groups import GroupsError, members
+from edge_agent.updates.lapse import Lapse
 from edge_agent.updates.makers import MakersError
 from edge_agent.updates.rollout import Rollout
 from edge_agent.updates.shelf import Shelf
@@ -40,8 +39,8 @@ AWAY_MS = 60_000
 
 
 class Updates:
-    """`rollouts`: oldest first; `about`: version and board by node, as far as they said so; `problem`: why
-    none can be kept just now. `unix_ms`: of now.
+    """`rollouts`: oldest first; `about`: version and board by node, as far as they said so. `unix_ms`: of
+    now.
     """
 
     def __init__(self, config: Config, hub: Hub, unix_ms: Callable[[], int]) -> None:
@@ -52,22 +51,21 @@ class Updates:
         self.stating = Stating(hub.ingest.add, unix_ms)
         self.rollouts: list[Rollout] = []
         self.about: dict[bytes, tuple[str, str]] = {}
-        self.problem = ""
-        self.dirty = False
         self.unix_ms = unix_ms
-        self._path = config.bundles / "rollouts.json"
+        self.disk = kept.Disk(config.bundles / "rollouts.json")
         self._hub = hub
         self._bundles: dict[str, Bundle] = {}
-        self._stated: set[tuple[str, bytes]] = set()
+        self._lapse = Lapse(unix_ms, hub.now_ms, hub.live)
         hub.updates = self.courses
 
     async def load(self, worker: Worker, store: Store) -> None:
         """What was kept, and what nodes have said since; before anything else."""
-        try:
-            self.rollouts = kept.read(self._path)
-        except (kept.RolloutsError, OSError) as e:
-            self.problem = str(e)
-            log.error("roll-outs: %s", e)
+        self.rollouts = self.disk.load()
+        for one in self.rollouts:
+            one.clock_set(0, self.unix_ms())
+            for name, state in one.nodes.items():
+                if state.state == rollout.SENDING:
+                    self._note(one, name, rollout.WAITING, "the agent began anew")
         self.about, said = await worker.run(words.recall, store)
         for word in sorted(said, key=lambda one: one.at_ms):
             self._take(word)
@@ -95,41 +93,23 @@ class Updates:
 
     async def keep(self) -> None:
         """Write what has changed; what depends on its being durable may go on then."""
-        if not self.dirty or self._unreadable:
-            return
-        self.dirty = False
         safe = [course for node, course in self.courses.open.items() if self._is(node, rollout.VERIFYING)]
-        data = kept.encoded(self.rollouts)
-        try:
-            await asyncio.to_thread(self._write, data)
-        except OSError as e:
-            self.dirty = True
-            if not self.problem:
-                log.warning("roll-outs cannot be kept, so none goes on: %s", e)
-            self.problem = f"{self._path}: {e.strerror or e}"
-            return
-        self.problem = ""
-        for course in safe:
-            course.may_apply = True
-
-    @property
-    def _unreadable(self) -> bool:
-        """Whether there is a file that nobody must write over."""
-        return bool(self.problem) and not self.rollouts and self._path.exists()
-
-    def _write(self, data: bytes) -> None:
-        make_folder(self._path.parent)
-        kept.write(self._path, data)
+        if await self.disk.keep(self.rollouts):
+            for course in safe:
+                course.may_apply = True
 
     # What is to be done
 
     def step(self) -> None:
         """A few times a second: judge the roll-out, begin and end what is sent."""
-        now_ms = self.unix_ms()
+        now_ms, set_by_ms = self.unix_ms(), self._lapse.set_by_ms()
         for one in self.rollouts:
+            if set_by_ms:
+                one.clock_set(set_by_ms, now_ms)
+                self.disk.dirty = True
             self._overdue(one, now_ms)
         one = self.current
-        if one is None or one.state != rollout.RUNNING or self.problem:
+        if one is None or one.state != rollout.RUNNING or self.disk.problem:
             for node in list(self.courses.open):
                 self._leave(node, "the roll-out rests" if one is not None else "the roll-out is over")
             self._bundles.clear()
@@ -138,16 +118,21 @@ class Updates:
         if why:
             self.turn(one, rollout.HALTED, why, "agent")
             return
+        self._advance(one)
+        try:
+            paired = self.peers.ids()
+        except PeersError as e:
+            self._hub.reject("peers_unreadable", str(e), "the file of paired nodes")
+            return
         if one.wave < 0 or (one.wave_over(now_ms) and not one.last_wave):
-            self._next_wave(one, now_ms)
+            self._next_wave(one, paired, now_ms)
         elif one.wave_over(now_ms):
             if one.nobody():
                 self.turn(one, rollout.HALTED, "no node took it", "agent")
             else:
                 self.turn(one, rollout.FINISHED, "", "agent")
             return
-        self._advance(one, now_ms)
-        self._admit(one, now_ms)
+        self._admit(one, set(paired), now_ms)
 
     def turn(self, one: Rollout, state: str, why: str, by: str) -> None:
         """The roll-out is in that state now: stated, and kept by the next keep()."""
@@ -155,7 +140,7 @@ class Updates:
             one.resume(self.unix_ms())
         else:
             one.turn(state, why, self.unix_ms())
-        self.dirty = True
+        self.disk.dirty = True
         log.log(
             logging.WARNING if state == rollout.HALTED else logging.INFO, "%s %s %s", _named(one), state, why
         )
@@ -168,41 +153,45 @@ class Updates:
             if other.state in rollout.OPEN:
                 self.turn(other, rollout.ENDED, f"{one.version} follows it", one.by)
         self.rollouts.append(one)
-        self.dirty = True
+        self.disk.dirty = True
         detail: dict[str, Any] = {"rollout": one.id, "version": one.version, "by": one.by}
         detail["percent"] = [str(percent) for percent in one.percents]
         detail["updates"] = [bytes.fromhex(update_id) for update_id in one.bundles.values()]
         self.stating.state("rollout_started", detail, {"group": one.group})
 
-    def _next_wave(self, one: Rollout, now_ms: int) -> None:
+    def _next_wave(self, one: Rollout, paired: list[bytes], now_ms: int) -> None:
         try:
-            group = members(self.config.groups, one.group, self._hub.peers.ids())
+            group = members(self.config.groups, one.group, paired)
         except GroupsError as e:
             self.turn(one, rollout.HALTED, str(e), "agent")
             return
         fresh = one.begin_wave(group, now_ms)
-        self.dirty = True
+        self.disk.dirty = True
         log.info("%s: wave %d, %d nodes more", _named(one), one.wave + 1, len(fresh))
         detail = {"rollout": one.id, "wave": one.wave + 1, "nodes": [bytes.fromhex(node) for node in fresh]}
         self.stating.state("rollout_wave", detail, {})
 
     def _overdue(self, one: Rollout, now_ms: int) -> None:
         for name, state in one.nodes.items():
+            node = bytes.fromhex(name)
+            if state.state == rollout.VERIFYING and self._lapse.away_ms(node) >= one.rules.trial_ms:
+                # It may have been told to apply; its word of that is lost with it.
+                self.courses.end(node)
+                self._note(one, name, rollout.SILENT, "nothing was heard of it since it was to apply it")
             late_ms = now_ms - state.since_ms - one.rules.trial_ms
             if state.state != rollout.TRIAL or late_ms < 0:
                 continue
-            node = bytes.fromhex(name)
             runs = self.about.get(node, ("", ""))[0] == one.version
             if runs and node in self._hub.live and late_ms < one.rules.trial_ms:
                 # Its word may have gone with its RAM: asked, it says whether this is its version for good.
-                if node not in self.courses.open and one.state == rollout.RUNNING and not self.problem:
+                if node not in self.courses.open and one.state == rollout.RUNNING and not self.disk.problem:
                     self._send(one, node, True)
             else:
                 self.courses.end(node)
                 unconfirmed = "it runs the new version and has not confirmed it"
                 self._note(one, name, rollout.SILENT, unconfirmed if runs else "nothing was heard of it")
 
-    def _advance(self, one: Rollout, now_ms: int) -> None:
+    def _advance(self, one: Rollout) -> None:
         """What has become of those that are on their way."""
         for node, course in list(self.courses.open.items()):
             sending, name = course.transfer, node.hex()
@@ -251,12 +240,14 @@ class Updates:
         elif one.nodes[node.hex()].state == rollout.SENDING:
             self._note(one, node.hex(), rollout.WAITING, why)
 
-    def _admit(self, one: Rollout, now_ms: int) -> None:
+    def _admit(self, one: Rollout, paired: set[bytes], now_ms: int) -> None:
         """Begin with those that wait and are there, as many as there is room for."""
-        paired = set(self._hub.peers.ids())
         counts = one.counts()
         room = self.config.updates.at_once - sum(counts.get(state, 0) for state in rollout.ON_THE_WAY)
         for name, state in one.nodes.items():
+            if one.state != rollout.RUNNING:
+                # Its bundle, or the file of groups, could not be read.
+                return
             node = bytes.fromhex(name)
             if state.state in rollout.ENDS or node in self.courses.open or state.state == rollout.TRIAL:
                 continue
@@ -282,10 +273,7 @@ class Updates:
             return (rollout.TRIAL, "") if trying else (rollout.HAS, "")
         if board not in one.bundles:
             return rollout.REFUSED, f"there is no bundle for its board, {board}"
-        try:
-            newer = version_key(version) > version_key(one.version)
-        except ProtocolError:
-            newer = False
+        newer = _older(one.version, version)
         return (rollout.REFUSED, f"it runs {version}, which is newer") if newer else None
 
     def _send(self, one: Rollout, node: bytes, ask_only: bool = False) -> None:
@@ -305,21 +293,12 @@ class Updates:
             self._note(one, node.hex(), rollout.SENDING, "")
         elif not ask_only:
             # It may have been told to apply by the agent before: what it says to a new offer decides.
-            self.dirty = True
-        self._state_offer(one, node, course, bundle)
+            self.disk.dirty = True
 
-    def _state_offer(self, one: Rollout, node: bytes, course: Course, bundle: Bundle) -> None:
-        """Nothing leaves before it is durable that it does."""
-        if (one.id, node) in self._stated:
+        def stated() -> None:
             course.stated = True
-            return
 
-        def stated(_: Outcome) -> None:
-            course.stated = True
-            self._stated.add((one.id, node))
-
-        detail = {"rollout": one.id, "update": bundle.id, "version": bundle.version}
-        self.stating.state("update_offered", detail, {}, node, stated)
+        self.stating.offered(one.id, node, bundle.id, bundle.version, stated)
 
     def _bundle(self, update_id: str) -> Bundle:
         """Read and checked once for each roll-out that uses it."""
@@ -350,13 +329,19 @@ class Updates:
         return None
 
     def _booted(self, node: bytes, boot: bytes, body: dict[int, Any]) -> None:
-        view = self._hub.view(node)
-        if view.boot is not None and boot < view.boot:
+        last = self._hub.last_hello(node)
+        if last is not None and int.from_bytes(boot[:4], "big") < last[0]:
             return
         self.about[node] = (body[frames.BOOT_FIRMWARE], body[frames.BOOT_BOARD])
         course = self.courses.open.get(node)
         if course is not None:
             course.transfer.rebooted()
+        one = self.current
+        state = None if one is None else one.nodes.get(node.hex())
+        if one is not None and state is not None and state.state in rollout.GOOD_ENDS:
+            version = body[frames.BOOT_FIRMWARE]
+            if _older(version, one.version):
+                self._note(one, node.hex(), rollout.ROLLED_BACK, f"it runs {version} again")
 
     def _take(self, word: words.Word) -> None:
         for one in self.rollouts:
@@ -377,7 +362,7 @@ class Updates:
         before = one.nodes[name].state
         if not one.note(name, state, why, self.unix_ms()):
             return
-        self.dirty = True
+        self.disk.dirty = True
         log.info("%s: node %s: %s %s", _named(one), name, state, why)
         if state in rollout.ENDS and state != before:
             detail = {"rollout": one.id, "version": one.version, "outcome": state}
@@ -397,3 +382,11 @@ class Updates:
 
 def _named(one: Rollout) -> str:
     return f"roll-out {one.id} of {one.version}"
+
+
+def _older(one: str, other: str) -> bool:
+    """Whether both are versions, and the first is the older one."""
+    try:
+        return version_key(one) < version_key(other)
+    except ProtocolError:
+        return False

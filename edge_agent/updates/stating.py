@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.nodes.ingest import Done
 from edge_agent.store import details
-from edge_agent.store.items import Entry, Item
+from edge_agent.store.items import Entry, Item, Outcome
 from edge_agent.store.schema import ENTRY_STATEMENT
 from protocol import cbor
 
@@ -18,6 +18,7 @@ class Stating:
     def __init__(self, add: Callable[[Item, Done | None], None], unix_ms: Callable[[], int]) -> None:
         self._add = add
         self._unix_ms = unix_ms
+        self._offered: set[tuple[str, bytes]] = set()
 
     def state(
         self,
@@ -35,3 +36,20 @@ class Stating:
             detail[details.HASH], row = details.withhold(kept_back, self._unix_ms(), node)
             self._add(row, None)
         self._add(Entry(ENTRY_STATEMENT, cbor.dumps([ENTRY_STATEMENT, code, detail]), self._unix_ms()), done)
+
+    def offered(
+        self, rollout: str, node: bytes, update: bytes, version: str, stated: Callable[[], None]
+    ) -> None:
+        """That a node is offered an update, once for each roll-out; `stated` is called when it is durable:
+        nothing leaves before.
+        """
+        if (rollout, node) in self._offered:
+            stated()
+            return
+
+        def durable(_: Outcome) -> None:
+            self._offered.add((rollout, node))
+            stated()
+
+        detail = {"rollout": rollout, "update": update, "version": version}
+        self.state("update_offered", detail, {}, node, durable)

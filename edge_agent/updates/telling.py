@@ -18,7 +18,7 @@ def told(updates: Updates) -> dict[str, Any]:
         "held": sum(bool(course.hold) for course in courses.open.values()),
         "bytes": courses.bytes,
         "share": None if share is None else round(share, 4),
-        "problem": updates.problem or next(iter(updates.shelf.problems), None),
+        "problem": updates.disk.problem or next(iter(updates.shelf.problems), None),
     }
 
 

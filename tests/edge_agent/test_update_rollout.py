@@ -219,7 +219,7 @@ def test_a_disk_that_refuses_lets_no_node_apply(make):
     world.refusing = True
     for _ in range(1000):
         world.turn()
-    assert model.applied == 0 and "No space left" in world.updates.problem
+    assert model.applied == 0 and "No space left" in world.updates.disk.problem
     world.refusing = False
     world.until(lambda: finished(world))
     assert model.applied == 1

@@ -11,7 +11,7 @@ from typing import Any
 from edge_agent.config import Config, UpdatesConfig
 from edge_agent.nodes.hub import Hub
 from edge_agent.store.items import Entry, Outcome, Sealed
-from edge_agent.updates import rollout, service, words
+from edge_agent.updates import kept, rollout, words
 from edge_agent.updates.desk import UpdateDesk
 from edge_agent.updates.service import Updates
 from protocol import cbor, crypto, frames
@@ -196,6 +196,20 @@ class Link:
             self.tried = True
             self.reset(self.model.new_version)
 
+    def up(self) -> None:
+        """A new boot is live."""
+        self.world.hub.live[self.node] = self
+        self.up_at_ms = 0
+        self.world.about[self.node] = (self.model.version, BOARD)
+        about = {frames.BOOT_FIRMWARE: self.model.version, frames.BOOT_BOARD: BOARD}
+        self.frame(frames.KIND_BOOT, about)
+
+    def gone(self) -> None:
+        """It is not there any more, and does not come back."""
+        self.world.hub.live.pop(self.node, None)
+        self.up_at_ms = 1 << 53
+        self.word = None
+
     def reset(self, version: str) -> None:
         """Another boot, with that version; after a while, what became of its trial."""
         self.counter += 1
@@ -204,7 +218,6 @@ class Link:
         self.world.hub.live.pop(self.node, None)
         self.up_at_ms = self.world.now + 2_000
         self.model.version = version
-        self.world.about[self.node] = (version, BOARD)
         if version != "1.0.0" and self.model.outcome:
             code = frames.EVENT_UPDATED if self.model.outcome == "confirmed" else frames.EVENT_ROLLED_BACK
             self.word = (self.world.now + 5_000, code)
@@ -212,10 +225,7 @@ class Link:
     def turn(self) -> None:
         """What time brings."""
         if self.node not in self.world.hub.live and self.up_at_ms and self.world.now >= self.up_at_ms:
-            self.world.hub.live[self.node] = self
-            self.up_at_ms = 0
-            about = {frames.BOOT_FIRMWARE: self.model.version, frames.BOOT_BOARD: BOARD}
-            self.frame(frames.KIND_BOOT, about)
+            self.up()
         if self.word and self.world.now >= self.word[0] and self.node in self.world.hub.live:
             code = self.word[1]
             self.word = None
@@ -224,7 +234,7 @@ class Link:
                 text += ": samples come too slowly"
                 self.reset("1.0.0")
                 self.word = None
-                self.world.hub.live[self.node] = self
+                self.up()
             self.frame(
                 frames.KIND_EVENT,
                 {frames.EVENT_CODE: code, frames.EVENT_PRIORITY: 0, frames.EVENT_TEXT: text},
@@ -232,13 +242,14 @@ class Link:
 
 
 class World:
-    """`nodes` model nodes, live, known by their boots; `kill_at`: the process ends at that write of the
-    roll-outs' file (`torn`: before the new one is in place).
+    """`nodes` model nodes, live, known by their boots; `clock_ms`: how wrong the machine's clock is;
+    `kill_at`: the process ends at that write of the roll-outs' file (`torn`: before the new one is in place).
     """
 
     def __init__(self, folder: Path, models: list[ModelNode], **options: Any) -> None:
         self.folder = folder
         self.now = 1_000_000
+        self.clock_ms = 0
         self.chance = random.Random(7)
         self.meta: dict[str, bytes] = {}
         self.about: dict[bytes, tuple[str, str]] = {}
@@ -274,8 +285,8 @@ class World:
             lambda: self.now / 1000,
             lambda: self.now * 1000,  # type: ignore[arg-type]
         )
-        self.updates = Updates(self.config, self.hub, lambda: self.now)
-        self.updates._write = self._write  # type: ignore[method-assign]
+        self.updates = Updates(self.config, self.hub, lambda: self.now + self.clock_ms)
+        self.updates.disk.write = self._write  # type: ignore[method-assign]
         self.desk = UpdateDesk(SimpleNamespace(answer=self._answer), self.updates)  # type: ignore[arg-type]
         for node, link in self.links.items():
             link.conn += 1
@@ -300,7 +311,7 @@ class World:
             raise OSError(28, "No space left on device")
         if self.kill_at == self.writes and self.torn:
             raise Killed
-        service.Updates._write(self.updates, data)
+        kept.Disk.write(self.updates.disk, data)
         if self.kill_at == self.writes:
             raise Killed
 
