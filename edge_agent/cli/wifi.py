@@ -13,7 +13,8 @@ from edge_agent.cli.nodes import named_node
 # Joining takes a node some 20 s where nobody answers it, and as long to come back.
 WAIT_S = 90.0
 MAX_SSID = 32
-MIN_PASSWORD, MAX_PASSWORD = 8, 64
+# IEEE 802.11: a passphrase, or the key itself in hexadecimal digits.
+MIN_PASSWORD, MAX_PASSWORD, KEY_DIGITS = 8, 63, 64
 
 _wait_option = click.option(
     "--wait",
@@ -55,8 +56,9 @@ def join_command(config_path: Path | None, node: str, ssid: str, is_open: bool, 
       vitalwire wifi join 5ae2 --ssid "Flat 7"
       vitalwire wifi join 5ae2 --ssid "Flat 7" < password.txt
     """
-    if not 0 < len(ssid.encode()) <= MAX_SSID:
-        fail(f"the name of a network has 1 to {MAX_SSID} bytes")
+    name = _encoded(ssid, "name")
+    if not 0 < len(name) <= MAX_SSID:
+        fail(f"the name of a network has 1 to {MAX_SSID} bytes in UTF-8; this one has {len(name)}")
     password = "" if is_open else _password()
     _ask(config_path, node, "join", ssid, password, wait_s)
 
@@ -83,9 +85,25 @@ def _password() -> str:
         given = str(click.prompt("Password of the network", hide_input=True))
     else:
         given = sys.stdin.readline().rstrip("\r\n")
-    if not MIN_PASSWORD <= len(given.encode()) <= MAX_PASSWORD:
-        fail(f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes; --open says that there is none")
+    said = _encoded(given, "password")
+    is_key = len(said) == KEY_DIGITS and all(byte in b"0123456789abcdefABCDEF" for byte in said)
+    if not is_key and not MIN_PASSWORD <= len(said) <= MAX_PASSWORD:
+        fail(
+            f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes, or is {KEY_DIGITS} hexadecimal digits; "
+            "--open says that there is none"
+        )
     return given
+
+
+def _encoded(text: str, what: str) -> bytes:
+    """In UTF-8. What a node cannot be told, or its radio would cut off, ends the command."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        fail(f"the {what} is not UTF-8")
+    if b"\0" in data:
+        fail(f"the {what} has a NUL in it")
+    return data
 
 
 def _ask(config_path: Path | None, node: str, what: str, ssid: str, password: str, wait_s: float) -> None:

@@ -1,5 +1,6 @@
 """A node's Wi-Fi network as an errand: who may ask, what is answered, and where the password is not."""
 
+import io
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent.cli import wifi
 from edge_agent.nodes.errands import WIFI, Errands
 from edge_agent.nodes.networks import FORGET, JOIN, Networks, asked
 from protocol import cbor, frames, remote_seal
@@ -140,3 +142,40 @@ def test_a_secret_is_for_one_agent() -> None:
         remote_seal.unseal_secret(sealed, OTHER)
     with pytest.raises(BatchError):
         remote_seal.unseal_command(sealed, AGENT)
+
+
+@pytest.mark.parametrize(
+    ("ssid", "password", "why"),
+    [
+        ("", "correct horse", "1 to 32 bytes in UTF-8; this one has 0"),
+        ("网" * 11, "correct horse", "this one has 33"),
+        ("\udcff\udcfe", "correct horse", "the name is not UTF-8"),
+        ("Flat\0 7", "correct horse", "the name has a NUL"),
+        ("Flat 7", "\udcffcorrect", "the password is not UTF-8"),
+        ("Flat 7", "correct\0horse", "the password has a NUL"),
+        ("Flat 7", "1234567", "8 to 63 bytes, or is 64 hexadecimal digits"),
+        ("Flat 7", "g" * 64, "8 to 63 bytes, or is 64 hexadecimal digits"),
+        ("Flat 7", "a" * 65, "8 to 63 bytes, or is 64 hexadecimal digits"),
+    ],
+)
+def test_what_no_network_can_have_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, ssid: str, password: str, why: str
+) -> None:
+    given: list[str] = []
+    monkeypatch.setattr(wifi, "_ask", lambda *asked: given.append(asked[4]))
+    for said, name, good in ((password, ssid, False), ("网" * 21, "网" * 10, True), ("aF" * 32, "x", True)):
+        monkeypatch.setattr(wifi.sys, "stdin", io.StringIO(said + "\r\n"))
+        # By its callback: a runner encodes what it is given, which is what cannot be.
+        outcome = _outcome(name)
+        assert outcome is None if good else why in str(outcome), outcome
+    assert given == ["网" * 21, "aF" * 32]
+
+
+def _outcome(ssid: str) -> Exception | None:
+    join = wifi.join_command.callback
+    assert join is not None
+    try:
+        join(None, "5ae2", ssid, False, 5.0)
+    except Exception as e:
+        return e
+    return None
