@@ -41,8 +41,9 @@ class HeartRate(NamedTuple):
 
 class Oximetry(NamedTuple):
     """`spo2_d`: tenths of %; `rate_d`: tenths of 1/min; `pulse_c`: pulse amplitude index in hundredths of %.
-    `at`: the device's local time of a spot check; `clock_set`: whether that clock was ever set. `status` and
-    `device`: the status fields, 0 where there are none.
+    `at`: the device's local time of a spot check, None where it has none or says one that there is not;
+    `stamped`: it says one; `clock_set`: whether that clock was ever set. `status` and `device`: the status
+    fields, 0 where there are none.
     """
 
     spot: bool
@@ -53,10 +54,13 @@ class Oximetry(NamedTuple):
     clock_set: bool
     status: int
     device: int
+    stamped: bool = False
 
 
 class BloodPressure(NamedTuple):
-    """Tenths of mmHg and of 1/min. `user`: the device's index of who it was, None: it does not say."""
+    """Tenths of mmHg and of 1/min. `user`: the device's index of who it was, None: it does not say; `at`,
+    `stamped`: as of Oximetry.
+    """
 
     sys_d: int | None
     dia_d: int | None
@@ -65,6 +69,7 @@ class BloodPressure(NamedTuple):
     at: datetime | None
     user: int | None
     status: int
+    stamped: bool = False
 
 
 class _Reader:
@@ -122,7 +127,7 @@ def plx_spot(data: bytes) -> Oximetry:
     status = take.uint(2) if flags & 2 else 0
     device = take.uint(3) if flags & 4 else 0
     pulse = take.sfloat(2) if flags & 8 else None
-    return Oximetry(True, spo2, rate, pulse, at, not flags & 16, status, device)
+    return Oximetry(True, spo2, rate, pulse, at, not flags & 16, status, device, bool(flags & 1))
 
 
 def plx_continuous(data: bytes) -> Oximetry:
@@ -151,7 +156,8 @@ def blood_pressure(data: bytes) -> BloodPressure:
     rate = take.sfloat(1) if flags & 4 else None
     user = take.uint(1) if flags & 8 else USER_UNKNOWN
     status = take.uint(2) if flags & 16 else 0
-    return BloodPressure(systolic, diastolic, mean, rate, at, None if user == USER_UNKNOWN else user, status)
+    known = None if user == USER_UNKNOWN else user
+    return BloodPressure(systolic, diastolic, mean, rate, at, known, status, bool(flags & 2))
 
 
 def _from_kpa(raw: int) -> int | None:

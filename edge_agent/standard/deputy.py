@@ -19,8 +19,6 @@ from protocol.attest import Attester
 from protocol.entries import clock_entry
 from protocol.identity import Identity
 
-LIVE_BOUND_US = 2_000_000
-
 
 class Deputy:
     """One device, or one user of it. `identity`: the keys kept for it; `about`: what it is called in its boot

@@ -6,9 +6,10 @@ removed and added again it is the same node.
 """
 
 import json
+import os
 import re
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ ADDRESS = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}
 MAX_DEVICES = 16
 MAX_NAME_BYTES = 48
 LOCK_S = 5.0
+# Of stored measurements; more than any such device holds, and 3 MB of memory at most.
+KNOWN = 16384
+KNOWN_LINE = re.compile(r"[0-9a-f]{32}")
 
 
 class DevicesError(Exception):
@@ -116,15 +120,23 @@ class Devices:
     def known(self, device: Device) -> list[bytes]:
         """Digests of the stored measurements that have come before, oldest first; without the file: none."""
         try:
-            text = self._known_path(device).read_text("ascii")
-            return [bytes.fromhex(line) for line in text.split()]
-        except (OSError, ValueError):
+            text = self._known_path(device).read_text("ascii", "replace")
+        except OSError:
             return []
+        # A power cut may have left a piece of a line.
+        lines = [line for line in text.split() if KNOWN_LINE.fullmatch(line)]
+        if len(lines) > 2 * KNOWN:
+            with suppress(OSError):
+                write_atomically(self._known_path(device), "\n".join(lines[-KNOWN:]).encode())
+        return [bytes.fromhex(line) for line in lines[-KNOWN:]]
 
-    def keep_known(self, device: Device, digests: Sequence[bytes]) -> None:
-        """Durably note them. OSError."""
+    def add_known(self, device: Device, digests: Sequence[bytes]) -> None:
+        """Durably note more of them. OSError."""
         make_folder(self._folder)
-        write_atomically(self._known_path(device), "".join(f"{d.hex()}\n" for d in digests).encode())
+        with open(self._known_path(device), "ab") as file:
+            file.write("".join(f"\n{digest.hex()}" for digest in digests).encode())
+            file.flush()
+            os.fsync(file.fileno())
 
     def _known_path(self, device: Device) -> Path:
         return self._folder / f"{device.address.replace(':', '-')}.known"

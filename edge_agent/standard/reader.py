@@ -1,31 +1,30 @@
 """Reading one standard device: connect whenever it can be heard, take what it says, until it goes.
 
 A blood pressure monitor or a spot-check oximeter is on air for some seconds after a measurement; a strap or a
-bedside oximeter for hours. What a device says without a time stamp is live, and dated by its arrival. What it
-had stored is dated by its own clock: less how far that is off where the device shows its clock (Date Time),
-else as it stands, with a bound that says so. Stored values that come again are known by their bytes and left
-out. Deleting them on the device (`forget`) is asked for only once all of them are durable.
+bedside oximeter for hours. When a value was is dating.py's. Stored values that come again are known by their
+bytes and left out (taken.py). Deleting them on the device (`forget`) is asked for only once all of them came,
+and are durable.
 """
 
 import asyncio
-import hashlib
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from bleak import BleakClient, BleakScanner
 from bleak.exc import BleakError
 
 from edge_agent.backoff import Backoff
+from edge_agent.keys import KeyFileError
 from edge_agent.nodes.hub import Hub
 from edge_agent.standard import characteristics as c
 from edge_agent.standard import meanings, racp
-from edge_agent.standard.deputy import LIVE_BOUND_US, Boot, Deputy
+from edge_agent.standard.dating import Look, dated
+from edge_agent.standard.deputy import Boot, Deputy
 from edge_agent.standard.devices import Device, Devices
-from edge_agent.store.items import Outcome
+from edge_agent.standard.taken import Taken, digest_of
 from protocol import frames
 
 log = logging.getLogger("vitalwire.device")
@@ -40,38 +39,32 @@ READ: dict[str, Callable[[bytes], Any]] = {
     PLX_CONTINUOUS: c.plx_continuous,
     PRESSURE: c.blood_pressure,
 }
-SECOND_US = 1_000_000
-# A device's clock that was looked at: it says whole seconds, and a person may have set it by summer time.
-SEEN_BOUND_US = 5 * SECOND_US
-# One that was not: anything within a day.
-UNSEEN_BOUND_US = 86_400 * SECOND_US
-# A value with a time stamp this near to now was measured just now.
-JUST_NOW_US = 120 * SECOND_US
 FIND_S = 30.0
+# Without a record, or the end of them.
 CONTROL_S = 60.0
-KNOWN = 1024
 MAX_FIRMWARE = 64
 
 
 class Reader:
     """One device. `state`: searching, reading, waiting; `problem`: why not, or None; `heard`: values taken,
-    `refused`: malformed ones, `repeated`: stored ones that had come before.
+    `refused`: malformed ones, `repeated`: stored ones that had come before, `missed`: those that could not be
+    taken here, or came faster than anything measures.
     """
 
     def __init__(self, hub: Hub, devices: Devices, device: Device) -> None:
         self.device = device
         self.state = "searching"
         self.problem: str | None = None
-        self.heard = self.refused = self.repeated = 0
+        self.heard = self.refused = self.repeated = self.missed = 0
         self._hub = hub
         self._devices = devices
         self._deputies: dict[int | None, Deputy] = {}
         self._boots: dict[tuple[int | None, int], Boot] = {}
-        self._known = OrderedDict.fromkeys(devices.known(device))
+        self._taken = Taken(devices, device)
         self._firmware = ""
-        self._offset_us: int | None = None
-        self._open = 0
-        self._durable = asyncio.Event()
+        self._look: Look | None = None
+        # Of the stored ones that were asked for: how often each has come. None: none were.
+        self._asked: Counter[bytes] | None = None
         self._answers: asyncio.Queue[racp.Answer] = asyncio.Queue()
 
     @property
@@ -92,13 +85,17 @@ class Reader:
                 await self._read(found)
                 backoff.succeeded()
                 self.problem = None
-            except (BleakError, OSError, TimeoutError) as e:
-                why = str(e) or type(e).__name__
-                if why != self.problem:
-                    log.warning("%s: %s", self.device.name, why)
-                self.problem = why
+            except Exception as e:
+                # Whatever it is, the device may be read again, and the others are.
+                known = isinstance(e, BleakError | OSError | TimeoutError)
+                self._complain(str(e) or type(e).__name__, None if known else e)
                 self.state = "waiting"
                 await asyncio.sleep(backoff.failed())
+
+    def _complain(self, why: str, error: Exception | None = None) -> None:
+        if why != self.problem:
+            log.warning("%s: %s", self.device.name, why, exc_info=error)
+        self.problem = why
 
     async def _read(self, found: Any) -> None:
         gone = asyncio.Event()
@@ -106,17 +103,15 @@ class Reader:
             self.state = "reading"
             try:
                 await self._about(client)
-                stored = await self._subscribe(client)
-                if stored:
-                    await self._stored(client)
-                await gone.wait()
+                asking = self._stored(client) if await self._subscribe(client) else None
+                await _until(gone, asking)
             finally:
                 self._leave()
 
     async def _about(self, client: BleakClient) -> None:
         """What it says of itself: firmware, and how far its clock is off."""
         self._firmware = ""
-        self._offset_us = None
+        self._look = None
         for of, take in ((FIRMWARE, self._take_firmware), (DATE_TIME, self._take_clock)):
             characteristic = client.services.get_characteristic(of)
             if characteristic is not None and "read" in characteristic.properties:
@@ -130,7 +125,7 @@ class Reader:
     def _take_clock(self, data: bytes) -> None:
         at = c.clock(data)
         if at is not None:
-            self._offset_us = _unix_us(at) - self._hub.unix_us()
+            self._look = Look(at, self._hub.unix_us())
 
     async def _subscribe(self, client: BleakClient) -> bool:
         """Listen to all that it measures; whether it has a control point for what it stored."""
@@ -151,42 +146,102 @@ class Reader:
             self._answers.put_nowait(answer)
 
     async def _stored(self, client: BleakClient) -> None:
-        """Ask for all stored records, and have them deleted where that is wanted."""
-        answer = await self._ask(client, racp.REPORT_ALL)
-        if not answer.done:
-            log.warning("%s: stored records: %s", self.device.name, answer.meaning)
-        elif self.device.forget and answer.code == racp.SUCCESS:
-            if self._open:
-                self._durable.clear()
-                await self._durable.wait()
-            answer = await self._ask(client, racp.DELETE_ALL)
+        """Ask for all stored records, and have them deleted where that is wanted. What it measures is taken
+        whatever becomes of that.
+        """
+        left_out = self.refused + self.missed
+        try:
+            self._asked = Counter()
+            answer = await self._ask(client, racp.REPORT_ALL)
+            self._asked = None
             if not answer.done:
-                log.warning("%s: deleting stored records: %s", self.device.name, answer.meaning)
+                self._complain(f"stored records: {answer.meaning}")
+            elif self.device.forget and answer.code == racp.SUCCESS:
+                if self.refused + self.missed > left_out:
+                    self._complain("stored records: some could not be taken, so none is deleted")
+                    return
+                await self._taken.settled()
+                answer = await self._ask(client, racp.DELETE_ALL)
+                if not answer.done:
+                    self._complain(f"deleting stored records: {answer.meaning}")
+        except TimeoutError:
+            self._complain(f"stored records: no answer in {CONTROL_S:.0f} s")
+        except (BleakError, OSError) as e:
+            self._complain(f"stored records: {e}")
+        finally:
+            self._asked = None
 
     async def _ask(self, client: BleakClient, request: bytes) -> racp.Answer:
+        """The answer to this request. TimeoutError when neither that nor a value comes for CONTROL_S."""
         while not self._answers.empty():
             self._answers.get_nowait()
         await client.write_gatt_char(CONTROL, request, response=True)
-        async with asyncio.timeout(CONTROL_S):
-            return await self._answers.get()
+        while True:
+            came = self._came
+            try:
+                async with asyncio.timeout(CONTROL_S):
+                    answer = await self._answers.get()
+            except TimeoutError:
+                if self._came == came:
+                    raise
+            else:
+                # Others are of an earlier request, or of nobody's.
+                if answer.records is None and answer.to == request[0]:
+                    return answer
+
+    @property
+    def _came(self) -> int:
+        return self.heard + self.refused + self.repeated + self.missed
 
     # What it measured
 
     def _said(self, of: str, data: bytes) -> None:
+        if self._taken.floods(self._hub.monotonic()):
+            self._miss("device_flood", "values come faster than anything measures")
+            return
         try:
             said = READ[of](data)
         except c.Malformed as e:
             self.refused += 1
             self._hub.reject("malformed_device", str(e), self.device.name)
             return
-        now_us = self._hub.unix_us()
-        at = getattr(said, "at", None)
-        if at is not None and self._is_known(of, data):
+        digest = self._digest(of, data, said)
+        if digest is not None and self._taken.came_before(digest):
             self.repeated += 1
             return
-        t_us, bound_us = self._dated(at, getattr(said, "clock_set", True), now_us)
-        user = getattr(said, "user", None)
-        boot = self._boot(user, bound_us)
+        try:
+            self._take(said, digest)
+        except (KeyFileError, OSError) as e:
+            self._miss("device_keys", str(e))
+            return
+        self.heard += 1
+
+    def _miss(self, cause: str, why: str) -> None:
+        self.missed += 1
+        self._hub.reject(cause, why, self.device.name)
+
+    def _digest(self, of: str, data: bytes, said: Any) -> bytes | None:
+        """What tells a stored measurement from others: its time stamp; without a sound one, how often these
+        bytes have come of those that were asked for. None: it is not stored.
+        """
+        if getattr(said, "at", None) is not None:
+            return digest_of(of, data)
+        if of != PLX_SPOT or self._asked is None:
+            return None
+        self._asked[data] += 1
+        return digest_of(of, data, self._asked[data])
+
+    def _take(self, said: Any, digest: bytes | None) -> None:
+        stored: bool | None = False
+        stamp = None
+        if isinstance(said, c.BloodPressure):
+            stored = None if said.stamped else False
+            stamp = said.at
+        elif isinstance(said, c.Oximetry):
+            stored = said.spot and (self._asked is not None or bool(said.status & c.STORED))
+            stamp = said.at if said.clock_set else None
+        t_us, bound_us = dated(stamp, stored, self._look, self._hub.unix_us())
+        boot = self._boot(getattr(said, "user", None), bound_us)
         if isinstance(said, c.BloodPressure):
             boot.pressures += 1
             kind, body = frames.KIND_BP, meanings.blood_pressure(said, boot.pressures, t_us)
@@ -194,38 +249,7 @@ class Reader:
             kind = frames.KIND_VITALS
             is_rate = isinstance(said, c.HeartRate)
             body = meanings.heart_rate(said) if is_rate else meanings.oximetry(said)
-        self.heard += 1
-        self._open += 1
-        boot.say(kind, body, t_us, self._stored_here)
-
-    def _stored_here(self, outcome: Outcome) -> None:
-        self._open -= 1
-        if not self._open:
-            # After the frames: cut between the two, they come twice, not never.
-            with suppress(OSError):
-                self._devices.keep_known(self.device, list(self._known))
-            self._durable.set()
-
-    def _is_known(self, of: str, data: bytes) -> bool:
-        """Whether just this came before: a time stamp makes each measurement one of its own."""
-        digest = hashlib.sha256(of.encode() + data).digest()[:16]
-        known = digest in self._known
-        self._known[digest] = None
-        self._known.move_to_end(digest)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
-        return known
-
-    def _dated(self, at: datetime | None, clock_set: bool, now_us: int) -> tuple[int, int]:
-        """(Unix time in µs, bound) of a measurement that came now."""
-        if at is None or not clock_set:
-            return now_us, LIVE_BOUND_US
-        t_us = _unix_us(at)
-        if self._offset_us is not None:
-            return min(t_us - self._offset_us, now_us), SEEN_BOUND_US
-        if abs(t_us - now_us) <= JUST_NOW_US:
-            return min(t_us, now_us), JUST_NOW_US
-        return min(t_us, now_us), UNSEEN_BOUND_US
+        boot.say(kind, body, t_us, self._taken.begin(digest))
 
     def _boot(self, user: int | None, bound_us: int) -> Boot:
         boot = self._boots.get((user, bound_us))
@@ -247,11 +271,20 @@ class Reader:
         for boot in self._boots.values():
             boot.end()
         self._boots.clear()
+        self._taken.leave()
         for deputy in self._deputies.values():
             view = self._hub.view(deputy.node)
             view.live, view.link = False, None
 
 
-def _unix_us(at: datetime) -> int:
-    """A device's local time is this machine's."""
-    return int(at.timestamp()) * SECOND_US
+async def _until(gone: asyncio.Event, asking: Coroutine[Any, Any, None] | None) -> None:
+    """Until it is gone; `asking` ends then, too."""
+    task = None if asking is None else asyncio.create_task(asking)
+    try:
+        await gone.wait()
+    finally:
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+    if task is not None and not task.cancelled():
+        task.result()

@@ -77,6 +77,7 @@ class Readers:
                 "values": reader.heard,
                 "repeated": reader.repeated,
                 "refused": reader.refused,
+                "missed": reader.missed,
             }
             for device, (reader, _) in self._reading.items()
         ]

@@ -95,7 +95,7 @@ def test_a_blood_pressure_with_all_fields():
             b"\x05\x00",
         )
     )
-    assert got == c.BloodPressure(1210, 790, 930, 680, WHEN, 1, c.BODY_MOVED | c.IRREGULAR)
+    assert got == c.BloodPressure(1210, 790, 930, 680, WHEN, 1, c.BODY_MOVED | c.IRREGULAR, True)
 
 
 def test_a_blood_pressure_in_kilopascal():
@@ -113,7 +113,7 @@ def test_an_unknown_user_and_a_mean_that_is_none():
 @pytest.mark.parametrize("wrong", ["0000 01 01 00 00 00", "ea07 0d 01 00 00 00", "ea07 02 1e 00 00 00"])
 def test_a_time_stamp_that_is_no_time_is_none(wrong):
     got = c.blood_pressure(pressure(2, number(130), number(85), number(99), bytes.fromhex(wrong)))
-    assert got.sys_d == 1300 and got.at is None
+    assert got.sys_d == 1300 and got.at is None and got.stamped
 
 
 def test_a_spot_check_with_all_fields():
@@ -126,7 +126,7 @@ def test_a_spot_check_with_all_fields():
         + c.SENSOR_DISPLACED.to_bytes(3, "little")
         + number(234, 2)
     )
-    assert got == c.Oximetry(True, 975, 610, 234, WHEN, False, c.QUALIFIED, c.SENSOR_DISPLACED)
+    assert got == c.Oximetry(True, 975, 610, 234, WHEN, False, c.QUALIFIED, c.SENSOR_DISPLACED, True)
 
 
 def test_continuous_oximetry_leaves_fast_and_slow_averages_out():
