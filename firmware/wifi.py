@@ -257,6 +257,8 @@ class Wifi:
                 self._lost_ms = now_ms
             if now_ms - self._lost_ms < GRACE_MS:
                 return
+            # Another pipe may have the session now.
+            self._drop()
             self.online = False
             self._next_ms = 0
         self._lost_ms = 0

@@ -2,7 +2,7 @@
 
 from firmware import indications, wifi_find, wifi_join
 from firmware.links import CABLE, TCP, Links
-from firmware.wifi import SILENT_MS, UNANSWERED_MS, Wifi
+from firmware.wifi import GRACE_MS, SILENT_MS, UNANSWERED_MS, Wifi
 from protocol import cbor
 from protocol.session_states import GREETING, STREAMING
 
@@ -157,6 +157,28 @@ def test_who_talks_without_a_session_that_comes_of_it_is_hung_up_on():
     for _ in range(2 * UNANSWERED_MS // 1000):
         wire.look(1000, heard=20)
     assert wire.closed == 1
+
+
+def test_a_network_that_is_lost_takes_its_connection_along():
+    wire = Wire()
+    wire.open(HERE)
+    wire.wifi.online = True
+    wire.wifi.on = lambda: None
+    joined = []
+
+    async def again(wifi):
+        joined.append(wire.closed)
+        return 0
+
+    real, wifi_join.again = wifi_join.again, again
+    try:
+        for ms, closed in ((0, 0), (GRACE_MS - 1, 0), (1, 1)):
+            wire.node.ms += ms
+            run(wire.wifi._connect(wire.node.ms))
+            assert wire.closed == closed
+    finally:
+        wifi_join.again = real
+    assert joined == [1] and not wire.wifi.online
 
 
 def test_a_session_elsewhere_is_no_success_of_this_connection():
