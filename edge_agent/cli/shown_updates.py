@@ -42,7 +42,7 @@ def progress(now: Mapping[str, Any]) -> Iterator[str]:
     """How far a node's update is, by the agent that sends it."""
     if "percent" in now:
         yield f"{now['percent']:g} % at {now['bytes_s']:g} bytes/s"
-        if now["held"]:
-            yield f"held back: {now['held']}"
-        if now["said"]:
-            yield f"the node says: {now['said']}"
+    if now.get("held"):
+        yield f"held back: {now['held']}"
+    if now.get("said"):
+        yield f"the node says: {now['said']}"

@@ -27,8 +27,8 @@ Connection = tuple[int, int]
 
 class Course:
     """One update to one node. `stated`: that it is offered is durable; `may_apply`: so is that it may be
-    applied; `hold`: why nothing goes just now, "" when it may; `away_ms`: since when there is no live
-    connection, None while there is one.
+    applied; `hold`: why nothing goes just now, "" when it may; `held_ms`: since when, None when it may;
+    `away_ms`: since when there is no live connection, None while there is one.
     """
 
     def __init__(self, rollout: str, transfer: Transfer, now_ms: int) -> None:
@@ -37,6 +37,7 @@ class Course:
         self.stated = False
         self.may_apply = False
         self.hold = ""
+        self.held_ms: int | None = None
         self.away_ms: int | None = None
         self.begun_ms = now_ms
         self.held_at_first: int | None = None
@@ -100,7 +101,11 @@ class Courses:
                 course.tick_ms = now_ms
                 continue
             course.away_ms = None
-            course.hold = self._hold(node, now_ms)
+            course.hold = self.hold(node)
+            if not course.hold:
+                course.held_ms = None
+            elif course.held_ms is None:
+                course.held_ms = now_ms
             wait_ms = 0 if course.bucket is None else course.bucket.ready_in_ms(now_ms)
             if course.stated and not course.hold and not wait_ms and not course.transfer.due_ms(now_ms):
                 session.pump()
@@ -126,10 +131,11 @@ class Courses:
             meter.passed(carries, min(now_ms - course.tick_ms, MOST_PASSED_MS))
         course.tick_ms = now_ms
         if course.connection != connection:
+            same_boot = course.connection is not None and course.connection[0] == connection[0]
             course.connection = connection
-            course.transfer.connected()
+            course.transfer.connected(same_boot)
         transfer = course.transfer
-        course.hold = self._hold(node, now_ms)
+        course.hold = self.hold(node)
         if course.hold or course.bucket.ready_in_ms(now_ms):
             return None
         if transfer.phase == APPLYING and not course.may_apply:
@@ -153,10 +159,9 @@ class Courses:
         """A sound frame has come: for answers, events and boots to `heard`, whose result it gives."""
         return None if self.heard is None else self.heard(node, boot, seq, kind, body)
 
-    # Within
-
-    def _hold(self, node: bytes, now_ms: int) -> str:
+    def hold(self, node: bytes) -> str:
         """Why nothing of an update may go to that node now, or ""."""
+        now_ms = self._hub.now_ms()
         if self._hub.flow.level != NORMAL:
             return "this agent cannot keep up"
         view = self._hub.view(node)

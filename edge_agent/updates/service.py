@@ -34,7 +34,7 @@ STEP_S = 0.25
 # A node that failed is asked again after this, then twice as long, and so often at most.
 RETRY_MS = 60_000
 MAX_TRIES = 3
-# One that is away leaves its place to others.
+# One that is away, or may be sent nothing, leaves its place to others.
 AWAY_MS = 60_000
 
 
@@ -207,6 +207,8 @@ class Updates:
                 self._ended(one, name, sending)
             elif course.away_ms is not None and self._hub.now_ms() - course.away_ms >= AWAY_MS:
                 self._leave(node, "it is away")
+            elif course.held_ms is not None and self._hub.now_ms() - course.held_ms >= AWAY_MS:
+                self._leave(node, "")
 
     def _ended(self, one: Rollout, name: str, sending: Transfer) -> None:
         if sending.ask_only:
@@ -237,7 +239,7 @@ class Updates:
             return
         if course.transfer.ended:
             self._ended(one, node.hex(), course.transfer)
-        elif one.nodes[node.hex()].state == rollout.SENDING:
+        elif one.nodes[node.hex()].state == rollout.SENDING or course.transfer.not_applied:
             self._note(one, node.hex(), rollout.WAITING, why)
 
     def _admit(self, one: Rollout, paired: set[bytes], now_ms: int) -> None:
@@ -257,7 +259,9 @@ class Updates:
             needless = self._needless(one, node)
             if needless is not None:
                 self._note(one, name, *needless)
-            elif node in self._hub.live and (room > 0 or state.state != rollout.WAITING):
+            elif state.state == rollout.WAITING and (room <= 0 or self.courses.hold(node)):
+                continue
+            elif node in self._hub.live:
                 retry_ms = RETRY_MS << (state.tries - 1) if state.tries else 0
                 if now_ms - state.since_ms >= retry_ms or now_ms < state.since_ms:
                     self._send(one, node)

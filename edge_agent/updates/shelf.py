@@ -34,8 +34,9 @@ class Shelf:
             raise BundleError(path, "no maker's public key is here, so nobody's bundle is taken", hint)
         bundle = read(path, believed)
         for other in self.all():
-            if other.id != bundle.id and (other.version, other.board) == (bundle.version, bundle.board):
-                what = f"another bundle is {bundle.version} for {bundle.board} already"
+            same = version_key(other.version) == version_key(bundle.version) and other.board == bundle.board
+            if same and other.id != bundle.id:
+                what = f"another bundle is {other.version} for {bundle.board} already"
                 raise BundleError(path, what, "a version is made once: give this one a higher number")
         return bundle
 

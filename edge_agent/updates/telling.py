@@ -61,4 +61,6 @@ def of_node(updates: Updates, node: bytes) -> dict[str, Any] | None:
             "share": None if share is None else round(share, 4),
             "said": transfer.detail or None,
         }
+    elif state.state == rollout.WAITING and one.state == rollout.RUNNING:
+        out["held"] = updates.courses.hold(node) or None
     return out

@@ -31,6 +31,8 @@ SETTLE_MS = 1_000
 INTERLOCK_MS = 30_000
 # A resume point beyond what there is, or an answer that is none, so often: nothing comes of it.
 MAX_ABSURD = 8
+# So many questions without any answer, a quarter of an hour of them: it is not one that answers.
+MAX_UNANSWERED = 16
 # What is asked for again and again costs the link its share for ever.
 MOST_TIMES = 8
 
@@ -67,6 +69,7 @@ class Transfer:
         self._asked_ms: int | None = None
         self._heard_ms = 0
         self._offered = 0
+        self._unanswered = 0
         self._newest: tuple[bytes, int] = (b"", -1)
 
     @property
@@ -75,12 +78,23 @@ class Transfer:
         return self.phase in ENDED
 
     @property
+    def not_applied(self) -> bool:
+        """Whether the node has all of it, and has not been told to apply it: it says so, and no apply has
+        left.
+        """
+        return self.phase == APPLYING and not self.applied_once
+
+    @property
     def held_bytes(self) -> int:
         """What the node holds, as it says."""
         return self._before[self._held[0]] + self._held[1]
 
-    def connected(self) -> None:
-        """Another connection: what was in flight on the one before is lost, or is answered later."""
+    def connected(self, same_boot: bool = False) -> None:
+        """Another connection: what was in flight on the one before is lost, or is answered later. Of a boot
+        that was asked before, silence is the link's: one that begins anew at each question is not heard out.
+        """
+        if same_boot:
+            self._unanswered = 0
         if not self.ended:
             self._ask(OFFERING if self.phase == SENDING else self.phase)
             self._not_before_ms = 0
@@ -100,6 +114,10 @@ class Transfer:
         if self.phase == SENDING and self._limit_ms() is not None:
             self._ask(OFFERING)
         if self.phase != SENDING:
+            if self._unanswered >= MAX_UNANSWERED and not self.ask_only:
+                self._end(FAILED, "it does not answer")
+                return None
+            self._unanswered += 1
             if self._asked_ms is not None:
                 self._wait_ms = min(self._wait_ms * 2, MAX_WAIT_MS)
             self._asked_ms = now_ms
@@ -115,6 +133,7 @@ class Transfer:
         if self.ended or (boot, seq) <= self._newest:
             return
         self._newest = (boot, seq)
+        self._unanswered = 0
         result = body[frames.ANSWER_RESULT]
         detail = body.get(frames.ANSWER_DETAIL)
         self.detail = detail if isinstance(detail, str) else ""

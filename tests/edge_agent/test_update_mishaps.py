@@ -11,8 +11,9 @@ import pytest
 
 from edge_agent.nodes.peers import PeersError
 from edge_agent.updates import rollout
+from edge_agent.updates import telling as told
 from protocol import frames
-from tests.edge_agent.update_world import Link, ModelNode, World
+from tests.edge_agent.update_world import Link, ModelNode, World, some_files
 
 
 @pytest.fixture
@@ -132,6 +133,47 @@ def test_after_a_resume_the_next_wave_comes_though_all_of_the_first_failed(make)
     assert world.ask(do="resume")[0]
     world.until(lambda: world.one.state == rollout.FINISHED)
     assert world.states == {"rolled back": 1, "confirmed": 2}
+
+
+def alarm(world: World, link: Link, on: bool) -> None:
+    body = {1: frames.EVENT_SPO2_LOW, 2: frames.PRIORITY_HIGH, 6: frames.STATE_BEGAN, 7: 1}
+    if not on:
+        body[6] = frames.STATE_ENDED
+    event = (frames.KIND_EVENT, 1, body)
+    world.hub.view(link.node).said(bytes(12), 50 + (not on), event, world.now * 1000)
+
+
+@pytest.mark.parametrize("at", ["sending", "verifying"])
+def test_a_node_that_may_be_sent_nothing_for_long_leaves_its_place_to_the_others(make, at):
+    models = [ModelNode() for _ in range(3)]
+    world = make(models, at_once=1)
+    world.add("1.1.1", some_files((4000,)))
+    world.start("1.1.1")
+    world.until(lambda: any(model.took for model in models))
+    [ill] = [model for model in models if model.took]
+    if at == "verifying":
+        world.until(lambda: ill.complete)
+    alarm(world, link_of(world, ill), True)
+    world.until(lambda: state(world, ill).state == at)
+    world.turn()
+    assert told.of_node(world.updates, link_of(world, ill).node)["held"].startswith("an alarm is on")
+    world.until(lambda: world.states == {"confirmed": 2, "waiting": 1})
+    assert ill.applied == 0
+    now = told.of_node(world.updates, link_of(world, ill).node)
+    assert now["state"] == "waiting" and now["held"].startswith("an alarm is on")
+    alarm(world, link_of(world, ill), False)
+    world.until(lambda: world.one.state == rollout.FINISHED)
+    assert [model.applied for model in models] == [1, 1, 1]
+
+
+def test_a_node_that_answers_nothing_has_failed_in_the_end(make):
+    dumb = ModelNode()
+    dumb.answer = lambda *_: None
+    world = make([dumb, ModelNode()], confirm_percent=0)
+    world.start()
+    world.until(lambda: world.one.state == rollout.FINISHED, 4 * 3600)
+    assert world.states == {"failed": 1, "confirmed": 1} and state(world, dumb).why == "it does not answer"
+    assert state(world, dumb).tries == 3
 
 
 DAY_MS = 86_400_000

@@ -202,6 +202,18 @@ def test_a_silent_node_is_asked_ever_more_seldom():
     one = transfer(some_files())
     asked = [now for now in range(0, 600_000, 1000) if one.next(now) is not None]
     assert asked == [0, 5_000, 15_000, 35_000, 75_000, *range(135_000, 600_000, 60_000)]
+    asked = [now for now in range(600_000, 3_600_000, 1000) if one.next(now) is not None]
+    assert len(asked) == 3 and one.phase == FAILED and one.why == "it does not answer"
+
+
+@pytest.mark.parametrize("same_boot", [True, False])
+def test_silence_counts_against_a_node_that_begins_anew_at_each_question_and_not_against_its_link(same_boot):
+    one = transfer(some_files())
+    for now in range(100):
+        one.connected(same_boot)
+        one.next(now)
+    assert one.ended is not same_boot
+    assert same_boot or one.why == "it does not answer"
 
 
 def hostile_flood(_: ModelNode, body: dict) -> dict:

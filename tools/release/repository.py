@@ -50,13 +50,14 @@ def _add(folder: Path, releases: list[dict[str, Any]], path: Path, groups: list[
         raise ReleaseError(f"{path}: {e.detail}; vitalwire release sign signs it") from None
     name = f"{one.board}-{one.version}{SUFFIX}"
     encoded = one.encoded()
-    same = [there for there in releases if there["file"] == name]
+    number = version_key(one.version)
+    same = [o for o in releases if o["board"] == one.board and version_key(o["firmware"]) == number]
     if same and same[0]["id"] != one.id.hex():
-        raise ReleaseError(f"{name} is there already, with something else in it: make a greater version")
+        there = same[0]["file"]
+        raise ReleaseError(f"{there} is there already, with something else in it: make a greater version")
     if not same:
         _write(folder / name, encoded)
-        there: dict[str, Any] = {"board": one.board, "firmware": one.version, "file": name}
-        same = [{**there, "id": one.id.hex()}]
+        same = [{"board": one.board, "firmware": one.version, "file": name, "id": one.id.hex()}]
         releases += same
     same[0].update(bytes=len(encoded), sha256=hashlib.sha256(encoded).hexdigest(), groups=groups)
 
