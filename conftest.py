@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.recorder.plugin", "tests.services"]
+pytest_plugins = ["tests.recorder.plugin", "tests.once", "tests.services"]
 
 
 @pytest.fixture

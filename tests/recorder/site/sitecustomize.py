@@ -7,6 +7,10 @@ if os.environ.get("VITALWIRE_RECORDER"):
     import wire_recorder
 
     wire_recorder.install(os.environ["VITALWIRE_RECORDER"])
+    if os.environ.get("VITALWIRE_BUILDS"):
+        import build_cache
+
+        build_cache.install(os.environ["VITALWIRE_BUILDS"], wire_recorder.on_import)
 
 # Another one further down the path runs as if this were not there.
 import importlib.machinery

@@ -111,6 +111,13 @@ def install(folder: str) -> Samples:
     return samples
 
 
+def on_import(name: str, wrap: Callable[[Any], None]) -> None:
+    """Have this module wrapped, too, now or with the others."""
+    _WRAPS[name] = wrap
+    if samples is not None and name in sys.modules:
+        wrap(sys.modules[name])
+
+
 @contextlib.contextmanager
 def deliberate() -> Iterator[None]:
     """What is made inside is wrong on purpose: nothing is kept, nor by processes that are started inside."""
