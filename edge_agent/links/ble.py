@@ -20,7 +20,7 @@ from bleak.exc import BleakError
 
 from edge_agent.backoff import Backoff
 from edge_agent.config import BleConfig
-from edge_agent.links.ble_link import SERVICE, BleLink, BleOwner
+from edge_agent.links.ble_link import CLAIM_S, PROVE_S, SERVICE, BleLink, BleOwner
 from edge_agent.links.ble_trouble import explained
 from edge_agent.links.ports import PortError
 
@@ -184,7 +184,9 @@ class BleLinks(Generic[Owner]):
         self.heard[node] = Heard(device, bool(flags & UNCLAIMED), data.rssi, time.monotonic())
         self.heard.move_to_end(node)
         while len(self.heard) > MAX_HEARD:
-            self.heard.popitem(last=False)
+            # Whoever shouts many ids pushes out no node of ours.
+            strange = (one for one in self.heard if not self._wanted(one))
+            del self.heard[next(strange, next(iter(self.heard)))]
         if self._wanted(node) and not self._backoff(node).wait_s():
             self._found.set()
 
@@ -200,7 +202,7 @@ class BleLinks(Generic[Owner]):
     async def _connect(self, node: bytes) -> None:
         # It is heard anew before the next attempt.
         device = self.heard.pop(node).device
-        link = BleLink(device)
+        link = BleLink(device, PROVE_S if node in self._nodes.paired() else CLAIM_S)
         backoff = self._backoff(node)
         try:
             await link.open()

@@ -46,11 +46,11 @@ class BleOwner(LinkOwner, Protocol):
 
 
 class BleLink:
-    """`open()`, then `begin(owner)`; `over` is set when it has ended, `why` says how. All of it in the event
-    loop's thread.
+    """`open()`, then `begin(owner)`; `over` is set when it has ended, `why` says how. `patience_s`: within
+    which its node proves itself. All of it in the event loop's thread.
     """
 
-    def __init__(self, device: BLEDevice) -> None:
+    def __init__(self, device: BLEDevice, patience_s: float) -> None:
         self.port = f"ble {device.address}"
         self.ready = False
         self.bytes_in = 0
@@ -58,6 +58,7 @@ class BleLink:
         self.over = asyncio.Event()
         self.why = PortError(self.port, "lost", "the connection broke off", HINT)
         self._device = device
+        self._patience_s = patience_s
         self._client: BleakClientWithServiceCache | None = None
         self._written: BleakGATTCharacteristic | None = None
         self._owner: BleOwner | None = None
@@ -121,10 +122,8 @@ class BleLink:
             return
         if owner.session_state == st.LIVE:
             self._began = now
-        else:
-            patience_s = CLAIM_S if owner.node is None else PROVE_S
-            if now - self._began > patience_s:
-                self.end(f"the node did not prove itself within {patience_s:g} s")
+        elif now - self._began > self._patience_s:
+            self.end(f"the node did not prove itself within {self._patience_s:g} s")
         if now - self._heard_at > SILENT_S:
             self.end(f"nothing heard for {SILENT_S:g} s")
 

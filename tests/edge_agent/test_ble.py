@@ -19,7 +19,7 @@ from edge_agent.backoff import Backoff
 from edge_agent.config import BleConfig
 from edge_agent.links.ble import FRESH_S, MAX_HEARD, BleLinks
 from edge_agent.links.ble_absent import NoBle
-from edge_agent.links.ble_link import SERVICE
+from edge_agent.links.ble_link import CLAIM_S, PROVE_S, SERVICE, BleLink
 from edge_agent.links.ble_trouble import explained
 from edge_agent.nodes.wanted import SILENT_MS, Wanted
 from edge_agent.ops import doctor_machine
@@ -103,6 +103,31 @@ def test_those_who_shout_many_ids_fill_nothing() -> None:
     for n in range(3 * MAX_HEARD):
         say(links, n.to_bytes(8, "big") + b"\1")
     assert len(links.heard) == MAX_HEARD
+
+
+def test_those_who_shout_many_ids_push_out_no_node_of_ours() -> None:
+    links = pool(Nodes())
+    say(links, MINE + b"\0")
+    for n in range(3 * MAX_HEARD):
+        say(links, n.to_bytes(8, "big") + b"\1")
+    assert links._due() == MINE and len(links.heard) == MAX_HEARD
+
+
+@pytest.mark.parametrize("patience_s", [PROVE_S, CLAIM_S])
+def test_whoever_says_that_he_is_a_node_has_its_time_to_prove_it(patience_s: float) -> None:
+    said = []
+    owner = SimpleNamespace(
+        node=None, session_state="waiting", opened=said.append, received=lambda *heard: said.append(heard)
+    )
+    link = BleLink(BLEDevice("C4:00:00:00:00:01", None, {}), patience_s)
+    link.begin(owner)  # type: ignore[arg-type]
+    began = link._began
+    for seconds in range(0, int(patience_s) + 1, 10):
+        link._heard_at = began + seconds
+        link.look(began + seconds)
+        assert not link.over.is_set()
+    link.look(began + patience_s + 0.1)
+    assert link.over.is_set() and f"within {patience_s:g} s" in str(link.why)
 
 
 def test_a_node_that_says_nothing_on_its_link_does_not_live() -> None:
