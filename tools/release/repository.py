@@ -57,7 +57,8 @@ def _add(folder: Path, releases: list[dict[str, Any]], path: Path, groups: list[
         raise ReleaseError(f"{there} is there already, with something else in it: make a greater version")
     if not same:
         _write(folder / name, encoded)
-        same = [{"board": one.board, "firmware": one.version, "file": name, "id": one.id.hex()}]
+        new: dict[str, Any] = {"board": one.board, "firmware": one.version, "file": name, "id": one.id.hex()}
+        same = [new]
         releases += same
     same[0].update(bytes=len(encoded), sha256=hashlib.sha256(encoded).hexdigest(), groups=groups)
 
