@@ -24,10 +24,11 @@ from pathlib import Path
 
 from esp32_mock_bootloader import server
 
+from boards.virtual.air import Air
 from boards.virtual.bench import Bench
 from boards.virtual.bridge import serve_socket
 from boards.virtual.patient import make_patient
-from boards.virtual.rig import HEAP, PWRON_RESET, SHIMS, SOFT_RESET, SOURCE_HEAP
+from boards.virtual.rig import EXIT_RESET, HEAP, PWRON_RESET, SHIMS, SOFT_RESET, SOURCE_HEAP
 from boards.virtual.vm import find_micropython
 
 SYNC = b"\xc0\x00\x08\x24\x00"
@@ -78,8 +79,8 @@ class FlashBoard:
     """One board under `folder`. `port`: its serial port; `chip`: as esptool names it; `blank`: as from the
     factory, else MicroPython is on it already. `files`: MicroPython's file system; `flash`: the chip's flash.
 
-    `ble`: where its Bluetooth lies (boards/virtual/ble); "": it has none. `tap(data) -> data`, when set, sees
-    and may change what goes to the board.
+    `ble`: where its Bluetooth lies (boards/virtual/ble); "": it has none. `air`: the Wi-Fi around it.
+    `tap(data) -> data`, when set, sees and may change what goes to the board.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class FlashBoard:
         self.port = os.ttyname(self._slave)
         self._socket_path = str(folder / "bridge")
         self._rtc_path = str(folder / "rtc")
+        self.air = Air(folder / "air")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._socket_path)
         self._listener.listen(4)
         self._process: subprocess.Popen[bytes] | None = None
+        self._at_prompt = False
         self._console = -1
         self._wired = wired
         self._ble = ble
@@ -183,6 +186,7 @@ class FlashBoard:
             VITALWIRE_BRIDGE=self._socket_path,
             VITALWIRE_FLASH=str(self.files),
             VITALWIRE_RTC=self._rtc_path,
+            VITALWIRE_AIR=str(self.air.path),
             VITALWIRE_BLE=self._ble,
             VITALWIRE_RESET_CAUSE=str(cause),
         )
@@ -195,10 +199,9 @@ class FlashBoard:
             self._vm,
             "-X",
             f"heapsize={SOURCE_HEAP if source else HEAP}",
-            "-i",
         ]
-        if (self.files / "main.py").is_file() and not prompt:
-            words.append("main.py")
+        self._at_prompt = prompt or not (self.files / "main.py").is_file()
+        words.append("-i" if self._at_prompt else "main.py")
         self._console = master
         self._process = subprocess.Popen(
             words,
@@ -302,8 +305,11 @@ class FlashBoard:
         except OSError:
             pass
         assert self._process is not None
-        self._process.wait()
+        status = self._process.wait()
         self._end_vm()
+        if not self._at_prompt and status not in (0, EXIT_RESET):
+            self._run(self._cause, prompt=True)
+            return
         # By machine.reset(), or Ctrl-D at the prompt.
         self._send(SOFT_REBOOT)
         self._boot(SOFT_RESET)

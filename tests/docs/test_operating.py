@@ -17,14 +17,22 @@ GUIDE = (DOCS / "operating.md").read_text("utf-8")
 # `vw` is the guide's name for the same.
 _COMMAND = re.compile(r"(?:^|[\s/`])(?:vitalwire|vw) (?=[a-z])(.*)")
 TEXTS = [
+    "../README.md",
     "operating.md",
+    "adding-a-board.md",
     "agent.md",
+    "ble.md",
+    "boards.md",
     "config.md",
     "devices.md",
     "flashing.md",
     "for-engineers.md",
+    "for-families.md",
     "pairing.md",
     "rollout.md",
+    "spool.md",
+    "updates.md",
+    "wifi.md",
 ]
 
 
@@ -54,7 +62,7 @@ def wrong(line: str) -> str | None:
             return f"no command {name}"
         command, ctx = found, click.Context(found, ctx, name)
     known = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
-    missing = [word for word in words if word.startswith("--") and word not in known]
+    missing = [word for word in words if word.startswith("--") and word.rstrip(",") not in known]
     return f"no option {missing[0]}" if missing else None
 
 
