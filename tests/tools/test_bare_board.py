@@ -42,7 +42,7 @@ def test_it_says_where_it_is_and_has_hands(tmp_path: Path) -> None:
     ) as process:
         assert process.stdin is not None and process.stdout is not None
         said = [process.stdout.readline()]
-        while not said[-1].startswith("Here "):
+        while not said[-1].startswith("Ctrl-C"):
             said.append(process.stdout.readline())
         port = said[0].split(";")[0].rpartition(" ")[2]
         agents = config.load(folder / "agent.toml")
