@@ -258,7 +258,8 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
     for one in found["paired"]:
         where = f"live on {one['link']}" if one["live"] else "not there"
         moving = f"; goes to agent {one['moving']} once that has it" if one["moving"] else ""
-        click.echo(f"paired    {one['node']}  {where}{moving}")
+        others = f"; paired with agent {', '.join(one['others'])}, too" if one["others"] else ""
+        click.echo(f"paired    {one['node']}  {where}{others}{moving}")
     for one in found["expected"]:
         kit = ", ".join(one[name] for name in ("board", "firmware", "flashed_at") if one[name])
         click.echo(f"expected  {one['node']}  {kit}".rstrip())
@@ -286,6 +287,7 @@ def listed(config: Config) -> dict[str, Any]:
             "node": node.hex(),
             "live": bool(nodes.get(node.hex(), {}).get("live")),
             "link": nodes.get(node.hex(), {}).get("link"),
+            "others": nodes.get(node.hex(), {}).get("other_agents", []),
             "moving": moving[node].hex() if node in moving else None,
         }
         for node in peers.ids()

@@ -349,12 +349,12 @@ class LinkSession:
         if self._hello is None:
             return
         node, boots = self._hello.node_id, self._hello.boots
-        counter = int.from_bytes(boots[0][0][:4], "big")
-        told = about(log, node=node.hex(), link=self.port)
-        told.info("%s: node %s is live (boot %d)", self.port, node.hex(), counter)
         view = self._hub.view(node)
-        view.live, view.link, view.boot = True, self.port, boots[0][0]
-        view.live_ms = unix_us // 1000
+        view.live, view.link, view.boot, view.live_ms = True, self.port, boots[0][0], unix_us // 1000
+        view.others = [agent.hex() for agent in self.agents if agent != self._hub.identity.id]
+        told = f"{self.port}: node {node.hex()} is live (boot {int.from_bytes(view.boot[:4], 'big')})"
+        told += f", and paired with agent {', '.join(view.others)}, too" if view.others else ""
+        about(log, node=node.hex(), link=self.port).info("%s", told)
         self.last_rejected = self.last_refused = None
         self._hub.lives(node, self)
         held = tuple((boot, next_seq, tuple((f, n) for f, n in ranges)) for boot, next_seq, ranges in boots)

@@ -78,6 +78,8 @@ class NodeView:
         self.live = False
         self.live_ms = 0
         self.boot: bytes | None = None
+        # The other agents (ids in hex) that its newest boot is open to.
+        self.others: list[str] = []
         self.heard_ms = 0
         self.about: dict[str, Any] = {}
         self.status: dict[str, Any] = {}

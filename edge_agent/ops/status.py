@@ -220,6 +220,7 @@ def node(agent: "Agent", node: bytes, counts: Mapping[str, int] | None, unix_us:
             "link": view.link,
             "boot": int.from_bytes(view.boot[:4], "big") if view.boot else None,
             "heard_ms": view.heard_ms,
+            "other_agents": view.others,
             "about": view.about,
             "vitals": view.vitals,
             "status": view.status,

@@ -247,6 +247,10 @@ def test_a_node_of_another_agent_is_asked_on_a_label_only(kit):
             assert answer["good"], answer
             again = answered(running.agent.config, label_of(node))
             assert again["good"] and "already" in again["text"], again
+            wait_until(lambda: live(kit, node), "live")
+            # Whoever was paired before, or at the same time, is seen here.
+            shown = typed("pair", "list", "--config", written(kit)).output
+            assert f"paired with agent {identity(3).id.hex()}, too" in shown, shown
         assert len(node.agents) == 2
 
 
