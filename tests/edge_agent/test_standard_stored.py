@@ -40,8 +40,8 @@ def told(kit, kind):
     """Bodies and times of the frames of that kind, in order; and the bounds of all clocks."""
     with closing(open_file(kit.folder / "agent.db")) as db:
         rows = [row for row in journal_rows(db, 0, 1 << 40)]
-    unpacked = [cbor.loads(row.data) for row in rows if row.boot]
-    bounds = {cbor.loads(row.data)[-1] for row in rows if not row.boot and row.kind == ENTRY_CLOCK}
+    unpacked = [cbor.loads(row.data) for row in rows if row.boot and row.data]
+    bounds = {cbor.loads(row.data or b"")[-1] for row in rows if not row.boot and row.kind == ENTRY_CLOCK}
     return [(body, t_us / 1e6) for its, t_us, body in unpacked if its == kind], bounds
 
 
@@ -73,17 +73,19 @@ def test_stored_records_without_a_sound_date_come_once_and_are_not_of_now(radio,
 
 def test_another_answer_than_the_one_that_was_asked_for_deletes_nothing(radio, kit):
     Devices(kit.folder).add(Device(ADDRESS, "finger", forget=True))
-    with StandardDevice(radio, ADDRESS, SPOT) as finger, Running(kit.config()):
+    # How many there are, and the end of a request to abort.
+    wrong = [bytes.fromhex("05 00 01 00"), bytes.fromhex("06 00 03 01")]
+    with StandardDevice(radio, ADDRESS, SPOT) as finger:
         finger.stored = [spot(datetime(2026, 1, 2, 3, 4, 5))]
-        # How many there are, and the end of a request to abort.
-        for n, wrong in enumerate(("05 00 01 00", "06 00 03 01")):
-            finger.control_answers[racp.REPORT_ALL] = bytes.fromhex(wrong)
-            finger.requests.clear()
-            wait_until(lambda: finger.requests == [racp.REPORT_ALL], "it is asked")
-            finger.measure(SPOT, undated(96 + n, bytes(7)))
-            counted(kit, "values", 2 + n)
-            assert finger.requests == [racp.REPORT_ALL] and not finger.deleted
-            finger.leave()
+        finger.control_answers[racp.REPORT_ALL] = wrong.pop()
+        with Running(kit.config()):
+            for n in (1, 2):
+                wait_until(lambda n=n: finger.requests == [racp.REPORT_ALL] * n, "it is asked")
+                finger.measure(SPOT, undated(95 + n, bytes(7)))
+                counted(kit, "values", 1 + n)
+                assert finger.requests == [racp.REPORT_ALL] * n and not finger.deleted
+                finger.control_answers[racp.REPORT_ALL] = wrong[0]
+                finger.leave()
 
 
 def test_nothing_is_deleted_while_something_could_not_be_taken(radio, kit):
