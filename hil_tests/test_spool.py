@@ -2,6 +2,7 @@
 power was cut, and the ledger of the whole path adds up.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -42,9 +43,13 @@ def kit(virtual: None, kit_dir: Path, tmp_path: Path) -> Iterator[VirtualNode]:
 
 
 def stored_bytes(node: VirtualNode) -> int:
-    """What lies in the spool on the node's flash."""
-    folder = node.flash_dir / "spool"
-    return sum(path.stat().st_size for path in folder.iterdir()) if folder.is_dir() else 0
+    """What lies in the spool on the node's flash; the node takes files away meanwhile."""
+    found = 0
+    with contextlib.suppress(FileNotFoundError):
+        for path in (node.flash_dir / "spool").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found += path.stat().st_size
+    return found
 
 
 def wait(what: str, fact: Callable[[], object]) -> None:
