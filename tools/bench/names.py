@@ -18,6 +18,7 @@ BENCHES = {
     "overhead": "bytes a second on the wire, beside packed binary, SenML-CBOR and JSON of the same content",
     "keys": "a node's public-key work: how long, in how many steps, and the longest of them",
     "node": "CPU, garbage collection, heap and longest turn of a whole virtual node",
+    "links": "how fast a node's backlog goes over TCP and over Bluetooth",
     "agent": "a whole agent under load of many nodes: CPU a frame, acknowledgements, receipts, memory",
     "evictions": "how long making room in a store of many frames holds up commits and the event loop",
     "collector": "frames a second through a collector's intake",
