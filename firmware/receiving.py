@@ -357,6 +357,8 @@ class Receiver:
 
         try:
             choice = slots.read_choice(self._root)
+            # Also where it runs because the other one, which is written over now, had lost its entry.
+            choice.confirmed = self._slot
             choice.trial = self._other
             choice.left = slots.TRIAL_BOOTS
             choice.tried = version

@@ -158,8 +158,10 @@ def _parsed(path: Path, data: bytes, hint: str) -> list[KitNode]:
         version, listed = document["version"], document["nodes"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise KitError(path, "no kit file: it has no version and nodes", hint) from None
-    if version != VERSION or not isinstance(listed, list):
+    if version != VERSION:
         raise KitError(path, f"a kit file of version {version!r}: this agent reads {VERSION}", hint)
+    if not isinstance(listed, list):
+        raise KitError(path, "its nodes are no list", hint)
     return [_node(path, n, entry, hint) for n, entry in enumerate(cast("list[Any]", listed), 1)]
 
 

@@ -340,6 +340,19 @@ def test_a_slot_without_an_entry_is_not_run():
     assert boot()[0].slot == "a"
 
 
+def test_what_goes_back_is_the_version_that_ran_whatever_the_record_says():
+    """The confirmed slot lost its entry, so the other one ran, and tries a version in that slot."""
+    assert send(fresh(), signed("0.2.0", NEW))[2] == frames.RESULT_DONE
+    confirm(boot()[0])
+    assert boot()[0].slot == "b"
+    os.remove(ROOT + "slot_b/start.py")
+    node, _ = boot()
+    assert (
+        node.slot == "a" and send(node, signed("0.3.0", files_of("0.3.0")), "0.3.0")[2] == frames.RESULT_DONE
+    )
+    assert [boot()[0].slot for _ in range(5)] == ["b", "b", "b", "a", "a"]
+
+
 def test_flash_that_takes_no_writes_begins_no_trial():
     unmount()
     flash = new_flash()
