@@ -81,7 +81,7 @@ def test_one_contradiction_and_nothing_is_taken(kit, tmp_path):
         ("", "no version and nodes"),
         ("[1]", "no version and nodes"),
         ('{"version": 2, "nodes": []}', "of version 2"),
-        ('{"version": 1, "nodes": {}}', "of version 1"),
+        ('{"version": 1, "nodes": {}}', "no list"),
         (json.dumps({"version": 1, "nodes": [entry(KEYS[0]), 7]}), "node 2 of it has no id"),
         (json.dumps({"version": 1, "nodes": [entry(KEYS[0], ed25519="zz")]}), "node 1 of it has no id"),
         (json.dumps({"version": 1, "nodes": [entry(KEYS[0], ed25519="00")]}), "not 32 bytes"),
