@@ -6,7 +6,6 @@ opened by the command itself.
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,11 @@ import click
 from edge_agent import config as configuration
 from edge_agent.cli.commanding import answered, config_option, fail, show, told
 from edge_agent.cli.nodes import named_node, run_errand
+from edge_agent.cli.pair_heard import heard, holds, runs
 from edge_agent.config import Config, LinkConfig
 
 WAIT_S = 90.0
 HOLD = "Hold the node's button until this command ends (6 s at least)."
-POLL_S = 0.3
-# A node that is there says hello at least so often.
-HEARD_MS = 30_000
-# An agent that runs writes its status at least so often, unless its disk is stuck or its store is opened.
-REPORT_S = 10.0
 
 
 @click.group("pair", invoke_without_command=True, short_help="Pair with a node: by cable, or by its label.")
@@ -90,7 +85,7 @@ def pair_group(
     except LabelError as e:
         fail(e)
     config = configuration.load(config_path)
-    ours = port is None or (not believing and _is_agents(config, port))
+    ours = port is None or (not believing and holds(config, port))
     if ours:
         _by_agent(config, port, meant, yes, wait_s)
     elif port is not None:
@@ -141,12 +136,12 @@ def _by_agent(config: Config, port: str | None, meant: Any, yes: bool, wait_s: f
     from protocol import cbor
 
     how = LABEL
-    if meant is None and not _runs(config):
+    if meant is None and not runs(config):
         fail("no agent runs here that could hear the node: start it, or give --port or --label")
     _identity(config)
     if meant is None:
         how = COMMAND
-        fingerprint = _heard(config, port, wait_s)
+        fingerprint = heard(config, port, wait_s)
         show("node", fingerprint)
         if not yes:
             _confirm()
@@ -181,62 +176,6 @@ def _confirm() -> None:
 
 def _proofs(node: bytes) -> None:
     click.echo(f"its public keys, for whoever checks proofs: vitalwire keys node {node.hex()} node.pub")
-
-
-def _runs(config: Config) -> bool:
-    from edge_agent.ops.doctor_machine import holder
-
-    return holder(config.state_dir / "agent.lock") is not None
-
-
-def _is_agents(config: Config, port: str) -> bool:
-    """Whether the agent that runs holds that port. One that has just begun, or found the port, says so in its
-    next report.
-    """
-    from edge_agent.ops import status
-
-    real = os.path.realpath
-    began_ms, deadline = time.time_ns() // 1_000_000, time.monotonic() + REPORT_S
-    while _runs(config):
-        found = status.read(config.status)
-        if found is not None:
-            if any(real(str(link["port"])) == real(port) for link in found["links"]):
-                return True
-            if found["written_ms"] >= began_ms:
-                return False
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(POLL_S)
-    return False
-
-
-def _heard(config: Config, port: str | None, wait_s: float) -> bytes:
-    """The fingerprint of the one node without an agent that the running agent hears (on that port)."""
-    from edge_agent.ops import status
-
-    deadline = time.monotonic() + wait_s
-    others = ""
-    while True:
-        now_ms = time.time_ns() // 1_000_000
-        found = [
-            one
-            for one in (status.read(config.status) or {}).get("unpaired", [])
-            if now_ms - one["heard_ms"] < HEARD_MS
-            and (port is None or os.path.realpath(one["link"]) == os.path.realpath(port))
-        ]
-        free = [one for one in found if one["fingerprint"]]
-        if len(free) == 1:
-            return bytes.fromhex(free[0]["fingerprint"])
-        if free:
-            listed = ", ".join(f"{one['node']} on {one['link']}" for one in free)
-            fail(f"{len(free)} nodes without an agent are there: {listed}: give --label or --port")
-        others = ", ".join(f"{one['node']} on {one['link']}" for one in found)
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_S)
-    if others:
-        fail(f"{others} has another agent: give its --label, and hold its button")
-    fail(f"no node without an agent has said hello within {wait_s:g} s (vitalwire pair list shows all)")
 
 
 @pair_group.command("list", short_help="Nodes that are paired, expected, or heard and nobody's.")
@@ -279,7 +218,7 @@ def listed(config: Config) -> dict[str, Any]:
     from edge_agent.ops import status
 
     peers = Peers(config.peers)
-    told = (status.read(config.status) or {}) if _runs(config) else {}
+    told = (status.read(config.status) or {}) if runs(config) else {}
     nodes = {one["node"]: one for one in told.get("nodes", [])}
     moving = peers.moving()
     paired = [

@@ -129,6 +129,18 @@ def test_over_a_link_that_is_no_cable_only_a_label_or_a_kit_pairs(kit):
         assert [(one["how"], one["by"]) for one in actions(kit)] == [("label", "uid 7")]
 
 
+def test_without_a_label_or_a_port_only_a_node_on_a_cable_is_meant(kit):
+    """Over TCP anybody may say that he is a node: with --yes nobody compares his fingerprint."""
+    with FakeNode(Tcp(), rate=2) as node:
+        config = written(kit, node.pipe.name)
+        with Running(kit.config(node.pipe.name)):
+            wait_until(lambda: kit.status["unpaired"], "it is shown")
+            told = typed("pair", "--config", config, "--yes", "--wait", "1")
+            assert told.exit_code == 1 and "is on a cable" in told.output, told.output
+            assert f"{node.identity.id.hex()} on {node.pipe.name}: give its --label" in told.output
+    assert not paired(kit, node) and actions(kit) == []
+
+
 def test_a_label_pairs_nobody_else(kit, node):
     digits = node.identity.fingerprint.hex()[:32]
     with Running(kit.config(node.pipe.name)) as running:
