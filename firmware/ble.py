@@ -4,7 +4,8 @@ and Improv for whoever gives the node its network.
 The central writes bytes to one characteristic and is notified by the other; messages are cut to the MTU, and
 COBS finds them again. One central at a time is served, and meanwhile nobody else sees the node. A central
 opens the pipe with its first byte; one that does nothing, or leads to no agent, is hung up on.
-What is seldom done is elsewhere: starting (ble_start), Improv (ble_improv).
+What is seldom done is elsewhere: starting (ble_start), Improv (ble_improv); and what few boards do: standard
+services for a phone, beside (ble_standard).
 """
 
 import asyncio
@@ -40,6 +41,10 @@ FAST_US = 100000
 SLOW_US = 760000
 FAST_MS = 30000
 UNCLAIMED = 1
+# What is said to everybody.
+OWN = 0
+IMPROV = 1
+STANDARD = 2
 # Improv's have 258 bytes at most.
 MOST_COMMAND = 258
 
@@ -86,7 +91,8 @@ class BlePort:
 class Ble:
     """`ble`: the stack, None where this boot has none; `handles`: of the pipe's two characteristics and of
     Improv's five; `own`, `improv`: advertisements, the latter None without Wi-Fi; `command`: what an Improv
-    client has written; `faults`: interrupts that failed, most for want of memory.
+    client has written; `faults`: interrupts that failed, most for want of memory; `conn`: the connection that
+    is served, None; `since_ms`: since when; `standard`: the standard services, where the board offers them.
     """
 
     def __init__(self, node, _):
@@ -102,16 +108,18 @@ class Ble:
         self.command = b""
         self.faults = 0
         self._ring = None
-        self._conn = self._port = self._serving = self._client = None
+        self.standard = None
+        self.conn = self._port = self._serving = self._client = None
         self._opens = False
         self._size = LEAST_MTU - OVERHEAD
-        self._since_ms = 0
+        self.since_ms = self._seen_ms = 0
         self._advertises = None
 
     def begin(self):
         """The stack, where this boot has one."""
         if self.mode == radio.WIFI:
             return
+        self._ring = RingIO(RING_BYTES)
         try:
             from firmware import ble_start
 
@@ -121,8 +129,6 @@ class Ble:
             return
         finally:
             forget("ble_start")
-        self._ring = RingIO(RING_BYTES)
-        self.ble.irq(self._interrupt)
 
     def channels(self):
         """No waveform."""
@@ -136,6 +142,8 @@ class Ble:
         """What passes by itself."""
         if self._turn is not None:
             self._turn.second()
+        if self.standard is not None:
+            self.standard.second(readings)
 
     def stop(self):
         """The connection stays for what is still to be sent."""
@@ -152,7 +160,7 @@ class Ble:
 
     def hang_up(self, conn):
         """End that connection, if it is there still."""
-        if conn is not None and conn == self._conn:
+        if conn is not None and conn == self.conn:
             try:
                 self.ble.gap_disconnect(conn)
             except OSError:
@@ -160,7 +168,8 @@ class Ble:
 
     # Interrupts: between two bytecodes of whatever the tasks do. What one raises would be printed.
 
-    def _interrupt(self, event, data):
+    def interrupt(self, event, data):
+        """The stack's."""
         try:
             if event == GATTS_WRITE:
                 self._written(data[0], data[1])
@@ -168,7 +177,7 @@ class Ble:
                 self._connected(data[0])
             elif event == CENTRAL_DISCONNECT:
                 self._disconnected(data[0])
-            elif event == MTU_EXCHANGED and data[0] == self._conn:
+            elif event == MTU_EXCHANGED and data[0] == self.conn:
                 self._size = data[1] - OVERHEAD
                 if self._port is not None:
                     self._port.size = self._size
@@ -176,18 +185,18 @@ class Ble:
             self.faults += 1
 
     def _connected(self, conn):
-        if self._conn is not None:
+        if self.conn is not None:
             self.ble.gap_disconnect(conn)
             return
-        self._conn = conn
+        self.conn = conn
         self._size = LEAST_MTU - OVERHEAD
-        self._since_ms = self.now_ms()
+        self.since_ms = self.now_ms()
         self._advertises = None
         self.command = b""
 
     def _written(self, conn, handle):
         data = self.ble.gatts_read(handle)
-        if conn != self._conn:
+        if conn != self.conn:
             return
         if handle == self.handles[0]:
             self._ring.write(data)
@@ -196,9 +205,9 @@ class Ble:
             self.command += data
 
     def _disconnected(self, conn):
-        if conn != self._conn:
+        if conn != self.conn:
             return
-        self._conn = None
+        self.conn = None
         self._opens = False
         port, self._port = self._port, None
         if port is not None:
@@ -207,6 +216,22 @@ class Ble:
             self._ring.read()
             self._ring.write(b"\0")
 
+    # The standard services'
+
+    def has_pipe(self):
+        """Whether the connection is an agent's."""
+        return self._opens or self._port is not None
+
+    def let_go(self):
+        """The connection is a phone's, unless it has a pipe too: others may come. The MTU that it has."""
+        if not self.has_pipe():
+            self.conn = None
+        return self._size + OVERHEAD
+
+    def unseen(self):
+        """The stack has stopped advertising, or somebody else may be wanted now."""
+        self._advertises = None
+
     # The task
 
     async def run(self):
@@ -214,21 +239,25 @@ class Ble:
         while True:
             await asyncio.sleep_ms(LOOK_MS)
             now_ms = self.now_ms()
-            if self._conn is None:
+            if self.standard is not None:
+                self.standard.look(now_ms)
+            if self.conn is None:
                 self._forget_client()
                 self._advertise(now_ms)
                 continue
             if self._opens:
                 self._opens = False
                 self._forget_client()
-                self._since_ms = now_ms
-                port = self._port = BlePort(self, self._conn, self._size, self._ring)
+                self.since_ms = now_ms
+                port = self._port = BlePort(self, self.conn, self._size, self._ring)
                 # No task of the node's: at the orderly end it goes on.
                 self._serving = asyncio.create_task(self._serve(port))
             if self._port is None and (self._client is not None or self._offers_improv()):
                 self._look_at_client(now_ms)
             if self._spent(now_ms):
-                self.hang_up(self._conn)
+                self.hang_up(self.conn)
+            elif self.standard is not None and self._port is not None:
+                self._advertise(now_ms)
 
     async def _serve(self, port):
         try:
@@ -244,38 +273,48 @@ class Ble:
         port = self._port
         node = self.node
         if port is None:
-            return now_ms - self._since_ms > IDLE_MS
+            return now_ms - self.since_ms > IDLE_MS
         link = node.link
         if node.session.state == STREAMING:
-            self._since_ms = now_ms
+            self.since_ms = now_ms
             return not link.wanted(RANK) and now_ms - port.wrote_ms > UNUSED_MS
-        return now_ms - self._since_ms > (UNANSWERED_MS if node.start.agents else UNCLAIMED_MS)
+        return now_ms - self.since_ms > (UNANSWERED_MS if node.start.agents else UNCLAIMED_MS)
 
     # Being seen
 
     def _advertise(self, now_ms):
-        """Say who is here, where a pipe is wanted; in turn with it, that the node wants a network."""
-        wanted = self.node.link.wanted(RANK)
-        improv = self._offers_improv()
-        if not wanted and not improv:
+        """Say who is here, where a pipe is wanted; in turn with it, that the node wants a network, and that
+        there is something for a phone.
+        """
+        kinds = []
+        if self.conn is None:
+            if self.node.link.wanted(RANK):
+                kinds.append(OWN)
+            if self._offers_improv():
+                kinds.append(IMPROV)
+        if self.standard is not None and self.standard.offered():
+            kinds.append(STANDARD)
+        if not kinds:
             if self._advertises is not None:
                 self._advertises = None
                 self.ble.gap_advertise(None)  # pyright: ignore[reportArgumentType]
             return
         if self._advertises is None:
-            self._since_ms = now_ms
+            self._seen_ms = now_ms
+        kind = kinds[now_ms // 1000 % len(kinds)]
         unclaimed = 0 if self.node.start.agents else UNCLAIMED
-        interval_us = FAST_US if now_ms - self._since_ms < FAST_MS else SLOW_US
-        second = improv and (not wanted or now_ms // 1000 & 1)
-        what = (interval_us, self._improv_state() if second else -1, unclaimed)
+        interval_us = FAST_US if now_ms - self._seen_ms < FAST_MS else SLOW_US
+        what = (interval_us, kind, self._improv_state() if kind == IMPROV else unclaimed)
         if what == self._advertises:
             return
-        if second:
+        if kind == IMPROV:
             data = self.improv
-            data[-6] = what[1]
-        else:
+            data[-6] = what[2]
+        elif kind == OWN:
             data = self.own
             data[-1] = unclaimed
+        else:
+            data = self.standard.advertisement  # pyright: ignore[reportAttributeAccessIssue]
         try:
             self.ble.gap_advertise(interval_us, data, resp_data=self.response)
             self._advertises = what
@@ -306,7 +345,7 @@ class Ble:
 
             self._client = ble_improv.BleClient(self)
         if self._client.look():
-            self._since_ms = now_ms
+            self.since_ms = now_ms
 
     def _forget_client(self):
         if self._client is not None:

@@ -38,6 +38,13 @@ def started(feature):
     node_id = node.start.identity.id
     name = node.board.config["ble"].get("name", "Vitalwire") + " " + node_id.hex()[:4]
     ble = bluetooth.BLE()
+    standard = None
+    if node.board.config["ble"].get("standard"):
+        from firmware import ble_standard
+
+        standard = feature.standard = ble_standard.Standard(feature)
+    # The stack asks for the keys of phones as it starts.
+    ble.irq(feature.interrupt if standard is None else standard.interrupt)
     ble.active(True)
     ble.config(gap_name=name, mtu=MTU)
     services = [service(SERVICE, (WRITTEN, WRITE | WRITE_NO_RESPONSE), (NOTIFIED, NOTIFY))]
@@ -45,10 +52,14 @@ def started(feature):
     if with_improv:
         flags = (READ | NOTIFY, READ | NOTIFY, WRITE | WRITE_NO_RESPONSE, READ | NOTIFY, READ)
         services.append(service(IMPROV % 0, *[(IMPROV % (n + 1), flags[n]) for n in range(5)]))
+    phones = [] if standard is None else standard.services()
+    services += [service(uuid, *characteristics) for uuid, characteristics in phones]
     handles = []
     for group in ble.gatts_register_services(tuple(services)):  # pyright: ignore[reportArgumentType]
         handles += list(group)
     feature.handles = handles
+    if standard is not None:
+        standard.begin(ble, phones, handles[len(handles) - 2 * len(phones) :])
     ble.gatts_set_buffer(handles[0], BUFFER, True)
     feature.own = bytearray(FLAGS + structure(SERVICE_DATA_128, raw(SERVICE) + node_id + b"\0"))
     feature.response = structure(NAME, name.encode()[:MOST_NAME])

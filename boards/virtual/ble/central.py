@@ -23,7 +23,12 @@ from bleak.exc import (
 from bumble import core, gatt_client, hci
 from bumble.att import ATT_Error
 from bumble.device import Advertisement, Connection, Device, Peer
+from bumble.hci import Address
+from bumble.keys import MemoryKeyStore
+from bumble.pairing import PairingConfig
 from bumble.transport import open_transport
+
+from boards.virtual.ble.bonding import KNOWN_BY
 
 MTU = 517  # what BlueZ asks for
 CONNECT_S = 10.0
@@ -37,6 +42,8 @@ class Adapter:
     _device: Device | None = None
     _transport: Any = None
     _loop: asyncio.AbstractEventLoop | None = None
+    _address = Address.ANY_RANDOM
+    _keys = MemoryKeyStore()
     _scanners = 0
     connecting: asyncio.Lock
 
@@ -53,12 +60,20 @@ class Adapter:
             raise BleakBluetoothNotAvailableError("No Bluetooth adapters found.", why) from None
         cls._transport, cls._loop, cls._scanners = transport, loop, 0
         cls.connecting = asyncio.Lock()
-        # A static random address has its two highest bits set.
-        address = ":".join(f"{octet:02X}" for octet in (0xF0, *secrets.token_bytes(5)))
-        device = Device.with_hci("host", hci.Address(address), transport.source, transport.sink)
+        device = Device.with_hci("host", cls._address, transport.source, transport.sink)
+        device.keystore = cls._keys
+        device.pairing_config_factory = lambda connection: PairingConfig(identity_address_type=KNOWN_BY)
         await device.power_on()
         cls._device = device
         return device
+
+    @classmethod
+    def renew(cls, hci_transport: str) -> None:
+        """It is another one: with an address of its own, which nobody has bonded with."""
+        cls.hci = hci_transport
+        # A static random address has its two highest bits set.
+        cls._address = Address(":".join(f"{octet:02X}" for octet in (0xF0, *secrets.token_bytes(5))))
+        cls._keys = MemoryKeyStore()
 
     @classmethod
     def _lost(cls) -> bool:
@@ -85,7 +100,7 @@ class Adapter:
 
 def install(hci_transport: str) -> None:
     """Have bleak use this adapter from now on."""
-    Adapter.hci = hci_transport
+    Adapter.renew(hci_transport)
     # A request that leaves as its connection breaks off has no answer, and bumble would wait 30 s for one.
     gatt_client.GATT_REQUEST_TIMEOUT = REQUEST_S  # pyright: ignore[reportPrivateImportUsage]
     bleak.get_platform_client_backend_type = lambda: (BumbleClient, "bumble")  # type: ignore[assignment]
@@ -193,7 +208,11 @@ class BumbleClient(BaseBleakClient):
         connection = self._there()
         peer = Peer(connection)
         await peer.request_mtu(MTU)
-        if pair:
+        keys = connection.device.keystore
+        if keys is not None and await keys.get(str(connection.peer_address)) is not None:
+            # As a phone does with whom it has bonded with.
+            await connection.encrypt()
+        elif pair:
             await connection.pair()
         return await self._discover(peer)
 

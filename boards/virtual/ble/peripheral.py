@@ -3,7 +3,8 @@
 
 As there, the host has few buffers for what a node notifies, a connection event carries few packets, and the
 host waits with a write until the node's interrupt handler has seen it (`interlock`; MicroPython 1.20 and
-older, and other ports, do not: then writes add up, or overwrite each other).
+older, and other ports, do not: then writes add up, or overwrite each other). Pairing is bumble's; what is
+bonded with is the node's to keep (bonding.py).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.host import Host
 from bumble.transport.common import AsyncPipeSink
 
-from boards.virtual.ble import wire
+from boards.virtual.ble import bonding, wire
 
 if TYPE_CHECKING:
     from boards.virtual.ble.radio import Radio
@@ -43,6 +44,8 @@ _PERMISSIONS = (
     (0x1000, Characteristic.WRITE_REQUIRES_ENCRYPTION),
     (0x2000, Characteristic.WRITE_REQUIRES_AUTHENTICATION),
 )
+# To subscribe wants encryption: a flag of newer NimBLEs', which MicroPython passes on.
+_SUBSCRIBE_ENCRYPTED = 0x8000
 
 
 class _Value:
@@ -67,7 +70,8 @@ class _Value:
 
 class Peripheral:
     """`path`: the socket that the node's VM opens ($VITALWIRE_BLE). Its hands are for tests, from any thread:
-    cut(), away(), `held` (no packet leaves), `interlock`, `most_mtu`; `notified` counts packets that left.
+    cut(), away(), `held` (no packet leaves), `interlock`, `most_mtu`, `open_subscriptions` (from the node's
+    next boot on whoever asks may subscribe, as with an older NimBLE); `notified` counts packets that left.
     """
 
     def __init__(self, radio: "Radio", path: Path, address: str) -> None:
@@ -76,6 +80,7 @@ class Peripheral:
         self.held = False
         self.interlock = True
         self.most_mtu = 517
+        self.open_subscriptions = False
         self.notified = 0
         self.refused = 0
         self._radio = radio
@@ -86,7 +91,8 @@ class Peripheral:
         self._characteristics: dict[int, Characteristic[bytes]] = {}
         self._mtu = DEFAULT_MTU
         self._events: asyncio.StreamWriter | None = None
-        self._answers: deque[asyncio.Future[int]] = deque()
+        self._answers: deque[asyncio.Future[bytes]] = deque()
+        self._pairing = bonding.Settings()
         self._write_lock = asyncio.Lock()
         self._queue: deque[tuple[Connection, bytes]] = deque()
         self._sending: asyncio.Task[None] | None = None
@@ -139,7 +145,8 @@ class Peripheral:
             if kind == wire.EVENTS:
                 self._events = writer
                 while True:
-                    answer = (await reader.readexactly(1))[0]
+                    (length,) = struct.unpack("<H", await reader.readexactly(2))
+                    answer = await reader.readexactly(length)
                     if self._answers:
                         waiting = self._answers.popleft()
                         if not waiting.done():
@@ -168,7 +175,9 @@ class Peripheral:
         if op == wire.ACTIVE:
             await (self._on() if body[0] else self._off())
         elif op == wire.CONFIG:
-            self._mtu = json.loads(body).get("mtu", self._mtu)
+            settings = json.loads(body)
+            self._mtu = settings.get("mtu", self._mtu)
+            self._pairing.take(settings)
         elif op == wire.ADDRESS:
             return bytes([1]) + bytes(self.address)[::-1]
         elif self._device is None:
@@ -231,6 +240,9 @@ class Peripheral:
         host = Host(controller, AsyncPipeSink(controller))
         device = Device(name="node", address=self.address, host=host)
         device.on(device.EVENT_CONNECTION, self._on_connection)
+        self._pairing = bonding.Settings()
+        device.pairing_config_factory = lambda connection: self._pairing.config()
+        device.keystore = bonding.NodeKeys(device, self._tell)
         await device.power_on()
         self._device = device
         self._sending = asyncio.create_task(self._send())
@@ -242,7 +254,7 @@ class Peripheral:
             self._sending.cancel()
         for waiting in self._answers:
             if not waiting.done():
-                waiting.set_result(0)
+                waiting.set_result(b"\0")
         self._answers.clear()
         self._queue.clear()
         self._values.clear()
@@ -280,7 +292,11 @@ class Peripheral:
                     )
                 )
             device.add_service(Service(core.UUID(uuid), made))
-            for one in made:
+            for one, (_, flags) in zip(made, characteristics, strict=True):
+                if flags & _SUBSCRIBE_ENCRYPTED and not self.open_subscriptions:
+                    configuration = device.gatt_server.get_attribute(one.handle + 1)
+                    assert configuration is not None
+                    configuration.permissions |= Characteristic.WRITE_REQUIRES_ENCRYPTION
                 self._values[one.handle] = _Value()
                 self._characteristics[one.handle] = one
                 one.value = self._attribute(one.handle)
@@ -289,7 +305,8 @@ class Peripheral:
 
     def _attribute(self, handle: int) -> "CharacteristicValue[bytes]":
         async def read(connection: Connection) -> bytes:
-            status = await self._tell(wire.GATTS_READ_REQUEST, struct.pack("<HH", connection.handle, handle))
+            told = self._tell(wire.GATTS_READ_REQUEST, struct.pack("<HH", connection.handle, handle))
+            status = (await told)[0]
             if status:
                 raise att.ATT_Error(att.ErrorCode(status))
             value = self._values.get(handle)
@@ -359,10 +376,10 @@ class Peripheral:
 
     # What it is told
 
-    def _tell(self, event: int, body: bytes) -> "asyncio.Future[int]":
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    def _tell(self, event: int, body: bytes) -> "asyncio.Future[bytes]":
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         if self._events is None or self._events.is_closing():
-            answer.set_result(0)
+            answer.set_result(b"\0")
             return answer
         self._answers.append(answer)
         self._events.write(struct.pack("<HB", 1 + len(body), event) + body)
@@ -383,10 +400,8 @@ class Peripheral:
         def mtu() -> None:
             self._tell(wire.MTU_EXCHANGED, struct.pack("<HH", handle, connection.att_mtu))
 
-        def encrypted() -> None:
-            state = (connection.is_encrypted, connection.authenticated, connection.authenticated)
-            self._tell(wire.ENCRYPTION_UPDATE, struct.pack("<H???B", handle, *state, 16))
-
         connection.on(connection.EVENT_DISCONNECTION, lost)
         connection.on(connection.EVENT_CONNECTION_ATT_MTU_UPDATE, mtu)
-        connection.on(connection.EVENT_CONNECTION_ENCRYPTION_CHANGE, encrypted)
+        keys = device.keystore
+        assert isinstance(keys, bonding.NodeKeys)
+        keys.watch(connection)

@@ -2,14 +2,15 @@
 
 Two connections, each opened with one byte. CALLS: the node asks, `<H` length, op, body; the answer is `<H`
 length, errno (0: done), body. EVENTS: the host tells, `<H` length, the number of the interrupt as MicroPython
-has it, body; the node answers each with one byte, what its handler gave (0: nothing).
+has it, body; the node answers each with `<H` length and what its handler gave: a byte (0: nothing), or 1 and
+the value of a secret.
 """
 
 CALLS = b"c"
 EVENTS = b"e"
 
 ACTIVE = 1  # u8
-CONFIG = 2  # JSON: gap_name, mtu, bond, …
+CONFIG = 2  # JSON: gap_name, mtu, bond, mitm, io, le_secure
 ADVERTISE = 3  # i32 interval in us (-1: stop), u8 connectable, u8 length, advertisement, scan response
 REGISTER = 4  # JSON: [[uuid, [[uuid, flags], …]], …] → u16 handles, in that order
 READ = 5  # u16 handle → value
@@ -28,3 +29,5 @@ GATTS_READ_REQUEST = 4  # the same
 GATTS_INDICATE_DONE = 20  # u16 connection, u16 handle, u8 status
 MTU_EXCHANGED = 21  # u16 connection, u16 MTU
 ENCRYPTION_UPDATE = 28  # u16 connection, u8 encrypted, u8 authenticated, u8 bonded, u8 key size
+GET_SECRET = 29  # u8 type, u8 index, u8 whether a key follows, key
+SET_SECRET = 30  # u8 type, u8 whether a value follows, u8 length of the key, key, value

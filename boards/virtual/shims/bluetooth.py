@@ -169,7 +169,12 @@ class BLE:
             while self._poll.poll(0):
                 head = _all(self._events, 3)
                 body = _all(self._events, (head[0] | head[1] << 8) - 1)
-                self._events.send(bytes((self._interrupt(head[2], body) or 0,)))
+                answer = self._interrupt(head[2], body)
+                if isinstance(answer, bytes):
+                    answer = b"\1" + answer
+                else:
+                    answer = bytes((int(answer or 0),))
+                self._events.send(struct.pack("<H", len(answer)) + answer)
             self._taken.release()
         except OSError:
             # The host is gone: nothing comes any more, and the watching thread stays where it is.
@@ -178,6 +183,11 @@ class BLE:
     def _interrupt(self, event, body):
         if event <= 2:
             data = (body[0] | body[1] << 8, body[2], body[3:])
+        elif event == 29:
+            data = (body[0], body[1], memoryview(body)[3:] if body[2] else None)
+        elif event == 30:
+            key, value = body[3 : 3 + body[2]], body[3 + body[2] :]
+            data = (body[0], memoryview(key), memoryview(value) if body[1] else None)
         else:
             data = struct.unpack({20: "<HHB", 28: "<HBBBB"}.get(event, "<HH"), body)
         return self._handler(event, data) if self._handler is not None else None
