@@ -32,16 +32,6 @@ class StackError(Exception):
     """Something did not happen in time, or a command failed; the text holds what it said."""
 
 
-def reserve_port() -> socket.socket:
-    """A socket on a free loopback TCP port. On Linux nobody else is given that port while it is open, and the
-    broker may listen there all the same, because it says SO_REUSEADDR, too.
-    """
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    return held
-
-
 class Stack:
     """One agent on `ports`, its broker and its collector, under one folder."""
 
@@ -51,14 +41,25 @@ class Stack:
         self.agent_dir = folder / "agent"
         self.collector_dir = folder / "collector"
         self.config = folder / "agent.toml"
-        self._reserved = reserve_port()
-        self.broker_port = self._reserved.getsockname()[1]
-        if sys.platform != "linux":
-            self._reserved.close()
+        self._reserved: list[socket.socket] = []
+        self.broker_port = self.own_port()
         # How a process is started, where that is not by COMMAND.
         self.commands: dict[str, list[str]] = {}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._logs: list[IO[bytes]] = []
+
+    def own_port(self) -> int:
+        """A TCP port of the loopback. On Linux nobody else is given it before this is closed, and broker or
+        agent may listen there all the same, because they say SO_REUSEADDR, too.
+        """
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        self._reserved.append(held)
+        port = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        return port
 
     # What a person types
 
@@ -234,4 +235,5 @@ class Stack:
             self.kill(name)
         for log in self._logs:
             log.close()
-        self._reserved.close()
+        for held in self._reserved:
+            held.close()

@@ -11,7 +11,7 @@ import pytest
 
 from boards.virtual.air import AccessPoint
 from boards.virtual.rig import VirtualNode
-from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack, reserve_port
+from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack
 
 pytestmark = pytest.mark.usefixtures("own_multicast")
 
@@ -49,10 +49,8 @@ def home(virtual: None, kit_dir: Path, tmp_path: Path) -> Iterator[tuple[Virtual
 
 def listen(stack: Stack) -> None:
     """Have the agent listen at a port that nobody else has, from its next start."""
-    with reserve_port() as held:
-        port = held.getsockname()[1]
     text = stack.config.read_text().partition("[tcp]")[0]
-    stack.config.write_text(f'{text}[tcp]\nlisten = "127.0.0.1:{port}"\nmdns = "always"\n')
+    stack.config.write_text(f'{text}[tcp]\nlisten = "127.0.0.1:{stack.own_port()}"\nmdns = "always"\n')
 
 
 def again(stack: Stack) -> None:

@@ -20,7 +20,7 @@ from edge_agent.config import load
 from edge_agent.custody.audit import ACTION
 from edge_agent.keys import PublicKeys
 from edge_agent.nodes.pairing_label import qr_text
-from hil_tests.stack import Stack, StackError, reserve_port
+from hil_tests.stack import Stack, StackError
 from protocol import cbor, cobs, messages
 from protocol.identity import Identity, fingerprint_text
 
@@ -28,10 +28,13 @@ from protocol.identity import Identity, fingerprint_text
 class Home(Stack):
     """An agent alone, that nobody has paired with anything."""
 
-    def begin(self, more: str = "") -> "Home":
+    def begin(self, tcp: bool = False) -> "Home":
         self.folder.mkdir(parents=True, exist_ok=True)
         links = "".join(f'[[links]]\nport = "{port}"\n' for port in self.ports)
-        self.config.write_text(f'[agent]\nstate_dir = "{self.agent_dir}"\n{links}{more}')
+        if tcp:
+            self.tcp_port = self.own_port()
+            links += f'[tcp]\nlisten = "127.0.0.1:{self.tcp_port}"\n'
+        self.config.write_text(f'[agent]\nstate_dir = "{self.agent_dir}"\n{links}')
         self.start_agent()
         self.wait_until("the agent runs", lambda: self.status()["state"] == "running")
         return self
@@ -74,9 +77,9 @@ class Home(Stack):
 def make_home(tmp_path: Path) -> Iterator[Callable[..., Home]]:
     homes: list[Home] = []
 
-    def make(*ports: str, more: str = "") -> Home:
+    def make(*ports: str, tcp: bool = False) -> Home:
         homes.append(Home(tmp_path / f"home{len(homes)}", list(ports)))
-        return homes[-1].begin(more)
+        return homes[-1].begin(tcp)
 
     yield make
     for home in homes:
@@ -202,12 +205,10 @@ def test_by_cable_and_button_then_to_another_agent_then_lost(make_node, make_hom
 
 def test_by_label_over_tcp_with_somebody_in_between(make_node, make_home) -> None:
     node: VirtualNode = make_node().start()
-    with contextlib.closing(reserve_port()) as reserved:
-        port = reserved.getsockname()[1]
-    home: Home = make_home(more=f'[tcp]\nlisten = "127.0.0.1:{port}"\n')
+    home: Home = make_home(tcp=True)
     own = identity(node)
     code = qr_text(own.fingerprint)
-    pump = Pump(node, port)
+    pump = Pump(node, home.tcp_port)
     try:
         assert home.stranger()["asked"] is None, "over TCP nobody is asked without a label"
         wrong = qr_text(bytes((own.fingerprint[0] ^ 1,)) + own.fingerprint[1:])
