@@ -10,7 +10,7 @@ The stack asks for keys in an interrupt, in which nothing may touch flash: the t
 """
 
 from firmware import ble_values
-from firmware.ble_bonds import Bonds
+from firmware.ble_bonds import BONDS_RECORD, Bonds
 from protocol import frames
 
 GATTS_WRITE = 3
@@ -195,7 +195,7 @@ class Standard:
             since_ms = self._since_ms
         if conn is None:
             self._asked = None
-            if self.bonds.lent and feature.conn is None:
+            if self.bonds.lent:
                 node.careful(self.bonds.load)
         elif not self.bonded:
             if self.open_ms >= 0 and conn != self._asked and now_ms - since_ms > ASK_MS:
@@ -232,13 +232,15 @@ class Standard:
     def _forget(self):
         """All phones, and the one that is here goes."""
         node = self._node
+        had = len(self.bonds.kept) > 0
         node.drain()
         node.careful(self.bonds.forget)
         self._open(-1)
         self.bonded = False
         self._part()
         node.signals.identify()
-        node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, "no phone may read this node")
+        if had and not node.start.records.holds(BONDS_RECORD):
+            node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, "no phone may read this node")
 
     def _part(self):
         """Hang up on the phone, if one is there."""
