@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from tools.assembly import ROLES
+from tools.boards.rules_kinds import TABLES
 
 # Read by people, or by the build itself (tools/assembly.py).
 ALWAYS = ("name", "title", "second_release", "pressure_switch", "monostable_ms")
@@ -31,9 +32,10 @@ def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[
     `parts`: the roles of the board's parts; `sources`: file to text, the board's own modules and the
     firmware's.
     """
+    for table in (*parts, *TABLES):
+        if not isinstance(settings.get(table, {}), Mapping):
+            raise BadSetting(f"{table} has to be a table: [{table}]")
     for role in parts:
-        if not isinstance(settings.get(role, {}), Mapping):
-            raise BadSetting(f"{role} has to be a table: [{role}]")
         if role not in settings:
             raise BadSetting(f"there is no [{role}], the table with the wiring of that part")
     _check_values((), settings)
@@ -47,6 +49,8 @@ def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[
                 continue
             if table not in settings:
                 raise BadSetting(f"there is no [{table}], which {file}:{line} reads")
+            if key and not isinstance(settings[table], Mapping):
+                raise BadSetting(f"{table} has to be a table: [{table}]")
             if key and key not in settings[table]:
                 raise BadSetting(f"[{table}] has no {key}, which {file}:{line} reads")
 

@@ -3,11 +3,11 @@
 What a board of the virtual rig has no chip for is not asked of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from tools.boards import rules_buses, rules_pins, rules_whole
+from tools.boards import rules_buses, rules_kinds, rules_pins, rules_whole
 from tools.boards.chips import CHIPS
 from tools.boards.fault import Fault
 
@@ -30,21 +30,10 @@ def faults(board: Described, drivers: Path) -> list[Fault]:
 
 def _faults(board: Described, drivers: Path) -> Iterator[Fault]:
     settings, parts = board.settings, board.parts
-    for table in sorted(settings):
-        if table in (
-            "button",
-            "led",
-            "buzzer",
-            "charger",
-            "bridge",
-            "radio",
-            "spool",
-            "link",
-            "node",
-            *parts,
-        ) and (not isinstance(settings[table], Mapping)):
-            yield Fault(table, f"has to be a table: [{table}]")
-            return
+    wrong = list(rules_kinds.kinds(settings, parts, bool(board.chip) and "bridge" not in settings))
+    yield from wrong
+    if wrong:
+        return
     yield from rules_buses.addresses(settings, parts, drivers)
     if not board.chip:
         return
@@ -53,7 +42,7 @@ def _faults(board: Described, drivers: Path) -> Iterator[Fault]:
     if described:
         return
     chip, psram_mib = CHIPS[board.chip["model"]], board.chip["psram_mib"]
-    yield from rules_whole.image(chip, board.image)
+    yield from rules_whole.image(chip, psram_mib, board.image)
     yield from rules_whole.wiring(chip, board.wiring)
     yield from rules_whole.link(settings)
     yield from rules_whole.power(settings, parts)

@@ -18,7 +18,8 @@ class Chip:
     """`pins` there are; of them `flash` and with so much PSRAM `octal`, `quad` belong to the memories.
     `strapping`: what the level of a pin at a reset decides. `uart`: the console's, `usb`: the port's.
     `spi`, `i2c`, `uarts`: the numbers that MicroPython has. `image`: how a stock image's name begins, and
-    the `offset` at which it is written.
+    the `offset` at which it is written; `quad_image`, `octal_image`: the variant for such PSRAM (the port's
+    mpconfigvariant files), where it needs one.
     """
 
     title: str
@@ -37,6 +38,14 @@ class Chip:
     input_only: frozenset[int] = frozenset()
     quad: frozenset[int] = frozenset()
     octal: frozenset[int] = frozenset()
+    quad_image: str = ""
+    octal_image: str = ""
+
+    def psram_image(self, psram_mib: int) -> str:
+        """The variant of the stock image that knows this PSRAM; "": none is needed."""
+        if not psram_mib:
+            return ""
+        return self.octal_image if psram_mib >= OCTAL_MIB else self.quad_image
 
     def taken(self, psram_mib: int) -> frozenset[int]:
         """The pins that flash and PSRAM have for themselves."""
@@ -71,6 +80,8 @@ CHIPS: Mapping[str, Chip] = {
         uarts=(0, 1, 2),
         image="ESP32_GENERIC",
         offset=0x1000,
+        quad_image="SPIRAM",
+        octal_image="SPIRAM",
     ),
     "esp32s3": Chip(
         title="ESP32-S3",
@@ -92,6 +103,7 @@ CHIPS: Mapping[str, Chip] = {
         uarts=(0, 1, 2),
         image="ESP32_GENERIC_S3",
         offset=0,
+        octal_image="SPIRAM_OCT",
     ),
     "esp32c3": Chip(
         title="ESP32-C3",

@@ -45,9 +45,6 @@ def _lights(led: Mapping[str, Any]) -> Iterator[Fault]:
     elif "pin" not in led and len(colours) < len(COLOURS):
         lacking = ", ".join(colour for colour in COLOURS if colour not in led)
         yield Fault("[led]", f"lacks {lacking}: colours are mixed of all three, and one light alone has pin")
-    for key in led:
-        if key not in ("pin", "active_low", *COLOURS):
-            yield Fault(f"[led] {key}", "no state has that colour (firmware/indications.py): take it out")
 
 
 def conflicts(settings: Mapping[str, Any], parts: Mapping[str, str]) -> Iterator[Fault]:

@@ -11,6 +11,8 @@ CHIP_KEYS = ("model", "flash_mib", "psram_mib")
 IMAGE_KEYS = ("name", "version", "url", "sha256", "offset")
 WIRING_KEYS = ("module", "labels", "notes", "accepted")
 OLDEST = (1, 24)
+# The largest flash and PSRAM of Espressif's modules.
+MOST_MIB = 32
 # The stock images' consoles.
 CONSOLE_BAUD = 115200
 # The heap of a chip without PSRAM leaves 25 KB with an outbox of 20 KB (docs/boards.md, "What it costs"); a
@@ -29,17 +31,25 @@ def chip(found: Mapping[str, Any]) -> Iterator[Fault]:
     for key in found:
         if key not in CHIP_KEYS:
             yield Fault(f"[chip] {key}", f"is not known; [chip] has {', '.join(CHIP_KEYS)}")
-    if found.get("model") not in CHIPS:
-        yield Fault("[chip] model", f"is {found.get('model')!r}; known are {', '.join(CHIPS)}")
+    model = found.get("model")
+    if not isinstance(model, str) or model not in CHIPS:
+        yield Fault("[chip] model", f"is {model!r}; known are {', '.join(CHIPS)}")
     flash, psram = found.get("flash_mib"), found.get("psram_mib")
-    if type(flash) is not int or flash <= FIRMWARE_MIB:
-        yield Fault("[chip] flash_mib", f"is {flash!r}; MicroPython alone takes {FIRMWARE_MIB} MiB")
-    if type(psram) is not int or psram < 0:
+    if type(flash) is not int or not FIRMWARE_MIB < flash <= MOST_MIB:
+        yield Fault(
+            "[chip] flash_mib",
+            f"is {flash!r}; MicroPython alone takes {FIRMWARE_MIB} MiB, no module has more than {MOST_MIB}",
+        )
+    if type(psram) is not int or not 0 <= psram <= MOST_MIB:
         yield Fault("[chip] psram_mib", f"is {psram!r}; a module without PSRAM has 0")
+    elif psram and model == "esp32c3":
+        yield Fault("[chip] psram_mib", f"is {psram}; an ESP32-C3 has no PSRAM: 0")
 
 
-def image(of: Chip, found: Mapping[str, Any]) -> Iterator[Fault]:
-    """[image] is a stock image of that chip; a checksum need not be there, but has to be one."""
+def image(of: Chip, psram_mib: int, found: Mapping[str, Any]) -> Iterator[Fault]:
+    """[image] is a stock image of that chip, which knows its PSRAM; a checksum need not be there, but has to
+    be one.
+    """
     if not found:
         yield Fault(
             "[image]", "is missing: which MicroPython goes onto the board (name, version, url, offset)"
@@ -51,13 +61,19 @@ def image(of: Chip, found: Mapping[str, Any]) -> Iterator[Fault]:
     name, version, url = (str(found.get(key, "")) for key in ("name", "version", "url"))
     if name.partition("-")[0] != of.image:
         yield Fault("[image] name", f"is {name!r}; the one of an {of.title} begins with {of.image}")
+    variant = of.psram_image(psram_mib)
+    if variant and name.partition("-")[2] != variant:
+        yield Fault(
+            "[image] name",
+            f"is {name!r}; only {of.image}-{variant} knows the {psram_mib} MiB of PSRAM in [chip]",
+        )
     numbers = re.fullmatch(r"(\d+)\.(\d+)(\.\d+)?", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST:
         yield Fault("[image] version", f"is {version!r}; the firmware needs {OLDEST[0]}.{OLDEST[1]} or newer")
     file = url.rpartition("/")[2]
     if not url.startswith("https://") or not file.startswith(f"{name}-") or f"v{version}" not in file:
         yield Fault("[image] url", f"is {url!r}, and not https and a file of {name} and v{version}")
-    if found.get("offset") != of.offset:
+    if type(found.get("offset")) is not int or found["offset"] != of.offset:
         yield Fault("[image] offset", f"is {found.get('offset')!r}; on an {of.title} it is 0x{of.offset:x}")
     if "sha256" in found and not re.fullmatch(r"[0-9a-f]{64}", str(found["sha256"])):
         yield Fault(
@@ -119,7 +135,7 @@ def radios(psram_mib: int, settings: Mapping[str, Any]) -> Iterator[Fault]:
     """One radio at a time where there is no PSRAM."""
     have = [name for name in ("wifi", "ble") if name in settings]
     at_once = settings.get("radio", {}).get("at_once")
-    if "radio" in settings and at_once not in (1, 2):
+    if "radio" in settings and (type(at_once) is not int or at_once not in (1, 2)):
         yield Fault("[radio] at_once", f"is {at_once!r}; it is 1 or 2")
     elif "radio" in settings and not have:
         yield Fault("[radio]", "is there, but neither [wifi] nor [ble] is: take it out")
