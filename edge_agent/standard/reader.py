@@ -75,7 +75,9 @@ class Reader:
     async def run(self) -> None:
         """Read it for ever."""
         backoff = Backoff(first_s=1.0, max_s=60.0)
-        while True:
+        me = asyncio.current_task()
+        # A client that is just leaving may take the cancellation for its own.
+        while me is not None and not me.cancelling():
             self.state = "searching"
             try:
                 found = await BleakScanner.find_device_by_address(self.device.address, timeout=FIND_S)
