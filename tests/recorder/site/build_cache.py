@@ -21,6 +21,9 @@ def install(folder: str, on_import: Callable[[str, Callable[[Any], None]], None]
     """`on_import(name, wrap)` has a module wrapped once it has run (wire_recorder.py)."""
 
     def wrap(build: Any) -> None:
+        # A worker is such a process, too: it has been here as it started.
+        if hasattr(build.slim, "__wrapped__"):
+            return
         for name in ("slim", "put_in_place", "compile_mpy"):
             setattr(build, name, _kept(name, getattr(build, name), Path(folder), Path(build.__file__).parent))
 
