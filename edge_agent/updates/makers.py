@@ -22,10 +22,15 @@ class MakersError(Exception):
 
 def load(path: Path) -> list[bytes]:
     """The Ed25519 keys in the `.pub` files of a folder, or in one file; none where nothing is."""
-    files = [path] if path.is_file() else sorted(path.glob("*.pub"))
-    if len(files) > MAX_MAKERS:
-        raise MakersError(path, f"{len(files)} files; {MAX_MAKERS} is the limit")
-    return [_load(one) for one in files]
+    found = files(path)
+    if len(found) > MAX_MAKERS:
+        raise MakersError(path, f"{len(found)} files; {MAX_MAKERS} is the limit")
+    return [_load(one) for one in found]
+
+
+def files(path: Path) -> list[Path]:
+    """The makers' files: of a folder, or that one file."""
+    return [path] if path.is_file() else sorted(path.glob("*.pub"))
 
 
 def _load(path: Path) -> bytes:

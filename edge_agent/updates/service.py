@@ -54,7 +54,6 @@ class Updates:
         self.unix_ms = unix_ms
         self.disk = kept.Disk(config.bundles / "rollouts.json")
         self._hub = hub
-        self._bundles: dict[str, Bundle] = {}
         self._lapse = Lapse(unix_ms, hub.now_ms, hub.live)
         hub.updates = self.courses
 
@@ -112,7 +111,7 @@ class Updates:
         if one is None or one.state != rollout.RUNNING or self.disk.problem:
             for node in list(self.courses.open):
                 self._leave(node, "the roll-out rests" if one is not None else "the roll-out is over")
-            self._bundles.clear()
+            self.shelf.put_back()
             return
         why = one.why_halt()
         if why:
@@ -246,9 +245,12 @@ class Updates:
         """Begin with those that wait and are there, as many as there is room for."""
         counts = one.counts()
         room = self.config.updates.at_once - sum(counts.get(state, 0) for state in rollout.ON_THE_WAY)
+        if self.courses.open or rollout.WAITING in counts:
+            # Its maker may be believed no longer.
+            for update_id in one.bundles.values():
+                self._bundle(one, update_id)
         for name, state in one.nodes.items():
             if one.state != rollout.RUNNING:
-                # Its bundle, or the file of groups, could not be read.
                 return
             node = bytes.fromhex(name)
             if state.state in rollout.ENDS or node in self.courses.open or state.state == rollout.TRIAL:
@@ -285,11 +287,8 @@ class Updates:
         if not board and len(one.bundles) > 1:
             self._note(one, node.hex(), rollout.WAITING, "which board it is, it says at its next start")
             return
-        update_id = one.bundles.get(board) or next(iter(one.bundles.values()))
-        try:
-            bundle = self._bundle(update_id)
-        except (BundleError, MakersError, OSError) as e:
-            self.turn(one, rollout.HALTED, str(e), "agent")
+        bundle = self._bundle(one, one.bundles.get(board) or next(iter(one.bundles.values())))
+        if bundle is None:
             return
         sending = Transfer(bundle.id, bundle.version, bundle.objects, ask_only)
         course = self.courses.begin(node, one.id, sending)
@@ -304,14 +303,14 @@ class Updates:
 
         self.stating.offered(one.id, node, bundle.id, bundle.version, stated)
 
-    def _bundle(self, update_id: str) -> Bundle:
-        """Read and checked once for each roll-out that uses it."""
-        if update_id not in self._bundles:
-            one = self.current
-            using = set(one.bundles.values()) if one else set[str]()
-            self._bundles = {name: each for name, each in self._bundles.items() if name in using}
-            self._bundles[update_id] = self.shelf.get(bytes.fromhex(update_id))
-        return self._bundles[update_id]
+    def _bundle(self, one: Rollout, update_id: str) -> Bundle | None:
+        """None: it may not be offered, and the roll-out has halted."""
+        try:
+            return self.shelf.get(bytes.fromhex(update_id))
+        except (BundleError, MakersError, OSError) as e:
+            if one.state == rollout.RUNNING:
+                self.turn(one, rollout.HALTED, str(e), "agent")
+            return None
 
     # What nodes say
 

@@ -25,6 +25,7 @@ class Shelf:
         self.folder = folder
         self.makers_path = makers_path
         self.problems: list[str] = []
+        self._used: dict[bytes, tuple[object, Bundle]] = {}
 
     def check(self, path: Path) -> Bundle:
         """The bundle in that file, if it can be added. BundleError, MakersError."""
@@ -58,11 +59,22 @@ class Shelf:
         return sorted(found, key=lambda one: (version_key(one.version), one.board))
 
     def get(self, update_id: bytes) -> Bundle:
-        """BundleError: it is not here, or may not be offered."""
-        found = read(self._place(update_id), makers.load(self.makers_path))
-        if found.id != update_id:
-            raise BundleError(self._place(update_id), "not what its name says")
-        return found
+        """BundleError: it is not here, or may not be offered; MakersError. One object until its file or the
+        makers' change, or it is put back.
+        """
+        place = self._place(update_id)
+        state = [_state(path) for path in (place, *makers.files(self.makers_path))]
+        kept = self._used.get(update_id)
+        if kept is None or kept[0] != state:
+            found = read(place, makers.load(self.makers_path))
+            if found.id != update_id:
+                raise BundleError(place, "not what its name says")
+            kept = self._used[update_id] = state, found
+        return kept[1]
+
+    def put_back(self) -> None:
+        """None of them is in use any more."""
+        self._used.clear()
 
     def _place(self, update_id: bytes) -> Path:
         return self.folder / f"{update_id.hex()}{SUFFIX}"
@@ -80,3 +92,9 @@ class Shelf:
                 yield read(path, believed)
             except (BundleError, OSError, ProtocolError) as e:
                 self.problems.append(str(e))
+
+
+def _state(path: Path) -> tuple[Path, int, int, int]:
+    """What is another one whenever the file may be."""
+    found = path.stat()
+    return path, found.st_mtime_ns, found.st_ino, found.st_size

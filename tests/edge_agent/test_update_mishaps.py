@@ -13,7 +13,7 @@ from edge_agent.nodes.peers import PeersError
 from edge_agent.updates import rollout
 from edge_agent.updates import telling as told
 from protocol import frames
-from tests.edge_agent.update_world import Link, ModelNode, World, some_files
+from tests.edge_agent.update_world import Link, ModelNode, World, bundle, some_files
 
 
 @pytest.fixture
@@ -235,6 +235,30 @@ def test_a_bundle_that_cannot_be_read_halts_once(make):
     for _ in range(50):
         world.turn()
     assert world.codes.count("rollout_halted") == 1 and "Input/output" in world.one.why
+
+
+@pytest.mark.parametrize("what", ["maker", "bundle", "other bundle"])
+def test_a_maker_that_is_believed_no_longer_halts_what_is_under_way(make, what):
+    models = [ModelNode() for _ in range(3)]
+    world = make(models, at_once=1)
+    world.add("1.1.1", some_files((9000,)))
+    world.start("1.1.1")
+    world.until(lambda: any(len(model.took) > 9 for model in models))
+    [path] = [world.updates.shelf._place(bytes.fromhex(name)) for name in world.one.bundles.values()]
+    if what == "maker":
+        (world.config.makers / "maker.pub").unlink()
+    elif what == "bundle":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.write_bytes(bundle("1.1.1", some_files((10,))))
+    world.until(lambda: world.one.state == rollout.HALTED)
+    for _ in range(20):
+        world.turn()
+    took = [len(model.took) for model in models]
+    for _ in range(500):
+        world.turn()
+    assert [len(model.took) for model in models] == took and world.codes.count("rollout_halted") == 1
+    assert not any(model.applied for model in models)
 
 
 def test_nobody_is_told_of_what_the_disk_does_not_have_yet(make):
