@@ -319,6 +319,28 @@ def test_completeness_says_what_became_of_each_number(tmp_path):
     assert "10 made by the node, 3 here, 3 given up by the node (outbox full), 4 not here (yet)" in said
 
 
+def test_completeness_counts_what_a_later_boot_says_was_given_up(tmp_path):
+    rig = Rig(tmp_path)
+    later = (2).to_bytes(4, "big") + bytes(8)
+    said = {frames.LOST_BEFORE: [[BOOT, 2, 3, frames.LOSS_OUTBOX_FULL]]}
+    before = frames.pack(frames.KIND_LOST_BEFORE, 1_000_000, said)
+    ends = [wave(frames.CH_ECG, s * 1_000_000, [1] * 256, ECG_NS, ECG_LSB) for s in (0, 8)]
+    entries = [batch.clock_entry(NODE.id, BOOT, 0, BEGIN_MS * 1000, 0, 1000)]
+    entries += [
+        batch.frame_entry(NODE.id, BOOT, seq, one, BEGIN_MS) for seq, one in ((0, ends[0]), (8, ends[1]))
+    ]
+    entries.append(batch.frame_entry(NODE.id, later, 0, before, BEGIN_MS))
+    rig.receipt(Chain().make(entries))
+    (day,) = [json.loads(line) for line in run(rig, "completeness", "--json").splitlines()]
+    rig.store.close()
+    assert (day["produced"], day["received"], day["given_up"], day["not_here"]) == (
+        9,
+        2,
+        {"outbox full": 3},
+        4,
+    )
+
+
 @pytest.mark.parametrize("steps_s", [(86_400,), (-86_400,), (86_400, -86_400), (-3600, 3600, 86_400)])
 def test_completeness_of_a_boot_in_which_the_clock_was_set(tmp_path, steps_s):
     """Each frame is in one of the days by which it is dated, none in no day."""

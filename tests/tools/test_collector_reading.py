@@ -52,6 +52,20 @@ def test_evicted_and_missing_frames_are_told_apart(rig):
     assert (row.stored, row.highest, row.evicted, row.missing) == (3, 6, 2, 2)
 
 
+@pytest.mark.parametrize(("reason", "evicted"), [(frames.LOSS_OUTBOX_FULL, 3), (frames.LOSS_ELSEWHERE, 0)])
+def test_what_a_later_boot_says_of_an_earlier_one_is_not_missing(rig, reason, evicted):
+    later, other = ((n).to_bytes(4, "big") + bytes(8) for n in (2, 3))
+    # Of this boot frames 1 to 5, of which 3 has arrived all the same, and some of boots that are not here.
+    said = [[BOOT, 1, 5, reason], [later, 0, 4, reason], [other, 1, 9, reason]]
+    before = frames.pack(frames.KIND_LOST_BEFORE, 1, {frames.LOST_BEFORE: said})
+    told = batch.frame_entry(NODE.id, later, 0, before, NOW)
+    rig.receipt(Chain().make([frame(0), frame(3), frame(5), frame(7), told]))
+    first, second = rig.verify().boots
+    assert (first.stored, first.highest, first.evicted, first.missing) == (4, 7, evicted, 4 - evicted)
+    # What it says of itself, or of later ones, is not believed of earlier ones.
+    assert (second.stored, second.evicted, second.missing) == (1, 0, 0)
+
+
 def wave_entry(seq, samples, boot=BOOT, **changed):
     body = {
         "channel": frames.CH_ECG,
