@@ -65,7 +65,9 @@ def _try_ram():
         while len(pieces) * PIECE < free - HEAP_KEPT:
             pieces.append(bytearray(PIECE))
     except MemoryError:
-        pass
+        # What keeps account of the pieces takes memory, too: more than is kept, where there is PSRAM.
+        for _ in range(min(len(pieces), HEAP_KEPT // PIECE)):
+            pieces.pop()
     wrong = 0
     for pattern in patterns:
         for piece in pieces:

@@ -27,8 +27,9 @@ from esp32_mock_bootloader import server
 from boards.virtual.air import Air
 from boards.virtual.bench import Bench
 from boards.virtual.bridge import serve_socket
+from boards.virtual.flash_tree import HEAP, heap_for
 from boards.virtual.patient import make_patient
-from boards.virtual.rig import EXIT_RESET, HEAP, PWRON_RESET, SHIMS, SOFT_RESET, SOURCE_HEAP
+from boards.virtual.rig import EXIT_RESET, PWRON_RESET, SHIMS, SOFT_RESET
 from boards.virtual.vm import find_micropython
 
 SYNC = b"\xc0\x00\x08\x24\x00"
@@ -190,7 +191,7 @@ class FlashBoard:
             VITALWIRE_BLE=self._ble,
             VITALWIRE_RESET_CAUSE=str(cause),
         )
-        source = (self.files / "main.py").is_file() and not any(self.files.rglob("node.mpy"))
+        application = (self.files / "main.py").is_file()
         # The wheel's VM lies inside CPython, which Ctrl-C is not to end while it starts.
         words = [
             "/bin/sh",
@@ -198,9 +199,9 @@ class FlashBoard:
             'trap "" INT; exec "$0" "$@"',
             self._vm,
             "-X",
-            f"heapsize={SOURCE_HEAP if source else HEAP}",
+            f"heapsize={heap_for(self.files) if application else HEAP}",
         ]
-        self._at_prompt = prompt or not (self.files / "main.py").is_file()
+        self._at_prompt = prompt or not application
         words.append("-i" if self._at_prompt else "main.py")
         self._console = master
         self._process = subprocess.Popen(

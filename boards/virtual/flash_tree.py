@@ -15,6 +15,14 @@ CONFIG = "board_config.py"
 TWO_RADIOS = re.compile(r"'at_once': [2-9]")
 
 
+def heap_for(tree: Path) -> str:
+    """Of a VM that runs this tree, in words."""
+    bytecode = any(tree.glob("node.mpy")) or any(tree.glob("slot_a/node.mpy"))
+    configs = [*tree.glob(CONFIG), *tree.glob(f"slot_a/{CONFIG}")]
+    psram = any(TWO_RADIOS.search(config.read_text()) for config in configs)
+    return PSRAM_HEAP if psram else HEAP if bytecode else SOURCE_HEAP
+
+
 class FlashTree:
     """`folder`: where main.py is run; `path`: what comes first on the VM's path; `heap`: of the VM that
     runs it, in words.
@@ -26,10 +34,7 @@ class FlashTree:
         self._on_flash = (build_dir / SLOTS).is_file()
         self.folder = flash_dir if self._on_flash else build_dir
         self.path = "" if self._on_flash else f"{build_dir}:"
-        bytecode = any(build_dir.glob("node.mpy")) or any(build_dir.glob("slot_a/node.mpy"))
-        configs = [*build_dir.glob(CONFIG), *build_dir.glob(f"slot_a/{CONFIG}")]
-        psram = any(TWO_RADIOS.search(config.read_text()) for config in configs)
-        self.heap = PSRAM_HEAP if psram else HEAP if bytecode else SOURCE_HEAP
+        self.heap = heap_for(build_dir)
 
     def put_on_flash(self) -> None:
         """Make the flash, and put a build with slots on it unless it holds one. Raises OSError."""

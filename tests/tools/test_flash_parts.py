@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,9 +20,10 @@ from edge_agent.nodes.pairing_label import qr_text
 from protocol.identity import fingerprint_text
 from tests.tools.flash_kit import KEYS, image, tiny_build
 from tools import build
-from tools.flash import built, kit, label, node, ports
+from tools.flash import built, kit, label, node, ports, report
 from tools.flash import image as images
 from tools.flash.node import Keys, Line
+from tools.flash.report import Outcome
 from tools.flash.trouble import Trouble
 
 
@@ -155,6 +157,42 @@ def test_boards_by_their_usb_ids(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/dev/ttyS0", "not on USB"),
         ("/dev/ttyUSB9", "no board's USB chip: 1234:5678, A scanner"),
     ]
+
+
+ROM, PYTHON = ("dc:54:75:c1:b0:8E", 0x1001), ("dc5475c1b08e3ffc", 0x4001)
+
+
+@pytest.mark.parametrize(("before", "after"), [(ROM, PYTHON), (PYTHON, ROM)], ids=["python", "rom"])
+def test_a_port_of_the_chips_own_usb_is_found_under_another_name(
+    before: tuple[str, int], after: tuple[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    master, slave = os.openpty()
+    now_on = os.ttyname(slave)
+    gone = str(tmp_path / "ttyACM0")
+    there = [port(gone, 0x303A, before[1]), port("/dev/ttyUSB0", 0x10C4, 0xEA60)]
+    there[0].serial_number, there[1].serial_number = before[0], "0001"
+    monkeypatch.setattr(ports.list_ports, "comports", lambda: there)
+    chip = ports.chip_of(gone)
+    assert chip == "dc5475c1b08e" and ports.chip_of("/dev/ttyUSB0") == ports.chip_of(now_on) == ""
+    another = port(gone, 0x303A, 0x1001)
+    another.serial_number = "DC:54:75:C1:B0:8F"
+    there[0] = another
+    there.append(port(now_on, 0x303A, after[1]))
+    there[2].serial_number = after[0]
+    try:
+        assert ports.wait_for(gone, chip) == now_on
+        there.pop()
+        monkeypatch.setattr(ports, "AGAIN_S", 0.0)
+        with pytest.raises(Trouble, match=f"chip {chip} did not come back .* --port"):
+            ports.wait_for(gone, chip)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_ports_other_name_is_said() -> None:
+    outcome = Outcome("/dev/ttyACM0", why="", now_on="/dev/ttyACM1")
+    assert "  its port is called /dev/ttyACM1 now" in list(report.told(outcome))
 
 
 class WrittenDown:

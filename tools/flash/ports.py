@@ -1,5 +1,7 @@
 """The serial ports that boards are plugged into: which there are, and pressing reset through one."""
 
+import os
+import re
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +16,7 @@ T = TypeVar("T")
 
 BAUD = 115200
 ESPRESSIF = 0x303A
+ADDRESS_DIGITS = 12
 # USB-serial chips that development boards carry, by USB vendor and product.
 BRIDGES = {
     (0x10C4, 0xEA60): "CP210x",
@@ -104,17 +107,46 @@ def patiently(port: str, action: Callable[[], T], wrong: tuple[type[Exception], 
         time.sleep(POLL_S)
 
 
-def wait_for(port: str) -> None:
-    """Until the port can be opened: one that is the chip's own goes away while the chip is reset. Trouble."""
+def chip_of(port: str) -> str:
+    """The address of the chip whose own USB leads to `port`; "" on every other port.
+
+    Both the chip's ROM and MicroPython have it as their serial number, each in its own form and under its own
+    USB product, so that after a reset the port may be called differently.
+    """
+    for found in list_ports.comports():
+        if found.vid == ESPRESSIF and os.path.realpath(found.device) == os.path.realpath(port):
+            return _address(found.serial_number)
+    return ""
+
+
+def _address(serial_number: str | None) -> str:
+    """Of the ROM's form, AA:BB:…, and of MicroPython's, whose sixteen digits begin with these twelve."""
+    digits = re.sub(r"[^0-9a-f]", "", (serial_number or "").lower())
+    return digits[:ADDRESS_DIGITS] if len(digits) >= ADDRESS_DIGITS else ""
+
+
+def wait_for(port: str, chip: str = "") -> str:
+    """The port, once it can be opened: one that is the chip's own goes away while the chip is reset, and may
+    come back under another name, by which `chip` (of `chip_of`) finds it. Trouble."""
     until = time.monotonic() + AGAIN_S
     while True:
+        there = next((one.device for one in list_ports.comports() if _is(one, chip)), port) if chip else port
         try:
-            check(port)
-            return
-        except Trouble:
+            check(there)
+            return there
+        except Trouble as e:
             if time.monotonic() > until:
-                raise
+                if not chip:
+                    raise
+                raise Trouble(
+                    f"the port of chip {chip} did not come back after the reset: {e.problem}",
+                    "press its reset button, see how its port is called now, and run this again with --port",
+                ) from e
         time.sleep(POLL_S)
+
+
+def _is(found: Any, chip: str) -> bool:
+    return found.vid == ESPRESSIF and _address(found.serial_number) == chip
 
 
 def press_reset(line: Any) -> bool:

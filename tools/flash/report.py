@@ -30,7 +30,8 @@ PLAIN_FILE = 0o644
 
 @dataclass
 class Outcome:
-    """One board. `went_on_with`: what was there from before; `why`: what stopped it, "" when nothing."""
+    """One board. `went_on_with`: what was there from before; `why`: what stopped it, "" when nothing;
+    `now_on`: its port's other name since a reset."""
 
     port: str
     board: str = ""
@@ -43,6 +44,7 @@ class Outcome:
     went_on_with: list[str] = field(default_factory=lambda: [])
     seconds: float = 0.0
     why: str = "it was not begun"
+    now_on: str = ""
 
     @property
     def passed(self) -> bool:
@@ -84,6 +86,8 @@ def told(outcome: Outcome) -> Iterable[str]:
         yield f"{outcome.port}: passed, node {outcome.keys.id}, {outcome.seconds:.0f} s"
     else:
         yield f"{outcome.port}: FAILED: {outcome.why}"
+    if outcome.now_on:
+        yield f"  its port is called {outcome.now_on} now"
     for what in outcome.went_on_with:
         yield f"  went on with {what}"
     for line in outcome.lines:

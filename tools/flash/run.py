@@ -57,7 +57,7 @@ def flash(port: str, plan: Plan, tell: Tell) -> Outcome:
 
 
 def _flash(outcome: Outcome, plan: Plan, tell: Tell) -> None:
-    port = outcome.port
+    chip = ports.chip_of(outcome.port)
     if not plan.app_only:
         _put_image(outcome, plan, tell)
     elif plan.board is None:
@@ -65,7 +65,7 @@ def _flash(outcome: Outcome, plan: Plan, tell: Tell) -> None:
     tell("build", 0, 0)
     made = plan.make(outcome.board)
     outcome.firmware, outcome.title = made.version, plan.titles.get(outcome.board, "")
-    prompt = Prompt(port)
+    prompt = Prompt(_came_back(outcome, chip))
     try:
         prompt.get(lambda text: tell(text, 0, 0))
         clock = node.Clock(prompt)
@@ -81,11 +81,18 @@ def _flash(outcome: Outcome, plan: Plan, tell: Tell) -> None:
         prompt.reset()
     finally:
         prompt.close()
-    ports.wait_for(port)
-    node.wait_for_hello(port, outcome.keys, lambda: tell("hello", 0, 0))
+    node.wait_for_hello(_came_back(outcome, chip), outcome.keys, lambda: tell("hello", 0, 0))
     if not any(line.why for line in outcome.lines):
         at = datetime.now(UTC).isoformat(timespec="seconds")
         kit.add(plan.kit, outcome.keys, outcome.board, outcome.firmware, at)
+
+
+def _came_back(outcome: Outcome, chip: str) -> str:
+    """The board's port after a reset; a new name is said."""
+    port = ports.wait_for(outcome.port, chip)
+    if port != outcome.port:
+        outcome.now_on = port
+    return port
 
 
 def _put_image(outcome: Outcome, plan: Plan, tell: Tell) -> None:
