@@ -16,7 +16,7 @@ class Lapse:
         self._steady_ms = steady_ms
         self._live = live
         self._seen: tuple[int, int] | None = None
-        self._away_ms: dict[bytes, int] = {}
+        self._away_ms: dict[bytes, tuple[int, int]] = {}
 
     def set_by_ms(self) -> int:
         """By how much the clock was set since the last look; 0: it was not."""
@@ -26,9 +26,10 @@ class Lapse:
         return by_ms if abs(by_ms) >= SET_MS else 0
 
     def away_ms(self, node: bytes) -> int:
-        """How long the node has been away without a break, as far as this was asked of it."""
-        if node in self._live:
-            self._away_ms.pop(node, None)
-            return 0
+        """How long the node has been away without a break, for as long as this is asked of it all the time."""
         now_ms = self._steady_ms()
-        return now_ms - self._away_ms.setdefault(node, now_ms)
+        since_ms, asked_ms = self._away_ms.get(node, (now_ms, now_ms))
+        if node in self._live or now_ms - asked_ms > SET_MS:
+            since_ms = now_ms
+        self._away_ms[node] = since_ms, now_ms
+        return now_ms - since_ms

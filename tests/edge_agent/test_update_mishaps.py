@@ -12,6 +12,7 @@ import pytest
 from edge_agent.nodes.peers import PeersError
 from edge_agent.updates import rollout
 from edge_agent.updates import telling as told
+from edge_agent.updates.lapse import Lapse
 from protocol import frames
 from tests.edge_agent.update_world import Link, ModelNode, World, bundle, some_files
 
@@ -164,6 +165,16 @@ def test_a_node_that_may_be_sent_nothing_for_long_leaves_its_place_to_the_others
     alarm(world, link_of(world, ill), False)
     world.until(lambda: world.one.state == rollout.FINISHED)
     assert [model.applied for model in models] == [1, 1, 1]
+
+
+def test_how_long_a_node_is_away_is_counted_anew_after_a_while_in_which_nobody_asked():
+    now, live = [0], {bytes(8)}
+    lapse = Lapse(lambda: now[0], lambda: now[0], live)
+    found = []
+    for now[0] in (0, 5_000, 9_000, 18_000, 60_000, 61_000):
+        found.append(lapse.away_ms(bytes(8)))
+        live.clear()
+    assert found == [0, 5_000, 9_000, 18_000, 0, 1_000]
 
 
 def test_a_node_that_answers_nothing_has_failed_in_the_end(make):
