@@ -26,7 +26,7 @@ class Lapse:
         return by_ms if abs(by_ms) >= SET_MS else 0
 
     def away_ms(self, node: bytes) -> int:
-        """How long the node has been away without a break, for as long as this is asked of it all the time."""
+        """How long the node has been away without a break, as long as this is asked all the time."""
         now_ms = self._steady_ms()
         since_ms, asked_ms = self._away_ms.get(node, (now_ms, now_ms))
         if node in self._live or now_ms - asked_ms > SET_MS:
