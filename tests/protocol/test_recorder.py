@@ -90,6 +90,11 @@ def test_a_run_without_a_validator_says_so(tmp_path: Path) -> None:
     assert done.stdout.count(f"{NOT_VALIDATED}\n") == 1 and "2 passed" in done.stdout
 
 
+def test_no_process_records_twice() -> None:
+    """Nor does a worker, whose recorder was there before its tests."""
+    assert [type(finder).__name__ for finder in sys.meta_path].count("_Finder") == 1
+
+
 @pytest.fixture
 def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Samples:
     """What is recorded during the test, instead of by the run's own recorder."""

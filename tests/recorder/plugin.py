@@ -2,12 +2,17 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# A worker has had one since it started, as every process of a run: that is the one which its tests pause.
+if "wire_recorder" in sys.modules:
+    sys.modules["tests.recorder.site.wire_recorder"] = sys.modules["wire_recorder"]
 
 from tests.recorder.site import wire_recorder
 
@@ -26,7 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
         path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(SITE), *([path] if path else [])])
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    wire_recorder.install(folder)
+    if wire_recorder.samples is None:
+        wire_recorder.install(folder)
 
 
 @pytest.hookimpl(wrapper=True)
