@@ -31,9 +31,10 @@ mdns = "always"
 """
 TEXT = """\
 a bare board, of software, is on {port}; it hears the Wi-Fi "{ssid}", password "{password}"
-In another terminal, in this folder:
+In the terminals where you type commands:
 
-  export BOARD={port} BENCH={folder} VITALWIRE_CONFIG={folder}/agent.toml
+  export BOARD=virtual_kit PORT={port} IMAGE={folder}/image.bin
+  export STATE={folder}/agent VITALWIRE_CONFIG={folder}/agent.toml
 
 Here its hands are words: button holds its button for {held:.0f} s, reset presses its reset button.
 Ctrl-C ends it."""
