@@ -7,7 +7,8 @@ can wait on for something to read), `read() -> bytes` (b"": nothing now; None: c
 One port carries the session at a time. It gives way to one that is better, as soon as somebody there asks for
 a hello or a pairing; to any other, in turn, when nobody answers on it any more. Each change begins a
 connection anew: what was not acknowledged is sent again, and what was is not. Who may only talk on a worse
-one cannot keep a better one from a beginning that is answered.
+one cannot keep a better one from a beginning that is answered; a better one on which nobody answers gives the
+session back, and has to wait, each time for longer.
 """
 
 import asyncio
@@ -27,6 +28,10 @@ SILENT_MS = 12000
 MAX_CLEAR = 256
 # So long a hello may wait for its answer before somebody on a worse port is listened to.
 ANSWER_MS = 3000
+# A better port on which nobody has answered for BACK_MS gives the session back to the one it had it from. As
+# long it is not listened to then; each further time for twice as long.
+BACK_MS = 10000
+MOST_SHUT_MS = 160000
 # Of what waits for the cable beside the session's messages: all that is said of a look around for networks.
 MAX_SAID = 1024
 
@@ -42,6 +47,11 @@ class Links(Link):
         self._decoded = None
         self._conn = 0
         self._used_ms = -ANSWER_MS
+        # Whom the port in use has the session from, while nobody has answered on it.
+        self._back = None
+        # The rank that is not listened to, until when, and for how long in all.
+        self._shut = -1
+        self._shut_until_ms = self._shut_ms = 0
         # Who hears what comes over the cable before the session, and gives what is the session's; what it
         # says between messages.
         self.heard = None
@@ -69,13 +79,15 @@ class Links(Link):
         ports.insert(at, port)
         try:
             if self._free(port.rank):
-                self._use(port)
+                self._hand_over(port)
             await self._hear(port)
         finally:
             try:
                 ports.remove(port)
                 if port is self._decoded:
                     self._decoder = self._decoded = None
+                if port is self._back:
+                    self._back = None
                 if port is self._port:
                     self._use(ports[0])
             finally:
@@ -115,7 +127,10 @@ class Links(Link):
 
     def _free(self, rank):
         """Whether a pipe of that rank may have the session: no agent has just answered on one as good."""
-        return self.wanted(rank) and (self._session.state != OPENING or self._port.rank > rank)
+        state = self._session.state
+        if state == STREAMING and rank == self._shut and self._clock.now_ms() < self._shut_until_ms:
+            return False
+        return self.wanted(rank) and (state != OPENING or self._port.rank > rank)
 
     def _asked(self, port, data):
         """Whether the port may have the session now: somebody on it begins one, or pairs."""
@@ -129,13 +144,27 @@ class Links(Link):
         found = self._decoder.feed(data)
         if not any(messages.sort(message) == messages.SORT_CLEAR for message in found):
             return False
-        self._use(port)
+        self._hand_over(port)
         return True
+
+    def _hand_over(self, port):
+        back = self._port if self._session.state == STREAMING else None
+        self._use(port)
+        self._back = back
+
+    def _give_back(self, now_ms):
+        """Nobody answers here, and there somebody was."""
+        rank = self._port.rank
+        self._shut_ms = min(2 * self._shut_ms, MOST_SHUT_MS) if rank == self._shut else BACK_MS
+        self._shut = rank
+        self._shut_until_ms = now_ms + self._shut_ms
+        self._use(self._back)
 
     def _use(self, port):
         if port is self._port:
             return
         self._port = port
+        self._back = None
         self._pending = self._decoder = self._decoded = None
         # Who asked to pair on the port before is not to be taken for somebody on this one.
         unheard = self._unheard
@@ -157,8 +186,17 @@ class Links(Link):
                 if session.conn != self._conn:
                     if self._conn and not self.stays and not session.paired:
                         self._turn()
-                    session.paired = False
+                    if session.paired:
+                        # Whoever has just paired is about to answer.
+                        session.paired = False
+                        self._used_ms = now_ms
                     self._conn = session.conn
+                if self._back is not None and now_ms - self._used_ms >= BACK_MS and not self.stays:
+                    self._give_back(now_ms)
+            elif session.state == STREAMING and self._back is not None:
+                self._back = None
+                if self._shut == self._port.rank:
+                    self._shut = -1
             elif session.silent_ms(now_ms) >= SILENT_MS:
                 self._turn()
         taken = 0

@@ -3,7 +3,7 @@
 import asyncio
 
 from firmware import links
-from firmware.links import ANSWER_MS, BLE, CABLE, MAX_SAID, SILENT_MS, TCP, Links
+from firmware.links import ANSWER_MS, BACK_MS, BLE, CABLE, MAX_SAID, MOST_SHUT_MS, SILENT_MS, TCP, Links
 from protocol import cobs, messages
 from protocol import session_events as ev
 from protocol.session_states import GREETING, OPENING, STREAMING
@@ -326,3 +326,86 @@ def test_what_is_said_beside_the_session_is_bounded_and_waits_for_the_cable_asle
     assert made.push(0) is False, "it would be asked a hundred times a second"
     cable.write = lambda data: 100
     assert made.push(0) and len(made._said) == MAX_SAID - 100
+
+
+def test_a_better_pipe_on_which_nobody_answers_gives_back_what_it_took_and_waits_ever_longer():
+    made, session, (cable, tcp) = several(TCP)
+    clock = made._clock
+    made._use(tcp)
+    wait_ms = BACK_MS
+    for _ in range(7):
+        session.state = STREAMING
+        hear(made, cable, SOLICIT)
+        assert made._port is cable
+        for ms in (0, BACK_MS - 1):
+            clock.ms += ms
+            # Who asks without end begins connections, and is not answered either.
+            hear(made, cable, SOLICIT)
+            made.push(clock.ms)
+            assert made._port is cable
+        clock.ms += 1
+        made.push(clock.ms)
+        assert made._port is tcp and session.state == GREETING
+        session.state = STREAMING
+        clock.ms += wait_ms - 1
+        hear(made, cable, SOLICIT)
+        assert made._port is tcp
+        clock.ms += 1
+        wait_ms = min(2 * wait_ms, MOST_SHUT_MS)
+    # Answered at last, it is as any other again.
+    hear(made, cable, SOLICIT)
+    session.state = STREAMING
+    made.push(clock.ms)
+    made._use(tcp)
+    session.state = STREAMING
+    hear(made, cable, SOLICIT)
+    clock.ms += BACK_MS
+    made.push(clock.ms)
+    assert made._port is tcp
+    session.state = STREAMING
+    clock.ms += BACK_MS
+    hear(made, cable, SOLICIT)
+    assert made._port is cable
+
+
+def test_a_pipe_is_listened_to_at_once_where_nothing_streams_and_while_a_hand_is_on_the_button():
+    made, session, (cable, tcp) = several(TCP)
+    clock = made._clock
+    made._use(tcp)
+    session.state = STREAMING
+    hear(made, cable, SOLICIT)
+    made.stays = True
+    clock.ms += 2 * BACK_MS
+    made.push(clock.ms)
+    assert made._port is cable
+    made.stays = False
+    session.paired = True
+    session.conn += 1  # its header is made
+    made.push(clock.ms)
+    clock.ms += BACK_MS - 1
+    made.push(clock.ms)
+    assert made._port is cable
+    clock.ms += 1
+    made.push(clock.ms)
+    assert made._port is tcp
+    hear(made, cable, SOLICIT)
+    assert made._port is cable, "nobody had answered on the other one"
+
+
+def test_nothing_is_given_back_to_a_pipe_that_is_closed():
+    made, session, (cable,) = several()
+    tcp = Port(TCP)
+
+    async def taken_over():
+        async def until_then(port):
+            session.state = STREAMING
+            hear(made, cable, SOLICIT)
+
+        made._hear = until_then
+        await made.serve(tcp)
+
+    asyncio.run(taken_over())
+    made.ports.append(Port(BLE))
+    made._clock.ms += BACK_MS
+    made.push(made._clock.ms)
+    assert made._port is cable
