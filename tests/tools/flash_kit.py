@@ -5,7 +5,9 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from hil_tests.flash_board import FlashBoard
 from protocol import cobs, crypto, messages
 from protocol.identity import generate_steps
 from tools import build
@@ -108,3 +110,30 @@ def hand(press_reset: Callable[[], None]) -> Callable[[str, int, int], None]:
         last = what
 
     return tell
+
+
+class Boards:
+    """Boards in software, each made by a call with FlashBoard's options; they end with the block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: list[FlashBoard] = []
+
+    def __enter__(self) -> "Boards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for board in self._made:
+            board.close()
+
+    def __call__(self, **options: Any) -> FlashBoard:
+        self._made.append(FlashBoard(self._folder / f"board{len(self._made)}", **options))
+        return self._made[-1]
+
+
+def held(board: FlashBoard, files: dict[str, bytes]) -> bool:
+    """Whether the board's files are these."""
+    return all(
+        (board.files / path).is_file() and (board.files / path).read_bytes() == data
+        for path, data in files.items()
+    )

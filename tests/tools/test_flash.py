@@ -1,54 +1,28 @@
 """A board from bare to node: the real esptool and mpremote, against a loader and MicroPython on one pty."""
 
 import json
-import os
-import pty
-import subprocess
 import sys
-import time
-import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hil_tests.flash_board import FlashBoard
 from tests.tools import flash_kit
-from tests.tools.flash_kit import KIB, hand, image, plan, tiny_build
+from tests.tools.flash_kit import KIB, Boards, hand, held, image, plan, tiny_build
 from tests.tools.remote_line import RemoteLine
-from tools.flash import chip, node, prompt, tree
+from tools.flash import prompt
 from tools.flash.run import flash
-from tools.flash.trouble import Interrupted
 
-ROOT = Path(__file__).resolve().parents[2]
-EVERY = os.environ.get("EVERY_STEP") == "1"
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the board in software looks into /proc")
-
-MakeBoard = Callable[..., FlashBoard]
 
 
 @pytest.fixture
-def make_board(tmp_path: Path) -> Iterator[MakeBoard]:
-    boards: list[FlashBoard] = []
-
-    def make(**options: object) -> FlashBoard:
-        boards.append(FlashBoard(tmp_path / f"board{len(boards)}", **options))  # type: ignore[arg-type]
-        return boards[-1]
-
-    yield make
-    for board in boards:
-        board.close()
+def make_board(tmp_path: Path) -> Iterator[Boards]:
+    with Boards(tmp_path) as boards:
+        yield boards
 
 
-def held(board: FlashBoard, files: dict[str, bytes]) -> bool:
-    """Whether the board's files are these."""
-    return all(
-        (board.files / path).is_file() and (board.files / path).read_bytes() == data
-        for path, data in files.items()
-    )
-
-
-def test_a_bare_board_becomes_a_node(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_bare_board_becomes_a_node(make_board: Boards, tmp_path: Path) -> None:
     board = make_board()
     data, made = image(), tiny_build()
     told: list[str] = []
@@ -76,7 +50,7 @@ def test_a_bare_board_becomes_a_node(make_board: MakeBoard, tmp_path: Path) -> N
     assert (node["id"], node["board"], node["firmware"]) == (flash_kit.KEYS.id, "virtual", "1.2.3")
 
 
-def test_what_is_there_is_left_alone(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_what_is_there_is_left_alone(make_board: Boards, tmp_path: Path) -> None:
     board = make_board()
     same = plan(tmp_path, image())
     assert flash(board.port, same, hand(board.press_reset)).passed
@@ -92,7 +66,7 @@ def test_what_is_there_is_left_alone(make_board: MakeBoard, tmp_path: Path) -> N
 
 
 def test_what_micropython_keeps_in_the_gap_of_the_image_does_not_count(
-    make_board: MakeBoard, tmp_path: Path
+    make_board: Boards, tmp_path: Path
 ) -> None:
     board = make_board()
     same = plan(tmp_path, image())
@@ -102,7 +76,7 @@ def test_what_micropython_keeps_in_the_gap_of_the_image_does_not_count(
     assert board.flash.erased == 1
 
 
-def test_another_version_of_the_application(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_another_version_of_the_application(make_board: Boards, tmp_path: Path) -> None:
     board = make_board()
     data = image()
     old = tiny_build(extra={"old/gone.py": b"pass\n"})
@@ -118,7 +92,7 @@ def test_another_version_of_the_application(make_board: MakeBoard, tmp_path: Pat
 
 
 def test_what_comes_with_a_version_for_one_start_is_written_each_time(
-    make_board: MakeBoard, tmp_path: Path
+    make_board: Boards, tmp_path: Path
 ) -> None:
     board = make_board(blank=False)
     made = tiny_build(extra={"flashed": b"1.2.3\n"})
@@ -150,7 +124,7 @@ def test_what_comes_with_a_version_for_one_start_is_written_each_time(
     ],
 )
 def test_another_chip_than_the_boards_is_not_touched(
-    make_board: MakeBoard, tmp_path: Path, chips: dict[str, str], board: str | None, says: str
+    make_board: Boards, tmp_path: Path, chips: dict[str, str], board: str | None, says: str
 ) -> None:
     there = make_board()
     done = flash(there.port, plan(tmp_path, image(), chips=chips, board=board), hand(there.press_reset))
@@ -159,14 +133,14 @@ def test_another_chip_than_the_boards_is_not_touched(
     assert not (tmp_path / "kit.json").exists()
 
 
-def test_a_module_with_less_flash_than_the_boards(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_module_with_less_flash_than_the_boards(make_board: Boards, tmp_path: Path) -> None:
     board = make_board()
     done = flash(board.port, plan(tmp_path, image(), flash_mib=8), hand(board.press_reset))
     assert "too little flash: virtual has 8 MiB, here are 4" in done.why
     assert board.flash.erased == 0
 
 
-def test_the_chip_says_which_board_it_is(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_the_chip_says_which_board_it_is(make_board: Boards, tmp_path: Path) -> None:
     there = make_board(chip="esp32c3")
     chips = {"virtual": "esp32c3", "other": "esp32"}
     done = flash(there.port, plan(tmp_path, image(5), chips=chips, board=None), hand(there.press_reset))
@@ -175,7 +149,7 @@ def test_the_chip_says_which_board_it_is(make_board: MakeBoard, tmp_path: Path) 
 
 
 def test_an_image_for_another_chip_is_refused_before_anything_is_erased(
-    make_board: MakeBoard, tmp_path: Path
+    make_board: Boards, tmp_path: Path
 ) -> None:
     board = make_board()
     done = flash(board.port, plan(tmp_path, image(9)), hand(board.press_reset))
@@ -183,7 +157,7 @@ def test_an_image_for_another_chip_is_refused_before_anything_is_erased(
     assert board.flash.erased == 0
 
 
-def test_a_byte_that_changed_in_the_image_is_found(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_byte_that_changed_in_the_image_is_found(make_board: Boards, tmp_path: Path) -> None:
     board = make_board()
     data = image()
     assert flash(board.port, plan(tmp_path, data), hand(board.press_reset)).passed
@@ -195,7 +169,7 @@ def test_a_byte_that_changed_in_the_image_is_found(make_board: MakeBoard, tmp_pa
 
 
 def test_flash_that_does_not_keep_the_image(
-    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_board: Boards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     board = make_board()
     write = board.flash.write_defl_block
@@ -212,7 +186,7 @@ def test_flash_that_does_not_keep_the_image(
     assert not list(board.files.iterdir())
 
 
-def test_a_byte_that_changed_in_a_file_is_found(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_byte_that_changed_in_a_file_is_found(make_board: Boards, tmp_path: Path) -> None:
     board = make_board(blank=False)
     made = tiny_build()
     only = plan(tmp_path, b"", made, app_only=True)
@@ -226,7 +200,7 @@ def test_a_byte_that_changed_in_a_file_is_found(make_board: MakeBoard, tmp_path:
 
 
 @pytest.mark.parametrize("times", [1, 100])
-def test_a_byte_that_changes_on_the_way(make_board: MakeBoard, tmp_path: Path, times: int) -> None:
+def test_a_byte_that_changes_on_the_way(make_board: Boards, tmp_path: Path, times: int) -> None:
     board = make_board(blank=False)
     made = tiny_build()
     left = times
@@ -249,7 +223,7 @@ def test_a_byte_that_changes_on_the_way(make_board: MakeBoard, tmp_path: Path, t
         assert not (board.files / "main.py").exists()
 
 
-def test_a_fault_that_the_board_finds_fails_it(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_fault_that_the_board_finds_fails_it(make_board: Boards, tmp_path: Path) -> None:
     board = make_board(blank=False)
     made = tiny_build(fault="identity 0x5 expected, 0x0 found")
     done = flash(board.port, plan(tmp_path, b"", made, app_only=True), hand(board.press_reset))
@@ -257,7 +231,7 @@ def test_a_fault_that_the_board_finds_fails_it(make_board: MakeBoard, tmp_path: 
     assert not (tmp_path / "kit.json").exists()
 
 
-def test_another_node_than_the_one_that_made_the_keys(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_another_node_than_the_one_that_made_the_keys(make_board: Boards, tmp_path: Path) -> None:
     board = make_board(blank=False)
     other = flash_kit.Keys(flash_kit.KEYS.x25519, flash_kit.KEYS.ed25519)
     made = tiny_build()
@@ -267,7 +241,7 @@ def test_another_node_than_the_one_that_made_the_keys(make_board: MakeBoard, tmp
 
 
 def test_a_board_without_a_prompt(
-    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_board: Boards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prompt, "BUTTON_S", 0.5)
     board = make_board()
@@ -275,7 +249,7 @@ def test_a_board_without_a_prompt(
     assert "no MicroPython prompt; is it the right image" in done.why
 
 
-def test_an_application_that_fails_at_its_first_import(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_an_application_that_fails_at_its_first_import(make_board: Boards, tmp_path: Path) -> None:
     board = make_board(blank=False)
     made = tiny_build()
     made.files["app/tiny.py"] = b"import nothing_there\n"
@@ -284,7 +258,7 @@ def test_an_application_that_fails_at_its_first_import(make_board: MakeBoard, tm
 
 
 def test_ports_that_cannot_be_used(
-    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_board: Boards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import serial
 
@@ -303,115 +277,12 @@ def test_ports_that_cannot_be_used(
     assert "it is not a serial port" in wrong.why
 
 
-# Interrupted
-
-
-def steps() -> list[int]:
-    """The steps, as the board is told of them, at which it is interrupted."""
-    return list(range(22)) if EVERY else [0, 2, 4, 8, 10, 14, 20]
-
-
-@pytest.mark.parametrize("step", steps())
-def test_interrupted_at_a_step_and_run_again(make_board: MakeBoard, tmp_path: Path, step: int) -> None:
-    board = make_board()
-    made = tiny_build()
-    wanted = plan(tmp_path, image(), made)
-    at = 0
-
-    def stop(what: str, done: int, of: int) -> None:
-        nonlocal at
-        if at == step:
-            raise Interrupted
-        at += 1
-
-    first = flash(board.port, wanted, stop)
-    assert at == step
-    assert first.why == "interrupted; run this again: it goes on where it was"
-    again = flash(board.port, wanted, hand(board.press_reset))
-    assert again.passed, again.why
-    assert held(board, made.files)
-    assert board.flash.erased <= 2
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from tests.tools.flash_kit import plan, tiny_build
-from tools.flash.run import flash
-folder = Path(sys.argv[2])
-print("begun", flush=True)
-flash(sys.argv[1], plan(folder, (folder / "image").read_bytes(), tiny_build()), lambda *_: None)
-"""
-
-
-def kills() -> list[int]:
-    """After so many bytes to the board: in the loader's stub, in the image, at the prompt, in a file."""
-    return list(range(2000, 110000, 4000)) if EVERY else [3000, 60000, 80000]
-
-
-@pytest.mark.parametrize("after", kills())
-def test_killed_at_a_byte_and_run_again(make_board: MakeBoard, tmp_path: Path, after: int) -> None:
-    board = make_board()
-    data = image()
-    (tmp_path / "image").write_bytes(data)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, board.port, str(tmp_path)], cwd=ROOT)
-    seen = 0
-
-    def kill(data: bytes) -> bytes:
-        nonlocal seen
-        seen += len(data)
-        if seen >= after:
-            process.kill()
-        return data
-
-    board.tap = kill
-    process.wait(120)
-    board.tap = None
-    made = tiny_build()
-    again = flash(board.port, plan(tmp_path, data, made), hand(board.press_reset))
-    assert again.passed, again.why
-    assert held(board, made.files)
-
-
-def test_a_board_whose_copy_was_cut_off_starts_nothing(make_board: MakeBoard, tmp_path: Path) -> None:
-    board = make_board(blank=False)
-    assert flash(board.port, plan(tmp_path, b"", app_only=True), hand(board.press_reset)).passed
-    newer = tiny_build(extra={"lib/other.bin": os.urandom(4000)})
-
-    press = hand(board.press_reset)
-
-    def stop(what: str, done: int, of: int) -> None:
-        press(what, done, of)
-        if what == "copy":
-            raise Interrupted
-
-    flash(board.port, plan(tmp_path, b"", newer, app_only=True), stop)
-    assert not (board.files / tree.START).exists()
-
-
-def test_the_time_of_a_board_that_falls_silent_is_bounded(
-    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prompt, "RUN_S", 1.0)
-    monkeypatch.setattr(prompt, "READ_S", 1.0)
-    board = make_board(blank=False)
-    cut = False
-
-    def pull(data: bytes) -> bytes:
-        nonlocal cut
-        cut = cut or b"statvfs" in data
-        return b"" if cut else data
-
-    board.tap = pull
-    begun = time.monotonic()
-    done = flash(board.port, plan(tmp_path, b"", app_only=True), hand(board.press_reset))
-    assert "see to its cable and supply" in done.why
-    assert time.monotonic() - begun < 60
+# Its lines
 
 
 # pyserial's client of RFC 2217.
 @pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
-def test_a_board_that_is_reset_by_its_lines(make_board: MakeBoard, tmp_path: Path) -> None:
+def test_a_board_that_is_reset_by_its_lines(make_board: Boards, tmp_path: Path) -> None:
     board = make_board(wired=True)
     line = RemoteLine(board)
     try:
@@ -425,29 +296,3 @@ def test_a_board_that_is_reset_by_its_lines(make_board: MakeBoard, tmp_path: Pat
         assert "press its reset button" not in asked
     finally:
         line.close()
-
-
-def test_a_board_that_prints_for_ever_is_given_up(
-    make_board: MakeBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(node, "TEST_S", 0.5)
-    made = tiny_build()
-    made.files["firmware/selftest.py"] = (
-        b"import time\ndef self_test(*a):\n while 1:\n  print('no answer')\n  time.sleep_ms(50)\n"
-    )
-    board = make_board(blank=False)
-    done = flash(board.port, plan(tmp_path, b"", made, app_only=True), hand(board.press_reset))
-    assert "the board goes on for more than" in done.why
-
-
-def test_a_chip_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chip, "ATTEMPTS", 1)
-    master, slave = pty.openpty()
-    try:
-        tty.setraw(slave)
-        done = flash(os.ttyname(slave), plan(tmp_path, image()), hand(lambda: None))
-    finally:
-        os.close(master)
-        os.close(slave)
-    assert done.why.startswith("no answer from the chip's loader: Failed to connect")
-    assert "hold BOOT while you press reset" in done.why
