@@ -249,7 +249,11 @@ def halt_command(config_path: Path | None, reason: str, wait_s: float) -> None:
 
 
 def _turn(config: Config, what: str, reason: str, wait_s: float) -> None:
-    if len(reason.encode()) > REASON_BYTES:
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError:
+        fail("this reason is not text in the encoding of this terminal")
+    if size > REASON_BYTES:
         fail(f"a reason has {REASON_BYTES} bytes at most")
     _ask(config, wait_s, do=what, why=reason)
 

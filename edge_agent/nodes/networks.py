@@ -97,7 +97,10 @@ class Networks:
         good = is_bytes(node, 8) and what in (JOIN, FORGET) and isinstance(sealed, bytes)
         if not good or not isinstance(ssid, str) or not isinstance(by, str):
             raise ProtocolError("not a network, its password and who asks")
-        return node, what, ssid, remote_seal.unseal_secret(sealed, self._identity).decode(), by
+        try:
+            return node, what, ssid, remote_seal.unseal_secret(sealed, self._identity).decode(), by
+        except UnicodeDecodeError:
+            raise ProtocolError("a password is text") from None
 
     def _told(self, node: bytes) -> list[tuple[int, int]]:
         return [

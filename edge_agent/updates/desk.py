@@ -61,13 +61,13 @@ class UpdateDesk:
             asked = cast("dict[str, Any]", json.loads(bytes.fromhex(errand.data)))
             if self._updates.disk.problem:
                 raise Refused(f"roll-outs cannot be kept: {self._updates.disk.problem}")
-            what, by = asked["do"], str(asked["by"])
+            what, by, why = asked["do"], _text(asked["by"]), _text(asked.get("why", ""))
             if what == START:
                 return True, self._start(errand.id, asked, by)
-            return True, self._turn(TURNS[what], str(asked.get("why", "")), by)
+            return True, self._turn(TURNS[what], why, by)
         except Refused as e:
             return False, str(e)
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as e:
             return False, f"not what this agent knows of roll-outs ({type(e).__name__}: {e})"
 
     def _start(self, errand: str, asked: dict[str, Any], by: str) -> str:
@@ -75,7 +75,7 @@ class UpdateDesk:
         if any(one.id == errand for one in updates.rollouts):
             # By the agent before this one, which ended before it could say so.
             return f"roll-out {errand} has begun: vitalwire update status"
-        version, group = str(asked["version"]), str(asked["group"])
+        version, group = _text(asked["version"]), _text(asked["group"])
         percents = [float(percent) for percent in asked["percents"]]
         if not 0 < len(percents) <= MAX_WAVES or not all(0 < percent <= 100 for percent in percents):
             raise Refused(f"1 to {MAX_WAVES} waves, each of more than 0 and up to 100 %")
@@ -124,3 +124,11 @@ class UpdateDesk:
         self._updates.turn(one, to, why, by)
         seen = f"; it had halted: {was}" if before == rollout.HALTED and was else ""
         return f"the roll-out of {one.version} is {one.state} now{seen}"
+
+
+def _text(given: Any) -> str:
+    """What can be stated; ValueError, TypeError."""
+    if not isinstance(given, str):
+        raise TypeError(f"{given!r} is no text")
+    given.encode()
+    return given

@@ -123,7 +123,9 @@ def test_nobody_answers(desk: Desk) -> None:
 
 def test_what_is_none(desk: Desk) -> None:
     sealed_for_another = asked(NODE, JOIN, SSID, PASSWORD, OTHER.id, OTHER.public()[1], "uid 0")
-    for data in (b"", b"\x80", cbor.dumps([NODE, "dance", SSID, b"", "x"]), sealed_for_another):
+    no_text = remote_seal.seal_secret(b"\xff", AGENT.id, AGENT.public()[1])
+    strange = cbor.dumps([NODE, JOIN, SSID, no_text, "uid 0"])
+    for data in (b"", b"\x80", cbor.dumps([NODE, "dance", SSID, b"", "x"]), sealed_for_another, strange):
         errand = desk.put(data)
         desk.step()
         found = desk.errands.answer_to(errand)

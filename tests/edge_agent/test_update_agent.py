@@ -239,6 +239,10 @@ def test_another_makers_bundle_is_not_taken(clinic):
     assert "no maker's public key is here" in clinic.do("add", str(clinic.bundle), ok=False)
 
 
+def test_a_reason_in_another_encoding_is_refused_in_one_line(clinic):
+    assert "encoding of this terminal" in clinic.do("halt", "--reason", "\udcff", ok=False)
+
+
 def test_a_version_is_made_once(clinic):
     clinic.do("add", str(clinic.bundle))
     for again in ("0.2.0", "0.2"):
