@@ -11,8 +11,12 @@ from tests.both.cuff_world import Arm, StubListener, World, rested, started
 SECOND = 1000000
 
 
-# A VM takes some seconds a run: it sees one phase of each fault.
+# A VM takes some seconds a run: it sees one phase of each fault, and of many moments the one named first.
 PHASES = (started, deflating) if sys.implementation.name == "cpython" else (started,)
+
+
+def moments(*points):
+    return points if sys.implementation.name == "cpython" else points[:1]
 
 
 def setup_module():
@@ -63,7 +67,7 @@ def test_the_sensor_sticks_at_nothing_from_the_start():
 
 def test_the_sensor_jumps():
     # Wherever the jump lies in a block of 100 ms.
-    for after_s in (0, 0.03, 0.06, 0.09):
+    for after_s in moments(0.06, 0, 0.03, 0.09):
         for phase in PHASES:
             world = phase()
             world.run(after_s)
@@ -175,7 +179,7 @@ def test_commands_to_the_valves_fail():
 
 
 def test_pins_do_not_take_what_they_are_told():
-    for names in (("PUMP",), ("VALVE", "RELEASE"), ("PUMP", "VALVE", "RELEASE", "ARM")):
+    for names in moments(("PUMP", "VALVE", "RELEASE", "ARM"), ("PUMP",), ("VALVE", "RELEASE")):
         for phase in PHASES:
             world = phase()
             world.deaf_pins = names
@@ -284,7 +288,7 @@ def test_the_vm_freezes_with_its_timers():
 
 
 def test_a_soft_reset():
-    for away_s in (0.1, 0.6, 3):
+    for away_s in moments(0.6, 0.1, 3):
         for phase in PHASES:
             world = phase()
             since = world.us
@@ -295,13 +299,13 @@ def test_a_soft_reset():
 
 
 def test_ticks_wrap_during_all_of_it():
-    for after_s in (36, 40, 45, 50, 60, 80):
+    for after_s in moments(45, 36, 40, 50, 60, 80):
         world = rested(wrap_after_us=after_s * SECOND)
         world.press()
         world.run(120, until=world.results)
         assert world.results()[0][1] == 0 and not world.feature.fault, after_s
     begun_us = started().us
-    for after_us in (100000, 260000, 310000):
+    for after_us in moments(260000, 100000, 310000):
         world = started(wrap_after_us=begun_us + after_us)
         world.chip.present = False
         judge(world, world.us)
@@ -336,7 +340,7 @@ def test_monostable_and_valve_fail_together():
 
 
 def test_another_arm_makes_no_difference():
-    for rate_hz in (0.7, 2.4):
+    for rate_hz in moments(2.4, 0.7):
         world = rested(world=World(arm=Arm(rate_hz, 1.0)))
         world.press()
         world.run(150, until=world.results)
