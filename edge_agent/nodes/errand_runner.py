@@ -16,6 +16,9 @@ log = logging.getLogger("vitalwire.errands")
 
 T = TypeVar("T")
 
+# Of the data of an errand, in hex: more is no user of any machine.
+UID_DIGITS = 40
+
 # After its time an errand's order ends by itself, within the grace that orders have; then the clock answers.
 CLOCK_MS = GRACE_MS + 2000
 
@@ -215,8 +218,9 @@ class Runner:
                     detail["order"] = order
                 detail |= self._why(node)
                 asked = [errand.data for errand in self._waiting.values() if errand.node == node.hex()]
-                if asked and bytes.fromhex(asked[0]).isdigit():
-                    detail["asked"] = by_user(int(bytes.fromhex(asked[0])))
+                uid = bytes.fromhex(asked[0][:UID_DIGITS]) if asked else b""
+                if uid.isdigit():
+                    detail["asked"] = by_user(int(uid))
                 self._orders.state("node_unpaired", detail, statement)
             if statement.durable and self._try(node.hex(), self._peers.remove, node, 0) is not None:
                 del self._statements[node]

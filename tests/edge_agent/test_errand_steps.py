@@ -161,6 +161,13 @@ def test_what_is_to_be_stated_is_no_failure_and_is_done_when_the_disk_takes_it(w
     assert not world.paired and world.codes.count("node_unpaired") == 1
 
 
+@pytest.mark.parametrize("asked", [b"9" * 5000, b"\xff", "١".encode()])
+def test_an_errand_of_nobody_s_ends_no_agent(world, asked):
+    world.errands.put(UNPAIR, NODE, world.now_ms + 2000, True, asked)
+    world.run(1000)
+    assert [code for code, _ in world.statements] == ["node_unpaired"] and world.peers.ids() == []
+
+
 def test_what_was_agreed_is_not_said_to_fail_just_because_the_disk_comes_late(world):
     errand = world.ask()
     (order,) = world.run(2 * STEP_MS)
