@@ -187,3 +187,21 @@ def test_a_port_that_goes_away_ends_it_with_what_to_do(
     )
     assert says in done.why and "run this again" in done.why
     assert not (tmp_path / "kit.json").exists()
+
+
+def test_two_names_of_one_port_are_one_board(make_board: Boards, tmp_path: Path) -> None:
+    board = make_board(blank=False)
+    (tmp_path / "by-id").symlink_to(board.port)
+    other: list[str] = []
+    press = hand(board.press_reset)
+
+    def second(what: str, done: int, of: int) -> None:
+        press(what, done, of)
+        if what == "copy" and not other:
+            other.append(flash(str(tmp_path / "by-id"), plan(tmp_path, image()), press).why)
+
+    first = flash(board.port, plan(tmp_path, b"", app_only=True), second)
+    assert first.passed, first.why
+    (why,) = other
+    assert why.startswith(f"{board.port} is being flashed already") and "name each board once" in why
+    assert not board.flash.erased

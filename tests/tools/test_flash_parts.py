@@ -1,6 +1,5 @@
 """The parts of `vitalwire flash` that need no board: images, ports, labels, the kit file, the report."""
 
-import base64
 import errno
 import hashlib
 import json
@@ -11,16 +10,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-import zxingcpp
-from PIL import Image
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge_agent import lock
-from edge_agent.nodes.pairing_label import qr_text
-from protocol.identity import fingerprint_text
 from tests.tools.flash_kit import KEYS, image, tiny_build
 from tools import build
-from tools.flash import built, kit, label, node, ports, report
+from tools.flash import built, kit, node, ports, report
 from tools.flash import image as images
 from tools.flash.node import Keys, Line
 from tools.flash.report import Outcome
@@ -219,55 +214,6 @@ def test_reset_is_a_pulse_on_rts_with_boot_let_go(monkeypatch: pytest.MonkeyPatc
     assert line.set == [("dtr", False), ("rts", True), ("rts", False)]
     assert not ports.press_reset(WrittenDown(refuse=True))
     assert not ports.press_reset(WrittenDown("socket://localhost:1"))
-
-
-# Labels
-
-
-def one_label(n: int = 0) -> label.Label:
-    keys = Keys(bytes([n]) * 32, KEYS.x25519)
-    title = "Home kit: ESP32-S3 with MAX30003, MAX30102, MPRLS cuff and MAX17048"
-    return label.Label("esp32_s3_kit", title, "0.1.0", keys.id, keys.fingerprint)
-
-
-def test_a_scanner_reads_the_fingerprint_and_nothing_else(tmp_path: Path) -> None:
-    one = one_label()
-    (place,) = label.save([one], tmp_path / "label.png")
-    with Image.open(place) as picture:
-        (found,) = zxingcpp.read_barcodes(picture.convert("L"))
-        assert picture.width / picture.info["dpi"][0] * 25.4 == pytest.approx(label.WIDTH_MM, abs=0.2)
-    assert found.text == qr_text(one.fingerprint)
-    head, _, text = found.text.partition(":")
-    assert head == "VW1"
-    assert base64.b32decode(text + "====") == one.fingerprint
-    assert len(found.text) == 56
-
-
-def test_the_code_is_in_alphanumeric_mode() -> None:
-    import segno
-
-    made = segno.make(qr_text(one_label().fingerprint), error="m", micro=False)
-    assert made.mode == "alphanumeric"
-    assert made.version == 3
-
-
-def test_a_page_or_a_picture_for_each_node(tmp_path: Path) -> None:
-    three = [one_label(n) for n in range(3)]
-    places = label.save(three, tmp_path / "kits.png")
-    assert [place.name for place in places] == [f"kits-{one.id}.png" for one in three]
-    for place, one in zip(places, three, strict=True):
-        with Image.open(place) as picture:
-            (found,) = zxingcpp.read_barcodes(picture.convert("L"))
-        assert found.text == qr_text(one.fingerprint)
-    (document,) = label.save(three, tmp_path / "kits.pdf")
-    assert b"/Count 3" in document.read_bytes()
-    with pytest.raises(Trouble, match=r"neither \.png nor \.pdf"):
-        label.save(three, tmp_path / "kits.gif")
-
-
-def test_people_read_the_first_half_of_the_fingerprint() -> None:
-    shown = fingerprint_text(one_label().fingerprint)
-    assert len(shown.split(" ")) == 8
 
 
 # The kit file

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.files import write_atomically
+from edge_agent.readable import printable
 from tools.flash.node import Keys, Line
 from tools.flash.trouble import Trouble
 
@@ -26,6 +27,8 @@ COLUMNS = (
     "self_test",
 )
 PLAIN_FILE = 0o644
+# What a spreadsheet takes for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass
@@ -59,7 +62,8 @@ def write(outcomes: Iterable[Outcome], path: Path) -> None:
     rows.writerow(COLUMNS)
     for one in outcomes:
         rows.writerow(
-            (
+            _cell(text)
+            for text in (
                 one.port,
                 one.chip,
                 one.mac,
@@ -80,8 +84,16 @@ def write(outcomes: Iterable[Outcome], path: Path) -> None:
         raise Trouble(f"no report can be written to {path}: {e.strerror}", "name another --report") from e
 
 
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
 def told(outcome: Outcome) -> Iterable[str]:
-    """Lines for a person: how it ended, then the self-test."""
+    """Lines for a person: how it ended, then the self-test. What the board said moves no cursor."""
+    yield from map(printable, _told(outcome))
+
+
+def _told(outcome: Outcome) -> Iterable[str]:
     if outcome.passed and outcome.keys is not None:
         yield f"{outcome.port}: passed, node {outcome.keys.id}, {outcome.seconds:.0f} s"
     else:

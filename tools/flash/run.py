@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tools import build
 from tools.flash import kit, node, ports, tree
+from tools.flash.alone import alone
 from tools.flash.chip import Chip
 from tools.flash.image import Image
 from tools.flash.prompt import Prompt
@@ -43,7 +44,8 @@ def flash(port: str, plan: Plan, tell: Tell) -> Outcome:
     outcome = Outcome(port, plan.board or "")
     begun = time.monotonic()
     try:
-        _flash(outcome, plan, tell)
+        with alone(port):
+            _flash(outcome, plan, tell)
         wrong = [line.name for line in outcome.lines if line.why]
         outcome.why = f"self-test: {', '.join(wrong)}; see to it, and run this again" if wrong else ""
     except Interrupted:
