@@ -13,6 +13,7 @@ next hello, and is asked again.
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -39,6 +40,10 @@ PRESENT_MS = 30_000
 # While its button is waited for; and after anything else, such as silence: a node signs for a second or two.
 ASK_AGAIN_MS = 1000
 ASK_SELDOM_MS = 5000
+# By their buttons, without anybody's word, so many nodes an hour: something that is plugged in could be
+# another node every second, and sign that a button was held.
+MOST_BY_BUTTON = 32
+HOUR_MS = 3_600_000
 # What people are told to do, with the second that may pass until it is asked.
 HOLD = "hold its button for 6 s"
 
@@ -123,6 +128,7 @@ class Claims:
         self._wishes: dict[str, _Wish] = {}
         self._pairings: dict[bytes, _Pairing] = {}
         self._problem = ""
+        self._by_button_ms: deque[int] = deque(maxlen=MOST_BY_BUTTON)
 
     # What a session tells
 
@@ -166,6 +172,12 @@ class Claims:
                 self._asked[claimant] = asked
                 asked.nonce = os.urandom(16)
             return
+        if asked.how == BUTTON:
+            self._by_button_ms.append(self._hub.now_ms())
+            if self._too_many:
+                log.warning(
+                    "%d nodes were paired by their buttons within an hour: no more of them", MOST_BY_BUTTON
+                )
         self._pairings[keys.id] = _Pairing(keys, asked, claimant)
 
     def _wrong(self, asked: _Asked, keys: PublicKeys, signed: bool) -> str:
@@ -287,7 +299,13 @@ class Claims:
         kit = self._kit().get(node)
         if kit is not None and (keys is None or kit.keys == keys):
             return EXPECTED, None
-        return (BUTTON, None) if self._by_button and claimant.cable else ("", None)
+        return (BUTTON, None) if self._by_button and claimant.cable and not self._too_many else ("", None)
+
+    @property
+    def _too_many(self) -> bool:
+        """Whether no more are asked for their buttons now."""
+        oldest = self._by_button_ms[0] if len(self._by_button_ms) == MOST_BY_BUTTON else None
+        return oldest is not None and self._hub.now_ms() - oldest < HOUR_MS
 
     def _keep(self, pairing: _Pairing) -> bool:
         """One step further; whether it is done."""

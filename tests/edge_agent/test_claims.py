@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +11,13 @@ import pytest
 from edge_agent import keys
 from edge_agent.config import Config
 from edge_agent.keys import PublicKeys
-from edge_agent.nodes.claims import COMMAND, LABEL, Claims
+from edge_agent.nodes.claims import COMMAND, HOUR_MS, LABEL, MOST_BY_BUTTON, Claims
 from edge_agent.nodes.errands import CLAIM, UNPAIR, Errand, Errands
+from edge_agent.nodes.hub import Hub
 from edge_agent.nodes.kit import Expected, KitNode
 from edge_agent.nodes.pairing_label import Label, parse
 from edge_agent.nodes.peers import Peers
+from edge_agent.store.items import Outcome
 from protocol import cbor, cobs, crypto, frames, messages
 from protocol import session_events as ev
 from protocol.identity import Identity, fingerprint_text, pair_message
@@ -327,3 +331,45 @@ def test_a_lost_node_is_forgotten_and_told_so_when_it_comes_back(kit):
         with Running(kit.config(node.pipe.name)):
             wait_until(lambda: live(kit, node), "live")
         assert Peers(kit.folder / "peers.json").lost() == []
+
+
+class Thing:
+    """Something on a cable that is another node whenever it likes, and signs that its button is held."""
+
+    port, cable = "/dev/ttyUSB9", True
+
+    def __init__(self, folder: Path) -> None:
+        self.now_s = 1000.0
+        self.nonces: list[bytes] = []
+        self.peers = Peers(folder / "peers.json")
+        ingest: Any = SimpleNamespace(add=lambda _, done=None: done and done(Outcome.STORED))
+        self.hub = Hub(identity(1), self.peers, ingest, {}, {}, lambda: self.now_s)
+        errands, expected = Errands(folder / "errands"), Expected(folder / "expected.json")
+        self.claims = Claims(self.hub, errands, expected, True, lambda: int(self.now_s * 1000))
+
+    def ask_pairing(self, nonce: bytes, button: bool) -> None:
+        assert button
+        self.nonces.append(nonce)
+
+    def invite(self) -> None:
+        pass
+
+    def is_node(self, number: int) -> bool:
+        """Whether it is paired as that one."""
+        keys = PublicKeys(*identity(number).public())
+        self.nonces.clear()
+        stranger = self.hub.announced(ev.Announced(keys.id, *keys, False), self.port, 1)
+        self.claims.heard(self, keys.id, stranger)
+        self.claims.step([])
+        for nonce in self.nonces:
+            self.claims.replied(self, ev.PairReply(*keys, nonce, True))
+        self.claims.step([])
+        return self.peers.lookup(keys.id) is not None
+
+
+def test_what_signs_that_its_button_is_held_is_not_one_node_after_the_other_without_end(tmp_path):
+    thing = Thing(tmp_path)
+    paired = [thing.is_node(n) for n in range(2, MOST_BY_BUTTON + 12)]
+    assert paired == [True] * MOST_BY_BUTTON + [False] * 10
+    thing.now_s += HOUR_MS / 1000
+    assert thing.is_node(500)
