@@ -22,8 +22,8 @@ VERSION = 1
 MAX_KEPT = 20
 # A node that failed is asked a few times more; each doubles the pause.
 MAX_TRIED = 16
-# Of a number: times are Unix ms.
-MOST = 1 << 53
+# Of a number: times are Unix ms, of years that a date can be said of.
+MOST = 1 << 47
 _TEXTS = ("id", "version", "group", "by", "state", "why")
 
 

@@ -306,7 +306,8 @@ WRONG: list[tuple[str, Any]] = [
 ]  # fmt: skip
 WRONG_NODE: list[tuple[str, Any]] = [
     ("wave", "x"), ("wave", 1), ("wave", -1), ("state", ["trial"]), ("since_ms", None), ("since_ms", "1"),
-    ("tries", -1), ("tries", 1000), ("why", None), ("history", [[1, 2]]), ("history", ["abc"]), ("more", 1),
+    ("tries", -1), ("tries", 1000), ("why", None), ("history", [[1, 2]]), ("history", ["abc"]),
+    ("history", [[1 << 50, "trial", ""]]), ("more", 1),
 ]  # fmt: skip
 
 
