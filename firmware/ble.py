@@ -92,7 +92,9 @@ class Ble:
     """`ble`: the stack, None where this boot has none; `handles`: of the pipe's two characteristics and of
     Improv's five; `own`, `improv`: advertisements, the latter None without Wi-Fi; `command`: what an Improv
     client has written; `faults`: interrupts that failed, most for want of memory; `conn`: the connection that
-    is served, None; `since_ms`: since when; `standard`: the standard services, where the board offers them.
+    is served, None; `since_ms`: since when; `size`: the most bytes of a notification on it; `opens`, `port`:
+    that it is about to be a pipe, and the pipe; `advertises`: what is said to all, None; `standard`: the
+    standard services, where the board has them.
     """
 
     def __init__(self, node, _):
@@ -109,11 +111,11 @@ class Ble:
         self.faults = 0
         self._ring = None
         self.standard = None
-        self.conn = self._port = self._serving = self._client = None
-        self._opens = False
-        self._size = LEAST_MTU - OVERHEAD
+        self.conn = self.port = self._serving = self._client = None
+        self.opens = False
+        self.size = LEAST_MTU - OVERHEAD
         self.since_ms = self._seen_ms = 0
-        self._advertises = None
+        self.advertises = None
 
     def begin(self):
         """The stack, where this boot has one."""
@@ -142,8 +144,6 @@ class Ble:
         """What passes by itself."""
         if self._turn is not None:
             self._turn.second()
-        if self.standard is not None:
-            self.standard.second(readings)
 
     def stop(self):
         """The connection stays for what is still to be sent."""
@@ -178,9 +178,9 @@ class Ble:
             elif event == CENTRAL_DISCONNECT:
                 self._disconnected(data[0])
             elif event == MTU_EXCHANGED and data[0] == self.conn:
-                self._size = data[1] - OVERHEAD
-                if self._port is not None:
-                    self._port.size = self._size
+                self.size = data[1] - OVERHEAD
+                if self.port is not None:
+                    self.port.size = self.size
         except Exception:
             self.faults += 1
 
@@ -189,9 +189,9 @@ class Ble:
             self.ble.gap_disconnect(conn)
             return
         self.conn = conn
-        self._size = LEAST_MTU - OVERHEAD
+        self.size = LEAST_MTU - OVERHEAD
         self.since_ms = self.now_ms()
-        self._advertises = None
+        self.advertises = None
         self.command = b""
 
     def _written(self, conn, handle):
@@ -200,7 +200,7 @@ class Ble:
             return
         if handle == self.handles[0]:
             self._ring.write(data)
-            self._opens = self._port is None
+            self.opens = self.port is None
         elif len(self.command) < MOST_COMMAND:
             self.command += data
 
@@ -208,29 +208,13 @@ class Ble:
         if conn != self.conn:
             return
         self.conn = None
-        self._opens = False
-        port, self._port = self._port, None
+        self.opens = False
+        port, self.port = self.port, None
         if port is not None:
             port.conn = None
             # What was read of it in vain is nobody's; who waits for more finds out.
             self._ring.read()
             self._ring.write(b"\0")
-
-    # The standard services'
-
-    def has_pipe(self):
-        """Whether the connection is an agent's."""
-        return self._opens or self._port is not None
-
-    def let_go(self):
-        """The connection is a phone's, unless it has a pipe too: others may come. The MTU that it has."""
-        if not self.has_pipe():
-            self.conn = None
-        return self._size + OVERHEAD
-
-    def unseen(self):
-        """The stack has stopped advertising, or somebody else may be wanted now."""
-        self._advertises = None
 
     # The task
 
@@ -245,18 +229,18 @@ class Ble:
                 self._forget_client()
                 self._advertise(now_ms)
                 continue
-            if self._opens:
-                self._opens = False
+            if self.opens:
+                self.opens = False
                 self._forget_client()
                 self.since_ms = now_ms
-                port = self._port = BlePort(self, self.conn, self._size, self._ring)
+                port = self.port = BlePort(self, self.conn, self.size, self._ring)
                 # No task of the node's: at the orderly end it goes on.
                 self._serving = asyncio.create_task(self._serve(port))
-            if self._port is None and (self._client is not None or self._offers_improv()):
+            if self.port is None and (self._client is not None or self._offers_improv()):
                 self._look_at_client(now_ms)
             if self._spent(now_ms):
                 self.hang_up(self.conn)
-            elif self.standard is not None and self._port is not None:
+            elif self.standard is not None and self.port is not None:
                 self._advertise(now_ms)
 
     async def _serve(self, port):
@@ -265,12 +249,12 @@ class Ble:
         except Exception as error:
             self.node.died("ble", error)
         finally:
-            if port is self._port:
-                self._port = None
+            if port is self.port:
+                self.port = None
 
     def _spent(self, now_ms):
         """Whether the central has had its time: others may want it."""
-        port = self._port
+        port = self.port
         node = self.node
         if port is None:
             return now_ms - self.since_ms > IDLE_MS
@@ -292,20 +276,20 @@ class Ble:
                 kinds.append(OWN)
             if self._offers_improv():
                 kinds.append(IMPROV)
-        if self.standard is not None and self.standard.offered():
+        if self.standard is not None and self.standard.wanted():
             kinds.append(STANDARD)
         if not kinds:
-            if self._advertises is not None:
-                self._advertises = None
+            if self.advertises is not None:
+                self.advertises = None
                 self.ble.gap_advertise(None)  # pyright: ignore[reportArgumentType]
             return
-        if self._advertises is None:
+        if self.advertises is None:
             self._seen_ms = now_ms
         kind = kinds[now_ms // 1000 % len(kinds)]
         unclaimed = 0 if self.node.start.agents else UNCLAIMED
         interval_us = FAST_US if now_ms - self._seen_ms < FAST_MS else SLOW_US
         what = (interval_us, kind, self._improv_state() if kind == IMPROV else unclaimed)
-        if what == self._advertises:
+        if what == self.advertises:
             return
         if kind == IMPROV:
             data = self.improv
@@ -314,13 +298,13 @@ class Ble:
             data = self.own
             data[-1] = unclaimed
         else:
-            data = self.standard.advertisement  # pyright: ignore[reportAttributeAccessIssue]
+            data = self.standard.own  # pyright: ignore[reportAttributeAccessIssue]
         try:
             self.ble.gap_advertise(interval_us, data, resp_data=self.response)
-            self._advertises = what
+            self.advertises = what
         except OSError:
             # Busy with a connection that just ends; the next look tries again.
-            self._advertises = None
+            self.advertises = None
 
     # Improv
 

@@ -1,5 +1,5 @@
 """The three standard services – Heart Rate, Pulse Oximeter, Blood Pressure – for a phone that the node has a
-bond with: `[ble] standard = true`. Loaded where the board has that, for as long as the boot lasts.
+bond with, as a feature of the node, where the board has `[phones]` beside `[ble]`.
 
 Whoever holds the button for HOLD_MS lets phones bond for WINDOW_MS; held for FORGET_MS, all are forgotten.
 The pairing is *just works*: the node has nothing to show a number with, so a hand on it has to do. One phone
@@ -32,6 +32,8 @@ SUBSCRIBE_ENCRYPTED = 0x8000
 INSUFFICIENT_AUTHENTICATION = 5
 NO_INPUT_OUTPUT = 3
 KEY_BYTES = 16
+# Of a notification, its operation and handle.
+OVERHEAD = 3
 
 HEART_RATE = 0x180D
 OXIMETER = 0x1822
@@ -55,23 +57,18 @@ FRESH_MS = 60000
 
 
 class Standard:
-    """`feature`: the node's Ble. `conn`: the phone's connection, `bonded`: with its bond's encryption;
-    `open_ms`: since when phones may bond, -1: they may not; `advertisement`: what the services are.
+    """`conn`: the phone's connection, `bonded`: with its bond's encryption;
+    `open_ms`: since when phones may bond, -1: they may not; `own`: what is said to everybody.
     """
 
-    def __init__(self, feature):
-        self._feature = feature
-        node = self._node = feature.node
+    def __init__(self, node, _):
+        self._node = node
+        self._feature = None
         self.bonds = Bonds(node.start.records)
-        if node.start.agents:
-            node.careful(self.bonds.load)
-        else:
-            # Whose it was before, those phones were theirs.
-            node.careful(self.bonds.forget)
         self.conn = None
         self.bonded = False
         self.open_ms = self._held_ms = -1
-        self.advertisement = b""
+        self.own = b""
         self._handles = []
         self._forgotten = False
         self._asked = None
@@ -81,9 +78,30 @@ class Standard:
         self._unconfirmed = False
         self._beats = 0
 
-    def services(self):
-        """As gatts_register_services() takes them, but for numbers in the places of UUIDs."""
+    def begin(self):
+        """Nothing: it begins with the stack."""
+
+    def channels(self):
+        """No waveform."""
+        return ()
+
+    def tasks(self):
+        """It has its time of Bluetooth's task."""
+        return ()
+
+    def stop(self):
+        """The connection ends with the boot."""
+
+    # Starting: of this boot's Ble
+
+    def serve(self, feature):
+        """`feature`: whose stack is about to start. The services as gatts_register_services() takes them, but
+        for numbers in the places of UUIDs.
+        """
+        self._feature = feature
         node = self._node
+        # Whose it was before, those phones were theirs.
+        node.careful(self.bonds.load if node.start.agents else self.bonds.forget)
         listened = NOTIFY | SUBSCRIBE_ENCRYPTED
         read = READ | READ_ENCRYPTED
         made = []
@@ -95,8 +113,8 @@ class Standard:
             made.append((PRESSURE, ((0x2A35, INDICATE | SUBSCRIBE_ENCRYPTED), (0x2A49, read))))
         return made
 
-    def begin(self, ble, services, handles):
-        """The stack is on, these services of services() are at these handles, two each."""
+    def started(self, ble, services, handles):
+        """The stack is on, these services are at these handles, two each."""
         self._handles = handles
         ble.config(bond=False, mitm=False, io=NO_INPUT_OUTPUT, le_secure=True)
         place = OTHER_PLACE if self._node.ecg is not None else FINGER
@@ -111,9 +129,9 @@ class Standard:
             ble.gatts_write(handles[2 * n + 1], said[services[n][0]])
             uuids += services[n][0].to_bytes(2, "little")
         # Found by everybody, no BR/EDR; all UUIDs of 16 bits.
-        self.advertisement = b"\x02\x01\x06" + bytes((len(uuids) + 1, 3)) + uuids
+        self.own = b"\x02\x01\x06" + bytes((len(uuids) + 1, 3)) + uuids
 
-    def offered(self):
+    def wanted(self):
         """Whether to be seen: there is a phone to wait for, and none here."""
         return self.conn is None and (self.open_ms >= 0 or len(self.bonds.kept) > 0)
 
@@ -147,32 +165,36 @@ class Standard:
         self._unconfirmed = False
         self._size = 0
         self._since_ms = self._node.clock.now_ms()
-        self._feature.unseen()
+        # Others may come.
+        self._feature.advertises = None
 
     def _encrypted(self, conn, bonded):
         if conn == self.conn:
             self.bonded = bonded
         elif bonded and self.conn is None and conn == self._feature.conn:
+            feature = self._feature
             self._guest(conn)
-            self._size = self._feature.let_go()
+            self._size = feature.size
+            if feature.port is None and not feature.opens:
+                feature.conn = None
             self.bonded = True
 
     def _of_phone(self, event, data):
         if event == CENTRAL_DISCONNECT:
             self.conn = None
             self.bonded = False
-            self._feature.unseen()
+            self._feature.advertises = None
         elif event == GATTS_INDICATE_DONE:
             self._unconfirmed = False
             if data[2] == 0:
                 self._due_ms = 0
         elif event == MTU_EXCHANGED:
-            self._size = data[1]
+            self._size = data[1] - OVERHEAD
         elif event == GATTS_WRITE and data[1] == self._feature.handles[0] and self._feature.conn is None:
             # An agent whose machine has bonded for another reason.
             self._feature.interrupt(CENTRAL_CONNECT, data)
             if self._size:
-                self._feature.interrupt(MTU_EXCHANGED, (data[0], self._size))
+                self._feature.size = self._size
 
     # The task's
 
@@ -189,7 +211,7 @@ class Standard:
         feature = self._feature
         conn = self.conn
         if conn is None:
-            conn = None if feature.has_pipe() else feature.conn
+            conn = feature.conn if feature.port is None and not feature.opens else None
             since_ms = feature.since_ms
         else:
             since_ms = self._since_ms

@@ -38,11 +38,8 @@ def started(feature):
     node_id = node.start.identity.id
     name = node.board.config["ble"].get("name", "Vitalwire") + " " + node_id.hex()[:4]
     ble = bluetooth.BLE()
-    standard = None
-    if node.board.config["ble"].get("standard"):
-        from firmware import ble_standard
-
-        standard = feature.standard = ble_standard.Standard(feature)
+    standard = feature.standard = node.features.get("phones")
+    phones = [] if standard is None else standard.serve(feature)
     # The stack asks for the keys of phones as it starts.
     ble.irq(feature.interrupt if standard is None else standard.interrupt)
     ble.active(True)
@@ -52,14 +49,13 @@ def started(feature):
     if with_improv:
         flags = (READ | NOTIFY, READ | NOTIFY, WRITE | WRITE_NO_RESPONSE, READ | NOTIFY, READ)
         services.append(service(IMPROV % 0, *[(IMPROV % (n + 1), flags[n]) for n in range(5)]))
-    phones = [] if standard is None else standard.services()
     services += [service(uuid, *characteristics) for uuid, characteristics in phones]
     handles = []
     for group in ble.gatts_register_services(tuple(services)):  # pyright: ignore[reportArgumentType]
         handles += list(group)
     feature.handles = handles
     if standard is not None:
-        standard.begin(ble, phones, handles[len(handles) - 2 * len(phones) :])
+        standard.started(ble, phones, handles[len(handles) - 2 * len(phones) :])
     ble.gatts_set_buffer(handles[0], BUFFER, True)
     feature.own = bytearray(FLAGS + structure(SERVICE_DATA_128, raw(SERVICE) + node_id + b"\0"))
     feature.response = structure(NAME, name.encode()[:MOST_NAME])

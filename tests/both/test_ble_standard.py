@@ -101,30 +101,22 @@ class Feature:
         self.handles = [PIPE]
         self.conn = None
         self.since_ms = self.faults = 0
-        self.pipe = False
-        self.standard = s.Standard(self)
-        self.standard.begin(self.ble, self.standard.services(), HANDLES)
-
-    def has_pipe(self):
-        return self.pipe
-
-    def let_go(self):
-        if not self.pipe:
-            self.conn = None
-        return 100
-
-    def unseen(self):
-        pass
+        self.port = self.advertises = None
+        self.opens = False
+        self.size = 100
+        self.standard = s.Standard(node, None)
+        self.standard.started(self.ble, self.standard.serve(self), HANDLES)
 
     def interrupt(self, event, data):
         if event == s.CENTRAL_CONNECT and self.conn is None:
             self.conn = data[0]
+            self.size = 20
             self.since_ms = self.node.ms
         elif event == s.GATTS_WRITE and data == (self.conn, PIPE):
-            self.pipe = True
+            self.port = self
         elif event == s.CENTRAL_DISCONNECT and data[0] == self.conn:
             self.conn = None
-            self.pipe = False
+            self.port = None
 
     # What happens to it
 
@@ -180,7 +172,7 @@ def _bonded(feature=None):
 def test_only_a_bond_reads_and_hears():
     feature = Feature(Node())
     standard = feature.standard
-    assert not standard.offered() and not feature.ble.bond
+    assert not standard.wanted() and not feature.ble.bond
     readings = _readings(hr_x10=720, spo2_x10=970, pulse_x10=720)
     feature.agent_came()
     feature.connected(PHONE)
@@ -204,11 +196,11 @@ def test_the_button_lets_phones_in_for_a_while_and_forgets_them():
     standard, ble = feature.standard, feature.ble
     # A press that is a measurement's, an acknowledgement's or Wi-Fi's.
     _holds(feature, 1500)
-    assert not ble.bond and not standard.offered()
+    assert not ble.bond and not standard.wanted()
     _holds(feature, s.HOLD_MS + 500)
-    assert ble.bond and standard.offered() and feature.node.shown == 1
+    assert ble.bond and standard.wanted() and feature.node.shown == 1
     feature.passes(s.WINDOW_MS)
-    assert not ble.bond and not standard.offered()
+    assert not ble.bond and not standard.wanted()
     # Nobody is let in now: nothing is kept.
     feature.connected(PHONE)
     assert feature.event(s.SET_SECRET, 1, KEY, b"secret") and feature.event(s.GET_SECRET, 1, 0, KEY) is None
@@ -233,7 +225,7 @@ def test_a_node_that_is_nobodys_has_no_phones():
     feature = Feature(node)
     assert not node.records.holds("phones") and feature.event(s.GET_SECRET, 1, 0, KEY) is None
     _holds(feature, s.HOLD_MS + 500)
-    assert not feature.ble.bond and not feature.standard.offered()
+    assert not feature.ble.bond and not feature.standard.wanted()
 
 
 def test_a_measurement_is_said_until_it_is_confirmed_or_old():
@@ -286,9 +278,10 @@ def test_who_does_not_bond_makes_room_and_is_asked_to_while_somebody_wants_it():
 def test_an_agent_whose_machine_is_bonded_has_its_pipe_all_the_same():
     feature = Feature(Node())
     feature.connected(AGENT)
+    feature.size = 100
     feature.encrypted(AGENT)
     assert feature.conn is None and feature.standard.conn == AGENT, "it is taken for a phone"
     feature.event(s.GATTS_WRITE, AGENT, PIPE)
-    assert feature.pipe and feature.conn == AGENT and feature.reads(AGENT)
+    assert feature.port and feature.size == 100 and feature.conn == AGENT and feature.reads(AGENT)
     feature.event(s.CENTRAL_DISCONNECT, AGENT, 0, b"")
     assert feature.conn is None and feature.standard.conn is None

@@ -55,8 +55,8 @@ TABLES: Mapping[str, Kinds] = {
     "wifi": {"hostname": Kind("a name of up to 32 letters, digits and hyphens", text=HOSTNAME)},
     "ble": {
         "name": Kind("a name of up to 20 letters without accents, digits and blanks", text=BLE_NAME),
-        "standard": TRUTH,
     },
+    "phones": {},
     "radio": {"at_once": ELSEWHERE},
     "spool": {"max_kib": ELSEWHERE},
     "update": {"slots": Kind("2, as many as there are", 2, 2), "makers": ELSEWHERE},
