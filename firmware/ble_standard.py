@@ -204,10 +204,6 @@ class Standard:
         self._look_at_button(now_ms)
         if self.open_ms >= 0 and now_ms - self.open_ms > WINDOW_MS:
             self._open(-1)
-        if self.bonds.changed:
-            node.drain()
-            node.careful(self.bonds.save)
-            node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, "a phone may read this node")
         feature = self._feature
         conn = self.conn
         if conn is None:
@@ -215,6 +211,11 @@ class Standard:
             since_ms = feature.since_ms
         else:
             since_ms = self._since_ms
+        if self.bonds.changed and (conn is None or self.bonded):
+            # All that there is of a pairing, at once.
+            node.drain()
+            node.careful(self.bonds.save)
+            node.report(frames.EVENT_MARK, frames.PRIORITY_INFO, None, "a phone may read this node")
         if conn is None:
             self._asked = None
             if self.bonds.lent:

@@ -217,6 +217,20 @@ def test_the_button_lets_phones_in_for_a_while_and_forgets_them():
     assert not ble.bond and len(feature.node.told) == 2
 
 
+def test_a_pairing_is_on_flash_whole_or_not_at_all():
+    feature = Feature(Node())
+    _holds(feature, s.HOLD_MS + 500)
+    feature.agent_came()
+    feature.connected(PHONE)
+    feature.event(s.SET_SECRET, 2, KEY, b"secret")
+    feature.passes(1000)
+    assert not feature.node.records.holds("phones")
+    feature.event(s.SET_SECRET, 1, KEY, b"secret")
+    feature.encrypted(PHONE)
+    feature.passes(1000)
+    assert feature.node.records.holds("phones") and len(feature.node.told) == 1
+
+
 def test_a_node_that_is_nobodys_has_no_phones():
     mine = _bonded()
     mine.passes(250)
