@@ -134,7 +134,7 @@ def _paired(nodes: list[bytes], given: str) -> bytes:
         )
     found = [node for node in nodes if node.hex().startswith(given.lower())]
     if not found:
-        fail(f"node {given} is not paired with this agent (`vitalwire keys show` lists those that are)")
+        fail(f"node {given} is not paired with this agent (`vitalwire pair list` shows those that are)")
     if len(found) > 1:
         fail(f"the ids of {len(found)} paired nodes begin with {given}: give more of its 16 digits")
     return found[0]

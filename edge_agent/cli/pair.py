@@ -137,7 +137,7 @@ def _by_agent(config: Config, port: str | None, meant: Any, yes: bool, wait_s: f
 
     how = LABEL
     if meant is None and not runs(config):
-        fail("no agent runs here that could hear the node: start it, or give --port or --label")
+        fail("no agent runs here that could hear the node: vitalwire agent run; or give --port or --label")
     _identity(config)
     if meant is None:
         how = COMMAND

@@ -59,7 +59,10 @@ def heard(config: Config, port: str | None, wait_s: float) -> bytes:
             break
         time.sleep(POLL_S)
     if near:
-        fail(f"{_listed(near)} has another agent: give its --label, and hold its button")
+        fail(
+            f"{_listed(near)} has another agent: unpair it there; or give its --label, and hold its button,"
+            " and it has two"
+        )
     if there and port is None:
         fail(
             f"no node without an agent is on a cable; {_listed(there)}: give its --label, and hold its button"

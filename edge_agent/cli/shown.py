@@ -114,9 +114,11 @@ def _status_lines(status: Mapping[str, Any], now_ms: int) -> Iterator[str]:
     if running:
         state = "running"
     elif status["state"] == "running":
-        state = f"NO NEWS for {age_s} s: it was killed, hangs, or has no room left on its disk"
+        state = (
+            f"NO NEWS for {age_s} s: it was killed, hangs, or has no room left on its disk (vitalwire doctor)"
+        )
     else:
-        state = f"NOT RUNNING, {status['state']} {age_s} s ago"
+        state = f"NOT RUNNING, {status['state']} {age_s} s ago (start it: vitalwire agent run)"
     yield f"agent {status['agent']}: {state}"
     silent = {node["node"]: node["silent_s"] for node in status["nodes"] if node.get("silent_s") is not None}
     for link in status["links"]:

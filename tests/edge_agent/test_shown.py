@@ -91,8 +91,9 @@ def test_what_is_wrong_is_in_sight():
 
 
 def test_an_agent_without_news_is_not_called_running():
-    assert "NO NEWS" in "\n".join(status_lines(STATUS, 60_000))
-    assert "NOT RUNNING" in shown(state="stopped")
+    late = "\n".join(status_lines(STATUS, 60_000))
+    assert "NO NEWS" in late and "(vitalwire doctor)" in late
+    assert "NOT RUNNING" in shown(state="stopped") and "vitalwire agent run" in shown(state="stopped")
     assert "DOES NOT BALANCE" in shown(balanced=False)
     assert "3 boots of which nothing has arrived" in shown(unheard_boots=3)
     custody = {**STATUS["custody"], "clones": 2, "clone_ms": 1_790_000_000_000}

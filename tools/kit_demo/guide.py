@@ -17,17 +17,25 @@ COLOURS = {"green": "绿光", "blue": "蓝光", "violet": "紫光", "white": "�
 COUNTS: dict[str, str] = dict(
     zip(signals.NUMBERS, ("零", "一", "两", "三", "四", "五", "六", "七"), strict=True)
 )
+# Where a family's words are others than those of docs/signals.md.
+ENGLISH = {
+    "UNPAIRED": ("It is new, and belongs to nobody yet", "do steps 2 and 3"),
+    "PAIRED": ("It belongs to this flat now", "nothing"),
+    "UPDATING": ("It takes a new version of its program", "leave it switched on"),
+    "WIFI_PASSWORD": ("The Wi-Fi password is wrong", "do step 2 again, with the right password"),
+    "SEARCHING": ("It looks for its agent", "wait a minute"),
+}
 CHINESE = {
     "OK": ("测到的数据已全部送达", "不用做什么"),
     "MEASURING": ("正在测量，之前存下的数据还在发送", "不用做什么"),
     "SEARCHING": ("正在寻找接收盒", "等一分钟"),
     "UNPAIRED": ("它是新的，还不属于任何人", "做第 2、3 步"),
-    "PAIRED": ("刚刚配对成功", "不用做什么"),
+    "PAIRED": ("它现在属于这个家了", "不用做什么"),
     "STORING": (
         "超过一分钟找不到接收盒：数据先存着，以后再送",
         "几小时内不用管；之后看看接收盒是否开着、是否离得够近",
     ),
-    "CHARGE": ("电量低于 30 %；低到 20 % 就会报警", "充电（先取下电极）"),
+    "CHARGE": ("电量低于 30 %；低到 20 % 就会报警", "充电（先取下电极片）"),
     "HELP": ("某个部件有问题：传感器或存储器", "关掉再打开；还不行，请问给您套件的人"),
     "WIFI_PASSWORD": ("Wi-Fi 密码不对", "重做第 2 步，输入正确的密码"),
     "WIFI_NOT_FOUND": ("收不到 Wi-Fi 信号", "放近一些，打开路由器；路由器开着的话，看看有没有 2.4 GHz 网络"),
@@ -52,7 +60,8 @@ def _row(name: str, state: signals.State) -> str:
         colour, _, how = state.seen.partition(", ")
         light = COLOURS[colour] + ("常亮" if how == "constant" else f"闪{COUNTS[how.split()[0]]}下")
         return f"| {light} | {' | '.join(CHINESE[state.name])} |\n"
-    return f"| {state.seen} | {state.words.means} | {state.words.to_do} |\n"
+    means, to_do = ENGLISH.get(state.name, (state.words.means, state.words.to_do))
+    return f"| {state.seen} | {means} | {to_do} |\n"
 
 
 def page(path: Path) -> str:
