@@ -59,7 +59,12 @@ TABLES: Mapping[str, Kinds] = {
     "phones": {},
     "radio": {"at_once": ELSEWHERE},
     "spool": {"max_kib": ELSEWHERE},
-    "update": {"slots": Kind("2, as many as there are", 2, 2), "makers": ELSEWHERE},
+    "update": {
+        "slots": Kind("2, as many as there are", 2, 2),
+        "makers": ELSEWHERE,
+        "trial_s": Kind("1 to 86400 s", 1, 86400),
+        "steady_s": Kind("1 to 86400 s", 1, 86400),
+    },
     "node": {
         "mains_hz": Kind("50 or 60", 50, 60),
         "outbox_bytes": Kind("how many bytes of memory it takes", 1),
