@@ -8,7 +8,7 @@ damaged record is set aside, never silently replaced: `faults` tells.
 
 from firmware.flash import FlashError
 from firmware.requests import forget
-from protocol import cbor
+from protocol import cbor, on_demand
 from protocol.checks import is_bytes, is_list
 from protocol.errors import ProtocolError
 from protocol.identity import Identity, generate_steps
@@ -49,7 +49,11 @@ class KeyStore:
             # Records of development builds end here.
             self.strong = len(stored) == 4 or stored[4]
             return Identity(ed_seed, ed_pub, x_sk, x_pub)
-        me = yield from generate_steps(random(64))
+        try:
+            me = yield from generate_steps(random(64))
+        finally:
+            # The first boot of all has the least room, and what comes now stays.
+            on_demand.forget(on_demand.ALL)
         self._records.write(IDENTITY_RECORD, cbor.dumps([me.ed_seed, me.ed_pub, me.x_sk, me.x_pub, strong]))
         self.strong = strong
         return me

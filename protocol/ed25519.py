@@ -71,11 +71,12 @@ def verify_steps(pub: bytes, msg: bytes, sig: bytes) -> "Generator[None, None, b
     s = int.from_bytes(sig[32:], "little")
     if s >= ORDER:
         return False
+    # Before the registers are taken: a hash wants some, too.
+    digest = yield from sha512_steps(sig[:32], pub, msg)
     registers = new_registers(edwards.REGISTERS)
     try:
         if not (yield from edwards.decode_steps(registers, pub)):
             return False
-        digest = yield from sha512_steps(sig[:32], pub, msg)
         edwards.negate_point(registers)
         yield from edwards.multiply_steps(registers, int.from_bytes(digest, "little") % ORDER)
         edwards.keep_point(registers, edwards.LAST)

@@ -155,7 +155,7 @@ def limb_store(registers: "array[int]", register: int, out: bytearray) -> None:
 
 def sha512_block(state: "array[int]", w: "array[int]", block: "bytes | bytearray", k: bytes) -> None:
     """SHA-512's state (array('H') of 32: 8 words, each four quarters, least first) after one more block of
-    128 bytes. FIPS 180-4 §6.4.2. `w`: array('H') of 416; `k`: the constants, big-endian.
+    128 bytes. FIPS 180-4 §6.4.2. `w`: array of 416, 'H' or wider; `k`: the constants, big-endian.
 
     The schedule is a ring of 16 words. The eight variables are a window that moves down by a word a round.
     """

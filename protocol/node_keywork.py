@@ -6,7 +6,7 @@ argument of each function is the NodeParty or NodeSession whose work it is.
 
 # pyright: reportPrivateUsage=false
 
-from protocol import crypto, messages
+from protocol import crypto, messages, on_demand
 from protocol import session_events as ev
 from protocol import session_states as st
 from protocol.errors import ProtocolError
@@ -65,6 +65,7 @@ def pair_steps(
             party._agents[agent_id] = x_pub
             party.elsewhere.paired(agent_id)
             party.headers.append(header)
+        on_demand.forget(on_demand.AGREEING)
         message = pair_message(ed_pub, x_pub, mine.ed_pub, mine.x_pub, nonce, authority, button)
         signature = yield from crypto.ed25519_sign_steps(mine.ed_seed, mine.ed_pub, message)
         party._say_once(messages.pair_reply(messages.VERSION, mine.ed_pub, mine.x_pub, nonce, signature))

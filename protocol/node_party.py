@@ -72,6 +72,7 @@ class NodeParty:
         self._jobs.append(self._header_steps(agent_id, x_pub))
 
     def _header_steps(self, agent_id: bytes, x_pub: bytes) -> "Steps":
+        on_demand.forget(on_demand.CLEAR)
         from protocol import node_keywork
 
         self._loaded = True
@@ -136,6 +137,7 @@ class NodeParty:
         return since_ms < PAIR_EVERY_MS and agent_id in self._agents
 
     def _pair_steps(self, *args: "Any") -> "Steps":
+        on_demand.forget(on_demand.CLEAR)
         from protocol import node_keywork
 
         self._loaded = True

@@ -12,6 +12,10 @@ SIGNING = ("ed25519", "edwards25519", "field25519", "limbs")
 """For a signature or its check."""
 ALL = SIGNING + ("x25519", "hpke", "node_keywork", "node_clear")
 """And for pairing and connecting."""
+CLEAR = ("node_clear",)
+"""For clear messages: what slow work has no use for."""
+AGREEING = ("x25519", "hpke")
+"""For what two parties' keys have in common: a signature has no use for it."""
 HELD = ("held",)
 """For the ranges of a hello and of what other agents have."""
 refused: "list[str]" = []

@@ -219,6 +219,7 @@ class NodeSession(NodeParty):
         node_clear.take(self, message, now_ms)
 
     def _open_steps(self, fields: "dict[str, Any]", now_ms: int) -> "Steps":
+        on_demand.forget(on_demand.CLEAR)
         from protocol import node_keywork
 
         return (yield from node_keywork.open_steps(self, fields, now_ms))

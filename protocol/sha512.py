@@ -48,8 +48,8 @@ _K = (
     b"\x43\x1d\x67\xc4\x9c\x10\x0d\x4c\x4c\xc5\xd4\xbe\xcb\x3e\x42\xb6\x59\x7f\x29\x9c\xfc\x65\x7e\x2a"
     b"\x5f\xcb\x6f\xab\x3a\xd6\xfa\xec\x6c\x44\x19\x8c\x4a\x47\x58\x17"
 )
-# The blocks' scratch: nothing is left to it between two of them.
-_BLOCK_WORK = array("H", bytes(832))
+# The blocks' scratch, as registers: 416 numbers.
+_WORK_REGISTERS = 21
 
 
 def sha512_steps(*parts: bytes) -> "Generator[None, None, bytes]":
@@ -63,18 +63,22 @@ def sha512_steps(*parts: bytes) -> "Generator[None, None, bytes]":
     # Block by block: a long message joined would be a second piece of memory as large.
     block = bytearray(_BLOCK_BYTES)
     filled = 0
-    for part in parts + (end,):
-        data = memoryview(part)
-        at = 0
-        while at < len(data):
-            taken = data[at : at + _BLOCK_BYTES - filled]
-            block[filled : filled + len(taken)] = taken
-            filled += len(taken)
-            at += len(taken)
-            if filled == _BLOCK_BYTES:
-                block_code(state, _BLOCK_WORK, block, _K)
-                filled = 0
-                yield
+    work = field25519.new_registers(_WORK_REGISTERS)
+    try:
+        for part in parts + (end,):
+            data = memoryview(part)
+            at = 0
+            while at < len(data):
+                taken = data[at : at + _BLOCK_BYTES - filled]
+                block[filled : filled + len(taken)] = taken
+                filled += len(taken)
+                at += len(taken)
+                if filled == _BLOCK_BYTES:
+                    block_code(state, work, block, _K)
+                    filled = 0
+                    yield
+    finally:
+        field25519.give_back(work)
     digest = bytearray(64)
     for i in range(32):
         digest[(i ^ 3) * 2] = state[i] >> 8

@@ -3,7 +3,6 @@
 No branch and no index depends on the secret; see field25519.py for what that is worth.
 """
 
-from protocol import edwards25519 as edwards
 from protocol.errors import LocalError, SealError
 from protocol.field25519 import (
     FLAG,
@@ -45,6 +44,9 @@ def public_steps(sk: bytes) -> "Generator[None, None, bytes]":
     Computed on the Edwards form of the curve, where the base point has a table: u = (Z + Y) / (Z - Y) (RFC
     7748 §4.1).
     """
+    # The ladder does without it.
+    from protocol import edwards25519 as edwards
+
     scalar = int.from_bytes(_clamped(sk), "little") % edwards.ORDER
     registers = new_registers(edwards.BASE_REGISTERS)
     try:

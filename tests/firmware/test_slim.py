@@ -306,8 +306,9 @@ def f(x):
     sources = {"lib": library, "app": "from lib import f\n\n\ndef run(x):\n    return f(x)\n"}
     source, _ = bundled(sources)
     origins = dict(zip(source.lines, source.origins, strict=True))
-    assert origins["  return 2"] == ("lib", 8) and origins[" return 3"] == ("lib", 9)
-    assert [at for module, at in source.origins if module == "app"] == [4, 5]
+    # A block of simple statements stands in the line of its head.
+    assert origins[" elif x is None: return 2"] == ("lib", 7) and origins[" return 3"] == ("lib", 9)
+    assert [at for module, at in source.origins if module == "app"] == [4]
     assert [result(sources, x) for x in (1, None, 0)] == [1, 2, 3]
 
 

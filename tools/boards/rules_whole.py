@@ -15,10 +15,10 @@ OLDEST = (1, 24)
 MOST_MIB = 32
 # The stock images' consoles.
 CONSOLE_BAUD = 115200
-# The heap of a chip without PSRAM leaves 25 KB with an outbox of 20 KB (docs/boards.md, "What it costs"); a
-# radio and its features need more of it.
-MOST_OUTBOX = 20480
-MOST_OUTBOX_RADIO = 12288
+# What the heap of a chip without PSRAM has room for (docs/boards.md, "What it costs"); a radio and its
+# features need more of it.
+MOST_OUTBOX = 10240
+MOST_OUTBOX_RADIO = 8192
 # Of PSRAM, which holds all else as well.
 OUTBOX_SHARE = 8
 # Two slots and what is received into, of a build each; records, crash notes and what LittleFS needs.

@@ -1,4 +1,4 @@
-"""From syntax trees back to source: one statement a line, and which line of which module it came from."""
+"""From syntax trees back to source, in as few lines as it takes, and where each came from."""
 
 import ast
 import copy
@@ -50,6 +50,14 @@ class Source:
             self._line("; ".join(ast.unparse(node) for node in simple), indent)
             simple.clear()
 
+    def _suite(self, head: str, body: list[ast.stmt], indent: int) -> None:
+        """A head and its block; a block of nothing but simple statements stands in the line of the head."""
+        if any(isinstance(node, COMPOUND) for node in body):
+            self._line(head, indent)
+            self._block(body, indent + 1)
+        else:
+            self._line(head + " " + "; ".join(ast.unparse(node) for node in body), indent)
+
     def _compound(self, node: ast.stmt, indent: int, word: str = "") -> None:
         shell = copy.copy(node)
         for part in ("orelse", "finalbody", "handlers", "decorator_list"):
@@ -58,23 +66,20 @@ class Source:
         for decorator in getattr(node, "decorator_list", []):
             self._line("@" + ast.unparse(decorator), indent)
         if isinstance(node, ast.Try):
-            self._line("try:", indent)
+            head = "try:"
         else:
             setattr(shell, "body", [ast.Pass()])  # noqa: B010 - ast.stmt declares no body
-            self._line(word + ast.unparse(shell).split("\n")[0], indent)
-        self._block(getattr(node, "body"), indent + 1)  # noqa: B009
+            head = word + ast.unparse(shell).split("\n")[0]
+        self._suite(head, getattr(node, "body"), indent)  # noqa: B009
         for handler in getattr(node, "handlers", []):
             self._at = handler.lineno
             head = "except" + (f" {ast.unparse(handler.type)}" if handler.type else "")
-            self._line(head + (f" as {handler.name}:" if handler.name else ":"), indent)
-            self._block(handler.body, indent + 1)
+            self._suite(head + (f" as {handler.name}:" if handler.name else ":"), handler.body, indent)
         rest: list[ast.stmt] = getattr(node, "orelse", [])
         if isinstance(node, ast.If) and len(rest) == 1 and isinstance(rest[0], ast.If):
             self._at = rest[0].lineno
             self._compound(rest[0], indent, "el")
         elif rest:
-            self._line("else:", indent)
-            self._block(rest, indent + 1)
+            self._suite("else:", rest, indent)
         if getattr(node, "finalbody", []):
-            self._line("finally:", indent)
-            self._block(getattr(node, "finalbody"), indent + 1)  # noqa: B009
+            self._suite("finally:", getattr(node, "finalbody"), indent)  # noqa: B009
