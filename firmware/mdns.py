@@ -27,24 +27,32 @@ def question(number):
 
 
 def agents(packet, number):
-    """[(agent id in hex or "", port, [address, …]), …] of an answer; whatever is no answer gives none."""
-    try:
-        return _agents(packet, number)
-    except (IndexError, ValueError):
-        return []
-
-
-def _agents(packet, number):
+    """[(agent id in hex or "", port, [address, …]), …] of an answer, also of one that is cut; whatever is no
+    answer gives none.
+    """
     places, said, addresses = {}, {}, {}
     if len(packet) < 12:
         return []
     found, flags, questions, one, two, three = struct.unpack(">HHHHHH", packet[:12])
     if found != number or not flags & 0x8000:
         return []
+    try:
+        _records(packet, questions, one + two + three, places, said, addresses)
+    except (IndexError, ValueError):
+        pass
+    return [
+        (said.get(name, ""), places[name][0], addresses.get(places[name][1], []))
+        for name in places
+        if name.endswith(b"._vitalwire._tcp.local")
+    ]
+
+
+def _records(packet, questions, records, places, said, addresses):
+    """Fill the three by name: (port, host), id, addresses. IndexError, ValueError: here it is cut."""
     at = 12
     for _ in range(min(questions, MAX_RECORDS)):
         at = _name(packet, at)[1] + 4
-    for _ in range(min(one + two + three, MAX_RECORDS)):
+    for _ in range(min(records, MAX_RECORDS)):
         name, at = _name(packet, at)
         if len(packet) < at + 10:
             raise ValueError
@@ -64,11 +72,6 @@ def _agents(packet, number):
             groups = struct.unpack(">HHHHHHHH", data)
             addresses.setdefault(name, []).append(":".join(["%x" % group for group in groups]))
         at += size
-    return [
-        (said.get(name, ""), places[name][0], addresses.get(places[name][1], []))
-        for name in places
-        if name.endswith(b"._vitalwire._tcp.local")
-    ]
 
 
 def _name(packet, at):

@@ -50,12 +50,10 @@ class Wifi:
         self.node = node
         self.mode = radio.mode(node.board.config, node.start.records)
         self.wlan = None
-        self.online = self.joining = False
+        self.online = self.joining = self.needs_agent = self._led = self._held_down = False
         self.cause = 0
         self.last = None
         self.vain = []
-        self._led = False
-        self.needs_agent = False
         self.leave_ms = 0
         self.known = node.start.records.holds(radio.WIFI_RECORD)
         alternates = self.mode == radio.WIFI and radio.BLE in node.board.config
@@ -184,11 +182,17 @@ class Wifi:
     async def _watch(self):
         """The button; and an Improv client that says no more."""
         while True:
-            if self.node.board.consent():
-                self._pressed_ms = self.node.clock.now_ms()
+            self._look_at_button()
             if self._improv is not None:
                 self._improv.look()
             await asyncio.sleep_ms(BUTTON_MS)
+
+    def _look_at_button(self):
+        held = self.node.board.consent()
+        if held and not self._held_down:
+            # One that sticks is one press.
+            self._pressed_ms = self.node.clock.now_ms()
+        self._held_down = held
 
     async def run(self):
         """The network, and the connection to the agent in it."""

@@ -21,8 +21,8 @@ ANSWERS_MS = 2100
 ASK_EVERY = 14
 CONNECT_MS = 4000
 # Of one answer, and in all: each that is not there takes CONNECT_MS.
-MAX_ADDRESSES = 4
-MAX_PLACES = 12
+MAX_ADDRESSES = 8
+MAX_PLACES = 24
 MAX_MESSAGE = 1024
 # RFC 6761 §6.4: nobody has this name. Who answers for it answers for everybody.
 NOBODY = "vitalwire.invalid"
@@ -84,7 +84,7 @@ async def _found(wifi):
                 continue
             for agent, port, addresses in mdns.agents(packet, number):
                 if not mine or agent in mine:
-                    for address in addresses[:MAX_ADDRESSES]:
+                    for address in nearest(addresses, *wifi.wlan.ifconfig()[:2])[:MAX_ADDRESSES]:
                         if (address, port) not in places and len(places) < MAX_PLACES:
                             places.append((address, port))
     except OSError:
@@ -92,6 +92,19 @@ async def _found(wifi):
     finally:
         asker.close()
     return places
+
+
+def nearest(addresses, own, mask):
+    """The addresses of the node's own network first: an agent's machine says all that it has, bridges of its
+    containers, too.
+    """
+    near = []
+    for address in addresses:
+        if "." in address:
+            three = zip(address.split("."), own.split("."), mask.split("."))
+            if all([(int(one) ^ int(other)) & int(bits) == 0 for one, other, bits in three]):
+                near.append(address)
+    return near + [address for address in addresses if address not in near]
 
 
 async def _connected(place):
@@ -147,6 +160,9 @@ async def _answers_for_everybody():
         _thread.start_new_thread(look, ())
     except ImportError:
         look()
+    except OSError:
+        # No memory for a thread: it is not known.
+        return False
     while not found:
         await asyncio.sleep_ms(POLL_MS)
     return bool(found[0])

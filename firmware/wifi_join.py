@@ -132,6 +132,9 @@ async def scanned(wlan):
         _thread.start_new_thread(look, ())
     except ImportError:
         look()
+    except OSError:
+        # No memory for a thread.
+        return None
     while not found:
         await asyncio.sleep_ms(POLL_MS)
     return found[0]

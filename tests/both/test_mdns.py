@@ -95,3 +95,10 @@ def test_names_that_no_name_may_be():
     for _ in range(31):
         packet += _record(b"\x02bb\xc0\x0c", mdns.A, b"\0\0\0\0")
     assert mdns.agents(packet, 7) == []
+
+
+def test_an_answer_that_is_cut_says_what_came_before():
+    many = [(mdns.A, bytes((10, 0, 0, n))) for n in range(1, 9)]
+    packet = _answer(addresses=many)
+    cut = packet[: len(packet) - 5]
+    assert mdns.agents(cut, 7) == [(ID, 7117, ["10.0.0.%d" % n for n in range(7, 0, -1)])]

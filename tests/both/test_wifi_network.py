@@ -2,7 +2,7 @@
 
 from firmware import indications, wifi_find, wifi_join
 from firmware.links import CABLE, TCP, Links
-from firmware.wifi import GRACE_MS, SILENT_MS, UNANSWERED_MS, Wifi
+from firmware.wifi import AUTHORISED_MS, GRACE_MS, SILENT_MS, UNANSWERED_MS, Wifi
 from protocol import cbor
 from protocol.session_states import GREETING, STREAMING
 
@@ -323,3 +323,56 @@ def test_an_agent_must_be_heard_in_the_other_network_only_where_it_asks_over_thi
             wire.node.link._port = wire.node.cable
         wire.wifi.join("Flat 8", "battery staple", done)
         assert not wire.wifi.needs_agent
+
+
+def test_addresses_of_the_own_network_come_first():
+    said = ["172.17.0.1", "192.168.1.5", "10.8.0.2", "fd00::5", "192.168.2.5"]
+    own = ("192.168.1.77", "255.255.255.0")
+    assert wifi_find.nearest(said, *own) == [
+        "192.168.1.5",
+        "172.17.0.1",
+        "10.8.0.2",
+        "fd00::5",
+        "192.168.2.5",
+    ]
+    assert wifi_find.nearest(said, "10.9.1.1", "255.0.0.0")[0] == "10.8.0.2"
+
+
+def test_a_button_that_sticks_is_one_press():
+    wire = Wire()
+    node, wifi = wire.node, wire.wifi
+    for held, ms, authorised in (
+        (False, 0, False),
+        (True, 0, True),
+        (True, AUTHORISED_MS - 1, True),
+        (True, 1, False),
+        (False, 100, False),
+        (True, 100, True),
+    ):
+        node.ms += ms
+        node.consent = lambda held=held: held
+        wifi._look_at_button()
+        assert wifi.authorised(False) == authorised
+
+
+class NoThreads:
+    """_thread of a chip without memory for one."""
+
+    @staticmethod
+    def start_new_thread(what, arguments):
+        raise OSError("can't create thread")
+
+
+def test_without_memory_for_a_thread_there_is_no_scan_and_no_answer():
+    import sys
+
+    real = sys.modules.get("_thread")
+    sys.modules["_thread"] = NoThreads
+    try:
+        assert run(wifi_join.scanned(None)) is None
+        assert run(wifi_find._answers_for_everybody()) is False
+    finally:
+        if real is None:
+            del sys.modules["_thread"]
+        else:
+            sys.modules["_thread"] = real
