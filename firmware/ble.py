@@ -126,7 +126,8 @@ class Ble:
             from firmware import ble_start
 
             self.ble = ble_start.started(self)
-        except OSError as error:
+        except Exception as error:
+            # A radio that does not start, for want of memory too, stops no sensor.
             self.node.report(frames.EVENT_INTERNAL_ERROR, frames.PRIORITY_MEDIUM, None, "ble: %s" % error)
             return
         finally:

@@ -71,7 +71,8 @@ class _Value:
 class Peripheral:
     """`path`: the socket that the node's VM opens ($VITALWIRE_BLE). Its hands are for tests, from any thread:
     cut(), away(), `held` (no packet leaves), `interlock`, `most_mtu`, `open_subscriptions` (from the node's
-    next boot on whoever asks may subscribe, as with an older NimBLE); `notified` counts packets that left.
+    next boot on whoever asks may subscribe, as with an older NimBLE), `no_memory` (for the node's stack, when
+    it starts); `notified` counts packets that left.
     """
 
     def __init__(self, radio: "Radio", path: Path, address: str) -> None:
@@ -81,6 +82,7 @@ class Peripheral:
         self.interlock = True
         self.most_mtu = 517
         self.open_subscriptions = False
+        self.no_memory = False
         self.notified = 0
         self.refused = 0
         self._radio = radio
@@ -169,9 +171,13 @@ class Peripheral:
                 status, body = 0, await self._do(request[0], request[1:])
             except OSError as e:
                 status, body = e.errno or errno.EIO, b""
+            except MemoryError:
+                status, body = wire.NO_MEMORY, b""
             writer.write(struct.pack("<HB", 1 + len(body), status) + body)
 
     async def _do(self, op: int, body: bytes) -> bytes:
+        if op == wire.ACTIVE and body[0] and self.no_memory:
+            raise MemoryError
         if op == wire.ACTIVE:
             await (self._on() if body[0] else self._off())
         elif op == wire.CONFIG:

@@ -1,13 +1,14 @@
 """What goes over the sockets between a virtual node's `bluetooth` module and its peripheral on the host.
 
 Two connections, each opened with one byte. CALLS: the node asks, `<H` length, op, body; the answer is `<H`
-length, errno (0: done), body. EVENTS: the host tells, `<H` length, the number of the interrupt as MicroPython
-has it, body; the node answers each with `<H` length and what its handler gave: a byte (0: nothing), or 1 and
-the value of a secret.
+length, errno (0: done; NO_MEMORY: none for the stack), body. EVENTS: the host tells, `<H` length, the number
+of the interrupt as MicroPython has it, body; the node answers each with `<H` length and what its handler gave:
+a byte (0: nothing), or 1 and the value of a secret.
 """
 
 CALLS = b"c"
 EVENTS = b"e"
+NO_MEMORY = 255
 
 ACTIVE = 1  # u8
 CONFIG = 2  # JSON: gap_name, mtu, bond, mitm, io, le_secure

@@ -70,6 +70,8 @@ class BLE:
         self._calls.write(struct.pack("<HB", 1 + len(body), op) + body)
         head = _all(self._calls, 3)
         body = _all(self._calls, (head[0] | head[1] << 8) - 1)
+        if head[2] == 255:
+            raise RuntimeError("no memory for the stack")
         if head[2]:
             raise OSError(head[2])
         return body
