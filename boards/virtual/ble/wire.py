@@ -2,8 +2,8 @@
 
 Two connections, each opened with one byte. CALLS: the node asks, `<H` length, op, body; the answer is `<H`
 length, errno (0: done; NO_MEMORY: none for the stack), body. EVENTS: the host tells, `<H` length, the number
-of the interrupt as MicroPython has it, body; the node answers each with `<H` length and what its handler gave:
-a byte (0: nothing), or 1 and the value of a secret.
+of the interrupt as MicroPython has it, body; the node answers each with `<H` length and what its handler
+gave: a byte (0: nothing), or 1 and the value of a secret.
 """
 
 CALLS = b"c"
