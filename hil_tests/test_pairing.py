@@ -212,7 +212,9 @@ def test_by_label_over_tcp_with_somebody_in_between(make_node, make_home) -> Non
     try:
         assert home.stranger()["asked"] is None, "over TCP nobody is asked without a label"
         wrong = qr_text(bytes((own.fingerprint[0] ^ 1,)) + own.fingerprint[1:])
-        assert "no node with that label" in refused(home, "pair", "--label", wrong, "--wait", "1")
+        mistyped = refused(home, "pair", "--label", wrong, "--wait", "1")
+        assert "no node with that label" in mistyped and "look at the label again, group 1" in mistyped
+        assert "is it switched on" in refused(home, "pair", "--label", qr_text(bytes(32)), "--wait", "1")
         assert "nobody holds its button" in refused(home, "pair", "--label", code, "--wait", "3")
         with held(node):
             pump.change = other_agents(keys.create(home.folder / "eve.key", "agent"))

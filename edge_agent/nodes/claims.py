@@ -359,7 +359,8 @@ class Claims:
                 )
         seen = ", ".join(f"{node.hex()} on {one.port}" for node, one in self._hub.unpaired.items())
         return (
-            f"no node with that label has said hello to this agent; others that are unpaired: {seen or '-'}"
+            "no node with that label has said hello to this agent: is it switched on, and in reach or on a"
+            f" cable? Unpaired here: {seen or 'none'}"
         )
 
 
