@@ -208,6 +208,8 @@ class Updates:
                 self._leave(node, "it is away")
             elif course.held_ms is not None and self._hub.now_ms() - course.held_ms >= AWAY_MS:
                 self._leave(node, "")
+            elif sending.put_off and self._hub.now_ms() - (sending.later_ms or 0) >= one.rules.absent_ms:
+                self._leave(node, f"it says later: {sending.detail}" if sending.detail else "it says later")
 
     def _ended(self, one: Rollout, name: str, sending: Transfer) -> None:
         if sending.ask_only:
@@ -249,7 +251,7 @@ class Updates:
             # Its maker may be believed no longer.
             for update_id in one.bundles.values():
                 self._bundle(one, update_id)
-        for name, state in one.nodes.items():
+        for name, state in sorted(one.nodes.items(), key=lambda each: each[1].since_ms):
             if one.state != rollout.RUNNING:
                 return
             node = bytes.fromhex(name)

@@ -43,7 +43,8 @@ Point = tuple[int, int]
 class Transfer:
     """`objects`: the manifest, then what it lists, in its order. `phase`: OFFERING to FAILED; `why`: of the
     last two. `sent_bytes`: of data, repetitions counted; `applied_once`: an apply has left. `ask_only`: the
-    node is asked whether it has it, and sent nothing.
+    node is asked whether it has it, and sent nothing. `later_ms`: since when it says *later*, None: it does
+    not.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Transfer:
         self._not_before_ms = 0
         self._asked_ms: int | None = None
         self._heard_ms = 0
+        self.later_ms: int | None = None
         self._offered = 0
         self._unanswered = 0
         self._newest: tuple[bytes, int] = (b"", -1)
@@ -79,10 +81,13 @@ class Transfer:
 
     @property
     def not_applied(self) -> bool:
-        """Whether the node has all of it, and has not been told to apply it: it says so, and no apply has
-        left.
-        """
-        return self.phase == APPLYING and not self.applied_once
+        """Whether the node has all of it, and does not apply it: it says so, and no apply has left since."""
+        return self.phase == APPLYING and (not self.applied_once or self.put_off)
+
+    @property
+    def put_off(self) -> bool:
+        """Whether it has said *later*, and was asked nothing since."""
+        return self.later_ms is not None and self._asked_ms is None
 
     @property
     def held_bytes(self) -> int:
@@ -137,6 +142,10 @@ class Transfer:
         result = body[frames.ANSWER_RESULT]
         detail = body.get(frames.ANSWER_DETAIL)
         self.detail = detail if isinstance(detail, str) else ""
+        if result != frames.RESULT_INTERLOCK:
+            self.later_ms = None
+        elif self.later_ms is None:
+            self.later_ms = now_ms
         if result == frames.RESULT_BEGUN:
             self._begun(body.get(frames.ANSWER_VALUE), now_ms)
         elif result == frames.RESULT_DONE:

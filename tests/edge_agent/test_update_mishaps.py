@@ -162,9 +162,30 @@ def test_a_node_that_may_be_sent_nothing_for_long_leaves_its_place_to_the_others
     assert ill.applied == 0
     now = told.of_node(world.updates, link_of(world, ill).node)
     assert now["state"] == "waiting" and now["held"].startswith("an alarm is on")
+    assert [what for _, what, _ in state(world, ill).history][1:] in (["waiting"], ["verifying", "waiting"])
     alarm(world, link_of(world, ill), False)
     world.until(lambda: world.one.state == rollout.FINISHED)
     assert [model.applied for model in models] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("at", ["offer", "apply"])
+def test_a_node_that_says_later_for_long_holds_nobody_up(make, at):
+    models = [ModelNode() for _ in range(8)]
+    world = make(models, at_once=1)
+    ranked = sorted(world.links, key=lambda node: rollout.rank(node, "1.1.0"))
+    busy = world.links[ranked[0]].model
+    busy.busy = 1 << 30
+    if at == "offer":
+        busy.answer = lambda _, body: {1: body[1], 2: frames.RESULT_INTERLOCK, 3: "cuff fault"}
+    # Two nodes, then all.
+    world.start(percents=(100 * rollout.rank(ranked[2], "1.1.0"), 100))
+    world.until(lambda: world.states.get("confirmed") == 7)
+    assert busy.applied == 0
+    busy.busy, busy.answer = 0, None
+    world.until(lambda: world.one.state == rollout.FINISHED)
+    assert busy.applied == 1
+    if at == "offer":
+        assert "it says later: cuff fault" in [why for _, _, why in state(world, busy).history]
 
 
 def test_how_long_a_node_is_away_is_counted_anew_after_a_while_in_which_nobody_asked():
@@ -177,12 +198,13 @@ def test_how_long_a_node_is_away_is_counted_anew_after_a_while_in_which_nobody_a
     assert found == [0, 5_000, 9_000, 18_000, 0, 1_000]
 
 
-def test_a_node_that_answers_nothing_has_failed_in_the_end(make):
+def test_a_node_that_answers_nothing_has_failed_in_the_end(make, monkeypatch):
+    monkeypatch.setattr("edge_agent.updates.transfer.MAX_UNANSWERED", 4)
     dumb = ModelNode()
     dumb.answer = lambda *_: None
     world = make([dumb, ModelNode()], confirm_percent=0)
     world.start()
-    world.until(lambda: world.one.state == rollout.FINISHED, 4 * 3600)
+    world.until(lambda: world.one.state == rollout.FINISHED)
     assert world.states == {"failed": 1, "confirmed": 1} and state(world, dumb).why == "it does not answer"
     assert state(world, dumb).tries == 3
 
