@@ -64,10 +64,11 @@ demo: $(if $(wildcard $(DEV)),$(DEV),$(DEMO))
 kit-demo: $(if $(wildcard $(DEV)),$(DEV),$(KIT))
 	@$(BIN)/vitalwire kit-demo $(ARGS)
 
+# Tests wait more than they calculate: two workers for each of CI's two cores.
 test: $(DEV)
 	@tools/vm32/build.sh || echo '==> without it: what wants a 32-bit VM is skipped'
 	@tools/services/install.sh
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 hil: $(DEV)
 	$(BIN)/python -m pytest hil_tests $(ARGS)
