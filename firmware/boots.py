@@ -180,6 +180,12 @@ class BootRecord:
             raise
         self._reserved = next_seq
 
+    def put_off(self, since_s):
+        """What was made before `since_s` has been acknowledged or is on flash: a cut takes no more than if it
+        had been reserved then, and a write is saved.
+        """
+        self._reserved_s = max(self._reserved_s, since_s)
+
     def close(self, next_seq, delivered):
         """The orderly end: no frame beyond `next_seq` was or will be made in this boot. `delivered`: as in
         reserve().

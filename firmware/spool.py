@@ -9,6 +9,7 @@ How it works as a whole: docs/spool.md.
 import asyncio
 import gc
 
+from firmware.boots import RESERVE_BOUND_S
 from firmware.flash import FlashError, Records
 from firmware.indications import STORING
 from firmware.requests import forget
@@ -31,6 +32,9 @@ SPARING_SAMPLES = 1000
 ROOMY = 65536
 # After flash that refused.
 AGAIN_S = 60
+# While all that is made is acknowledged at once, the boot record is written so often, and not every 30 s: of
+# a LittleFS directory each 16 writes erase one block, the same one again and again.
+RECORD_EVERY_S = 7200
 
 
 class Spool:
@@ -58,6 +62,7 @@ class Spool:
         self._away_s = self._samples = self._long = 0
         self._wait_s = 0
         self._fault = ""
+        self._made = 0
         self._work = asyncio.Event()
 
     def begin(self):
@@ -88,6 +93,7 @@ class Spool:
             session.begin_anew(now_ms)
         self._away_s = 0 if state == STREAMING else self._away_s + 1
         self._spare(self._away_s > 0 and self.kept is not None)
+        self._put_off(now_ms // 1000)
         if self._wait_s:
             self._wait_s -= 1
         elif not self.limit:
@@ -97,6 +103,18 @@ class Spool:
                 self._work.set()
         elif self._may_store() and (box.bytes * 2 > box.max_bytes or self._away_s % URGENT_S == 0):
             self._work.set()
+
+    def _put_off(self, second):
+        """The boot record's next write, while an agent has all that was made before the last second."""
+        held = self.box.frames()
+        before = self._made
+        self._made = self.box.next_seq
+        if (
+            self.node.session.state == STREAMING
+            and second % RECORD_EVERY_S > RESERVE_BOUND_S
+            and (not held or held[0][0] >= before)
+        ):
+            self.node.start.record.put_off(second - 1)
 
     def _spare(self, storing):
         node = self.node

@@ -161,3 +161,16 @@ def test_garbage_in_memory_is_nothing():
     for i in range(len(good)):
         assert read_retained(good[:i]) is None
         assert read_retained(good[:i] + bytes((good[i] ^ 1,)) + good[i + 1 :]) is None
+
+
+def test_a_reservation_that_is_put_off_comes_later_and_not_earlier():
+    records = on(Medium())
+    record = boot(records, Board())
+    for second in range(1, 300):
+        record.put_off(second - 1)
+        record.reserve(second, second, True)
+    assert BootRecord(records, Board()).statement[1] == 0
+    record.put_off(5)
+    for second in range(300, 331):
+        record.reserve(second, second, True)
+    assert BootRecord(records, Board()).statement[1:] == [298 + RESERVE_EVERY_S, False, RESERVE_BOUND_S]

@@ -1,6 +1,8 @@
 """Frames that lie on flash while the link is away."""
 
+from firmware.spool import RECORD_EVERY_S
 from protocol.frames import LANE_ALARM, LANE_VITALS, LANE_WAVE
+from protocol.session_states import GREETING, STREAMING
 from tests.both import spool_world
 from tests.both.spool_world import Flash, World, drain_box, files
 
@@ -55,3 +57,27 @@ def test_the_next_boot_gives_what_the_last_had_on_flash():
         after.tidy()
         after.tidy()
         assert files(folder) == [] and after.session.earlier == [] and after.session.anew == 1
+
+
+def test_the_boot_record_waits_while_all_is_acknowledged_at_once():
+    with Flash() as folder:
+        w = World(folder)
+        put_off = []
+        w.start.record.put_off = put_off.append
+
+        def second(now_s, acked, state=STREAMING):
+            w.session.state = state
+            w.clock.now_ms = lambda: now_s * 1000
+            w.second(now_s)
+            w.box.ack(0, acked(w.box.next_seq))
+            del put_off[:]
+            w.spool.second(None)
+            return put_off
+
+        # Some frames of this second are under way.
+        assert second(100, lambda n: n) == [99] and second(101, lambda n: n - 1) == [100]
+        # One of an earlier second, however many follow.
+        assert second(102, lambda n: 1) == [] and second(103, lambda n: 1) == []
+        assert second(104, lambda n: n) == [103]
+        assert second(105, lambda n: n, GREETING) == []
+        assert second(RECORD_EVERY_S + 3, lambda n: n) == []
