@@ -160,6 +160,8 @@ def test_a_node_that_may_be_sent_nothing_for_long_leaves_its_place_to_the_others
     assert told.of_node(world.updates, link_of(world, ill).node)["held"].startswith("an alarm is on")
     world.until(lambda: world.states == {"confirmed": 2, "waiting": 1})
     assert ill.applied == 0
+    for _ in range(1000):
+        world.turn()
     now = told.of_node(world.updates, link_of(world, ill).node)
     assert now["state"] == "waiting" and now["held"].startswith("an alarm is on")
     assert [what for _, what, _ in state(world, ill).history][1:] in (["waiting"], ["verifying", "waiting"])
