@@ -55,8 +55,10 @@ def scan_command(seconds: float) -> None:
 
     try:
         heard = asyncio.run(scan())
-    except (BleakError, OSError) as e:
-        fail(f"no Bluetooth here: {e} (is an adapter plugged in, and is it switched on?)")
+    except (BleakError, OSError, EOFError) as e:
+        from edge_agent.links.ble_trouble import explained
+
+        raise explained(e, None) from e
     found = False
     for device, said in sorted(heard.values(), key=lambda pair: -pair[1].rssi):
         kinds = [name for uuid, name in SERVICES.items() if uuid in said.service_uuids]

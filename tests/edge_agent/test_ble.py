@@ -13,9 +13,11 @@ from bleak.exc import (
     BleakDBusError,
     BleakError,
 )
+from click.testing import CliRunner
 
 from edge_agent import config
 from edge_agent.backoff import Backoff
+from edge_agent.cli.devices import devices_group
 from edge_agent.config import BleConfig
 from edge_agent.links.ble import FRESH_S, MAX_HEARD, BleLinks
 from edge_agent.links.ble_absent import NoBle
@@ -194,3 +196,12 @@ def test_what_the_configuration_says(tmp_path) -> None:
     assert parsed('[ble]\nadapter = "hci1"\nclaim = false\nmax_connections = 3\n') == BleConfig(
         "hci1", False, 3
     )
+
+
+def test_a_search_for_devices_says_what_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def discover(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr("bleak.BleakScanner.discover", discover)
+    done = CliRunner().invoke(devices_group, ["scan", "--seconds", "1"])
+    assert done.exit_code == 1 and "apt install bluez" in done.output
