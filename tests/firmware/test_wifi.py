@@ -2,6 +2,7 @@
 agent and stays with it.
 """
 
+import contextlib
 import os
 import shutil
 import time
@@ -60,6 +61,22 @@ def given(node: VirtualNode, agent: Agent, ssid: str, password: str) -> None:
     told = len(network_events(agent))
     order(agent, frames.OP_JOIN, {1: ssid, 2: password})
     agent.until(lambda: (0, "connected") in network_events(agent)[told:])
+
+
+@contextlib.contextmanager
+def moved(node: VirtualNode, cable: Agent, host: str = "127.0.0.1") -> Iterator[tuple[TcpAgent, Announced]]:
+    """The node, whose cable is out, at the same agent over Wi-Fi."""
+    given(node, cable, HOME.ssid, HOME.password)
+    node.unplug()
+    radio = TcpAgent(like=cable, host=host)
+    with contextlib.closing(radio), Announced(cable.identity, radio.line.port, host=host) as announced:
+        radio.until(lambda: radio.line.accepted)
+        yield radio, announced
+
+
+def losses(agent: Agent) -> list[Any]:
+    """What the node says that it has lost."""
+    return [body for boot in agent.frames for _, _, body in agent.of(frames.KIND_LOSS, boot)]
 
 
 def order(agent: Agent, operation: int, arguments: dict[int, Any]) -> int:
@@ -192,8 +209,7 @@ def test_from_the_cable_to_wifi_and_back_no_frame_is_lost(
         cable.whole()
     assert radio.line.accepted >= 2
     radio.close()
-    losses = [body for boot in cable.frames for _, _, body in cable.of(frames.KIND_LOSS, boot)]
-    assert not losses
+    assert not losses(cable)
 
 
 def test_an_agent_that_vanishes_and_whose_address_is_a_neighbours_is_found_elsewhere(
@@ -201,11 +217,7 @@ def test_an_agent_that_vanishes_and_whose_address_is_a_neighbours_is_found_elsew
 ) -> None:
     cable = pair_by_cable(kit, make_agent)
     kit.air.set([HOME])
-    given(kit, cable, HOME.ssid, HOME.password)
-    kit.unplug()
-    radio = TcpAgent(like=cable)
-    with Announced(cable.identity, radio.line.port) as announced:
-        radio.until(lambda: radio.line.accepted)
+    with moved(kit, cable) as (radio, announced):
         radio.whole()
         # No word that the connection is over, as when its machine loses power; and at its address there is
         # somebody else from now on, who takes connections and says nothing.
@@ -213,7 +225,6 @@ def test_an_agent_that_vanishes_and_whose_address_is_a_neighbours_is_found_elsew
             announced.port = radio.line.port
             radio.until(lambda: radio.line.accepted == 2)
         radio.whole()
-    radio.close()
 
 
 def test_the_agent_moves_to_another_port_and_the_network_to_another_address(
@@ -221,11 +232,7 @@ def test_the_agent_moves_to_another_port_and_the_network_to_another_address(
 ) -> None:
     cable = pair_by_cable(kit, make_agent)
     kit.air.set([HOME])
-    given(kit, cable, HOME.ssid, HOME.password)
-    kit.unplug()
-    radio = TcpAgent(like=cable)
-    with Announced(cable.identity, radio.line.port) as announced:
-        radio.until(lambda: radio.line.accepted)
+    with moved(kit, cable) as (radio, announced):
         radio.whole()
         radio.line.hang_up()
         announced.port = None
@@ -236,7 +243,6 @@ def test_the_agent_moves_to_another_port_and_the_network_to_another_address(
         kit.air.change(HOME.bssid, address="127.0.0.2")
         radio.until(lambda: radio.line.accepted == 3)
         radio.whole()
-    radio.close()
 
 
 def test_it_goes_to_the_access_point_that_is_there_and_the_strongest(
@@ -261,20 +267,14 @@ def test_a_line_that_is_cut_again_and_again_loses_nothing(
 ) -> None:
     cable = pair_by_cable(kit, make_agent)
     kit.air.set([HOME])
-    given(kit, cable, HOME.ssid, HOME.password)
-    kit.unplug()
-    radio = TcpAgent(like=cable)
-    with Announced(cable.identity, radio.line.port):
-        radio.until(lambda: radio.line.accepted)
+    with moved(kit, cable) as (radio, _):
         # At whatever point of a hello, a frame or an acknowledgement so many bytes are.
         for after in range(1, 4000 if EVERY_STEP else 1000, 7 if EVERY_STEP else 331):
             radio.line.cut_after(after)
             seen = radio.line.accepted
             radio.until(lambda seen=seen: radio.line.accepted > seen)
         radio.whole()
-    radio.close()
-    losses = [body for boot in cable.frames for _, _, body in cable.of(frames.KIND_LOSS, boot)]
-    assert not losses
+    assert not losses(cable)
 
 
 def test_a_network_without_the_agent_is_left_again_where_the_agent_gave_it_over_the_other(
@@ -283,11 +283,7 @@ def test_a_network_without_the_agent_is_left_again_where_the_agent_gave_it_over_
     cable = pair_by_cable(kit, make_agent)
     other = AccessPoint("Elsewhere", "battery staple", bssid="0200000000cc", address="127.0.0.9", alone=True)
     kit.air.set([HOME, other])
-    given(kit, cable, HOME.ssid, HOME.password)
-    kit.unplug()
-    radio = TcpAgent(like=cable)
-    with Announced(cable.identity, radio.line.port):
-        radio.until(lambda: radio.line.accepted)
+    with moved(kit, cable) as (radio, _):
         radio.whole()
         told = len(network_events(radio))
         assert order(radio, frames.OP_JOIN, {1: other.ssid, 2: other.password}) == frames.RESULT_BEGUN
@@ -301,19 +297,13 @@ def test_a_network_without_the_agent_is_left_again_where_the_agent_gave_it_over_
         joined = f"connect {other.ssid} any as vitalwire"
         radio.until(lambda: kit.air.log()[-1] == joined and network_events(radio)[-1] == (0, "connected"))
         radio.whole()
-    radio.close()
 
 
 def test_over_ipv6(kit: VirtualNode, make_agent: Callable[..., Agent]) -> None:
     cable = pair_by_cable(kit, make_agent)
     kit.air.set([HOME])
-    given(kit, cable, HOME.ssid, HOME.password)
-    radio = TcpAgent(like=cable, host="::1")
-    with Announced(cable.identity, radio.line.port, host="::1"):
-        kit.unplug()
-        radio.until(lambda: radio.line.accepted)
+    with moved(kit, cable, "::1") as (radio, _):
         radio.whole()
-    radio.close()
 
 
 def test_a_board_with_one_radio_at_a_time_tries_its_network_in_the_next_boot(
