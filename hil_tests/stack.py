@@ -169,10 +169,12 @@ class Stack:
         self._spawn("agent", "agent", "run", "--config", str(self.config))
 
     def kill(self, name: str) -> None:
-        """SIGKILL to one of broker, collector, agent."""
+        """SIGKILL to one of broker, collector, agent. What an agent reported is no report of its next one."""
         process = self._processes.pop(name)
         process.kill()
         process.wait()
+        if name == "agent":
+            (self.agent_dir / "status.json").unlink(missing_ok=True)
 
     def stop(self, name: str, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM to one of them; its exit status."""
