@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bumble.device import Connection, Device
+from bumble.gatt import Characteristic
 from bumble.hci import Address
 from bumble.keys import KeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
@@ -27,7 +28,26 @@ SECRET = struct.Struct("<7sB16s16s40x")
 # A device is known by the address that it is connected with.
 KNOWN_BY = PairingConfig.AddressType.RANDOM
 
+# MicroPython's flags above the properties, as bumble's permissions.
+_PERMISSIONS = (
+    (0x0200, Characteristic.READ_REQUIRES_ENCRYPTION),
+    (0x0400, Characteristic.READ_REQUIRES_AUTHENTICATION),
+    (0x1000, Characteristic.WRITE_REQUIRES_ENCRYPTION),
+    (0x2000, Characteristic.WRITE_REQUIRES_AUTHENTICATION),
+)
+# To subscribe wants encryption: a flag of newer NimBLEs', which MicroPython passes on.
+SUBSCRIBE_ENCRYPTED = 0x8000
+
 Tell = Callable[[int, bytes], "asyncio.Future[bytes]"]
+
+
+def permissions(flags: int) -> Characteristic.Permissions:
+    """Bumble's, of a characteristic with MicroPython's flags."""
+    found = Characteristic.READABLE | Characteristic.WRITEABLE
+    for flag, permission in _PERMISSIONS:
+        if flags & flag:
+            found |= permission
+    return found
 
 
 class Settings:

@@ -36,17 +36,6 @@ PACKETS = 6
 VALUE_BYTES = 20  # of a characteristic whose buffer nobody has set
 DEFAULT_MTU = 256
 
-_READ, _WRITE = Characteristic.READABLE, Characteristic.WRITEABLE
-# MicroPython's flags above the properties, as bumble's permissions.
-_PERMISSIONS = (
-    (0x0200, Characteristic.READ_REQUIRES_ENCRYPTION),
-    (0x0400, Characteristic.READ_REQUIRES_AUTHENTICATION),
-    (0x1000, Characteristic.WRITE_REQUIRES_ENCRYPTION),
-    (0x2000, Characteristic.WRITE_REQUIRES_AUTHENTICATION),
-)
-# To subscribe wants encryption: a flag of newer NimBLEs', which MicroPython passes on.
-_SUBSCRIBE_ENCRYPTED = 0x8000
-
 
 class _Value:
     """A characteristic's value as MicroPython keeps it: `append` adds what is written; reading takes it."""
@@ -288,10 +277,7 @@ class Peripheral:
         for uuid, characteristics in services:
             made: list[Characteristic[bytes]] = []
             for its_uuid, flags in characteristics:
-                permissions = Characteristic.Permissions(_READ | _WRITE)
-                for flag, permission in _PERMISSIONS:
-                    if flags & flag:
-                        permissions |= permission
+                permissions = bonding.permissions(flags)
                 made.append(
                     Characteristic(
                         core.UUID(its_uuid), Characteristic.Properties(flags & 0xFF), permissions, b""
@@ -299,7 +285,7 @@ class Peripheral:
                 )
             device.add_service(Service(core.UUID(uuid), made))
             for one, (_, flags) in zip(made, characteristics, strict=True):
-                if flags & _SUBSCRIBE_ENCRYPTED and not self.open_subscriptions:
+                if flags & bonding.SUBSCRIBE_ENCRYPTED and not self.open_subscriptions:
                     configuration = device.gatt_server.get_attribute(one.handle + 1)
                     assert configuration is not None
                     configuration.permissions |= Characteristic.WRITE_REQUIRES_ENCRYPTION
