@@ -41,6 +41,7 @@ class Adapter:
     hci = ""
     _device: Device | None = None
     _transport: Any = None
+    _keeper: asyncio.Task[None]
     _loop: asyncio.AbstractEventLoop | None = None
     _address = Address.ANY_RANDOM
     _keys = MemoryKeyStore()
@@ -59,6 +60,7 @@ class Adapter:
             why = BleakBluetoothNotAvailableReason.NO_BLUETOOTH
             raise BleakBluetoothNotAvailableError("No Bluetooth adapters found.", why) from None
         cls._transport, cls._loop, cls._scanners = transport, loop, 0
+        cls._keeper = loop.create_task(held(transport))
         cls.connecting = asyncio.Lock()
         device = Device.with_hci("host", cls._address, transport.source, transport.sink)
         device.keystore = cls._keys
@@ -84,7 +86,8 @@ class Adapter:
         """Give it back."""
         device, cls._device = cls._device, None
         if device is not None:
-            await cls._transport.close()
+            cls._keeper.cancel()
+            await asyncio.wait([cls._keeper])
 
     @classmethod
     async def scan(cls, more: int) -> Device:
@@ -96,6 +99,14 @@ class Adapter:
         elif not cls._scanners:
             await device.stop_scanning()
         return device
+
+
+async def held(transport: Any) -> None:
+    """Close `transport` when the event loop ends, which cancels what still runs in it."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await transport.close()
 
 
 def install(hci_transport: str) -> None:
