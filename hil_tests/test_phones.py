@@ -47,6 +47,7 @@ class Place:
         self.node, self.chip, self.home, self.radio = node, chip, home, radio
         self.bonds = node.flash_dir / "state" / "phones"
         self._white = threading.Event()
+        self._settled = threading.Event()
         self._before = node.bench.pins.watch
         node.bench.pins.watch = self._changing
 
@@ -66,23 +67,32 @@ class Place:
     def _changing(self, name: str, level: int) -> None:
         if name == "LED_WHITE" and level:
             self._white.set()
+        elif name in ("LED_BLUE", "LED_GREEN") and level:
+            self._settled.set()
         if self._before is not None:
             self._before(name, level)
+
+    def settle(self) -> None:
+        """Until its light is done with being new and just paired, which are white, too."""
+        assert self._settled.wait(PATIENCE_S)
+
+    def on_flash(self) -> bytes:
+        """What is on flash of the bonds."""
+        return self.bonds.read_bytes() if self.bonds.exists() else b""
 
     async def kept(self, fact: Callable[[bytes], Any]) -> None:
         """Until what is on flash of the bonds is as wanted."""
         async with asyncio.timeout(PATIENCE_S):
-            while not fact(self.bonds.read_bytes() if self.bonds.exists() else b""):
+            while not fact(self.on_flash()):
                 await asyncio.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def place(
-    rig: RigFile, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
+@pytest.fixture
+def place(rig: RigFile, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if not rig.virtual or request.config.getoption("port"):
         pytest.skip("this test reaches into the rig, which only a virtual one allows")
-    folder = tmp_path_factory.mktemp("place")
+    folder = tmp_path / "place"
+    folder.mkdir()
     build = [
         sys.executable,
         "-m",
@@ -101,9 +111,19 @@ def place(
             try:
                 home.pair_over_cable(node)
                 node.unplug()
-                yield Place(node, chip, home, radio)
+                place = Place(node, chip, home, radio)
+                place.settle()
+                yield place
             finally:
                 home.close()
+
+
+@pytest.fixture
+def attended(place: Place) -> Place:
+    """Its agent has its pipe."""
+    place.home.start_agent()
+    place.home.wait_ble()
+    return place
 
 
 def offers(data: Any) -> bool:
@@ -191,17 +211,17 @@ def test_an_older_stack_lets_anybody_subscribe_and_the_node_says_nothing(place) 
             await place.kept(len)
 
     on_air(place.radio, try_it())
-    place.chip.open_subscriptions = False
 
 
-def test_a_bonded_phone_and_our_own_reader_hear_what_the_frames_say(place, tmp_path) -> None:
+def test_a_bonded_phone_and_our_own_reader_hear_what_the_frames_say(attended, tmp_path) -> None:
     """The bond outlives a reset; the agent has its pipe all the while."""
+    place = attended
     central.install(place.radio.hci)
 
     async def bond() -> str:
         async with place.let_in() as device, BleakClient(device) as client:
             await is_refused(client)
-            before = place.bonds.read_bytes()
+            before = place.on_flash()
             await client.pair()
             assert await client.read_gatt_char(PLACE) == b"\0"
             assert [len(await client.read_gatt_char(of)) for of in FEATURES] == [4, 2]
@@ -257,8 +277,8 @@ async def read_until(folder: Path, stop: threading.Event) -> None:
     await central.Adapter.close()
 
 
-def test_a_fifth_phone_takes_the_place_of_the_first_and_a_long_press_forgets_all(place) -> None:
-    """There are two by now; the first of these is the third."""
+def test_a_fifth_phone_takes_the_place_of_the_first_and_a_long_press_forgets_all(attended) -> None:
+    place = attended
     phones: list[tuple[Any, Any]] = []
 
     def as_phone(n: int) -> None:
@@ -270,7 +290,7 @@ def test_a_fifth_phone_takes_the_place_of_the_first_and_a_long_press_forgets_all
             phones.append((central.Adapter._address, central.Adapter._keys))
 
     async def bond() -> None:
-        before = place.bonds.read_bytes()
+        before = place.on_flash()
         async with place.let_in() as device, BleakClient(device) as client:
             await client.pair()
             await place.kept(lambda now: now != before)
