@@ -278,7 +278,8 @@ def listing(folder):
     """(name, bytes) of each file there."""
     if hasattr(os, "ilistdir"):
         for entry in os.ilistdir(folder):
-            yield entry[0], entry[3] if len(entry) > 3 else 0
+            # MicroPython's unix port says no sizes.
+            yield entry[0], entry[3] if len(entry) > 3 else os.stat(folder + "/" + entry[0])[6]
     else:
         for name in os.listdir(folder):
             yield name, os.stat(folder + "/" + name)[6]

@@ -172,12 +172,17 @@ class Flash:
         return self.path
 
     def __exit__(self, *error):
-        while WORLDS:
-            spool = WORLDS.pop().spool
-            for box in [spool.kept] + [boot.box for boot in spool.past]:
-                if box is not None:
-                    box.close()
+        end_worlds()
         clear(self.path)
+
+
+def end_worlds():
+    """Close what all worlds so far have open, and let go of them: a node's heap does not hold many."""
+    while WORLDS:
+        spool = WORLDS.pop().spool
+        for box in [spool.kept] + [boot.box for boot in spool.past]:
+            if box is not None:
+                box.close()
 
 
 def clear(path):

@@ -7,7 +7,7 @@ from firmware.flash import FlashError
 from protocol import cbor
 from protocol.frames import LANE_VITALS, LANE_WAVE
 from tests.both.node_memory import raises
-from tests.both.spool_world import Flash, World, drain_box, files
+from tests.both.spool_world import Flash, World, drain_box, end_worlds, files
 
 
 def stored(folder, n=60, counter=1):
@@ -57,6 +57,7 @@ def test_a_flipped_bit_in_a_segments_head_takes_no_frame_and_in_a_records_that_o
                 begin = 70 if at < 20 else 71
                 assert drain_box(after.session.earlier[0].box, 1) == list(range(begin, 80)), at
                 assert [entry[1:] for entry in after.spool.damaged] == ([] if at < 20 else [(70, 1)]), at
+                end_worlds()
 
 
 def test_damage_with_marks_in_it_is_searched_through():
