@@ -53,6 +53,7 @@ class Scene(Together):
         super().__init__()
         self.folder = folder
         self.cable = cable
+        self._lit: set[str] = set()
 
     def _start(self) -> None:
         tree = self.folder / "kit"
@@ -66,6 +67,7 @@ class Scene(Together):
             log=self.folder / "node.log",
             ble=radio.peripheral().path,
         )
+        self._watched()
         self._exit.callback(self.node.close)
         self.node.start()
         self.keys = self._first_hello()
@@ -147,13 +149,26 @@ class Scene(Together):
             time.sleep(POLL_S)
 
     def shines(self, colour: str) -> bool:
-        """Whether the kit's light has that colour now."""
-        return bool(self.node.bench.pins[f"LED_{colour}"])
+        """Whether the kit's light has had that colour since somebody touched the kit: a flash is short."""
+        return f"LED_{colour}" in self._lit
+
+    def _watched(self) -> None:
+        pins = self.node.bench.pins
+        before = pins.watch
+
+        def changing(name: str, level: int) -> None:
+            if level:
+                self._lit.add(name)
+            if before is not None:
+                before(name, level)
+
+        pins.watch = changing
 
     # What a person does
 
     def plug_in(self) -> None:
         """The kit gets power; with `cable`, from the agent's USB port."""
+        self._lit.clear()
         self.node.power_cycle()
 
     def give_network(self) -> None:
@@ -171,6 +186,7 @@ class Scene(Together):
 
     def hold_button(self) -> None:
         """Hold it until the light is green."""
+        self._lit.clear()
         self.node.bench.pins["BUTTON"] = 1
         try:
             self.until(lambda: self.shines("GREEN"), "the light is green")
