@@ -6,6 +6,7 @@ type. What is typed into it are the board's hands: `button`, held for as long as
 
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -52,6 +53,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m hil_tests.bare_board FOLDER", file=sys.stderr)
         return 2
+    # A terminal that is closed ends it as Ctrl-C does: a VM left alone would run on.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "image.bin").write_bytes(image())
