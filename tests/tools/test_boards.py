@@ -223,6 +223,7 @@ BROKEN = [
     (S3, {"update": {"slots": 3}}, "[update] slots", "is 3", "2, as many as there are"),
     (S3, {"update": {"makers": ["me"]}}, "[update] makers", "a list of public keys", "64 of 0 to 9"),
     (S3, {"spool": {"max_kb": 100}}, "[spool] max_kb", "is not known", "max_kib"),
+    (S3, {"node.mains_hz": 55}, "[node] mains_hz", "is 55", "50 or 60"),
     (S3, {"led.active_low": "no"}, "[led] active_low", "is 'no'", "true or false"),
     (S3, {"title": 5}, "title", "is 5", "in one line"),
     (C3, {"wifi": {}, "radio.at_once": True}, "[radio] at_once", "is True", "it is 1 or 2"),

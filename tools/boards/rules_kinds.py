@@ -15,12 +15,13 @@ KEY_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Kind(NamedTuple):
-    """`what`: in words; `least` to `most` of a number, a pattern of a text, True for a truth."""
+    """`what`: in words; `least` to `most` of a number, in steps; a pattern of a text; neither: a truth."""
 
     what: str
     least: int | None = None
     most: int = 0x3FFFFFFF
     text: "re.Pattern[str] | None" = None
+    step: int = 1
 
     def holds(self, value: object) -> bool:
         """Whether the value is one."""
@@ -28,7 +29,7 @@ class Kind(NamedTuple):
             return isinstance(value, str) and self.text.fullmatch(value) is not None
         if self.least is None:
             return isinstance(value, bool)
-        return type(value) is int and self.least <= value <= self.most
+        return type(value) is int and value in range(self.least, self.most + 1, self.step)
 
 
 TRUTH = Kind("true or false")
@@ -66,7 +67,7 @@ TABLES: Mapping[str, Kinds] = {
         "steady_s": Kind("1 to 86400 s", 1, 86400),
     },
     "node": {
-        "mains_hz": Kind("50 or 60", 50, 60),
+        "mains_hz": Kind("50 or 60", 50, 60, step=10),
         "outbox_bytes": Kind("how many bytes of memory it takes", 1),
         "watchdog": TRUTH,
         "isolated": TRUTH,
