@@ -49,6 +49,7 @@ from edge_agent.store.opening import open_store
 from edge_agent.store.patrol import Patrol
 from edge_agent.store.retention import Keeper, Limits
 from edge_agent.store.rows import JournalRow
+from edge_agent.tasks import end
 from edge_agent.updates.desk import UpdateDesk
 from edge_agent.updates.service import Updates
 
@@ -230,9 +231,7 @@ class Agent:
                     task.result()
             await self._finish()
         finally:
-            for task in [stopped, *tasks]:
-                task.cancel()
-            await asyncio.gather(stopped, *tasks, return_exceptions=True)
+            await end(stopped, *tasks)
             self.working = False
             await self._hang_up()
             await self.delivery.stop()

@@ -18,6 +18,7 @@ from edge_agent.forward.base import BatchOutlet, Channel, Forwarder, OutletOwner
 from edge_agent.ops.logs import about
 from edge_agent.store import database
 from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
+from edge_agent.tasks import end
 
 if TYPE_CHECKING:
     from edge_agent.custody.delivery import Delivery
@@ -200,9 +201,7 @@ class Guard:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(*tasks)
 
     async def _well(self) -> None:
         await asyncio.sleep(60.0)

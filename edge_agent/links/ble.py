@@ -23,6 +23,7 @@ from edge_agent.config import BleConfig
 from edge_agent.links.ble_link import CLAIM_S, PROVE_S, SERVICE, BleLink, BleOwner
 from edge_agent.links.ble_trouble import explained
 from edge_agent.links.ports import PortError
+from edge_agent.tasks import end
 
 log = logging.getLogger("vitalwire.link")
 
@@ -113,8 +114,7 @@ class BleLinks(Generic[Owner]):
                 else:
                     await self._connect(due)
         finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            await end(looking)
 
     async def stop(self) -> None:
         """Hang up on all."""

@@ -13,6 +13,7 @@ from bleak_retry_connector import BleakClientWithServiceCache, establish_connect
 
 from edge_agent.links.base import LinkOwner
 from edge_agent.links.ports import PortError
+from edge_agent.tasks import end
 from protocol import session_states as st
 
 SERVICE = "b7958137-8244-454d-99b7-0fa3de15d2fb"
@@ -131,8 +132,7 @@ class BleLink:
         """Disconnect, if need be; the adapter is free after it."""
         self._finish()
         if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+            await end(self._writing)
         client, self._client = self._client, None
         if client is not None and client.is_connected:
             try:

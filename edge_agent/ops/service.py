@@ -15,6 +15,7 @@ from edge_agent.ops.measures import Measures
 from edge_agent.ops.notify import Notifier
 from edge_agent.readable import counted
 from edge_agent.store.errors import StoreCorrupt, StoreUnwritable
+from edge_agent.tasks import end
 
 log = logging.getLogger("vitalwire.agent")
 
@@ -53,9 +54,7 @@ async def serve(config: Config) -> None:
         tasks.append(stopping)
         await service.supervise(stop)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         if server is not None:
             await asyncio.to_thread(server.stop)
         notifier.close()

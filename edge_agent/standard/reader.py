@@ -25,6 +25,7 @@ from edge_agent.standard.dating import Look, dated
 from edge_agent.standard.deputy import Boot, Deputy
 from edge_agent.standard.devices import Device, Devices
 from edge_agent.standard.taken import Taken, digest_of
+from edge_agent.tasks import end
 from protocol import frames
 
 log = logging.getLogger("vitalwire.device")
@@ -286,7 +287,6 @@ async def _until(gone: asyncio.Event, asking: Coroutine[Any, Any, None] | None) 
         await gone.wait()
     finally:
         if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
+            await end(task)
     if task is not None and not task.cancelled():
         task.result()

@@ -8,6 +8,7 @@ from edge_agent.extras import remedy
 from edge_agent.keys import KeyFileError
 from edge_agent.nodes.hub import Hub
 from edge_agent.standard.devices import Device, Devices, DevicesError
+from edge_agent.tasks import end
 
 log = logging.getLogger("vitalwire.device")
 
@@ -32,15 +33,13 @@ class Readers:
                 changed = self._devices.changed()
                 if changed != seen:
                     seen = changed
-                    self._follow()
+                    await self._follow()
                 self.ids |= {node for reader, _ in self._reading.values() for node in reader.nodes}
                 await asyncio.sleep(LOOK_S)
         finally:
-            for _, task in self._reading.values():
-                task.cancel()
-            await asyncio.gather(*(task for _, task in self._reading.values()), return_exceptions=True)
+            await end(*(task for _, task in self._reading.values()))
 
-    def _follow(self) -> None:
+    async def _follow(self) -> None:
         try:
             wanted, self.ids = self._devices.all(), self._devices.ids()
             self.problem = None
@@ -49,8 +48,8 @@ class Readers:
             self.problem = str(e)
             log.error("%s", e)
             return
-        for device in [device for device in self._reading if device not in wanted]:
-            self._reading.pop(device)[1].cancel()
+        left_out = [device for device in self._reading if device not in wanted]
+        await end(*(self._reading.pop(device)[1] for device in left_out))
         for device in wanted:
             if device not in self._reading:
                 self._begin(device)

@@ -1,0 +1,64 @@
+"""Tasks end although a library takes their cancellation for its own."""
+
+import asyncio
+import threading
+
+import pytest
+
+from boards.virtual.ble import central
+from boards.virtual.ble.radio import Radio
+from edge_agent import tasks
+from edge_agent.standard.devices import Device, Devices
+from tests.edge_agent.running import Kit, Running
+from tests.edge_agent.standard_device import StandardDevice
+from tests.edge_agent.test_standard_devices import ADDRESS, STRAP
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    monkeypatch.setattr(tasks, "AGAIN_S", 0.01)
+
+
+def test_a_task_is_cancelled_until_it_has_ended():
+    async def stubborn(times):
+        while times:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                times -= 1
+        raise ValueError("nobody asks for it")
+
+    async def main():
+        some = [asyncio.create_task(stubborn(times)) for times in (1, 3)]
+        done = asyncio.create_task(asyncio.sleep(0))
+        await asyncio.sleep(0.01)
+        await tasks.end(*some, done)
+        return [str(task.exception()) for task in some]
+
+    assert asyncio.run(main()) == ["nobody asks for it"] * 2
+
+
+def test_no_task_is_no_wait():
+    asyncio.run(tasks.end())
+
+
+def test_an_agent_stops_although_bluetooth_swallows_that(tmp_path, monkeypatch):
+    subscribing = threading.Event()
+    subscribe = central.BumbleClient.start_notify
+
+    async def swallowing(self, characteristic, callback, **options):
+        await subscribe(self, characteristic, callback, **options)
+        subscribing.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            # As asyncio.wait_for() does when the answer comes with it.
+            return
+
+    monkeypatch.setattr(central.BumbleClient, "start_notify", swallowing)
+    kit = Kit(tmp_path / "kit")
+    Devices(kit.folder).add(Device(ADDRESS, "strap"))
+    with Radio() as radio:
+        central.install(radio.hci)
+        with StandardDevice(radio, ADDRESS, STRAP), Running(kit.config()):
+            assert subscribing.wait(30)
