@@ -41,7 +41,13 @@ FEATURES = {{{features}}}
 
 
 class BadPart(Exception):
-    """A part that cannot be built in; the text says why."""
+    """A part that cannot be built in; the text says why. `place`: the table or key to blame in board.toml, as
+    in a Fault (tools/boards/fault.py).
+    """
+
+    def __init__(self, place: str, text: str) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 @dataclass(frozen=True)
@@ -59,26 +65,32 @@ class Assembly:
 def check(root: Path, parts: Mapping[str, Any]) -> None:
     """BadPart unless every part has a role and a driver that there are."""
     for role, driver in parts.items():
+        place = f"[parts] {role}"
         if role not in ROLES:
-            raise BadPart(f"[parts] has no role {role!r}; it has {', '.join(ROLES)}")
+            raise BadPart(place, f"[parts] has no role {role!r}; it has {', '.join(ROLES)}")
         if not isinstance(driver, str) or not driver.isidentifier():
-            raise BadPart(f"{role} is {driver!r}, and not the name of a file in drivers/, without .py")
+            raise BadPart(place, f"{role} is {driver!r}, and not the name of a file in drivers/, without .py")
         path = root / "drivers" / f"{driver}.py"
         if not path.is_file():
             there = ", ".join(sorted(path.stem for path in (root / "drivers").glob("[!_]*.py")))
-            raise BadPart(f"{role} is {driver!r}, but there is no drivers/{driver}.py; there are: {there}")
+            raise BadPart(
+                place, f"{role} is {driver!r}, but there is no drivers/{driver}.py; there are: {there}"
+            )
         name = _class(driver)
         members = _members(path, name)
         if members is None:
-            raise BadPart(f"{role} is {driver!r}, but drivers/{driver}.py has no class {name}")
+            raise BadPart(place, f"{role} is {driver!r}, but drivers/{driver}.py has no class {name}")
         lacking = [what for what in ASKED[role] if what not in members]
         if lacking:
             raise BadPart(
-                f"{role} is {driver!r}, but {name} is no driver for that: it has no {', '.join(lacking)}"
+                place,
+                f"{role} is {driver!r}, but {name} is no driver for that: it has no {', '.join(lacking)}",
             )
         period = _period_ns(path, name)
         if role in PERIODS and period not in (None, PERIODS[role]):
-            raise BadPart(f"{role} is {driver!r}, whose period_ns is {period}: it has to be {PERIODS[role]}")
+            raise BadPart(
+                place, f"{role} is {driver!r}, whose period_ns is {period}: it has to be {PERIODS[role]}"
+            )
 
 
 def check_cuff(settings: Mapping[str, Any], board: Path) -> None:
@@ -87,19 +99,23 @@ def check_cuff(settings: Mapping[str, Any], board: Path) -> None:
     """
     cuff = settings.get("cuff", {})
     if not isinstance(cuff, Mapping):
-        raise BadPart("cuff has to be a table: [cuff]")
+        raise BadPart("cuff", "cuff has to be a table: [cuff]")
     lacking = [what for what in ("second_release", "pressure_switch") if cuff.get(what) is not True]
     feed_ms = cuff.get("monostable_ms", 0)
     if type(feed_ms) is not int or not 0 < feed_ms <= MONOSTABLE_MAX_MS:
         lacking.append(f"monostable_ms, from 1 to {MONOSTABLE_MAX_MS}")
     if lacking:
         raise BadPart(
-            f"a cuff needs hardware of its own against a failing node: [cuff] lacks {', '.join(lacking)}"
+            "[cuff]",
+            f"a cuff needs hardware of its own against a failing node: [cuff] lacks {', '.join(lacking)}",
         )
     members = _members(board, "Board") or ()
     lacking = [f"{what}()" for what in ASKED_OF_BOARD if what not in members]
     if lacking:
-        raise BadPart(f"a cuff needs a board that drives it: its class Board has no {', '.join(lacking)}")
+        raise BadPart(
+            "[parts] cuff",
+            f"a cuff needs a board that drives it: its class Board has no {', '.join(lacking)}",
+        )
 
 
 def read(root: Path, parts: Mapping[str, str], tables: Collection[str] = ()) -> Assembly:

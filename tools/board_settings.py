@@ -22,7 +22,13 @@ MOST_CUFF_SIZE = 3
 
 
 class BadSetting(Exception):
-    """A setting that is wrong; the text says which, and what it may be."""
+    """A setting that is wrong; the text says which, and what it may be. `place`: the table or key to blame in
+    board.toml, as in a Fault (tools/boards/fault.py).
+    """
+
+    def __init__(self, place: str, text: str) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[str, str]) -> None:
@@ -34,10 +40,12 @@ def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[
     """
     for table in (*parts, *TABLES):
         if not isinstance(settings.get(table, {}), Mapping):
-            raise BadSetting(f"{table} has to be a table: [{table}]")
+            raise BadSetting(table, f"{table} has to be a table: [{table}]")
     for role in parts:
         if role not in settings:
-            raise BadSetting(f"there is no [{role}], the table with the wiring of that part")
+            raise BadSetting(
+                f"[parts] {role}", f"there is no [{role}], the table with the wiring of that part"
+            )
     _check_values((), settings)
     _check_known(settings)
     trees = {file: ast.parse(text) for file, text in sources.items()}
@@ -48,11 +56,11 @@ def check(settings: Mapping[str, Any], parts: Collection[str], sources: Mapping[
             if table in ROLES and table not in parts:
                 continue
             if table not in settings:
-                raise BadSetting(f"there is no [{table}], which {file}:{line} reads")
+                raise BadSetting(table, f"there is no [{table}], which {file}:{line} reads")
             if key and not isinstance(settings[table], Mapping):
-                raise BadSetting(f"{table} has to be a table: [{table}]")
+                raise BadSetting(table, f"{table} has to be a table: [{table}]")
             if key and key not in settings[table]:
-                raise BadSetting(f"[{table}] has no {key}, which {file}:{line} reads")
+                raise BadSetting(f"[{table}]", f"[{table}] has no {key}, which {file}:{line} reads")
 
 
 def literal(value: Any) -> str:
@@ -78,9 +86,10 @@ def _check_values(path: tuple[str, ...], value: object) -> None:
             _check_values(path, item)
     elif isinstance(value, str):
         if value.strip().lower() in ("true", "false") or value.strip().lstrip("+-").isdecimal():
-            raise BadSetting(f"{_place(path)} is {value!r}: without the quotes it is what it looks like")
+            place = _place(path)
+            raise BadSetting(place, f"{place} is {value!r}: without the quotes it is what it looks like")
     elif not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadSetting(f"{_place(path)} is {value}, which no board takes")
+        raise BadSetting(_place(path), f"{_place(path)} is {value}, which no board takes")
 
 
 def _check_known(settings: Mapping[str, Any]) -> None:
@@ -88,16 +97,21 @@ def _check_known(settings: Mapping[str, Any]) -> None:
     node, cuff = settings.get("node", {}), settings.get("cuff", {})
     for key in ("watchdog", "isolated"):
         if not isinstance(node.get(key, False), bool):
-            raise BadSetting(f"[node] {key} has to be true or false")
+            raise BadSetting(f"[node] {key}", f"[node] {key} has to be true or false")
     if node.get("mains_hz", MAINS_HZ[0]) not in MAINS_HZ:
-        raise BadSetting("[node] mains_hz has to be 50 or 60")
+        raise BadSetting("[node] mains_hz", "[node] mains_hz has to be 50 or 60")
     if "update" in settings and node.get("watchdog") is not True:
-        raise BadSetting("[update] wants [node] watchdog = true: a new version that hangs ends by it alone")
+        raise BadSetting(
+            "[node] watchdog",
+            "[update] wants [node] watchdog = true: a new version that hangs ends by it alone",
+        )
     outbox, size = node.get("outbox_bytes", LEAST_OUTBOX), cuff.get("size", 0)
     if not _is_int(outbox) or outbox < LEAST_OUTBOX:
-        raise BadSetting(f"[node] outbox_bytes has to be {LEAST_OUTBOX} or more")
+        raise BadSetting("[node] outbox_bytes", f"[node] outbox_bytes has to be {LEAST_OUTBOX} or more")
     if not _is_int(size) or not 0 <= size <= MOST_CUFF_SIZE:
-        raise BadSetting(f"[cuff] size has to be from 0 (not known) to {MOST_CUFF_SIZE} (large)")
+        raise BadSetting(
+            "[cuff] size", f"[cuff] size has to be from 0 (not known) to {MOST_CUFF_SIZE} (large)"
+        )
 
 
 def _is_int(value: object) -> bool:
@@ -109,7 +123,8 @@ def _check_read(path: tuple[str, ...], table: Mapping[str, Any], read: set[str])
         if key not in read:
             near = difflib.get_close_matches(key, sorted(read), 1)
             hint = f"; is it {near[0]}?" if near else ""
-            raise BadSetting(f"nothing reads {_place((*path, key))}{hint}")
+            place = _place((*path, key))
+            raise BadSetting(place, f"nothing reads {place}{hint}")
         if isinstance(value, Mapping):
             _check_read((*path, key), value, read)
 

@@ -16,12 +16,13 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
 from tools import assembly, board_settings, imported, slot_tree
+from tools.boards import description
 from tools.boards.check import faults
+from tools.boards.description import Board
 from tools.maker_key import NoMaker, maker_key
 from tools.mpy import NoBytecode, compile_mpy
 from tools.slim import slim
@@ -32,12 +33,9 @@ from tools.slim.in_place import put_in_place
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "manifest.json"
 BUNDLE = "node"
-FORMATS = ("mpy", "source")
 # What main.py and the prompt call things by.
 OUTSIDE_NAMES = {"run", "SENSORS", "FEATURES", "Board", "self_test"}
 VERSION = "firmware.version"
-BUILD_KEYS = ("format", "board_modules", "first")
-HOST_TABLES = ("chip", "image", "wiring")
 ASSEMBLY = "assembly"
 
 CONFIG = '''"""Made by `vitalwire build` from boards/{name}/board.toml."""
@@ -48,23 +46,6 @@ CONFIG = {config}
 
 class BuildError(Exception):
     """The tree cannot be built; the text says which file, and what to do."""
-
-
-@dataclass
-class Board:
-    """A board's folder, read. `settings` is what the firmware gets; `modules` what the board adds to a
-    node, `parts` the drivers of its parts by role, `first` what main.py imports before everything else;
-    `chip`, `image`, `wiring`: the tables of those names, which only the host reads."""
-
-    name: str
-    format: str
-    modules: list[str]
-    parts: dict[str, str]
-    first: list[str]
-    settings: dict[str, Any]
-    chip: dict[str, Any] = field(default_factory=lambda: {})
-    image: dict[str, Any] = field(default_factory=lambda: {})
-    wiring: dict[str, Any] = field(default_factory=lambda: {})
 
 
 @dataclass
@@ -91,46 +72,13 @@ def board_names() -> list[str]:
 
 
 def read_board(name: str) -> Board:
-    """Read boards/NAME/board.toml; BuildError names the file and what is wrong in it."""
-    path = ROOT / "boards" / name / "board.toml"
-    if not path.is_file():
+    """Read boards/NAME/board.toml; BuildError names the file and the line, and what is wrong there."""
+    if name not in board_names():
         raise BuildError(f"no board {name!r}; there are: {', '.join(board_names())}")
     try:
-        settings = tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as e:
-        hint = "; a text stands in quotes" if str(e).startswith("Invalid value") else ""
-        raise BuildError(f"{_shown(path)}: {e}{hint}") from e
-    except UnicodeDecodeError as e:
-        raise BuildError(f"{_shown(path)} is no text in UTF-8: {e.reason} at byte {e.start}") from e
-    build, parts = settings.pop("build", {}), settings.pop("parts", {})
-    host = {table: settings.pop(table, {}) for table in HOST_TABLES}
-    for table, value in (("build", build), ("parts", parts), *host.items()):
-        if not isinstance(value, dict):
-            raise BuildError(f"{_shown(path)}: {table} has to be a table: [{table}]")
-    for key in build:
-        if key not in BUILD_KEYS:
-            raise BuildError(f"{_shown(path)}: [build] has no {key!r}; it has {', '.join(BUILD_KEYS)}")
-    if build.get("format") not in FORMATS:
-        raise BuildError(f"{_shown(path)}: [build] format must be one of {', '.join(FORMATS)}")
-    if settings.get("name") != name:
-        raise BuildError(f"{_shown(path)}: name is {settings.get('name')!r}, the folder is {name!r}")
-    for key in ("board_modules", "first"):
-        if not _are_modules(build.get(key, [])):
-            raise BuildError(f"{_shown(path)}: [build] {key} has to be a list of modules, each in quotes")
-    modules = [f"boards.{name}.board", *build.get("board_modules", [])]
-    try:
-        assembly.check(ROOT, parts)
-        if "cuff" in parts:
-            assembly.check_cuff(settings, path.with_name("board.py"))
-    except assembly.BadPart as e:
-        raise BuildError(f"{_shown(path)}: {e}") from e
-    return Board(name, build["format"], modules, parts, build.get("first", []), settings, **host)
-
-
-def _are_modules(found: object) -> bool:
-    return isinstance(found, list) and all(
-        isinstance(module, str) and all(part.isidentifier() for part in module.split(".")) for module in found
-    )
+        return description.read(ROOT, name)
+    except description.BadBoard as e:
+        raise BuildError(str(e)) from e
 
 
 def node_modules() -> tuple[list[str], dict[str, str]]:
@@ -254,10 +202,10 @@ def _check_settings(board: Board, modules: list[str]) -> None:
     try:
         board_settings.check(board.settings, board.parts, sources)
     except board_settings.BadSetting as e:
-        raise BuildError(f"boards/{board.name}/board.toml: {e}") from e
+        raise BuildError(board.wrong(e.place, str(e))) from e
     wrong = faults(board, ROOT / "drivers")
     if wrong:
-        raise BuildError("\n".join(f"boards/{board.name}/board.toml: {fault}" for fault in wrong))
+        raise BuildError("\n".join(board.wrong(fault.place, str(fault)) for fault in wrong))
 
 
 def _bundle(

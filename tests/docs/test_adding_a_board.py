@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tools import build
-from tools.boards import wires
+from tools.boards import description, wires
 from tools.boards.rules_whole import CHIP_KEYS, IMAGE_KEYS, WIRING_KEYS
 from tools.cli import main
 
@@ -82,7 +82,7 @@ def test_the_page_lists_the_keys_that_are_read() -> None:
     assert set(wires.CUFF_PINS) <= listed["cuff"]
     for table, keys in (("chip", CHIP_KEYS), ("image", IMAGE_KEYS), ("wiring", WIRING_KEYS)):
         assert listed[table] == set(keys)
-    assert listed["build"] == set(build.BUILD_KEYS)
+    assert listed["build"] == set(description.BUILD_KEYS)
 
 
 def test_every_board_is_described_by_listed_keys() -> None:

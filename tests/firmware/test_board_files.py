@@ -146,6 +146,6 @@ def test_a_build_looks_at_the_settings(monkeypatch):
 
     monkeypatch.setattr(build, "read_board", wrong)
     with pytest.raises(
-        build.BuildError, match=r"^boards/esp32_devkit/board.toml: nothing reads \[node\] mains_hertz"
+        build.BuildError, match=r"^boards/esp32_devkit/board.toml:\d+: nothing reads \[node\] mains_hertz"
     ):
         build.make("esp32_devkit", "source")

@@ -211,7 +211,7 @@ def test_what_micropython_does_not_have_is_refused_unless_caught(project):
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("boards/demo/board.toml", 'name = "demo\n', "boards/demo/board.toml: Illegal character"),
+        ("boards/demo/board.toml", 'name = "demo\n', "boards/demo/board.toml:1: Illegal character"),
         (
             "boards/demo/board.toml",
             'name = "other"\n[build]\nformat = "source"\n',

@@ -333,15 +333,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_check_names_file_key_and_remedy_and_ends_with_1(project: Path) -> None:
+def test_check_names_file_line_key_and_remedy_and_ends_with_1(project: Path) -> None:
     path = project / "boards" / DEV / "board.toml"
     path.write_text(
         path.read_text().replace("scl = 22", "scl = 34").replace("freq = 400000", "freq = 800000")
     )
     done = CliRunner().invoke(command, ["check", DEV, BRIDGE])
     assert done.exit_code == 1
-    assert f"boards/{DEV}/board.toml: [ppg] scl: GPIO 34 of an ESP32 is an input only" in done.stderr
-    assert f"boards/{DEV}/board.toml: [ppg] freq: is 800000" in done.stderr
+    lines = path.read_text().splitlines()
+    scl, freq = lines.index("scl = 34") + 1, lines.index("freq = 800000") + 1
+    assert f"boards/{DEV}/board.toml:{scl}: [ppg] scl: GPIO 34 of an ESP32 is an input only" in done.stderr
+    assert f"boards/{DEV}/board.toml:{freq}: [ppg] freq: is 800000" in done.stderr
     assert done.stdout == f"{BRIDGE}: good\n"
     with pytest.raises(build.BuildError, match=r"\[ppg\] scl: GPIO 34"):
         build.make(DEV, "source")
