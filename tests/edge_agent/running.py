@@ -21,6 +21,7 @@ from edge_agent.ledger.ledger import Ledger, ledger
 from edge_agent.nodes.peers import Peers
 from edge_agent.ops import status
 from tests.edge_agent.fakes import FakeNode, StubCollector
+from tests.edge_agent.stands import stands
 from tools.demo.broker import free_port
 
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
@@ -122,13 +123,18 @@ class Running:
             assert self._loop is not None and self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(PATIENCE_S)
-            assert not self._thread.is_alive(), "the agent does not stop"
+            self._over("the agent does not stop")
 
     def ended(self) -> BaseException | None:
         """How it ended by itself."""
         self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive(), "the agent goes on"
+        self._over("the agent goes on")
         return self.error
+
+    def _over(self, otherwise: str) -> None:
+        if self._thread.is_alive():
+            assert self._loop is not None
+            raise AssertionError(f"{otherwise}:\n{stands(self._loop)}")
 
     def __exit__(self, *exc: object) -> None:
         self.stop()

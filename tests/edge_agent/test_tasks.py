@@ -38,6 +38,33 @@ def test_a_task_is_cancelled_until_it_has_ended():
     assert asyncio.run(main()) == ["nobody asks for it"] * 2
 
 
+def test_who_ends_others_and_is_ended_itself_leaves_none_of_them():
+    async def stubborn(times):
+        while times:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                times -= 1
+
+    async def owner(some):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await tasks.end(*some)
+
+    async def main():
+        some = [asyncio.create_task(stubborn(times)) for times in (1, 5)]
+        owning = asyncio.create_task(owner(some))
+        await asyncio.sleep(0)
+        await tasks.end(owning)
+        ended = [task.done() for task in some]
+        # Otherwise the loop would wait for ever for what is left.
+        await tasks.end(*some)
+        return owning.cancelled(), ended
+
+    assert asyncio.run(main()) == (True, [True, True])
+
+
 def test_no_task_is_no_wait():
     asyncio.run(tasks.end())
 
