@@ -4,12 +4,15 @@
 type. What is typed into it are the board's hands: `button`, held for as long as an agent asks, and `reset`.
 """
 
+import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from boards.virtual.air import AccessPoint
@@ -18,6 +21,7 @@ from hil_tests.flash_board import FlashBoard
 
 KIB = 1024
 HELD_S = 7.0
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SSID, PASSWORD = "Flat 7", "correct horse battery"
 AGENT_TOML = """\
 [agent]
@@ -53,28 +57,57 @@ def main() -> int:
     if len(sys.argv) != 2:
         print("usage: python -m hil_tests.bare_board FOLDER", file=sys.stderr)
         return 2
-    # A terminal that is closed ends it as Ctrl-C does: a VM left alone would run on.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
+    for ending in ENDINGS:
+        signal.signal(ending, _end)
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "image.bin").write_bytes(image())
-    with Radio() as radio, tempfile.TemporaryDirectory(prefix="vitalwire-bare-") as own:
-        board = FlashBoard(Path(own), ble=str(radio.peripheral().path))
-        try:
-            board.air.set([AccessPoint(SSID, PASSWORD)])
-            (folder / "agent.toml").write_text(AGENT_TOML.format(port=json.dumps(board.port)))
-            print(
-                TEXT.format(port=board.port, ssid=SSID, password=PASSWORD, folder=folder, held=HELD_S),
-                flush=True,
-            )
-            for line in sys.stdin:
-                _hand(board, line.strip())
-        except KeyboardInterrupt:
-            pass
-        finally:
-            board.close()
+    with contextlib.suppress(KeyboardInterrupt):
+        _serve(folder)
     return 0
+
+
+def _end(number: int, frame: object) -> None:
+    """A terminal that is closed ends it as Ctrl-C does. What comes after that does not interrupt it: a VM
+    left alone would run on.
+    """
+    for ending in ENDINGS:
+        signal.signal(ending, lambda number, frame: None)
+    raise KeyboardInterrupt
+
+
+def _serve(folder: Path) -> None:
+    with (
+        Radio() as radio,
+        tempfile.TemporaryDirectory(prefix="vitalwire-bare-") as own,
+        contextlib.closing(FlashBoard(Path(own), ble=str(radio.peripheral().path))) as board,
+    ):
+        board.air.set([AccessPoint(SSID, PASSWORD)])
+        (folder / "agent.toml").write_text(AGENT_TOML.format(port=json.dumps(board.port)))
+        print(
+            TEXT.format(port=board.port, ssid=SSID, password=PASSWORD, folder=folder, held=HELD_S),
+            flush=True,
+        )
+        for line in _typed():
+            _hand(board, line.strip())
+
+
+def _typed() -> Iterator[str]:
+    """The lines of stdin. A signal ends the wait for one by a byte in a pipe: of two at once another thread
+    may take both, and no read here would be interrupted.
+    """
+    ended, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled)
+    stdin, begun = sys.stdin.fileno(), b""
+    while True:
+        if stdin not in select.select([stdin, ended], [], [])[0]:
+            continue
+        data = os.read(stdin, 4096)
+        *lines, begun = (begun + data).split(b"\n")
+        yield from (line.decode(errors="replace") for line in lines)
+        if not data:
+            return
 
 
 def _hand(board: FlashBoard, word: str) -> None:
