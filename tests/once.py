@@ -3,20 +3,24 @@ and Python's own bytecode where the environment has none written into the tree.
 """
 
 import os
-import shutil
 import sys
 import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.recorder.site import build_cache, wire_recorder
+from tests.run_folder import run_folder
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin, or join in as a worker."""
     if not hasattr(config, "workerinput"):
-        folder = os.environ[build_cache.FOLDER] = tempfile.mkdtemp(prefix="vitalwire-once-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        run = ExitStack()
+        config.add_cleanup(run.close)
+        folder = run.enter_context(run_folder("vitalwire-once", Path(tempfile.gettempdir())))
+        os.environ[build_cache.FOLDER] = str(folder)
         if sys.dont_write_bytecode and sys.pycache_prefix is None:
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             os.environ["PYTHONPYCACHEPREFIX"] = os.path.join(folder, "bytecode")

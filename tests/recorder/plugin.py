@@ -1,10 +1,10 @@
 """Everything that either side emits in a run is valid under protocol/vitalwire.cddl, or the run fails."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ if "wire_recorder" in sys.modules:
     sys.modules["tests.recorder.site.wire_recorder"] = sys.modules["wire_recorder"]
 
 from tests.recorder.site import wire_recorder
+from tests.run_folder import run_folder
 
 SITE = Path(wire_recorder.__file__).parent
 _VERDICT = pytest.StashKey[Any]()
@@ -26,11 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         folder = os.environ[wire_recorder.FOLDER]
     else:
-        folder = tempfile.mkdtemp(prefix="vitalwire-recorder-")
+        run = ExitStack()
+        config.add_cleanup(run.close)
+        folder = str(run.enter_context(run_folder("vitalwire-recorder", Path(tempfile.gettempdir()))))
         os.environ[wire_recorder.FOLDER] = folder
         path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(SITE), *([path] if path else [])])
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if wire_recorder.samples is None:
         wire_recorder.install(folder)
 
