@@ -6,7 +6,7 @@ import os
 import time
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from edge_agent.files import private
 
@@ -27,7 +27,7 @@ class Locked(Exception):
 
 def hold(path: Path) -> BinaryIO:
     """Take the lock and write our pid into the file; held until the file is closed. Locked, OSError."""
-    file = FileIO(path, "a+", opener=private)
+    file = _Held(path, "a+", opener=private)
     try:
         _take(file)
     except OSError:
@@ -52,6 +52,22 @@ def hold_soon(path: Path, wait_s: float) -> BinaryIO:
         time.sleep(POLL_S)
 
 
+class _Held(FileIO):
+    """Lets go when it is closed, though a program that is just being started still has a copy of the file
+    open: the lock is the copy's, too (flock(2)). Such a copy lets go of nothing.
+    """
+
+    def __init__(self, *how: Any, **more: Any) -> None:
+        super().__init__(*how, **more)
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        """Idempotent."""
+        if not self.closed and self._pid == os.getpid():
+            _let_go(self)
+        super().close()
+
+
 if os.name == "nt":
     import msvcrt
 
@@ -60,8 +76,15 @@ if os.name == "nt":
         file.seek(1 << 20)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 
+    def _let_go(file: BinaryIO) -> None:
+        # The system does.
+        pass
+
 else:
     import fcntl
 
     def _take(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _let_go(file: BinaryIO) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
