@@ -7,7 +7,8 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from edge_agent import keys
+from edge_agent import ending, keys
+from edge_agent.beside import beside
 from edge_agent.config import AUTO, Config, ConfigError, LinkConfig
 from edge_agent.custody.delivery import Delivery, open_custody
 from edge_agent.custody.rotation import Rotation
@@ -49,7 +50,6 @@ from edge_agent.store.opening import open_store
 from edge_agent.store.patrol import Patrol
 from edge_agent.store.retention import Keeper, Limits
 from edge_agent.store.rows import JournalRow
-from edge_agent.tasks import end
 from edge_agent.updates.desk import UpdateDesk
 from edge_agent.updates.service import Updates
 
@@ -60,11 +60,6 @@ LOOK_FOR_PORTS_S = 2.0
 ERRANDS_S = 0.25
 ROOM_EVERY_S = 10.0
 PATROL_EVERY_S = 4.0
-# On the way out: how long the disk may take for what is in hand, how often errands go a step on, and the
-# collector for its receipts.
-LAST_COMMIT_S = 5.0
-LAST_STEPS = 4
-LAST_RECEIPTS_S = 2.0
 STATE_DIR_HINT = "name a folder that this user may write to"
 
 
@@ -229,48 +224,11 @@ class Agent:
             for task in tasks:
                 if task.done():
                     task.result()
-            await self._finish()
+            await ending.finish(self)
         finally:
-            await end(stopped, *tasks)
-            self.working = False
-            await self._hang_up()
-            await self.delivery.stop()
-            await self.worker.run(self.patrol.close)
-            # A store that has just failed cannot say what is in it.
-            with suppress(database.Error):
-                await self.reporter.write("stopped")
-
-    async def _finish(self) -> None:
-        """An orderly end: nothing more comes in, what is in hand is committed, signed and, if the broker is
-        there, receipted; what nodes have answered to errands is carried out.
-        """
-        await self._hang_up()
-        for session in self.sessions.values():
-            session.stopped()
-        self.hub.keep_counts()
-        try:
-            async with asyncio.timeout(LAST_COMMIT_S):
-                # Noted and stated, then removed and said; once more if a command changes the file just then.
-                for _ in range(LAST_STEPS):
-                    self.runner.step()
-                    await self.ingest.flush()
-                    if not self.runner.leaving:
-                        break
-                    await asyncio.sleep(TICK_S)
-        except TimeoutError:
-            log.warning("the disk is too slow: what was not committed was not acknowledged either")
-        await self.desk.finish()
-        await self.delivery.make()
-        await self.delivery.last_receipts(LAST_RECEIPTS_S)
+            await ending.leave(self, stopped, *tasks)
 
     # Links
-
-    async def _hang_up(self) -> None:
-        await asyncio.gather(*(link.stop() for link in self.links.values()))
-        if self.tcp is not None:
-            await self.tcp.stop()
-        if self.ble is not None:
-            await self.ble.stop()
 
     def _connected(self, name: str) -> LinkSession:
         return LinkSession(self.hub, name)
@@ -291,7 +249,7 @@ class Agent:
     async def _look_for_ports(self, pattern: LinkConfig) -> None:
         """Take every USB serial port that appears; one that disappears is waited for like any other."""
         while True:
-            for port in await asyncio.to_thread(plugged_in):
+            for port in await beside(plugged_in):
                 if port not in self.links:
                     log.info("found a USB serial port: %s", port)
                     self._add_link(LinkConfig(port, pattern.baud))

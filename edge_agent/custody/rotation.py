@@ -8,6 +8,7 @@ from edge_agent.custody.custody import Custody
 from edge_agent.nodes.errands import ROTATE, Errand, Errands, said
 from edge_agent.nodes.ingest import Worker
 from edge_agent.store.errors import StoreUnwritable
+from edge_agent.tasks import end
 from protocol.errors import BatchError
 
 log = logging.getLogger("vitalwire.custody")
@@ -46,6 +47,11 @@ class Rotation:
                     continue
                 self._answers[errand.id] = None
                 self._work = asyncio.create_task(self._rotate(errand))
+
+    async def stop(self) -> None:
+        """End what is under way: the next agent carries it out."""
+        if self._work is not None:
+            await end(self._work)
 
     def _wait(self, errand: Errand) -> None:
         if errand.until_ms < self._unix_ms():

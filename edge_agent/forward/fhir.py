@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.backoff import Backoff
+from edge_agent.beside import beside
 from edge_agent.config import FhirConfig
 from edge_agent.forward import fhir_map
 from edge_agent.forward.fhir_answers import Later, Never, Taken, evidence_of, judge, pointer_to
@@ -379,7 +380,7 @@ def _released(custody: "Custody", batch: int, store: Store) -> list[Strip]:
 
 async def _decoded(looked: Looked) -> list[Item]:
     """The observations of a strip: made beside the event loop and the store's thread."""
-    return await asyncio.to_thread(strips_of, looked.waves) if looked.waves else []
+    return await beside(strips_of, looked.waves) if looked.waves else []
 
 
 def _parts(items: Sequence[Item]) -> list[list[Item]]:

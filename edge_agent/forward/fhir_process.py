@@ -32,6 +32,7 @@ class FhirProcess:
         self.starts = 0
         self._config = config
         self._process: asyncio.subprocess.Process | None = None
+        self._killed: list[asyncio.subprocess.Process] = []
         self._idle: asyncio.TimerHandle | None = None
 
     async def send(self, bundle: Json) -> Json:
@@ -55,18 +56,19 @@ class FhirProcess:
         return answer
 
     async def stop(self) -> None:
-        """End the process, if there is one."""
+        """End the process, if there is one; return when it has ended, as have those before it."""
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
-        process = self._process
         self._kill()
-        if process is not None:
-            await process.wait()
+        while self._killed:
+            await self._killed[-1].wait()
+            self._killed.pop()
 
     def _kill(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
+            self._killed = [one for one in self._killed if one.returncode is None] + [process]
             with suppress(ProcessLookupError):
                 process.kill()
 

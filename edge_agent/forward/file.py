@@ -18,11 +18,13 @@ from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edge_agent.beside import beside
 from edge_agent.config import FileConfig
 from edge_agent.files import fsync_folder
 from edge_agent.forward.base import Flight, OutletOwner, Sender, Source
 from edge_agent.forward.channels import BatchChannel
 from edge_agent.store.chain import LIVE_PLACES
+from edge_agent.tasks import end
 
 if TYPE_CHECKING:
     from edge_agent.custody.delivery import Delivery
@@ -91,9 +93,7 @@ class FileOutlet:
     async def stop(self) -> None:
         """Look no more; what is written is whole."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def status(self) -> dict[str, Any]:
         """For people and status.json."""
@@ -169,7 +169,7 @@ class FileOutlet:
     async def look(self) -> None:
         """See which medium is there, and what came back on it."""
         try:
-            medium, receipts = await asyncio.to_thread(self._read)
+            medium, receipts = await beside(self._read)
         except OSError as e:
             self._lost(f"{e.filename or self._config.out}: {_words(e)}: {_remedy(e)}")
             return
@@ -263,12 +263,12 @@ class FileForwarder(Sender):
         try:
             wanted = await self._wanted()
             if self._there is None:
-                self._there = await asyncio.to_thread(self._files.listed)
+                self._there = await beside(self._files.listed)
                 self._done += await self._finished(self._there)
             while self._done:
                 name = self._done.pop()
                 self._there.discard(name)
-                await asyncio.to_thread(self._files.remove, name)
+                await beside(self._files.remove, name)
             for batch in wanted:
                 await self._ensure(batch, self._there)
             while self._again:
@@ -316,7 +316,7 @@ class FileForwarder(Sender):
 
     async def _write(self, batch: int, name: str) -> None:
         message = await self._source.message(self.name, batch)
-        await asyncio.to_thread(self._files.write, name, message)
+        await beside(self._files.write, name, message)
         self.resent += batch in self.flights
         self.sent += 1
         self.sent_bytes += len(message)

@@ -28,6 +28,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from edge_agent.backoff import Backoff
+from edge_agent.beside import beside
 from edge_agent.config import MqttConfig
 from edge_agent.files import read_secret
 from edge_agent.forward import tls
@@ -41,6 +42,8 @@ KEEP_ALIVE_S = 30
 CONNECT_TIMEOUT_S = 10.0
 SELECT_S = 1.0
 GOODBYE_S = 1.0
+# A connection that is only being made is left to itself: nobody there waits for a goodbye.
+STOP_S = GOODBYE_S + 2 * SELECT_S
 SESSION_EXPIRY_S = 7 * 24 * 3600
 # CONNACK reason codes (MQTT 5.0 §3.2.2.2) that mean "not in this version of the protocol".
 UNSUPPORTED = (0x84,)
@@ -110,7 +113,7 @@ class MqttOutlet:
         self._stopping.set()
         self._wake()
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, CONNECT_TIMEOUT_S)
+            await beside(self._thread.join, STOP_S)
 
     def publish(self, message: bytes) -> None:
         """Publish a sealed batch, at least once."""

@@ -24,6 +24,8 @@ CONNECT_S = 60.0
 ATTEMPTS = 2
 # A write is acknowledged within a connection event or two; a node that does not has gone.
 WRITE_S = 15.0
+# Who is told to hang up does so; beyond it the stack is left to it.
+PART_S = 4.0
 # One that is nobody's yet waits for a person to hold its button.
 PROVE_S = 60.0
 CLAIM_S = 180.0
@@ -136,7 +138,7 @@ class BleLink:
         client, self._client = self._client, None
         if client is not None and client.is_connected:
             try:
-                async with asyncio.timeout(WRITE_S):
+                async with asyncio.timeout(PART_S):
                     await client.disconnect()
             except (BleakError, OSError, TimeoutError, EOFError):
                 # It ends by itself: nobody keeps it up.

@@ -161,7 +161,10 @@ class TcpListener(Generic[Owner]):
     # The connections ask
 
     def made(self, link: TcpLink) -> Owner | None:
-        """The owner of a new connection, or None when there is no room."""
+        """The owner of a new connection; None when there is no room, or no more are taken."""
+        if self._stopping:
+            # It had been accepted, and its turn comes only now.
+            return None
         if len(self.owners) >= self.config.max_connections:
             oldest = next((old for old, its in self.owners.items() if its.session_state != st.LIVE), None)
             what = f"{self.config.max_connections} connections are open"

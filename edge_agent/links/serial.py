@@ -16,6 +16,7 @@ from typing import Any
 import serial
 
 from edge_agent.backoff import Backoff
+from edge_agent.beside import beside
 from edge_agent.config import LinkConfig
 from edge_agent.links.base import LinkOwner
 from edge_agent.links.ports import PortError, named, open_port, read_some
@@ -52,7 +53,7 @@ class SerialLink:
         self._stopping.set()
         self._outbox.put(None)
         if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 3.0)
+            await beside(self._thread.join, 3.0)
 
     def end(self, why: str) -> None:
         """A cable stays: another node may be on it."""

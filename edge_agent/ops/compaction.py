@@ -11,6 +11,7 @@ from edge_agent.store.compacting import EMPTY_LOG, PAGES, give_back, unused
 from edge_agent.store.errors import StoreError
 from edge_agent.store.portions import Portion
 from edge_agent.store.store import Store
+from edge_agent.tasks import end
 
 log = logging.getLogger("vitalwire.errands")
 
@@ -34,6 +35,11 @@ class Compaction:
         self._asked = {errand.id: errand for errand in waiting if errand.what == COMPACT}
         if self._asked and (self._work is None or self._work.done()):
             self._work = asyncio.create_task(self._answer(next(iter(self._asked.values()))))
+
+    async def stop(self) -> None:
+        """End what is under way: the next agent takes it up again, and finds less to do."""
+        if self._work is not None:
+            await end(self._work)
 
     async def _answer(self, errand: Errand) -> None:
         try:

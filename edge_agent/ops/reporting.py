@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.beside import beside
 from edge_agent.ledger.ledger import BootFacts, Row, account
 from edge_agent.nodes.peers import PeersError
 from edge_agent.ops import status
@@ -71,7 +72,7 @@ class Reporter:
         self.spent_s += time.thread_time() - began
         self.latest = made
         try:
-            await asyncio.to_thread(self._timed, status.write, agent.config.status, made)
+            await beside(self._timed, status.write, agent.config.status, made)
         except OSError as e:
             log.debug("status.json: %s", e)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_agent.agent import Agent, unix_ms
 from edge_agent.backoff import Backoff
+from edge_agent.beside import beside
 from edge_agent.config import Config, ConfigError
 from edge_agent.lock import Locked
 from edge_agent.ops.heart import Heart
@@ -56,7 +57,7 @@ async def serve(config: Config) -> None:
     finally:
         await end(*tasks)
         if server is not None:
-            await asyncio.to_thread(server.stop)
+            await beside(server.stop)
         notifier.close()
 
 

@@ -21,6 +21,7 @@ from edge_agent.store import database
 from edge_agent.store.errors import StoreUnwritable
 from edge_agent.store.rows import SealBroken
 from edge_agent.store.store import Store
+from edge_agent.tasks import end
 from protocol import cbor
 from protocol.errors import CborError
 from protocol.records import ERASURE
@@ -108,6 +109,11 @@ class Desk:
         """Wait for what is in hand, and take up nothing more."""
         self._ended = True
         await asyncio.gather(*self._at_work.values(), return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End what is not finished: it is taken up anew by the next agent."""
+        self._ended = True
+        await end(*self._at_work.values())
 
     async def _serve(self, errand: Errand) -> None:
         # What was done is not done again because its answer could not be written.

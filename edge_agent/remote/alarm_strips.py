@@ -30,6 +30,7 @@ from edge_agent.store.errors import StoreError
 from edge_agent.store.items import Write
 from edge_agent.store.schema import CLASS_STRIP, CLASS_WAVE
 from edge_agent.store.store import Store
+from edge_agent.tasks import end
 from protocol import cbor, frames
 
 log = logging.getLogger("vitalwire.commands")
@@ -165,6 +166,11 @@ class AlarmStrips:
         """Have the store looked at when something is due; to be called again and again."""
         if self._task is None and self._next_s is not None and self._next_s <= self._monotonic():
             self._task = asyncio.get_running_loop().create_task(self._turn())
+
+    async def stop(self) -> None:
+        """Look no more: what is open is looked at by the next agent."""
+        if self._task is not None:
+            await end(self._task)
 
     async def _turn(self) -> None:
         self._next_s = None

@@ -129,6 +129,11 @@ class Remote:
                     log.warning("errands: %s; trying again", said(e))
                 self._problem = said(e)
 
+    async def stop(self) -> None:
+        """End what was begun in the event loop; the next agent goes on with it."""
+        await self.strips.stop()
+        await self.alarm_strips.stop()
+
     def status(self) -> dict[str, Any]:
         """For status.json and people."""
         commander = self.commander

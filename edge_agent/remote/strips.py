@@ -18,6 +18,7 @@ from edge_agent.store.errors import StoreError
 from edge_agent.store.rows import JournalRow, SealBroken, frames_of
 from edge_agent.store.schema import CLASS_STRIP, CLASS_WAVE
 from edge_agent.store.store import Store
+from edge_agent.tasks import end
 from protocol import cbor, frames, remote
 from protocol.errors import ProtocolError
 
@@ -83,6 +84,10 @@ class Strips:
         over = live is not None and (live[0] != task.boot or live[1] > task.body[TO_US] + LATE_US)
         if key not in self._running and (over or late):
             self._running[key] = asyncio.get_running_loop().create_task(self._serve(task))
+
+    async def stop(self) -> None:
+        """End what is under way: the next agent serves it."""
+        await end(*self._running.values())
 
     async def _serve(self, task: Task) -> None:
         try:

@@ -3,13 +3,13 @@
 It may come from a backup or from somebody's editor: read() believes no value of it unseen.
 """
 
-import asyncio
 import json
 import logging
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+from edge_agent.beside import beside
 from edge_agent.files import make_folder, write_atomically
 from edge_agent.updates.rollout import OPEN, ROLLOUT_STATES, STATES, NodeState, Rollout, Rules
 from protocol.errors import ProtocolError
@@ -69,7 +69,7 @@ class Disk:
         self.dirty, self._writing = False, True
         data = encoded(rollouts)
         try:
-            await asyncio.to_thread(self.write, data)
+            await beside(self.write, data)
         except OSError as e:
             self.dirty = True
             if not self.problem:

@@ -21,7 +21,7 @@ from edge_agent.ledger.ledger import Ledger, ledger
 from edge_agent.nodes.peers import Peers
 from edge_agent.ops import status
 from tests.edge_agent.fakes import FakeNode, StubCollector
-from tests.edge_agent.stands import stands
+from tests.edge_agent.stands import left_by_agent, stands
 from tools.demo.broker import free_port
 
 # For whatever a test waits for. Normally that takes a moment; on a busy machine it takes as long as it takes.
@@ -86,8 +86,9 @@ class Kit:
 
 
 class Running:
-    """An agent that runs until the end of the `with`, or until stop(); it holds its lock by then, so that no
-    command takes itself for the agent, or has ended.
+    """An agent that runs until the end of the `with`, or until stop(), and leaves no task of its own.
+
+    It holds its lock by then, so that no command takes itself for the agent, or has ended.
     """
 
     def __init__(self, config: Config) -> None:
@@ -96,6 +97,7 @@ class Running:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
+        self._left: list[str] = []
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
@@ -103,6 +105,7 @@ class Running:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             self._ready.set()
             await self.agent.run(self._stop)
+            self._left = left_by_agent(asyncio.all_tasks())
 
         try:
             asyncio.run(main())
@@ -140,6 +143,7 @@ class Running:
         self.stop()
         if self.error is not None and exc[0] is None:
             raise self.error
+        assert exc[0] is not None or not self._left, f"tasks that outlive their agent: {self._left}"
 
 
 BROKER = """

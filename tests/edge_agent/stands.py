@@ -4,7 +4,12 @@ import asyncio
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import Any
+
+import edge_agent
+
+AGENT = Path(edge_agent.__file__).parent
 
 
 def stands(loop: asyncio.AbstractEventLoop) -> str:
@@ -28,3 +33,9 @@ def stands(loop: asyncio.AbstractEventLoop) -> str:
         lines.append(f"thread {thread.name}")
         lines += [line.rstrip() for line in traceback.format_stack(running.get(thread.ident or 0))[-4:]]
     return "\n".join(lines)
+
+
+def left_by_agent(tasks: set[asyncio.Task[Any]]) -> list[str]:
+    """Those of the agent's own code, by function."""
+    codes = [getattr(task.get_coro(), "cr_code", None) for task in tasks]
+    return [code.co_qualname for code in codes if code and f"{AGENT}/" in code.co_filename]

@@ -24,7 +24,7 @@ from tests.edge_agent.test_cli import CHILD, Process, typed, written
 LIMIT_KB = 90 * 1024
 # As `vitalwire agent run`, but on its way out it waits for a slow disk and collector as long as it takes.
 PATIENT = (
-    f"import edge_agent.agent as agent; agent.LAST_COMMIT_S = agent.LAST_RECEIPTS_S = {PATIENCE_S}; {CHILD}"
+    f"from edge_agent import ending; ending.LAST_COMMIT_S = ending.LAST_RECEIPTS_S = {PATIENCE_S}; {CHILD}"
 )
 
 
