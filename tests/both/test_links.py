@@ -3,105 +3,10 @@
 import asyncio
 
 from firmware import links
-from firmware.links import ANSWER_MS, BACK_MS, BLE, CABLE, MAX_SAID, MOST_SHUT_MS, SILENT_MS, TCP, Links
-from protocol import cobs, messages
+from firmware.links import BLE, CABLE, MAX_SAID, SILENT_MS, TCP
 from protocol import session_events as ev
-from protocol.session_states import GREETING, OPENING, STREAMING
-
-SOLICIT = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
-
-
-class Session:
-    """Says what it is told to, and counts."""
-
-    def __init__(self):
-        self.state = GREETING
-        self.conn = 1
-        self.paired = False
-        self.begun = 0
-        self.fed = []
-        self.silent = 0
-        self.says = []
-        self.told = []
-
-    def begin_anew(self, now_ms):
-        self.begun += 1
-        self.conn += 1
-        self.state = GREETING
-        self.says = [b"hello"]
-
-    def silent_ms(self, now_ms):
-        return self.silent
-
-    def feed(self, data, now_ms, stamp):
-        self.fed.append(bytes(data))
-        if self.state == GREETING and data.endswith(SOLICIT):
-            self.conn += 1
-
-    def take_events(self):
-        told, self.told = self.told, []
-        return told
-
-    def pull(self, now_ms):
-        return self.says.pop(0) if self.says else b""
-
-
-class Clock:
-    ms = 1
-
-    def now_us(self):
-        return self.ms * 1000
-
-    def now_ms(self):
-        return self.ms
-
-
-class Owner:
-    """Has no memory for the first thing that it is told; `asked`: nonces of pair requests, and whether the
-    cable was in use then.
-    """
-
-    def __init__(self):
-        self.asked = []
-        self.times = 0
-
-    def time_asked(self, token, rx_us):
-        self.times += 1
-        if self.times == 1:
-            raise MemoryError("token %d" % token)
-
-    def pair_asked(self, ed_pub, x_pub, nonce, authority=None, button=False):
-        self.asked.append((nonce, self.link.cable))
-
-
-class Port:
-    def __init__(self, rank):
-        self.rank = rank
-        self.closed = False
-        self.written = []
-
-    def write(self, data):
-        self.written.append(bytes(data))
-        return len(data)
-
-    def close(self):
-        self.closed = True
-
-
-def several(*ranks):
-    """(links, session, ports): the cable first, the others open."""
-    session = Session()
-    ports = [Port(rank) for rank in (CABLE,) + ranks]
-    owner = Owner()
-    made = owner.link = Links(ports[0], session, Clock(), owner)
-    made.ports = sorted(ports, key=lambda port: port.rank)
-    return made, session, ports
-
-
-def hear(made, port, data):
-    """What the task of that port does with bytes."""
-    if port is made._port or made._asked(port, data):
-        made.take(data)
+from protocol.session_states import STREAMING
+from tests.both.links_world import SOLICIT, Port, hear, served, several
 
 
 def test_a_better_pipe_has_the_session_as_soon_as_somebody_asks_there():
@@ -169,29 +74,6 @@ def test_a_worse_pipe_does_not_take_a_session_that_streams():
     assert made.wanted(CABLE) and not made.wanted(TCP) and not made.wanted(BLE) and not made.cable
 
 
-def test_each_pipe_has_its_turn_while_nobody_answers():
-    made, session, _ = several(TCP, BLE)
-    made.push(0)
-    used = []
-    for _ in range(4):
-        session.conn += 1  # the session gave a connection up
-        made.push(0)
-        used.append(made._port.rank)
-        made.push(0)
-    assert used == [TCP, BLE, CABLE, TCP]
-
-
-def test_a_silent_agent_loses_the_session_to_the_next_pipe():
-    made, session, (cable, tcp) = several(TCP)
-    session.state = STREAMING
-    session.silent = SILENT_MS - 1
-    made.push(0)
-    assert made._port is cable
-    session.silent = SILENT_MS
-    made.push(0)
-    assert made._port is tcp and tcp.written == [b"hello"]
-
-
 def test_alone_the_cable_keeps_the_session():
     made, session, (cable,) = several()
     session.state = STREAMING
@@ -243,42 +125,6 @@ def test_the_decoder_of_a_pipe_that_is_gone_is_given_back():
     assert made._decoder is None and links.MAX_CLEAR == 256
 
 
-def test_who_asks_on_a_worse_pipe_waits_until_a_better_one_had_time_to_answer():
-    made, session, (_, tcp, ble) = several(TCP, BLE)
-    made._use(tcp)
-    hear(made, ble, SOLICIT)
-    made._clock.ms += ANSWER_MS - 1
-    hear(made, ble, SOLICIT)
-    assert made._port is tcp and session.begun == 1
-    made._clock.ms += 1
-    hear(made, ble, SOLICIT)
-    assert made._port is ble
-    hear(made, tcp, SOLICIT)
-    assert made._port is tcp, "a better one is listened to at once"
-
-
-def test_who_is_answered_is_disturbed_by_a_better_pipe_only():
-    made, session, (cable, tcp, ble) = several(TCP, BLE)
-    made._use(tcp)
-    made._clock.ms += ANSWER_MS
-    session.state = OPENING
-    hear(made, ble, SOLICIT)
-    assert made._port is tcp and session.begun == 1
-    # Nor by a pipe that is opened anew.
-    asyncio.run(_served(made, Port(BLE)))
-    assert session.begun == 1
-    hear(made, cable, SOLICIT)
-    assert made._port is cable
-
-
-async def _served(made, port):
-    async def nothing(port):
-        pass
-
-    made._hear = nothing
-    await made.serve(port)
-
-
 def test_who_asked_to_pair_over_a_radio_is_not_taken_for_somebody_at_the_cable():
     made, session, (cable, tcp) = several(TCP)
     made._use(tcp)
@@ -305,7 +151,7 @@ def test_a_pipe_is_closed_also_where_there_is_no_memory_to_begin_elsewhere():
     async def till_then():
         made._use(tcp)
         session.begin_anew = begin_anew
-        await _served(made, tcp)
+        await served(made, tcp)
 
     try:
         asyncio.run(till_then())
@@ -326,86 +172,3 @@ def test_what_is_said_beside_the_session_is_bounded_and_waits_for_the_cable_asle
     assert made.push(0) is False, "it would be asked a hundred times a second"
     cable.write = lambda data: 100
     assert made.push(0) and len(made._said) == MAX_SAID - 100
-
-
-def test_a_better_pipe_on_which_nobody_answers_gives_back_what_it_took_and_waits_ever_longer():
-    made, session, (cable, tcp) = several(TCP)
-    clock = made._clock
-    made._use(tcp)
-    wait_ms = BACK_MS
-    for _ in range(7):
-        session.state = STREAMING
-        hear(made, cable, SOLICIT)
-        assert made._port is cable
-        for ms in (0, BACK_MS - 1):
-            clock.ms += ms
-            # Who asks without end begins connections, and is not answered either.
-            hear(made, cable, SOLICIT)
-            made.push(clock.ms)
-            assert made._port is cable
-        clock.ms += 1
-        made.push(clock.ms)
-        assert made._port is tcp and session.state == GREETING
-        session.state = STREAMING
-        clock.ms += wait_ms - 1
-        hear(made, cable, SOLICIT)
-        assert made._port is tcp
-        clock.ms += 1
-        wait_ms = min(2 * wait_ms, MOST_SHUT_MS)
-    # Answered at last, it is as any other again.
-    hear(made, cable, SOLICIT)
-    session.state = STREAMING
-    made.push(clock.ms)
-    made._use(tcp)
-    session.state = STREAMING
-    hear(made, cable, SOLICIT)
-    clock.ms += BACK_MS
-    made.push(clock.ms)
-    assert made._port is tcp
-    session.state = STREAMING
-    clock.ms += BACK_MS
-    hear(made, cable, SOLICIT)
-    assert made._port is cable
-
-
-def test_a_pipe_is_listened_to_at_once_where_nothing_streams_and_while_a_hand_is_on_the_button():
-    made, session, (cable, tcp) = several(TCP)
-    clock = made._clock
-    made._use(tcp)
-    session.state = STREAMING
-    hear(made, cable, SOLICIT)
-    made.stays = True
-    clock.ms += 2 * BACK_MS
-    made.push(clock.ms)
-    assert made._port is cable
-    made.stays = False
-    session.paired = True
-    session.conn += 1  # its header is made
-    made.push(clock.ms)
-    clock.ms += BACK_MS - 1
-    made.push(clock.ms)
-    assert made._port is cable
-    clock.ms += 1
-    made.push(clock.ms)
-    assert made._port is tcp
-    hear(made, cable, SOLICIT)
-    assert made._port is cable, "nobody had answered on the other one"
-
-
-def test_nothing_is_given_back_to_a_pipe_that_is_closed():
-    made, session, (cable,) = several()
-    tcp = Port(TCP)
-
-    async def taken_over():
-        async def until_then(port):
-            session.state = STREAMING
-            hear(made, cable, SOLICIT)
-
-        made._hear = until_then
-        await made.serve(tcp)
-
-    asyncio.run(taken_over())
-    made.ports.append(Port(BLE))
-    made._clock.ms += BACK_MS
-    made.push(made._clock.ms)
-    assert made._port is cable

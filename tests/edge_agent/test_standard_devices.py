@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 import pytest
 from click.testing import CliRunner
 
-from boards.virtual.ble import central
-from boards.virtual.ble.radio import Radio
 from edge_agent.cli.people_asking import Book
 from edge_agent.standard import characteristics as c
 from edge_agent.standard import racp, sfloat
@@ -16,24 +14,12 @@ from edge_agent.standard.devices import Device, Devices, DevicesError
 from edge_agent.store.database import open_file
 from edge_agent.store.rows import journal_rows
 from protocol import attest, cbor, frames
-from tests.edge_agent.running import Kit, Running, wait_until
+from tests.edge_agent.running import Running, wait_until
 from tests.edge_agent.standard_device import StandardDevice
 from tools.cli import main
 
 ADDRESS = "D0:00:00:00:00:01"
 CUFF, STRAP, SPOT, OXIMETER = 0x2A35, 0x2A37, 0x2A5E, 0x2A5F
-
-
-@pytest.fixture
-def radio(monkeypatch):
-    with Radio() as radio:
-        central.install(radio.hci)
-        yield radio
-
-
-@pytest.fixture
-def kit(tmp_path):
-    return Kit(tmp_path / "kit")
 
 
 def number(value, decimals=0):

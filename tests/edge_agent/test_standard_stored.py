@@ -6,10 +6,6 @@ import time
 from contextlib import closing
 from datetime import datetime
 
-import pytest
-
-from boards.virtual.ble import central
-from boards.virtual.ble.radio import Radio
 from edge_agent.standard import characteristics as c
 from edge_agent.standard import dating, racp, taken
 from edge_agent.standard.devices import Device, Devices
@@ -17,23 +13,11 @@ from edge_agent.store.database import open_file
 from edge_agent.store.rows import journal_rows
 from edge_agent.store.schema import ENTRY_CLOCK
 from protocol import cbor, frames
-from tests.edge_agent.running import Kit, Running, wait_until
+from tests.edge_agent.running import Running, wait_until
 from tests.edge_agent.standard_device import StandardDevice
 from tests.edge_agent.test_standard_devices import ADDRESS, CUFF, SPOT, STRAP, number, pressure, spot
 
 NEVER_SET = 0x10
-
-
-@pytest.fixture
-def radio(monkeypatch):
-    with Radio() as radio:
-        central.install(radio.hci)
-        yield radio
-
-
-@pytest.fixture
-def kit(tmp_path):
-    return Kit(tmp_path / "kit")
 
 
 def told(kit, kind):

@@ -6,10 +6,9 @@ import threading
 import pytest
 
 from boards.virtual.ble import central
-from boards.virtual.ble.radio import Radio
 from edge_agent import tasks
 from edge_agent.standard.devices import Device, Devices
-from tests.edge_agent.running import Kit, Running
+from tests.edge_agent.running import Running
 from tests.edge_agent.standard_device import StandardDevice
 from tests.edge_agent.test_standard_devices import ADDRESS, STRAP
 
@@ -69,7 +68,7 @@ def test_no_task_is_no_wait():
     asyncio.run(tasks.end())
 
 
-def test_an_agent_stops_although_bluetooth_swallows_that(tmp_path, monkeypatch):
+def test_an_agent_stops_although_bluetooth_swallows_that(radio, kit, monkeypatch):
     subscribing = threading.Event()
     subscribe = central.BumbleClient.start_notify
 
@@ -83,9 +82,6 @@ def test_an_agent_stops_although_bluetooth_swallows_that(tmp_path, monkeypatch):
             return
 
     monkeypatch.setattr(central.BumbleClient, "start_notify", swallowing)
-    kit = Kit(tmp_path / "kit")
     Devices(kit.folder).add(Device(ADDRESS, "strap"))
-    with Radio() as radio:
-        central.install(radio.hci)
-        with StandardDevice(radio, ADDRESS, STRAP), Running(kit.config()):
-            assert subscribing.wait(30)
+    with StandardDevice(radio, ADDRESS, STRAP), Running(kit.config()):
+        assert subscribing.wait(30)
