@@ -127,10 +127,12 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE, durable: bool
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as e:
+    except BaseException as e:
+        # Also when a signal ends it.
         temporary.unlink(missing_ok=True)
-        # Writing and syncing leave it out.
-        e.filename = e.filename or str(path)
+        if isinstance(e, OSError):
+            # Writing and syncing leave it out.
+            e.filename = e.filename or str(path)
         raise
     if durable:
         fsync_folder(path.parent)

@@ -60,6 +60,13 @@ class Commands(click.Group):
         """All names, whether or not their module can be imported."""
         return sorted([*PLACES, *(_agent_commands())])
 
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does it; a signal ends it as interruptible() says."""
+        from edge_agent.cli.interrupted import interruptible
+
+        with interruptible():
+            return super().invoke(ctx)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported only now; None for an unknown name."""
         place = PLACES.get(cmd_name)

@@ -80,8 +80,8 @@ def answered(ask: Callable[[], R], option: str) -> R:
     """The answer to a question. Where nobody can give one, the command ends and names `option` instead."""
     try:
         return ask()
-    except click.Abort:
-        if sys.stdin.isatty():
+    except click.Abort as e:
+        if sys.stdin.isatty() or isinstance(e.__context__, KeyboardInterrupt):
             raise
         click.echo(err=True)
         fail(f"nobody answers here (stdin is no terminal): give {option}")

@@ -167,6 +167,7 @@ def _asked(config: Config, wait_s: float) -> str:
 
     errands = Errands(config.errands)
     now_ms = time.time_ns() // 1_000_000
+    done, whole = 0, _unused(config)
     try:
         errand = errands.put(COMPACT, b"", now_ms + int(wait_s * 1000))
     except OSError as e:
@@ -178,7 +179,6 @@ def _asked(config: Config, wait_s: float) -> str:
         )
     deadline = time.monotonic() + wait_s + LATE_S
     answer: dict[str, Any] | None = None
-    done, whole = 0, _unused(config)
     try:
         with click.progressbar(length=whole, label="giving back", file=sys.stderr) as bar:
             while answer is None and time.monotonic() < deadline:

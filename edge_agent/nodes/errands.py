@@ -8,6 +8,7 @@ it holds until the command takes it back, or until its time is over, also if the
 import json
 import logging
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -62,7 +63,13 @@ class Errands:
         """Ask durably."""
         errand = Errand(os.urandom(8).hex(), what, node.hex(), until_ms, force, data.hex())
         path = self._folder / f"{errand.id}.json"
-        write_atomically(path, json.dumps(asdict(errand)).encode() + b"\n")
+        try:
+            write_atomically(path, json.dumps(asdict(errand)).encode() + b"\n")
+        except BaseException:
+            # Whoever is interrupted here has no name by which to take it back.
+            with suppress(OSError):
+                self.take_back(errand)
+            raise
         return errand
 
     def take_back(self, errand: Errand) -> None:
