@@ -52,3 +52,15 @@ def test_both_guides_have_the_same_pictures_and_steps():
     pictures = [re.findall(r"\]\((pictures/[^)]+)\)", text) for text in (english, chinese)]
     assert pictures[0] == pictures[1] and all((GUIDES / one).is_file() for one in pictures[0])
     assert len(re.findall(r"^## ", english, re.MULTILINE)) == len(re.findall(r"^## ", chinese, re.MULTILINE))
+
+
+def test_both_guides_tell_of_each_light_that_is_an_alarm():
+    english, chinese = (
+        (GUIDES / name).read_text("utf-8").rpartition("<!-- to here -->")[2] for name in guide.HEADS
+    )
+    priorities = re.findall(
+        r"^\| (?:high|medium|low) \| (\w+), ", (GUIDES / "alarms.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert priorities == ["red", "yellow", "cyan"]
+    for colour, its in zip(priorities, "红黄青", strict=True):
+        assert colour in english.casefold() and its in chinese
