@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import signal
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +30,9 @@ LOCK_POLL_S = 0.2
 # After a damaged store: at first, and when it is no better however often.
 AGAIN_FIRST_S, AGAIN_MOST_S = 0.5, 600.0
 TELL_S = 5.0
+# After so long a stop is no orderly one any more. An end that takes that long waits for a disk that does not
+# answer, or for the check of a large store; systemd would end it then, too (TimeoutStopSec).
+GIVE_UP_S = 40.0
 
 
 async def serve(config: Config) -> None:
@@ -40,6 +45,8 @@ async def serve(config: Config) -> None:
     heart = Heart(notifier, measures.lag)
     service = Service(config, heart, measures)
     server = service.metrics_server()
+    last = threading.Timer(GIVE_UP_S, _give_up)
+    last.daemon = True
     tasks = [asyncio.create_task(heart.run()), asyncio.create_task(service.tell(notifier))]
     try:
         if server is not None:
@@ -51,10 +58,10 @@ async def serve(config: Config) -> None:
                 raise ConfigError(
                     f"[ops] metrics = {where!r}: {e.strerror}", hint="choose another port, or leave it out"
                 ) from None
-        stopping = asyncio.create_task(_say_stopping(stop, notifier))
-        tasks.append(stopping)
+        tasks.append(asyncio.create_task(_say_stopping(stop, notifier, last)))
         await service.supervise(stop)
     finally:
+        last.cancel()
         await end(*tasks)
         if server is not None:
             await beside(server.stop)
@@ -81,8 +88,20 @@ def _on_signals(stop: asyncio.Event) -> None:
             signal.signal(number, lambda number, frame: loop.call_soon_threadsafe(stop.set) and None)
 
 
-async def _say_stopping(stop: asyncio.Event, notifier: Notifier) -> None:
+def _give_up() -> None:
+    """As a power cut, in a thread of its own: the event loop's or the store's may hang."""
+    log.error(
+        "not at its end %g s after it was told to stop: it ends as by a power cut (does the disk answer? what"
+        " was acknowledged is on it)",
+        GIVE_UP_S,
+    )
+    logging.shutdown()
+    os._exit(1)
+
+
+async def _say_stopping(stop: asyncio.Event, notifier: Notifier, last: threading.Timer) -> None:
     await stop.wait()
+    last.start()
     notifier.send("STOPPING=1", "STATUS=committing and signing what is in hand")
 
 

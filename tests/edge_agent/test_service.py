@@ -24,7 +24,8 @@ from tests.edge_agent.test_cli import CHILD, Process, typed, written
 LIMIT_KB = 90 * 1024
 # As `vitalwire agent run`, but on its way out it waits for a slow disk and collector as long as it takes.
 PATIENT = (
-    f"from edge_agent import ending; ending.LAST_COMMIT_S = ending.LAST_RECEIPTS_S = {PATIENCE_S}; {CHILD}"
+    "from edge_agent import ending; from edge_agent.ops import service; "
+    f"ending.LAST_COMMIT_S = ending.LAST_RECEIPTS_S = service.GIVE_UP_S = {PATIENCE_S}; {CHILD}"
 )
 
 

@@ -1,7 +1,10 @@
 """An agent that is told to stop, in the middle of something: it ends soon, and nothing is left of it."""
 
 import asyncio
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -13,7 +16,8 @@ from edge_agent.links.listener import TcpListener
 from edge_agent.links.tcp import TcpLink
 from edge_agent.nodes.errands import COMPACT, Errands
 from edge_agent.ops import compaction, status
-from tests.edge_agent.running import Kit, Running, wait_until
+from tests.edge_agent.running import PATIENCE_S, Kit, Running, wait_until
+from tests.edge_agent.test_cli import CHILD, written
 
 
 def now_ms() -> int:
@@ -118,3 +122,28 @@ def test_a_process_that_was_cut_off_has_ended_with_its_channel(tmp_path):
 
     asyncio.run(main())
     silent.close()
+
+
+HUNG = """
+import threading
+from edge_agent.ops import service
+from edge_agent.store.store import Store
+service.GIVE_UP_S = 0.1
+Store.close = lambda self: threading.Event().wait()
+"""
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_end(tmp_path):
+    kit = Kit(tmp_path)
+    (tmp_path / "agent.toml").write_text(
+        f'[agent]\nstate_dir = "{tmp_path}"\n[[links]]\nport = "/dev/ttyNONE"\n'
+    )
+    words = [sys.executable, "-c", HUNG + CHILD, "agent", "run", "--config", str(tmp_path / "agent.toml")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as agent:
+        wait_until(lambda: kit.status["state"] == "running", "it runs")
+        agent.send_signal(signal.SIGTERM)
+        _, told = agent.communicate(timeout=PATIENCE_S)
+    assert agent.returncode == 1 and "it ends as by a power cut" in told.splitlines()[-1]
+    # Nobody holds its lock.
+    with Running(kit.config()):
+        pass
