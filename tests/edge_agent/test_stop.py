@@ -135,10 +135,7 @@ Store.close = lambda self: threading.Event().wait()
 
 def test_a_disk_that_does_not_answer_holds_up_no_end(tmp_path):
     kit = Kit(tmp_path)
-    (tmp_path / "agent.toml").write_text(
-        f'[agent]\nstate_dir = "{tmp_path}"\n[[links]]\nport = "/dev/ttyNONE"\n'
-    )
-    words = [sys.executable, "-c", HUNG + CHILD, "agent", "run", "--config", str(tmp_path / "agent.toml")]
+    words = [sys.executable, "-c", HUNG + CHILD, "agent", "run", "--config", written(kit, "/dev/ttyNONE")]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as agent:
         wait_until(lambda: kit.status["state"] == "running", "it runs")
         agent.send_signal(signal.SIGTERM)
