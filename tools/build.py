@@ -304,7 +304,7 @@ def _shown(path: Path) -> str:
     "makers",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Public key of whose updates it takes.",
+    help="Public key of whose updates it takes; again for more.",
 )
 @click.option("--source", is_flag=True, help="Ship sources, constants put in place, instead of bytecode.")
 @click.option("--where", "place", help="Say which source a traceback's line stands for: 3314, or FILE:12.")
@@ -335,7 +335,10 @@ def build(
             click.echo(where(built, int(line), file or BUNDLE))
             return
         assert out is not None
-        write(built, out)
+        try:
+            write(built, out)
+        except OSError as e:
+            raise BuildError(f"cannot write {out}: {e.strerror}") from e
     except (BuildError, NoMaker, OSError) as e:
         raise click.ClickException(str(e)) from e
     if not quiet:

@@ -76,10 +76,10 @@ def pair_group(
     from edge_agent.nodes.pairing_label import LabelError, parse
 
     if authority is not None and no_authorities:
-        fail("--authority and --no-authorities contradict each other: give one of them")
+        raise click.UsageError("--authority and --no-authorities contradict each other: give one of them")
     believing = authority is not None or no_authorities
     if believing and (port is None or label is not None):
-        fail("an authority is believed over the node's cable: give --port, and no --label")
+        raise click.UsageError("an authority is believed over the node's cable: give --port, and no --label")
     try:
         meant = None if label is None else parse(label)
     except LabelError as e:
@@ -268,7 +268,7 @@ def what_next(stranger: dict[str, Any]) -> str:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The public keys of the other agent: its agent.pub.",
 )
-@click.option("--cancel", is_flag=True, help="It stays.")
+@click.option("--cancel", is_flag=True, help="Take that back: the node stays.")
 @told
 def move_command(config_path: Path | None, node: str, to_path: Path | None, cancel: bool) -> None:
     """Have the node NODE (its id in hex, or how it begins) go to another agent.
@@ -286,7 +286,7 @@ def move_command(config_path: Path | None, node: str, to_path: Path | None, canc
     from edge_agent.nodes.peers import Peers
 
     if (to_path is None) != cancel:
-        fail("give --to, or --cancel")
+        raise click.UsageError("give --to, or --cancel")
     config = configuration.load(config_path)
     which = named_node(config, node)
     if to_path is None:

@@ -73,7 +73,7 @@ def add_command(config_path: Path | None, bundle: Path) -> None:
 @_json_option
 @told
 def list_command(config_path: Path | None, as_json: bool) -> None:
-    """List the bundles that nodes can be updated with. Exit status 1 when one of the files is none.
+    """List the bundles that nodes can be updated with. Exit status 1 when a file there is no bundle.
 
     \b
     Example:
@@ -129,7 +129,7 @@ def start_command(
     try:
         more = [] if then == "none" else [float(part) for part in then.split(",")]
     except ValueError:
-        fail(f"--then {then}: percentages with commas between, as in 50,100")
+        raise click.UsageError(f"--then {then}: percentages with commas between, as in 50,100") from None
     percents = [percent, *(part for part in more if part != percent)]
     _ask(config, wait_s, do="start", version=version, group=group, percents=percents)
 
@@ -137,7 +137,7 @@ def start_command(
 @update_group.command("status", short_help="Show the roll-out that is under way, and its nodes.")
 @config_option
 @_json_option
-@click.option("--all", "every", is_flag=True, help="Those that are over, too.")
+@click.option("--all", "every", is_flag=True, help="Roll-outs that are over, too.")
 @told
 def status_command(config_path: Path | None, as_json: bool, every: bool) -> None:
     """Show the newest roll-out, and what became of each of its nodes. Exit status 1 when it has halted.

@@ -82,8 +82,12 @@ def test_nothing_is_erased_unasked(run, boards: list[FlashBoard]) -> None:
 
 
 def test_words_that_exclude_each_other(run, tmp_path: Path) -> None:
-    assert "--app-only leaves MicroPython as it is" in run("--app-only").output
-    assert "is neither .png nor .pdf" in run("--label", str(tmp_path / "label.gif")).output
+    for words, said in (
+        (("--app-only",), "--app-only leaves MicroPython as it is"),
+        (("--label", str(tmp_path / "label.gif")), "is neither .png nor .pdf"),
+    ):
+        done = run(*words)
+        assert done.exit_code == 2 and said in done.output
 
 
 def test_ctrl_c_ends_all_of_them(

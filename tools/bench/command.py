@@ -23,7 +23,7 @@ QRS_SECONDS = 120
     epilog="NAME is one of: " + ", ".join(names.BENCHES) + "; its own --help says more.",
 )
 @click.option("--qrs/--no-qrs", default=True, help="Score the detectors, if recordings are at hand.")
-@click.argument("name", required=False, type=click.Choice(list(names.BENCHES)))
+@click.argument("name", required=False, type=click.Choice(list(names.BENCHES)), metavar="[NAME]")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def command(qrs: bool, name: "str | None", arguments: "tuple[str, ...]") -> None:
     """Measure one thing (NAME, with its own ARGUMENTS), or in short what a node pays for a frame, what agent

@@ -22,7 +22,12 @@ from tools.maker_key import NoMaker, maker_key
 
 @click.command("flash", short_help="Make nodes of bare boards.")
 @click.option("--board", help="A board of boards/; without it the chip decides, where one board has it.")
-@click.option("--port", "given", multiple=True, help="Its serial port; without it, what USB tells of.")
+@click.option(
+    "--port",
+    "given",
+    multiple=True,
+    help="Its serial port, again for more boards; without it, what USB tells of.",
+)
 @click.option("--many", is_flag=True, help="Every board that is plugged in, all at once.")
 @click.option("--image", "image_from", help="Another MicroPython image than the board's: a file or a URL.")
 @click.option("--image-sha256", help="The SHA-256 that the image has to have, in hex.")
@@ -34,18 +39,32 @@ from tools.maker_key import NoMaker, maker_key
     "makers",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Public key of whose updates it takes.",
+    help="Public key of whose updates it takes; again for more.",
 )
-@click.option("--tree", type=click.Path(path_type=Path), help="Ship this build, not a fresh one.")
-@click.option("--label", "label_to", type=click.Path(path_type=Path), help="A label for each: .png or .pdf.")
+@click.option(
+    "--tree",
+    type=click.Path(path_type=Path),
+    help="Ship this folder, which vitalwire build made, and no fresh build.",
+)
+@click.option(
+    "--label",
+    "label_to",
+    type=click.Path(path_type=Path),
+    help="Write a label for each board into this file: .png or .pdf.",
+)
 @click.option(
     "--kit",
     type=click.Path(path_type=Path),
     default=Path("kit.json"),
     show_default=True,
-    help="The kit file.",
+    help="The file for the agent (vitalwire kit import) to which the boards' public keys are added.",
 )
-@click.option("--report", "report_to", type=click.Path(path_type=Path), help="A row for each board, as CSV.")
+@click.option(
+    "--report",
+    "report_to",
+    type=click.Path(path_type=Path),
+    help="Write a row for each board into this file, as CSV.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before boards are erased.")
 def command(
     board: str | None,
@@ -74,13 +93,13 @@ def command(
       vitalwire flash --board esp32_s3_kit --many --report flashed.csv --label kits.pdf
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if label_to is not None and label_to.suffix.lower() not in label.FORMATS:
+        raise click.UsageError(f"{label_to} is neither .png nor .pdf; name the label's file so")
+    if app_only and (erase or image_from):
+        raise click.UsageError("--app-only leaves MicroPython as it is; take --erase and --image away")
+    if tree is not None and (source or makers):
+        raise click.UsageError("--tree is a build already; take --source and --maker away")
     try:
-        if label_to is not None and label_to.suffix.lower() not in label.FORMATS:
-            raise Trouble(f"{label_to} is neither .png nor .pdf", "name the label's file so")
-        if app_only and (erase or image_from):
-            raise Trouble("--app-only leaves MicroPython as it is", "take --erase and --image away")
-        if tree is not None and (source or makers):
-            raise Trouble("--tree is a build already", "take --source and --maker away")
         if tree is None:
             keys = [maker_key(path).hex() for path in makers]
             make = _Once(lambda name: build.make(name, "source" if source else None, makers=keys))

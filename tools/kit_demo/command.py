@@ -66,7 +66,10 @@ def command(cable: bool, keep: Path | None) -> None:
     out = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="vitalwire-kit-") as temporary:
         folder = (keep or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise click.ClickException(f"cannot write {folder}: {e.strerror}") from e
         try:
             out.print("before: the kit is flashed and labelled, and the agent in the flat expects it")
             with Scene(folder, cable) as scene:

@@ -1,6 +1,8 @@
 """`vitalwire release …`: what a maker of firmware does."""
 
+import warnings
 from collections.abc import Callable
+from getpass import GetPassWarning
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +49,14 @@ def command() -> None:
 @click.argument("key", type=FILE)
 @PASSPHRASE
 def keygen(key: Path, passphrase_file: "Path | None") -> None:
-    """Make a maker's key; the secret half is encrypted. Whoever has both can change every node.
+    """Make a maker's key; its secret half is encrypted. Who has it and the passphrase can change every node.
 
     \b
     Example:
       vitalwire release keygen maker.key
     """
+    # What can be known before is not told only after a passphrase was typed; so below.
+    keys.place(key)
     made = keys.create(key, _passphrase(passphrase_file, True))
     click.echo(f"{key} (secret, encrypted) and {key.with_suffix('.pub')}: {made.ed_pub.hex()}")
 
@@ -141,21 +145,36 @@ def publish(
     Example:
       vitalwire release publish updates kit.vwu --group ward-3 --key maker.key
     """
+    for path in bundle:
+        bundles.read(path)
     index = repository.publish(folder, bundle, groups, _maker(key, passphrase_file))
     click.echo(f"{folder}: {len(index['releases'])} releases, index {index['serial']}")
 
 
 def _maker(key: Path, passphrase_file: "Path | None") -> Maker:
+    keys.read(key)
     return keys.load(key, _passphrase(passphrase_file, False))
 
 
 def _passphrase(file: "Path | None", new: bool) -> str:
     if file is None:
-        return click.prompt("Passphrase", hide_input=True, confirmation_prompt=new)
+        return _typed(new)
     try:
         return file.read_text("utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as e:
         raise ReleaseError(f"{file} cannot be read: {e}") from None
+
+
+def _typed(new: bool) -> str:
+    with warnings.catch_warnings():
+        # Without a terminal it is read as it comes.
+        warnings.simplefilter("ignore", GetPassWarning)
+        try:
+            return click.prompt("Passphrase", hide_input=True, confirmation_prompt=new, err=True)
+        except click.Abort as e:
+            if not isinstance(e.__context__, EOFError):
+                raise
+    raise ReleaseError("nobody is here to type the passphrase: say --passphrase-file")
 
 
 def _write(path: Path, data: bytes) -> None:

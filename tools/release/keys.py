@@ -32,14 +32,20 @@ class Maker:
         return f"<Maker {self.ed_pub.hex()}>"
 
 
-def create(path: Path, passphrase: str) -> Maker:
-    """New keys at `path` and beside it, as .pub; never replaces a file. ReleaseError."""
+def place(path: Path) -> Path:
+    """Where the public half goes of a new key at `path`. ReleaseError: not there, or something is there."""
     public = path.with_suffix(".pub")
     if public == path:
         raise ReleaseError(f"{path}: a secret key is not kept under that name; name it {path.stem}.key")
     for one in (path, public):
         if one.exists():
             raise ReleaseError(f"{one} exists already; keys are never replaced: name another file")
+    return public
+
+
+def create(path: Path, passphrase: str) -> Maker:
+    """New keys at `path` and beside it, as .pub; never replaces a file. ReleaseError."""
+    public = place(path)
     if len(passphrase) < LEAST_PASSPHRASE:
         raise ReleaseError(f"a passphrase has at least {LEAST_PASSPHRASE} characters: take a few words")
     key = Ed25519PrivateKey.generate()
@@ -59,7 +65,7 @@ def create(path: Path, passphrase: str) -> Maker:
 def load(path: Path, passphrase: str) -> Maker:
     """The key in the file at `path`. ReleaseError: missing, of another sort, or the passphrase is wrong."""
     try:
-        key = form.load_pem_private_key(_read(path), passphrase.encode())
+        key = form.load_pem_private_key(read(path), passphrase.encode())
     except TypeError:
         raise ReleaseError(
             f"{path} is not encrypted: a maker's key is; vitalwire release keygen makes one"
@@ -78,7 +84,8 @@ def _maker(key: Ed25519PrivateKey) -> Maker:
     )
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """What is in the file. ReleaseError."""
     try:
         return path.read_bytes()
     except OSError as e:
