@@ -239,6 +239,13 @@ def test_what_the_compiler_refuses_is_told(project):
     assert refusal(output="mpy").startswith("mpy-cross: ")
 
 
+def test_a_place_that_cannot_be_written_is_named_in_one_line(project):
+    (project / "file").write_text("")
+    out = project / "file" / "tree"
+    ran = CliRunner().invoke(build.build, ["--board", "demo", "--out", str(out), "--quiet"])
+    assert ran.exit_code == 1 and ran.output == f"Error: cannot write {out}: Not a directory\n"
+
+
 def test_an_unknown_board_names_the_known():
     with pytest.raises(build.BuildError, match="there are: esp32_bridge, esp32_devkit, esp32_s3_kit"):
         build.make("esp33")
