@@ -1,7 +1,9 @@
-"""A bare board for the hands of a person who has none: a port for the commands of docs/for-engineers.md.
+"""A bare board for the hands of a person who has none: a port for the commands of docs/for-engineers.md, and
+a bench for the tests of docs/bench.md.
 
-`python -m hil_tests.bare_board FOLDER` writes an image and an agent's configuration there, and says what to
-type. What is typed into it are the board's hands: `button`, held for as long as an agent asks, and `reset`.
+`python -m hil_tests.bare_board FOLDER` writes an image, an agent's configuration and a rig file there, and
+says what to type. What is typed into it are the board's hands: `button`, held for as long as an agent asks,
+and `reset`.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from pathlib import Path
 from boards.virtual.air import AccessPoint
 from boards.virtual.ble.radio import Radio
 from hil_tests.flash_board import FlashBoard
+from hil_tests.soft_bench import hands_of, rig_file_of
 
 KIB = 1024
 HELD_S = 7.0
@@ -40,6 +43,8 @@ In the terminals where you type commands:
 
   export BOARD=virtual_kit PORT={port} IMAGE={folder}/image.bin
   export STATE={folder}/agent VITALWIRE_CONFIG={folder}/agent.toml
+
+To have the tests of a real bench run on it: pytest hil_tests --rig {folder}/bench.toml
 
 Here its hands are words: button holds its button for {held:.0f} s, reset presses its reset button.
 Ctrl-C ends it."""
@@ -81,8 +86,12 @@ def _serve(folder: Path) -> None:
         Radio() as radio,
         tempfile.TemporaryDirectory(prefix="vitalwire-bare-") as own,
         contextlib.closing(FlashBoard(Path(own), ble=str(radio.peripheral().path))) as board,
+        hands_of(board, Path(own) / "hands") as hands,
     ):
-        board.air.set([AccessPoint(SSID, PASSWORD)])
+        home = AccessPoint(SSID, PASSWORD)
+        board.air.set([home])
+        text = rig_file_of(board.port, folder / "image.bin", home, radio.hci, hands)
+        (folder / "bench.toml").write_text(text)
         (folder / "agent.toml").write_text(AGENT_TOML.format(port=json.dumps(board.port)))
         print(
             TEXT.format(port=board.port, ssid=SSID, password=PASSWORD, folder=folder, held=HELD_S),

@@ -1,4 +1,4 @@
-"""An agent alone whose way to its nodes is Bluetooth, on a radio of software (boards/virtual/ble)."""
+"""An agent alone whose way to its nodes is Bluetooth."""
 
 import sys
 from pathlib import Path
@@ -7,24 +7,34 @@ from typing import Any
 from boards.virtual.ble.radio import Radio
 from boards.virtual.rig import VirtualNode
 from edge_agent.ledger.ledger import PARTS
+from hil_tests.nodes import BenchNode
 from hil_tests.stack import Stack
 
+# So begins the name of an adapter of software (boards/virtual/ble).
+SOFTWARE = "tcp-client:"
 TCP = '[tcp]\nlisten = "127.0.0.1:0"\nmdns = "never"\n'
 
 
 class BleHome(Stack):
-    """Without a collector: what it has stays pending. `ports`: serial ports that it has beside."""
+    """Without a collector: what it has stays pending. `radio`: a radio of software, or the name of one of
+    this machine's adapters; `ports`: serial ports that it has beside.
+    """
 
-    def __init__(self, folder: Path, radio: Radio, ports: list[str]) -> None:
+    def __init__(self, folder: Path, radio: Radio | str, ports: list[str]) -> None:
         super().__init__(folder, ports)
-        python = [sys.executable, "-m"]
-        self.commands["agent"] = [*python, "boards.virtual.ble.with_radio", radio.hci, "tools.cli"]
+        adapter = radio if isinstance(radio, str) else radio.hci
+        ble = "[ble]\n"
+        if adapter.startswith(SOFTWARE):
+            python = [sys.executable, "-m"]
+            self.commands["agent"] = [*python, "boards.virtual.ble.with_radio", adapter, "tools.cli"]
+        else:
+            ble += f'adapter = "{adapter}"\n'
         self.folder.mkdir(parents=True)
         # With a listener there is no search for serial ports of the machine that the test runs on.
         links = "".join(f'[[links]]\nport = "{port}"\n' for port in ports)
-        self.config.write_text(f'[agent]\nstate_dir = "{self.agent_dir}"\n{TCP}[ble]\n{links}')
+        self.config.write_text(f'[agent]\nstate_dir = "{self.agent_dir}"\n{TCP}{ble}{links}')
 
-    def pair_over_cable(self, node: VirtualNode) -> None:
+    def pair_over_cable(self, node: VirtualNode | BenchNode) -> None:
         """While this agent does not run."""
         self.command("pair", "--config", str(self.config), "--port", node.port, "--yes")
 

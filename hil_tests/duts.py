@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_embedded_serial import Serial, SerialDut
 
-from boards.virtual.rig import VirtualNode
+from hil_tests.nodes import Node
 from protocol import cobs, crypto, session_events
 from protocol.identity import Identity, generate_steps
 from protocol.session_agent import AgentSession
@@ -18,7 +18,7 @@ POLL_S = 0.01
 class NodeSerial(Serial):
     """The port of a node. A virtual one is switched on when the port is open, so that nothing is missed."""
 
-    board: VirtualNode | None = None
+    board: Node | None = None
 
     def _start(self) -> None:
         if self.board is not None and not self.board.running:

@@ -112,7 +112,9 @@ class FlashBoard:
         self._wired = wired
         self._ble = ble
         self._held_down = False  # EN
-        self._released: bool | None = None  # EN was let go: whether with BOOT held
+        self._powered = self._plugged = True
+        # What hands do, for the pump to carry out.
+        self._hands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._boot_at: float | None = None
         self._cause = PWRON_RESET
         self._rom: _Rom | None = None
@@ -142,9 +144,44 @@ class FlashBoard:
             self._held_down = False
             self._release(dtr)
 
+    def set_power(self, on: bool) -> None:
+        """Take its power away, or give it back; done when this returns."""
+        done = threading.Event()
+
+        def switch() -> None:
+            if on and not self._powered:
+                self._powered = True
+                self._power_on()
+            elif not on:
+                self._powered = False
+                self._halt()
+            done.set()
+
+        self._by_hand(switch)
+        done.wait()
+
+    def set_cable(self, plugged: bool) -> None:
+        """Cut the lines of its port, or put them back: what is said meanwhile is lost. Power stays."""
+        self._plugged = plugged
+
     def _release(self, boot_held: bool) -> None:
-        self._released = boot_held
+        def start() -> None:
+            self._halt()
+            if boot_held:
+                self._enter_rom()
+            else:
+                self._power_on()
+
+        self._by_hand(start)
+
+    def _by_hand(self, what: Callable[[], None]) -> None:
+        self._hands.put(what)
         os.write(self._wake_write, b"x")
+
+    def _halt(self) -> None:
+        self._end_vm()
+        self._leave_rom()
+        self._boot_at = None
 
     def close(self) -> None:
         """End everything. Idempotent."""
@@ -166,6 +203,8 @@ class FlashBoard:
     # -- what runs on it ------------------------------------------------------------------------------
 
     def _power_on(self) -> None:
+        # EN takes the RTC memory's power, too: what an erased node kept there is no part of the next one.
+        Path(self._rtc_path).unlink(missing_ok=True)
         if self.flash.data[IMAGE_AT] == 0xFF:
             self._send(BLANK)
         else:
@@ -245,6 +284,8 @@ class FlashBoard:
     # -- the line -------------------------------------------------------------------------------------
 
     def _send(self, data: bytes) -> None:
+        if not self._plugged:
+            return
         with contextlib.suppress(OSError):
             os.write(self._master, data)
 
@@ -255,20 +296,18 @@ class FlashBoard:
             ready = select.select(waiting, [], [], left)[0]
             if self._boot_at is not None and not ready:
                 self._run(self._cause)
-            if self._released is not None:
-                boot_held, self._released = self._released, None
-                os.read(self._wake_read, CHUNK)
-                self._end_vm()
-                self._leave_rom()
-                if boot_held:
-                    self._enter_rom()
-                else:
-                    self._power_on()
+            if self._wake_read in ready:
+                # One byte for each of the hands.
+                os.read(self._wake_read, 1)
+                if not self._closing:
+                    self._hands.get()()
                 continue
             if self._console in ready:
                 self._from_vm()
             if self._master in ready:
                 data = os.read(self._master, CHUNK)
+                if not self._powered or not self._plugged:
+                    continue
                 self._to_board(self.tap(data) if self.tap is not None else data)
 
     def _to_board(self, data: bytes) -> None:

@@ -37,16 +37,14 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture
-def bench(request: pytest.FixtureRequest, rig: rig_file.RigFile, tmp_path: Path) -> Iterator[Bench]:
-    """A virtual board as from the factory, or the one at `--port`."""
-    given = request.config.getoption("--flash-image")
-    port = request.config.getoption("port")
-    if port:
-        if not given:
+def bench(rig: rig_file.RigFile, tmp_path: Path) -> Iterator[Bench]:
+    """A virtual board as from the factory, or the rig's."""
+    if rig.port:
+        if not rig.image:
             pytest.skip(
                 "this test erases the board: say --flash-image FILE, the MicroPython that it is to get"
             )
-        yield Bench(str(port), Path(str(given)))
+        yield Bench(rig.port, Path(rig.image))
         return
     try:
         find_micropython()

@@ -1,9 +1,8 @@
 """Nodes over Bluetooth: the real firmware's GATT server, the agent's real bleak, a link layer of software."""
 
 import asyncio
+import contextlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,27 +17,18 @@ from improv_ble_client.protocol import SERVICE_UUID, Error, State
 from boards.virtual.air import AccessPoint
 from boards.virtual.ble.peripheral import Peripheral
 from boards.virtual.ble.radio import Radio
-from boards.virtual.rig import VirtualNode
 from edge_agent.links.ble_link import NOTIFIED, SERVICE, WRITTEN
 from edge_agent.nodes.pairing_label import qr_text
 from hil_tests.ble_central import PATIENCE_S, Notified, found, on_air, ours
 from hil_tests.ble_home import BleHome
+from hil_tests.nodes import Node, RigNode
 from hil_tests.rig_file import RigFile
 from protocol import cobs, messages
 
-ROOT = Path(__file__).resolve().parents[1]
 EVERY_STEP = os.environ.get("EVERY_STEP") == "1"
 CUTS = 50 if EVERY_STEP else 6
 SOLICIT = b"\0" + cobs.encode(messages.solicit(messages.VERSION))
 NETWORK = AccessPoint("home", "correct horse")
-
-
-@pytest.fixture(scope="session")
-def kit_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("kit") / "virtual_kit"
-    build = [sys.executable, "-m", "tools.cli", "build", "--board", "virtual_kit", "--out", str(out)]
-    subprocess.run(build, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return out
 
 
 @pytest.fixture
@@ -48,41 +38,43 @@ def radio() -> Iterator[Radio]:
 
 
 class Kit:
-    """A node and its Bluetooth."""
+    """A node, and its Bluetooth where that can be reached into."""
 
-    def __init__(self, node: VirtualNode, chip: Peripheral) -> None:
+    def __init__(self, node: Node, chip: Peripheral | None) -> None:
         self.node = node
         self.chip = chip
 
 
 @pytest.fixture
-def make_kit(virtual: None, kit_tree: Path, radio: Radio, tmp_path: Path) -> Iterator[Callable[..., Kit]]:
-    nodes: list[VirtualNode] = []
-
+def make_kit(
+    new_node: Callable[..., Node], rig: RigFile, kit_dir: Path, request: pytest.FixtureRequest
+) -> Callable[..., Kit]:
     def make(**options: Any) -> Kit:
-        chip = radio.peripheral()
-        name = f"kit{len(nodes)}"
-        node = VirtualNode(kit_tree, tmp_path / name, log=tmp_path / f"{name}.log", ble=chip.path, **options)
-        nodes.append(node)
-        return Kit(node.start(), chip)
+        chip = None
+        if rig.virtual:
+            chip = request.getfixturevalue("radio").peripheral()
+            options["ble"] = chip.path
+        node = new_node(kit_dir, **options)
+        node.start()
+        return Kit(node, chip)
 
-    yield make
-    for node in nodes:
-        node.close()
+    return make
 
 
 @pytest.fixture
-def make_home(radio: Radio, tmp_path: Path) -> Iterator[Callable[..., BleHome]]:
+def make_home(
+    rig: RigFile, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., BleHome]]:
     homes: list[BleHome] = []
 
     def make(*kits: Kit, ports: list[str] | None = None) -> BleHome:
+        radio = request.getfixturevalue("radio") if rig.virtual else rig.adapter
         home = BleHome(tmp_path / f"home{len(homes)}", radio, ports or [])
         homes.append(home)
         for kit in kits:
             # A second agent wants the button.
-            kit.node.bench.pins["BUTTON"] = int(len(homes) > 1)
-            home.pair_over_cable(kit.node)
-            kit.node.bench.pins["BUTTON"] = 0
+            with kit.node.held() if len(homes) > 1 else contextlib.nullcontext():
+                home.pair_over_cable(kit.node)
         return home
 
     yield make
@@ -90,18 +82,30 @@ def make_home(radio: Radio, tmp_path: Path) -> Iterator[Callable[..., BleHome]]:
         home.close()
 
 
+@pytest.fixture
+def at_home(rig: RigFile, request: pytest.FixtureRequest) -> tuple[Kit, BleHome]:
+    """A kit that lives on Bluetooth alone, and its agent."""
+    if rig.virtual:
+        return request.getfixturevalue("with_radio")[:2]
+    kit: Kit = request.getfixturevalue("make_kit")()
+    home: BleHome = request.getfixturevalue("make_home")(kit)
+    kit.node.unplug()
+    home.start_agent()
+    home.wait_ble()
+    return kit, home
+
+
 @pytest.fixture(scope="module")
-def at_home(
-    rig: RigFile, request: pytest.FixtureRequest, kit_tree: Path, tmp_path_factory: pytest.TempPathFactory
+def with_radio(
+    kit_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Kit, BleHome, Radio]]:
-    """A kit that lives on Bluetooth alone, its agent and their radio; tests leave them as they found them."""
-    if not rig.virtual or request.config.getoption("port"):
-        pytest.skip("this test reaches into the rig, which only a virtual one allows")
+    """The same on the virtual rig, with their radio; tests leave them as they found them."""
     folder = tmp_path_factory.mktemp("at_home")
     with Radio() as radio:
         chip = radio.peripheral()
         home = BleHome(folder / "home", radio, [])
-        with VirtualNode(kit_tree, folder / "kit", log=folder / "kit.log", ble=chip.path) as node:
+        node = RigNode(kit_dir, folder / "kit", log=folder / "kit.log", ble=chip.path)
+        with node:
             try:
                 home.pair_over_cable(node)
                 node.unplug()
@@ -116,23 +120,31 @@ def all_told(kit: Kit, home: BleHome) -> dict[str, int]:
     """The sums of the ledger once the node has ended its boot in order, and its next one has said where that
     ended.
     """
-    assert kit.node.stop() == 0
     boot = home.boot()
-    kit.node.reset()
+    if isinstance(kit.node, RigNode):
+        assert kit.node.stop() == 0
+        boot = home.boot()
+        kit.node.reset()
+    else:
+        home.command("order", "--config", str(home.config), kit.node.public_keys().id.hex(), "restart")
     home.wait_until("the next boot", lambda: home.boot() > boot)
     home.wait_until("how the one before ended", lambda: home.ledger()["rows"][-2]["clean"] is not None)
     assert home.ledger()["rows"][-2]["clean"], home.ledger()
     return home.assert_explained()
 
 
+@pytest.mark.bench("cable", has=("ble",), keys=("ble.adapter",))
 def test_frames_come_over_bluetooth_alone(at_home) -> None:
-    kit, home, _ = at_home
+    kit, home = at_home
     home.wait_more(10)
-    assert kit.chip.connected and home.status()["ble"]["connections"] == 1
+    assert home.status()["ble"]["connections"] == 1
+    if kit.chip is not None:
+        assert kit.chip.connected
     totals = all_told(kit, home)
-    assert totals["lost_at_reset"] == totals["evicted"] == 0
+    assert totals["lost_at_reset"] == totals["evicted"] == 0, home.ledger()
 
 
+@pytest.mark.inside("the kit is taken out of the radio's reach")
 def test_a_backlog_goes_at_the_speed_of_the_radio(make_kit, make_home, capsys) -> None:
     kit = make_kit(speed=8.0)
     home = make_home(kit)
@@ -154,8 +166,9 @@ def test_a_backlog_goes_at_the_speed_of_the_radio(make_kit, make_home, capsys) -
     assert totals["unexplained"] == 0
 
 
+@pytest.mark.inside("connections are cut in the air")
 def test_a_storm_of_disconnections_loses_nothing_and_repeats_nothing(at_home) -> None:
-    kit, home, _ = at_home
+    kit, home = at_home
     for n in range(CUTS):
         # At any moment: while a connection begins, in mid-hello, in mid-frame.
         home.wait_until("another connection", lambda: kit.chip.connected)
@@ -165,11 +178,12 @@ def test_a_storm_of_disconnections_loses_nothing_and_repeats_nothing(at_home) ->
     home.wait_ble()
     home.wait_more(5)
     totals = all_told(kit, home)
-    assert totals["lost_at_reset"] == totals["evicted"] == 0
+    assert totals["lost_at_reset"] == totals["evicted"] == 0, home.ledger()
 
 
+@pytest.mark.inside("its radio is told which MTU to agree to")
 def test_the_smallest_mtu_carries_everything(at_home) -> None:
-    kit, home, _ = at_home
+    kit, home = at_home
     kit.chip.most_mtu = 23
     try:
         kit.chip.cut()
@@ -178,11 +192,12 @@ def test_the_smallest_mtu_carries_everything(at_home) -> None:
         totals = all_told(kit, home)
     finally:
         kit.chip.most_mtu = 517
-    assert totals["lost_at_reset"] == totals["evicted"] == 0
+    assert totals["lost_at_reset"] == totals["evicted"] == 0, home.ledger()
 
 
+@pytest.mark.inside("its radio is told to have no buffer")
 def test_a_stack_without_buffers_is_waited_for(at_home) -> None:
-    kit, home, _ = at_home
+    kit, home = at_home
     kit.chip.held = True
     refused, accepted = kit.chip.refused, home.status()["ble"]["accepted"]
     home.wait_until("no buffer is left", lambda: kit.chip.refused > refused + 10)
@@ -192,6 +207,7 @@ def test_a_stack_without_buffers_is_waited_for(at_home) -> None:
     all_told(kit, home)
 
 
+@pytest.mark.inside("each agent has an adapter of its own, and connections are cut in the air")
 def test_two_agents_share_a_node_in_turn(make_kit, make_home) -> None:
     kit = make_kit()
     homes = [make_home(kit), make_home(kit)]
@@ -216,8 +232,9 @@ def test_two_agents_share_a_node_in_turn(make_kit, make_home) -> None:
     assert mine["elsewhere"] > 0 and theirs["pending"] > 0
 
 
+@pytest.mark.bench("power", "cable", has=("ble",), keys=("ble.adapter",))
 def test_a_node_that_is_reset_in_mid_transfer_comes_back(at_home) -> None:
-    kit, home, _ = at_home
+    kit, home = at_home
     for _ in range(3):
         home.wait_more(3)
         boot = home.boot()
@@ -227,6 +244,7 @@ def test_a_node_that_is_reset_in_mid_transfer_comes_back(at_home) -> None:
     assert totals["evicted"] == 0
 
 
+@pytest.mark.bench("cable", has=("ble",), keys=("ble.adapter",))
 def test_a_node_moves_to_the_cable_and_back(make_kit, make_home) -> None:
     kit = make_kit()
     home = make_home(kit, ports=[kit.node.port])
@@ -242,26 +260,27 @@ def test_a_node_moves_to_the_cable_and_back(make_kit, make_home) -> None:
     home.wait_ble()
     home.wait_more(5)
     totals = all_told(kit, home)
-    assert totals["lost_at_reset"] == totals["evicted"] == 0
+    assert totals["lost_at_reset"] == totals["evicted"] == 0, home.ledger()
 
 
+@pytest.mark.bench("button", "cable", has=("ble",), keys=("ble.adapter",))
 def test_a_node_is_paired_with_by_its_label_over_bluetooth(make_kit, make_home) -> None:
     kit = make_kit()
     home = make_home(ports=[kit.node.port])
     home.start_agent()
     stranger = home.wait_until("what its label would say", lambda: home.status()["unpaired"])[0]
     kit.node.unplug()
-    kit.node.bench.pins["BUTTON"] = 1
     label = qr_text(bytes.fromhex(stranger["fingerprint"]))
-    home.command("pair", "--config", str(home.config), "--label", label)
-    kit.node.bench.pins["BUTTON"] = 0
+    with kit.node.held():
+        home.command("pair", "--config", str(home.config), "--label", label)
     home.wait_ble()
     home.wait_more(5)
     all_told(kit, home)
 
 
-def test_an_adapter_that_is_pulled_is_said_and_used_again(at_home) -> None:
-    kit, home, radio = at_home
+@pytest.mark.inside("the adapter of this machine is pulled")
+def test_an_adapter_that_is_pulled_is_said_and_used_again(with_radio) -> None:
+    kit, home, radio = with_radio
     radio.unplug_adapters()
     home.wait_until("its trouble", lambda: home.status()["ble"]["problem"])
     assert "no Bluetooth adapter" in home.status()["ble"]["problem"]
@@ -275,6 +294,7 @@ def test_an_adapter_that_is_pulled_is_said_and_used_again(at_home) -> None:
 # Without an agent: a central of the test's own, in this process
 
 
+@pytest.mark.inside("it hears one kit, and no other, in the air")
 def test_what_a_node_says_of_itself_to_everybody(make_kit, radio) -> None:
     make_kit()
 
@@ -290,6 +310,7 @@ def test_what_a_node_says_of_itself_to_everybody(make_kit, radio) -> None:
     on_air(radio, hear())
 
 
+@pytest.mark.inside("writes overwrite each other in its radio")
 @pytest.mark.parametrize("interlock", [True, False])
 def test_writes_that_come_before_the_node_looks_add_up(make_kit, radio, interlock) -> None:
     kit = make_kit()
@@ -308,6 +329,7 @@ def test_writes_that_come_before_the_node_looks_add_up(make_kit, radio, interloc
     on_air(radio, write())
 
 
+@pytest.mark.inside("it hears one kit, and no other, in the air")
 def test_one_who_does_nothing_is_hung_up_on(make_kit, radio) -> None:
     make_kit(speed=16.0)
 
@@ -322,6 +344,7 @@ def test_one_who_does_nothing_is_hung_up_on(make_kit, radio) -> None:
     on_air(radio, idle())
 
 
+@pytest.mark.inside("the air has this network, and connections are cut in it")
 def test_an_improv_client_gives_the_node_its_network(make_kit, make_home, radio) -> None:
     kit = make_kit()
     # One that is somebody's wants its button.

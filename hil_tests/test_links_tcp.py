@@ -3,54 +3,50 @@ back, over restarts of the agent, without a frame lost.
 """
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from boards.virtual.air import AccessPoint
-from boards.virtual.rig import VirtualNode
+from hil_tests.nodes import Node, RigNode
+from hil_tests.rig_file import RigFile
 from hil_tests.stack import COMMAND, PATIENCE_S, ROOT, Stack
 
 pytestmark = pytest.mark.usefixtures("own_multicast")
 
-HOME = AccessPoint("Flat 7", "correct horse battery")
 SPEED = 4.0
 
 
-@pytest.fixture(scope="session")
-def kit_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The build of the home kit that exists only in software."""
-    out = tmp_path_factory.mktemp("build") / "virtual_kit"
-    subprocess.run(
-        [*COMMAND, "build", "--board", "virtual_kit", "--out", str(out)],
-        check=True,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    return out
+@pytest.fixture
+def network(rig: RigFile) -> AccessPoint:
+    """The network around the kit."""
+    return AccessPoint(rig.ssid or "Flat 7", rig.password or "correct horse battery")
 
 
 @pytest.fixture
-def home(virtual: None, kit_dir: Path, tmp_path: Path) -> Iterator[tuple[VirtualNode, Stack]]:
+def home(
+    new_node: Callable[..., Node], kit_dir: Path, network: AccessPoint, tmp_path: Path
+) -> Iterator[tuple[Node, Stack]]:
     """A kit that is paired over its cable with an agent that listens on TCP, too, and says so by mDNS."""
-    node = VirtualNode(kit_dir, tmp_path / "kit", log=tmp_path / "kit.log", speed=SPEED)
+    node = new_node(kit_dir, speed=SPEED)
+    node.start()
+    if isinstance(node, RigNode):
+        node.air.set([network])
     stack = Stack(tmp_path / "stack", [node.port])
     try:
-        node.start()
-        node.air.set([HOME])
         stack.start()
         yield node, stack
     finally:
         stack.close()
-        node.close()
 
 
-def listen(stack: Stack) -> None:
+def listen(stack: Stack, rig: RigFile) -> None:
     """Have the agent listen at a port that nobody else has, from its next start."""
     text = stack.config.read_text().partition("[tcp]")[0]
-    stack.config.write_text(f'{text}[tcp]\nlisten = "127.0.0.1:{stack.own_port()}"\nmdns = "always"\n')
+    where = f"{rig.listen or '127.0.0.1'}:{stack.own_port()}"
+    stack.config.write_text(f'{text}[tcp]\nlisten = "{where}"\nmdns = "always"\n')
 
 
 def again(stack: Stack) -> None:
@@ -76,18 +72,21 @@ def link(stack: Stack) -> str:
     return nodes[0]["link"] or "" if nodes and nodes[0]["live"] else ""
 
 
-def test_given_a_network_by_the_agent_it_moves_to_the_air_and_back(home: tuple[VirtualNode, Stack]) -> None:
+@pytest.mark.bench("power", "cable", has=("wifi",), keys=("wifi.ssid", "wifi.listen"))
+def test_given_a_network_by_the_agent_it_moves_to_the_air_and_back(
+    home: tuple[Node, Stack], network: AccessPoint, rig: RigFile
+) -> None:
     node, stack = home
     stack.wait_until("the node is live", lambda: link(stack) == node.port)
-    listen(stack)
+    listen(stack, rig)
     again(stack)
     stack.wait_until("the node is live again", lambda: link(stack) == node.port)
     name = stack.status()["nodes"][0]["node"][:8]
 
-    wrong = wifi(stack, "join", name, "--ssid", HOME.ssid, password="not the password")
+    wrong = wifi(stack, "join", name, "--ssid", network.ssid, password="not the password")
     assert wrong.returncode == 1 and "wrong password" in wrong.stderr, wrong
-    right = wifi(stack, "join", name, "--ssid", HOME.ssid, password=HOME.password)
-    assert right.returncode == 0 and f"is in the network {HOME.ssid}" in right.stdout, right
+    right = wifi(stack, "join", name, "--ssid", network.ssid, password=network.password)
+    assert right.returncode == 0 and f"is in the network {network.ssid}" in right.stdout, right
 
     def in_the_air() -> bool:
         return link(stack).startswith("tcp ")
@@ -102,7 +101,7 @@ def test_given_a_network_by_the_agent_it_moves_to_the_air_and_back(home: tuple[V
     node.unplug()
     stack.wait_until("the node is in the air again", in_the_air)
     # The agent is killed, and comes back at another port.
-    listen(stack)
+    listen(stack, rig)
     stack.kill("agent")
     stack.start_agent()
     stack.wait_until("the node has found the agent again", in_the_air)
@@ -113,16 +112,16 @@ def test_given_a_network_by_the_agent_it_moves_to_the_air_and_back(home: tuple[V
     ledger = stack.wait_settled()
     assert ledger["balanced"] and ledger["totals"]["unexplained"] == 0, ledger
     stack.assert_sound()
-    everything_but_the_flash(stack)
+    everything_but_the_flash(stack, network)
 
 
-def everything_but_the_flash(stack: Stack) -> None:
+def everything_but_the_flash(stack: Stack, network: AccessPoint) -> None:
     """The password is nowhere in what agent and collector keep, log, state or export."""
-    secret = HOME.password.encode()
+    secret = network.password.encode()
     places = [path for path in stack.folder.rglob("*") if path.is_file()]
     assert len(places) > 10
     for path in places:
         data = path.read_bytes()
         assert secret not in data and secret.hex().encode() not in data, path
     shown = stack.command("ledger", "--config", str(stack.config), "--json", ok=False)
-    assert HOME.password not in shown and HOME.ssid not in shown
+    assert network.password not in shown and network.ssid not in shown

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from boards.virtual.rig import VirtualNode
+from hil_tests.nodes import Node
+from hil_tests.rig_file import RigFile
 from hil_tests.stack import ROOT, Stack
 from protocol import crypto
 from protocol.bundle import make, sign
 from protocol.identity import Identity, generate_steps
 
 OLD, NEW, BAD = b"0.1.0", b"0.2.0", b"0.3.0"
-BOARD = "virtual_kit"
 # The node's world runs faster: its trial takes 5 s of it, beside what the agent sends at its own pace.
 SPEED = 2
 SETTINGS = "'slots': 2, 'steady_s': 5, 'trial_s': 120"
@@ -27,44 +27,48 @@ SHARE = 0.5
 BUILD = """
 import sys
 from pathlib import Path
-from tools.build import make
-for path, data in make(sys.argv[1], "source", makers=[sys.argv[2]], only=("ecg",)).files.items():
-    place = Path(sys.argv[3]) / path
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(data)
+from tools import build
+board, maker, out, settings, format = sys.argv[1:]
+made = build.make(board, format, makers=[maker], only=("ecg",))
+config = "slot_a/board_config.py"
+made.files[config] = made.files[config].replace(b"'slots': 2", settings.encode())
+del made.files[build.MANIFEST]
+made.files[build.MANIFEST] = build.manifest(made)
+build.write(made, Path(out))
 """
 
 
 class Maker:
     """Who signs versions: the tree of OLD, and bundles."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, board: str, format: str) -> None:
+        self.board = board
         self.identity: Identity = crypto.run(generate_steps(bytes(range(64))))
         self.tree = folder / "tree"
-        words = [BOARD, self.identity.ed_pub.hex(), str(self.tree)]
+        words = [board, self.identity.ed_pub.hex(), str(self.tree), SETTINGS, format]
         subprocess.run([sys.executable, "-c", BUILD, *words], check=True, cwd=ROOT, timeout=120)
         slot = self.tree / "slot_a"
-        config = slot / "board_config.py"
-        config.write_text(config.read_text().replace("'slots': 2", SETTINGS))
         files = {str(path.relative_to(slot)): path.read_bytes() for path in slot.rglob("*.*py")}
         self.files = {path: data.replace(OLD, NEW) for path, data in files.items()}
         assert self.files != files, "no file has the version in it"
 
     def bundle(self, path: Path, version: bytes, **changed: bytes) -> Path:
         files = {**self.files, **{f"{name}.py": data for name, data in changed.items()}}
-        path.write_bytes(sign(make(BOARD, version.decode(), files), self.identity).encoded())
+        path.write_bytes(sign(make(self.board, version.decode(), files), self.identity).encoded())
         return path
 
 
 @pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    return Maker(tmp_path_factory.mktemp("maker"))
+def maker(rig: RigFile, kit_board: str, tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    # Sources are quicker to build; a flashed board's self-test has no room beside them.
+    return Maker(tmp_path_factory.mktemp("maker"), kit_board, "source" if rig.virtual else "mpy")
 
 
 @pytest.fixture
-def node(virtual: None, maker: Maker, tmp_path: Path) -> Iterator[VirtualNode]:
-    with VirtualNode(maker.tree, tmp_path / "flash", log=tmp_path / "node.log", speed=SPEED) as one:
-        yield one
+def node(new_node: Callable[..., Node], maker: Maker) -> Node:
+    one = new_node(maker.tree, speed=SPEED)
+    one.start()
+    return one
 
 
 class Clinic(Stack):
@@ -107,7 +111,7 @@ class Clinic(Stack):
 
 
 @pytest.fixture
-def clinic(node: VirtualNode, maker: Maker, tmp_path: Path) -> Iterator[Clinic]:
+def clinic(node: Node, maker: Maker, tmp_path: Path) -> Iterator[Clinic]:
     stack = Clinic(tmp_path / "stack", [node.port])
     try:
         stack.prepare(maker)
@@ -116,8 +120,9 @@ def clinic(node: VirtualNode, maker: Maker, tmp_path: Path) -> Iterator[Clinic]:
         stack.close()
 
 
+@pytest.mark.bench("power", has=("update",))
 def test_a_version_is_rolled_out_and_a_bad_one_halts(
-    node: VirtualNode, clinic: Clinic, maker: Maker, tmp_path: Path
+    node: Node, clinic: Clinic, maker: Maker, tmp_path: Path
 ) -> None:
     clinic.update("add", str(maker.bundle(tmp_path / "new.vwu", NEW)))
     clinic.update("start", NEW.decode(), "--percent", "100")

