@@ -5,6 +5,8 @@ import gc
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from edge_agent.tasks import alone
+
 
 def factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """What makes the loop."""
@@ -21,9 +23,9 @@ YOUNG, MIDDLE, OLD = 50_000, 20, 50
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run `main` to its end, as asyncio.run() does."""
+    """Run `main` to its end, as asyncio.run() does, and tasks.run()."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)
     with asyncio.Runner(loop_factory=factory()) as runner:
-        runner.run(main)
+        runner.run(alone(main))

@@ -1,8 +1,10 @@
 """Ending tasks for certain."""
 
 import asyncio
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 AGAIN_S = 1.0
 
 
@@ -28,3 +30,18 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
             task.exception()
     if cancelled is not None:
         raise cancelled
+
+
+async def alone(main: Coroutine[Any, Any, T]) -> T:
+    """The result of `main`; whatever else runs in the event loop ends with it. For whoever makes the loop:
+    its own end cancels what is left once, and waits for that without limit.
+    """
+    try:
+        return await main
+    finally:
+        await end(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As asyncio.run() does, and alone()."""
+    return asyncio.run(alone(main))

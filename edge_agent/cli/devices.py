@@ -1,6 +1,5 @@
 """`vitalwire devices`: off-the-shelf Bluetooth devices that this agent reads."""
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from edge_agent import config as configuration
+from edge_agent import tasks
 from edge_agent.cli.commanding import config_option, fail, told
 from edge_agent.readable import printable
 
@@ -54,7 +54,7 @@ def scan_command(seconds: float) -> None:
         return await BleakScanner.discover(timeout=seconds, return_adv=True, service_uuids=list(SERVICES))
 
     try:
-        heard = asyncio.run(scan())
+        heard = tasks.run(scan())
     except (BleakError, OSError, EOFError) as e:
         from edge_agent.links.ble_trouble import explained
 

@@ -212,8 +212,7 @@ def keys_rotate(config_path: Path | None, wait_s: float) -> None:
     Example:
       vitalwire keys rotate
     """
-    import asyncio
-
+    from edge_agent import tasks
     from edge_agent.cli.nodes import answer_of
     from edge_agent.custody.signing import signing_path
     from edge_agent.nodes.errands import ROTATE, Errands
@@ -225,7 +224,7 @@ def keys_rotate(config_path: Path | None, wait_s: float) -> None:
     errands = Errands(config.errands)
     errand = errands.put(ROTATE, b"", time.time_ns() // 1_000_000 + int(wait_s * 1000))
     try:
-        answer = asyncio.run(answer_of(config, errands, errand, wait_s + 2))
+        answer = tasks.run(answer_of(config, errands, errand, wait_s + 2))
     finally:
         errands.take_back(errand)
     if answer is None:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from edge_agent import config as configuration
+from edge_agent import tasks
 from edge_agent.cli.commanding import config_option, fail, told
 from edge_agent.config import Config, LinkConfig
 from edge_agent.readable import printable
@@ -109,7 +110,7 @@ def run_errand(
     errands = Errands(config.errands)
     errand = errands.put(what, node, time.time_ns() // 1_000_000 + int(wait_s * 1000), force, data)
     try:
-        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet))
+        answer = tasks.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet))
     finally:
         errands.take_back(errand)
     if answer is None:

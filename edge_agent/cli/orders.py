@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_agent import config as configuration
+from edge_agent import tasks
 from edge_agent.cli.commanding import config_option, fail, from_when, show, told
 from edge_agent.cli.nodes import LATE_S, MIN_DIGITS, POLL_S, named_node
 from edge_agent.config import Config, LinkConfig
@@ -127,7 +128,7 @@ def order_command(
         if key is None:
             _local(config, node_id, operation, arguments, reason, wait_s)
         else:
-            asyncio.run(_by_authority(config, node_id, operation, arguments, key, reason, wait_s))
+            tasks.run(_by_authority(config, node_id, operation, arguments, key, reason, wait_s))
     except OrderingError as e:
         fail(e)
     except LocalError as e:

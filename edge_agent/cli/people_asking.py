@@ -2,7 +2,6 @@
 for that alone.
 """
 
-import asyncio
 import json
 import os
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from string import hexdigits
 from typing import Any, cast
 
+from edge_agent import tasks
 from edge_agent.cli.commanding import fail
 from edge_agent.config import Config
 from edge_agent.files import write_atomically
@@ -200,7 +200,7 @@ def ask(config: Config, what: str, told: dict[str, Any], wait_s: float = WAIT_S)
     errands = Errands(config.errands)
     errand = errands.put(what, b"", now_ms() + int(wait_s * 1000), data=cbor.dumps({**told, "uid": uid}))
     try:
-        answer = asyncio.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet=True))
+        answer = tasks.run(answer_of(config, errands, errand, wait_s + LATE_S, quiet=True))
     finally:
         errands.take_back(errand)
     if answer is None:

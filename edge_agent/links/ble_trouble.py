@@ -12,6 +12,7 @@ from bleak.exc import (
 )
 
 from edge_agent.links.ports import PortError
+from edge_agent.tasks import run
 
 LOOK_S = 5.0
 _DENIED = "add this user to the group bluetooth, log in again"
@@ -57,7 +58,7 @@ def look(adapter: str | None) -> PortError | None:
             pass
 
     try:
-        asyncio.run(listen())
+        run(listen())
     except (BleakError, OSError, TimeoutError, EOFError) as e:
         why = explained(e, adapter)
         # The agent's own scan is in the way of ours.

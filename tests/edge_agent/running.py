@@ -13,7 +13,7 @@ import iotcore
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_agent import keys
+from edge_agent import keys, tasks
 from edge_agent.agent import Agent
 from edge_agent.config import Config, LinkConfig, MqttConfig
 from edge_agent.keys import PublicKeys
@@ -105,10 +105,10 @@ class Running:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             self._ready.set()
             await self.agent.run(self._stop)
-            self._left = left_by_agent(asyncio.all_tasks())
+            self._left = left_by_agent(asyncio.all_tasks() - {asyncio.current_task()})
 
         try:
-            asyncio.run(main())
+            tasks.run(main())
         except BaseException as e:
             self.error = e
 

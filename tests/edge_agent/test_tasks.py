@@ -64,6 +64,29 @@ def test_who_ends_others_and_is_ended_itself_leaves_none_of_them():
     assert asyncio.run(main()) == (True, [True, True])
 
 
+def test_a_loop_of_ours_ends_with_what_a_library_left_in_it():
+    left = []
+
+    async def stubborn(times):
+        while times:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                times -= 1
+
+    async def main(error=None):
+        left.append(asyncio.create_task(stubborn(3)))
+        await asyncio.sleep(0)
+        if error:
+            raise error
+        return 7
+
+    assert tasks.run(main()) == 7
+    with pytest.raises(ValueError, match="ours"):
+        tasks.run(main(ValueError("ours")))
+    assert [task.done() for task in left] == [True, True]
+
+
 def test_no_task_is_no_wait():
     asyncio.run(tasks.end())
 

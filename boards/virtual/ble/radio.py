@@ -18,6 +18,7 @@ from boards.virtual.ble.peripheral import Peripheral
 Result = TypeVar("Result")
 
 START_S = 30.0
+AGAIN_S = 1.0
 # A connection that the advertiser did not take up is given up after six intervals (Core 5.4, 6.B.4.5).
 NOT_ESTABLISHED_S = 0.05
 DATA_LENGTH = 251
@@ -176,10 +177,15 @@ class Radio:
             await peripheral.close()
         await self.close_hci()
         mine = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        tasks = left = {task for task in asyncio.all_tasks() if task is not mine}
+        while left:
+            # Again and again: until Python 3.12, asyncio.wait_for() in bumble may swallow it.
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=AGAIN_S)
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()
 
     def __enter__(self) -> "Radio":
         return self.start()
