@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import click
 
+from edge_agent.cli.interrupted import interruptible
 from edge_agent.extras import remedy
 
 
@@ -62,8 +63,6 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """As click does it; a signal ends it as interruptible() says."""
-        from edge_agent.cli.interrupted import interruptible
-
         with interruptible():
             return super().invoke(ctx)
 
