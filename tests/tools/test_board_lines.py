@@ -140,6 +140,11 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ('"source"', '"zip"', "4: [build] format must be"),
         ('format = "source"', "", "3: [build] format must be"),
         ('"source"', '"source"\nfirst = 3', "5: [build] first has to be a list"),
+        (
+            '"source"',
+            '"source"\nboard_modules = ["boards.none"]',
+            "5: [build] board_modules has boards.none, but",
+        ),
         ('"source"', '"source"\nfrist = []', "5: [build] has no 'frist'"),
         ("[build]\nformat", "build", "3: build has to be a table"),
         ('"max30003"', '"none"', "7: ecg is 'none', but there is no drivers/none.py"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tools import assembly
+from tools import assembly, imported
 from tools.boards.lines import line_of, unfinished
 
 FORMATS = ("mpy", "source")
@@ -68,6 +68,10 @@ def read(root: Path, name: str) -> Board:
     for key in ("board_modules", "first"):
         if not _are_modules(build.get(key, [])):
             raise bad(f"[build] {key}", f"[build] {key} has to be a list of modules, each in quotes")
+    for module in build.get("board_modules", []):
+        its = imported.module_path(root, module).relative_to(root)
+        if not (root / its).is_file():
+            raise bad("[build] board_modules", f"[build] board_modules has {module}, but there is no {its}")
     modules = [f"boards.{name}.board", *build.get("board_modules", [])]
     try:
         assembly.check(root, parts)
