@@ -12,7 +12,8 @@ from protocol import cobs, crypto, session_events
 from protocol.identity import Identity, generate_steps
 from protocol.session_agent import AgentSession
 
-POLL_S = 0.01
+# How often a conversation says None.
+LOOK_S = 0.25
 
 
 class NodeSerial(Serial):
@@ -56,13 +57,18 @@ class NodeDut(SerialDut):
                 yield from decoder.feed(self._read())
 
     def converse(self, session: AgentSession, timeout_s: float) -> Generator[Any, None, None]:
-        """Be the agent at the other end: every event of `session`, until the time is up.
+        """Be the agent at the other end: every event of `session`, and None now and then, until the time is
+        up. Who ends it before that may miss what the node says meanwhile.
 
         Frames are acknowledged as they come; a welcomed node is asked for a time echo.
         """
         deadline = time.monotonic() + timeout_s
+        said = 0.0
         with self._alone():
             while time.monotonic() < deadline:
+                if time.monotonic() - said > LOOK_S:
+                    yield None
+                    said = time.monotonic()
                 now_ms = int(time.monotonic() * 1000)
                 for event in session.feed(self._read(), now_ms):
                     if isinstance(event, session_events.HelloAccepted):
