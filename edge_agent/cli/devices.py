@@ -33,7 +33,9 @@ def devices_group() -> None:
 
 
 @devices_group.command("scan")
-@click.option("--seconds", type=click.FloatRange(1, 600), default=SCAN_S, show_default=True, help="How long.")
+@click.option(
+    "--seconds", type=click.FloatRange(1, 600), default=SCAN_S, show_default=True, help="How long to listen."
+)
 @told
 def scan_command(seconds: float) -> None:
     """Show the devices of these profiles that are on air now.
