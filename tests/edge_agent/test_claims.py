@@ -294,7 +294,7 @@ def test_a_move_is_taken_back_and_an_agent_is_no_other_one(kit, node):
     kit.pair(node)
     config = written(kit)
     name = node.identity.id.hex()
-    assert typed("move", "--config", config, name).exit_code == 1
+    assert typed("move", "--config", config, name).exit_code == 2
     own = typed("move", "--config", config, name, "--to", kit.folder / "agent.pub")
     assert own.exit_code == 1 and "this agent's own" in own.output
     keys.create(kit.folder / "other.key", "agent")
