@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -17,6 +18,16 @@ from tests.edge_agent.running import PATIENCE_S, Kit, wait_until
 from tools.cli import main
 
 ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def handled(number, how):
+    """As a process has it; what runs the tests may have handlers of its own."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def test_ctrl_c_is_130_and_one_line(monkeypatch):
@@ -48,24 +59,20 @@ def test_who_answers_a_question_with_no_has_not_been_interrupted():
 @pytest.mark.parametrize("name", GENTLY)
 def test_signals_that_end_do_so_as_ctrl_c_does_and_only_in_between(name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
-    assert before == signal.SIG_DFL
     undone = []
-    with pytest.raises(click.exceptions.Exit) as ended, interruptible():
-        try:
-            signal.raise_signal(number)
-        finally:
-            undone.append(number)
-    assert ended.value.exit_code == 128 + number and undone and signal.getsignal(number) == before
+    with handled(number, signal.SIG_DFL):
+        with pytest.raises(click.exceptions.Exit) as ended, interruptible():
+            try:
+                signal.raise_signal(number)
+            finally:
+                undone.append(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    assert ended.value.exit_code == 128 + number and undone
 
 
 def test_what_is_ignored_stays_so():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with interruptible():
-            signal.raise_signal(signal.SIGHUP)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with handled(signal.SIGHUP, signal.SIG_IGN), interruptible():
+        signal.raise_signal(signal.SIGHUP)
 
 
 def test_a_command_that_is_ended_takes_its_errand_back(tmp_path):
