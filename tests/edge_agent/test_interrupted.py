@@ -60,7 +60,7 @@ def test_who_answers_a_question_with_no_has_not_been_interrupted():
 def test_signals_that_end_do_so_as_ctrl_c_does_and_only_in_between(name):
     number = getattr(signal, name)
     undone = []
-    with handled(number, signal.SIG_DFL):
+    with handled(signal.SIGINT, signal.default_int_handler), handled(number, signal.SIG_DFL):
         with pytest.raises(click.exceptions.Exit) as ended, interruptible():
             try:
                 signal.raise_signal(number)
