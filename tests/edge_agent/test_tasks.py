@@ -18,19 +18,21 @@ def soon(monkeypatch):
     monkeypatch.setattr(tasks, "AGAIN_S", 0.01)
 
 
-def test_a_task_is_cancelled_until_it_has_ended():
-    async def stubborn(times):
-        while times:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                times -= 1
-        raise ValueError("nobody asks for it")
+async def stubborn(times):
+    """Takes so many cancellations for its own."""
+    while times:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            times -= 1
+    raise ValueError("nobody asks for it")
 
+
+def test_a_task_is_cancelled_until_it_has_ended():
     async def main():
         some = [asyncio.create_task(stubborn(times)) for times in (1, 3)]
         done = asyncio.create_task(asyncio.sleep(0))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         await tasks.end(*some, done)
         return [str(task.exception()) for task in some]
 
@@ -38,13 +40,6 @@ def test_a_task_is_cancelled_until_it_has_ended():
 
 
 def test_who_ends_others_and_is_ended_itself_leaves_none_of_them():
-    async def stubborn(times):
-        while times:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                times -= 1
-
     async def owner(some):
         try:
             await asyncio.Event().wait()
@@ -66,13 +61,6 @@ def test_who_ends_others_and_is_ended_itself_leaves_none_of_them():
 
 def test_a_loop_of_ours_ends_with_what_a_library_left_in_it():
     left = []
-
-    async def stubborn(times):
-        while times:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                times -= 1
 
     async def main(error=None):
         left.append(asyncio.create_task(stubborn(3)))
